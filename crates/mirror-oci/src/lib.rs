@@ -1,0 +1,19 @@
+//! Names, digests, descriptors and manifests of container images, as values.
+//!
+//! Nothing here reads a file, a clock or a socket. A value that exists is valid: every type checks in its
+//! constructor, so the crates above can trust what they are handed.
+
+mod descriptor;
+mod digest;
+mod manifest;
+pub mod media_type;
+mod platform;
+mod reference;
+
+pub use descriptor::Descriptor;
+pub use digest::{Algorithm, Digest, DigestError, DigestMismatch, Verifier};
+pub use manifest::{Links, MAX_MANIFEST_BYTES, ManifestError, RawManifest};
+pub use platform::{Platform, PlatformError};
+pub use reference::{
+    Name, Pinned, Reference, ReferenceError, ReferenceErrorKind, Registry, Repository, Tag, Version,
+};

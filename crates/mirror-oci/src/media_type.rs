@@ -1,0 +1,57 @@
+//! Media types of manifests.
+//!
+//! OCI: <https://github.com/opencontainers/image-spec/blob/main/media-types.md>. Docker:
+//! <https://distribution.github.io/distribution/spec/manifest-v2-2/>.
+
+/// OCI image manifest.
+pub const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+/// OCI image index.
+pub const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
+/// Docker image manifest, schema 2.
+pub const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
+/// Docker manifest list.
+pub const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
+/// OCI artifact manifest, withdrawn before 1.1 but still in registries.
+pub const OCI_ARTIFACT: &str = "application/vnd.oci.artifact.manifest.v1+json";
+
+/// What to send as `Accept` when asking for a manifest. A bare `*/*` makes distribution 2.8 answer 404 for an
+/// OCI index, so the known types come first.
+pub const ACCEPT: &str = concat!(
+    "application/vnd.oci.image.index.v1+json, ",
+    "application/vnd.oci.image.manifest.v1+json, ",
+    "application/vnd.docker.distribution.manifest.list.v2+json, ",
+    "application/vnd.docker.distribution.manifest.v2+json, ",
+    "application/vnd.oci.artifact.manifest.v1+json, ",
+    "*/*;q=0.1"
+);
+
+/// The media type without parameters and surrounding space, `application/json; charset=utf-8` → `application/json`.
+pub fn essence(header: &str) -> &str {
+    header.split(';').next().unwrap_or(header).trim()
+}
+
+/// Whether it is one of Docker's schema 1 types, which carry signatures over re-serialised JSON and can't be mirrored.
+pub fn is_schema1(media_type: &str) -> bool {
+    media_type.starts_with("application/vnd.docker.distribution.manifest.v1+")
+}
+
+/// Whether it names an index or list of manifests.
+pub fn is_index(media_type: &str) -> bool {
+    matches!(media_type, OCI_INDEX | DOCKER_LIST)
+}
+
+/// Whether it names a manifest of any kind, as opposed to a blob.
+pub fn is_manifest(media_type: &str) -> bool {
+    is_index(media_type) || matches!(media_type, OCI_MANIFEST | DOCKER_MANIFEST | OCI_ARTIFACT)
+}
+
+/// Layers that may not be redistributed: registries don't hold them, and their `urls` are never followed.
+pub fn is_foreign_layer(media_type: &str) -> bool {
+    media_type.starts_with("application/vnd.docker.image.rootfs.foreign.")
+        || media_type.starts_with("application/vnd.oci.image.layer.nondistributable.")
+}
+
+/// Types that servers send when they don't know better; the document itself decides then.
+pub(crate) fn says_nothing(media_type: &str) -> bool {
+    matches!(media_type, "" | "application/json" | "application/octet-stream" | "text/plain")
+}

@@ -1,0 +1,480 @@
+//! Names of images, per distribution/reference, read strictly.
+//!
+//! ```text
+//! reference  := name [ ":" tag ] [ "@" digest ]
+//! name       := [ registry "/" ] repository
+//! registry   := host [ ":" port ]
+//! host       := label { "." label } | "[" IPv6 address "]"
+//! label      := alphanumeric [ { alphanumeric | "-" } alphanumeric ]
+//! repository := component { "/" component }                  at most 255 characters
+//! component  := lower-alphanumeric+ { separator lower-alphanumeric+ }
+//! separator  := "." | "_" | "__" | "-"+
+//! tag        := word { word | "." | "-" }                     at most 128 characters
+//! digest     := "sha256:" 64 hex | "sha512:" 128 hex
+//! ```
+//!
+//! The grammar is that of <https://github.com/distribution/reference/blob/main/reference.go>. Stricter: hosts are
+//! lower-case. The first component is a registry when it has a dot or a colon or is `localhost`; otherwise the
+//! registry is `docker.io`, whose one-component repositories live under `library/`. Sixty-four hex digits are
+//! refused as a name, because Docker reads them as an image id.
+
+use std::fmt;
+use std::ops::Range;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::digest::{Digest, DigestError};
+
+const DOCKER_HUB: &str = "docker.io";
+const MAX_REPOSITORY: usize = 255;
+const MAX_TAG: usize = 128;
+
+/// What a `FROM` line or a command line names, as far as the grammar goes: tag and digest are both optional here.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Reference {
+    /// Registry and repository.
+    pub name: Name,
+    /// The part behind `:`.
+    pub tag: Option<Tag>,
+    /// The part behind `@`.
+    pub digest: Option<Digest>,
+}
+
+impl Reference {
+    /// The version it asks for, if it asks for one.
+    pub fn version(&self) -> Option<Version> {
+        match (&self.tag, &self.digest) {
+            (tag, Some(digest)) => {
+                Some(Version::Pinned(Pinned { tag: tag.clone(), digest: digest.clone() }))
+            }
+            (Some(tag), None) => Some(Version::Floating(tag.clone())),
+            (None, None) => None,
+        }
+    }
+}
+
+impl fmt::Display for Reference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.name.fmt(f)?;
+        self.tag.iter().try_for_each(|tag| write!(f, ":{tag}"))?;
+        self.digest.iter().try_for_each(|digest| write!(f, "@{digest}"))
+    }
+}
+
+/// A registry and a repository in it, fully spelled: `docker.io/library/postgres`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Name {
+    /// The registry, by the name people write (`docker.io`).
+    pub registry: Registry,
+    /// The repository in it.
+    pub repository: Repository,
+}
+
+impl Name {
+    /// The short spelling that Docker shows: without `docker.io/` and `library/`.
+    pub fn familiar(&self) -> String {
+        let repository = self.repository.as_str();
+        if self.registry.as_str() != DOCKER_HUB {
+            return self.to_string();
+        }
+        repository
+            .strip_prefix("library/")
+            .filter(|rest| !rest.contains('/'))
+            .unwrap_or(repository)
+            .to_owned()
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.registry, self.repository)
+    }
+}
+
+/// Which image of a repository is meant.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Version {
+    /// Whatever the tag names at the moment.
+    Floating(Tag),
+    /// One image for ever.
+    Pinned(Pinned),
+}
+
+impl Version {
+    /// The tag, where there is one.
+    pub fn tag(&self) -> Option<&Tag> {
+        match self {
+            Version::Floating(tag) => Some(tag),
+            Version::Pinned(pinned) => pinned.tag.as_ref(),
+        }
+    }
+
+    /// The digest, where it is pinned.
+    pub fn digest(&self) -> Option<&Digest> {
+        match self {
+            Version::Floating(_) => None,
+            Version::Pinned(pinned) => Some(&pinned.digest),
+        }
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.tag().iter().try_for_each(|tag| write!(f, ":{tag}"))?;
+        self.digest().iter().try_for_each(|digest| write!(f, "@{digest}"))
+    }
+}
+
+/// A digest, and the tag it was found under.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Pinned {
+    /// The tag beside the digest; it says what to call the copy, the digest says what it is.
+    pub tag: Option<Tag>,
+    /// What to copy.
+    pub digest: Digest,
+}
+
+macro_rules! checked_text {
+    ($(#[$meta:meta])* $name:ident, $check:path) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(String);
+
+        impl $name {
+            /// The text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(&self.0)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = ReferenceError;
+
+            fn from_str(text: &str) -> Result<$name, ReferenceError> {
+                $check(text, 0)?;
+                Ok($name(text.to_owned()))
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = ReferenceError;
+
+            fn try_from(text: String) -> Result<$name, ReferenceError> {
+                text.parse()
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(value: $name) -> String {
+                value.0
+            }
+        }
+    };
+}
+
+checked_text!(
+    /// A registry: host and optional port, lower-case.
+    Registry,
+    check_registry
+);
+checked_text!(
+    /// A repository: the path of an image in its registry.
+    Repository,
+    check_repository
+);
+checked_text!(
+    /// A tag.
+    Tag,
+    check_tag
+);
+
+impl Registry {
+    /// Docker Hub, `docker.io`.
+    pub fn docker_hub() -> Registry {
+        Registry(DOCKER_HUB.to_owned())
+    }
+
+    /// The host without the port, and without the brackets of an IPv6 address.
+    pub fn host(&self) -> &str {
+        let host = if self.0.starts_with('[') {
+            self.0.rsplit_once("]").map_or(self.0.as_str(), |(host, _)| host)
+        } else {
+            self.0.split_once(':').map_or(self.0.as_str(), |(host, _)| host)
+        };
+        host.strip_prefix('[').unwrap_or(host)
+    }
+}
+
+/// Why a text is not a reference, and where.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{kind}")]
+pub struct ReferenceError {
+    /// What is wrong.
+    pub kind: ReferenceErrorKind,
+    /// The offending bytes of the text.
+    pub span: Range<usize>,
+}
+
+/// What can be wrong with a reference.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReferenceErrorKind {
+    /// Nothing there, or nothing where a part must be.
+    #[error("the {0} is empty")]
+    Empty(&'static str),
+    /// Registries know lower-case names only.
+    #[error("the {0} has upper-case letters, registries know lower-case names only")]
+    UpperCase(&'static str),
+    /// A character that may not stand there.
+    #[error("`{character}` may not stand here in a {part}")]
+    Character {
+        /// Which part of the reference.
+        part: &'static str,
+        /// What was found.
+        character: char,
+    },
+    /// Too long.
+    #[error("the {part} is longer than {limit} characters")]
+    TooLong {
+        /// Which part of the reference.
+        part: &'static str,
+        /// How long it may be.
+        limit: usize,
+    },
+    /// A port that isn't one.
+    #[error("the port is not a number from 1 to 65535")]
+    Port,
+    /// Docker takes it for an image id.
+    #[error("64 hex digits are an image id, not the name of a repository")]
+    ImageId,
+    /// What stands behind `@`.
+    #[error(transparent)]
+    Digest(DigestError),
+}
+
+fn error<T>(kind: ReferenceErrorKind, span: Range<usize>) -> Result<T, ReferenceError> {
+    Err(ReferenceError { kind, span })
+}
+
+impl FromStr for Reference {
+    type Err = ReferenceError;
+
+    fn from_str(text: &str) -> Result<Reference, ReferenceError> {
+        let (rest, digest) = match text.split_once('@') {
+            None => (text, None),
+            Some((rest, digest)) => {
+                let span = rest.len() + 1..text.len();
+                if digest.is_empty() {
+                    return error(ReferenceErrorKind::Empty("digest"), rest.len()..text.len());
+                }
+                let digest = digest
+                    .parse()
+                    .map_err(|e| ReferenceError { kind: ReferenceErrorKind::Digest(e), span })?;
+                (rest, Some(digest))
+            }
+        };
+        let slash = rest.rfind('/').map_or(0, |at| at + 1);
+        let colon = rest.get(slash..).and_then(|last| last.find(':')).map(|at| slash + at);
+        let (name, tag) = match colon.and_then(|at| Some((rest.get(..at)?, rest.get(at + 1..)?))) {
+            None => (rest, None),
+            Some((name, tag)) => {
+                check_tag(tag, name.len() + 1)?;
+                (name, Some(Tag(tag.to_owned())))
+            }
+        };
+        Ok(Reference { name: parse_name(name)?, tag, digest })
+    }
+}
+
+fn parse_name(text: &str) -> Result<Name, ReferenceError> {
+    if text.is_empty() {
+        return error(ReferenceErrorKind::Empty("name"), 0..0);
+    }
+    let (registry, path, offset) = match text.split_once('/') {
+        Some((first, path)) if is_registry(first) => {
+            check_registry(first, 0)?;
+            (first, path, first.len() + 1)
+        }
+        _ => (DOCKER_HUB, text, 0),
+    };
+    let registry = if registry == "index.docker.io" { DOCKER_HUB } else { registry };
+    check_repository(path, offset)?;
+    let repository = if registry == DOCKER_HUB && !path.contains('/') {
+        format!("library/{path}")
+    } else {
+        path.to_owned()
+    };
+    if offset == 0 && is_image_id(path) {
+        return error(ReferenceErrorKind::ImageId, 0..path.len());
+    }
+    if repository.len() > MAX_REPOSITORY {
+        return error(too_long("repository", MAX_REPOSITORY), offset..text.len());
+    }
+    Ok(Name { registry: Registry(registry.to_owned()), repository: Repository(repository) })
+}
+
+fn is_registry(first: &str) -> bool {
+    first == "localhost" || first.contains(['.', ':']) || first.starts_with('[')
+}
+
+fn is_image_id(path: &str) -> bool {
+    path.len() == 64 && path.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+fn too_long(part: &'static str, limit: usize) -> ReferenceErrorKind {
+    ReferenceErrorKind::TooLong { part, limit }
+}
+
+/// `span` of the character at byte `at` of `text`, which itself starts at `offset`.
+fn bad_character<T>(
+    part: &'static str,
+    text: &str,
+    at: usize,
+    offset: usize,
+) -> Result<T, ReferenceError> {
+    let Some(character) = text.get(at..).and_then(|rest| rest.chars().next()) else {
+        return error(ReferenceErrorKind::Empty(part), offset + at..offset + at);
+    };
+    let start = offset + at;
+    error(ReferenceErrorKind::Character { part, character }, start..start + character.len_utf8())
+}
+
+fn check_case(part: &'static str, text: &str, offset: usize) -> Result<(), ReferenceError> {
+    if text.bytes().any(|b| b.is_ascii_uppercase()) {
+        return error(ReferenceErrorKind::UpperCase(part), offset..offset + text.len());
+    }
+    Ok(())
+}
+
+fn check_registry(text: &str, offset: usize) -> Result<(), ReferenceError> {
+    const PART: &str = "registry";
+    check_case(PART, text, offset)?;
+    let (host, port) = match text.strip_prefix('[') {
+        Some(inner) => {
+            let Some((address, rest)) = inner.split_once(']') else {
+                return bad_character(PART, text, 0, offset);
+            };
+            if address.parse::<std::net::Ipv6Addr>().is_err() {
+                return bad_character(PART, text, 1, offset);
+            }
+            let port = rest.strip_prefix(':');
+            if port.is_none() && !rest.is_empty() {
+                return bad_character(PART, text, address.len() + 2, offset);
+            }
+            (None, port)
+        }
+        None => match text.split_once(':') {
+            Some((host, port)) => (Some(host), Some(port)),
+            None => (Some(text), None),
+        },
+    };
+    if let Some(host) = host {
+        check_host(host, offset)?;
+    }
+    if let Some(port) = port {
+        let digits = !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
+        if !digits || !port.parse::<u16>().is_ok_and(|number| number > 0) {
+            return error(
+                ReferenceErrorKind::Port,
+                offset + text.len() - port.len()..offset + text.len(),
+            );
+        }
+    }
+    Ok(())
+}
+
+fn check_host(host: &str, offset: usize) -> Result<(), ReferenceError> {
+    const PART: &str = "registry";
+    if host.len() > MAX_REPOSITORY {
+        return error(too_long(PART, MAX_REPOSITORY), offset..offset + host.len());
+    }
+    let mut at = 0;
+    for label in host.split('.') {
+        if let Some(bad) = label.find(|c| !matches!(c, 'a'..='z' | '0'..='9' | '-')) {
+            return bad_character(PART, host, at + bad, offset);
+        }
+        if label.is_empty() || label.starts_with('-') {
+            return bad_character(PART, host, at, offset);
+        }
+        if label.ends_with('-') {
+            return bad_character(PART, host, at + label.len() - 1, offset);
+        }
+        at += label.len() + 1;
+    }
+    Ok(())
+}
+
+fn check_repository(text: &str, offset: usize) -> Result<(), ReferenceError> {
+    const PART: &str = "repository";
+    check_case(PART, text, offset)?;
+    if text.is_empty() {
+        return error(ReferenceErrorKind::Empty(PART), offset..offset);
+    }
+    if text.len() > MAX_REPOSITORY {
+        return error(too_long(PART, MAX_REPOSITORY), offset..offset + text.len());
+    }
+    let mut at = 0;
+    for component in text.split('/') {
+        check_component(text, component, at, offset)?;
+        at += component.len() + 1;
+    }
+    Ok(())
+}
+
+/// One path component, which starts at byte `at` of `text`.
+fn check_component(
+    text: &str,
+    component: &str,
+    at: usize,
+    offset: usize,
+) -> Result<(), ReferenceError> {
+    const PART: &str = "repository";
+    let is_letter = |c: char| matches!(c, 'a'..='z' | '0'..='9');
+    let mut rest = component;
+    loop {
+        let letters = rest.find(|c| !is_letter(c)).unwrap_or(rest.len());
+        let start = at + component.len() - rest.len();
+        if letters == 0 {
+            return bad_character(PART, text, start, offset);
+        }
+        rest = rest.get(letters..).unwrap_or("");
+        if rest.is_empty() {
+            return Ok(());
+        }
+        let separators = rest.find(is_letter).unwrap_or(rest.len());
+        let separator = rest.get(..separators).unwrap_or("");
+        let valid = matches!(separator, "." | "_" | "__") || separator.bytes().all(|b| b == b'-');
+        if !valid || separators == rest.len() {
+            return bad_character(PART, text, start + letters, offset);
+        }
+        rest = rest.get(separators..).unwrap_or("");
+    }
+}
+
+fn check_tag(text: &str, offset: usize) -> Result<(), ReferenceError> {
+    const PART: &str = "tag";
+    if text.is_empty() {
+        return error(ReferenceErrorKind::Empty(PART), offset.saturating_sub(1)..offset);
+    }
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    if let Some((at, _)) =
+        text.char_indices().find(|(at, c)| !is_word(*c) && (*at == 0 || !matches!(c, '.' | '-')))
+    {
+        return bad_character(PART, text, at, offset);
+    }
+    if text.len() > MAX_TAG {
+        return error(too_long(PART, MAX_TAG), offset..offset + text.len());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[path = "reference_tests.rs"]
+mod tests;
