@@ -1,0 +1,12 @@
+//! The parser: a folder of one-line Dockerfiles into entries and diagnostics.
+//!
+//! [`read`] walks a tree and returns everything it understood together with everything that is wrong with the
+//! rest, sorted. [`parse`] does one file, from bytes. The format is described in `images/README.md`.
+
+mod diagnostic;
+mod dockerfile;
+mod read;
+
+pub use diagnostic::{Code, Diagnostic, Fix, Severity};
+pub use dockerfile::{FromLine, MAX_BYTES, MAX_LINES, Parsed, parse};
+pub use read::{Entry, Rules, Tree, is_dockerfile_name, read};

@@ -1,0 +1,293 @@
+//! The walk over a tree.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::io::Read;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+use mirror_oci::{Name, Platform, Version};
+use walkdir::{DirEntry, WalkDir};
+
+use crate::diagnostic::{Code, Diagnostic, Fix};
+use crate::dockerfile::{self, MAX_BYTES};
+
+/// What the configuration demands of a tree, from `[check]` in `mirror.toml`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Rules {
+    /// Every reference needs a digest.
+    pub require_digest: bool,
+    /// A digest without a tag is fine.
+    pub allow_digest_only: bool,
+}
+
+/// A folder of Dockerfiles, read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tree {
+    /// One for each good file, sorted by file.
+    pub entries: Vec<Entry>,
+    /// What is wrong with the others, sorted by file.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// One Dockerfile: which image is wanted, and where that is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The file, relative to the tree, with `/` between the parts.
+    pub file: String,
+    /// Registry and repository, fully spelled.
+    pub name: Name,
+    /// Tag or digest.
+    pub version: Version,
+    /// The one platform to mirror, if not all.
+    pub platform: Option<Platform>,
+    /// Where the reference stands in the file, in bytes.
+    pub span: Range<usize>,
+    /// The text of the file.
+    pub source: Arc<str>,
+}
+
+/// Reads the tree below `root`. What can't be understood is a diagnostic, never a failure of the whole.
+pub fn read(root: &Path, rules: &Rules) -> Tree {
+    let mut tree = Tree::default();
+    match fs::metadata(root) {
+        Ok(metadata) if metadata.is_dir() => {}
+        outcome => {
+            let why =
+                outcome.err().map_or("it is not a folder".to_owned(), |error| error.to_string());
+            let mut problem = plain(Code::TreeMissing, "", format!("there is no tree: {why}"));
+            problem.help = Some(
+                "create `images/<registry>/<repository>/Dockerfile`, one for each image".into(),
+            );
+            tree.diagnostics.push(problem);
+            return tree;
+        }
+    }
+    let mut seen = 0_usize;
+    for step in WalkDir::new(root).min_depth(1).sort_by_file_name() {
+        match step {
+            Ok(step) => seen += usize::from(visit(root, &step, rules, &mut tree)),
+            Err(error) => {
+                let file = error.path().map(|path| relative(root, path)).unwrap_or_default();
+                let why = error.io_error().map_or_else(|| error.to_string(), ToString::to_string);
+                tree.diagnostics.push(unreadable(&file, &why));
+                seen += 1;
+            }
+        }
+    }
+    if seen == 0 {
+        let mut problem = plain(Code::TreeEmpty, "", "the tree holds no Dockerfile".into());
+        problem.help = Some(
+            "create `docker.io/library/postgres/Dockerfile` with the line `FROM postgres:14.2`"
+                .into(),
+        );
+        tree.diagnostics.push(problem);
+    }
+    mark_neighbours(&mut tree);
+    mark_duplicates(&mut tree);
+    tree.diagnostics.sort_by(|a, b| {
+        let key =
+            |d: &Diagnostic| (d.file.clone(), d.span.as_ref().map_or(0, |span| span.start), d.code);
+        key(a).cmp(&key(b))
+    });
+    tree
+}
+
+/// Whether both bots take a file of this name for a Dockerfile: `Dockerfile`, `Dockerfile.<x>`, `<x>.Dockerfile`,
+/// the same with `Containerfile`, and their lower-case forms.
+pub fn is_dockerfile_name(name: &str) -> bool {
+    ["Dockerfile", "dockerfile", "Containerfile", "containerfile"].iter().any(|word| {
+        name == *word
+            || name.strip_prefix(word).is_some_and(|rest| rest.len() > 1 && rest.starts_with('.'))
+            || name.strip_suffix(word).is_some_and(|rest| rest.len() > 1 && rest.ends_with('.'))
+    })
+}
+
+/// Takes one step of the walk; true when it was, or should have been, an entry.
+fn visit(root: &Path, step: &DirEntry, rules: &Rules, tree: &mut Tree) -> bool {
+    let file = relative(root, step.path());
+    let Some(name) = step.file_name().to_str() else {
+        let problem = plain(Code::FileName, &file, "the name of this file is not UTF-8".into());
+        tree.diagnostics.push(Diagnostic { help: Some("rename it".into()), ..problem });
+        return true;
+    };
+    let kind = step.file_type();
+    let accepted = is_dockerfile_name(name);
+    let lower = name.to_ascii_lowercase();
+    let similar = lower.contains("dockerfile") || lower.contains("containerfile");
+    if kind.is_symlink() {
+        let to_folder = fs::metadata(step.path()).is_ok_and(|target| target.is_dir());
+        // A dangling link or a loop has no target to look at; its name decides.
+        if !(similar || to_folder || fs::metadata(step.path()).is_err()) {
+            return false;
+        }
+        let mut problem =
+            plain(Code::SymbolicLink, &file, "symbolic links are not followed".into());
+        problem.help = Some("put a file of its own in its place".into());
+        tree.diagnostics.push(problem);
+        return true;
+    }
+    if kind.is_dir() {
+        // `docker/dockerfile` is a real repository; with upper-case letters it can only be a mistake.
+        if !(accepted && name.starts_with(|c: char| c.is_ascii_uppercase())) {
+            return false;
+        }
+        not_a_file(tree, &file, "a folder");
+        return true;
+    }
+    if !accepted {
+        if similar {
+            let mut problem = plain(
+                Code::FileName,
+                &file,
+                format!("not both bots take `{name}` for a Dockerfile"),
+            );
+            problem.help = Some("name it `Dockerfile`, or move it out of the tree".into());
+            tree.diagnostics.push(problem);
+        }
+        return similar;
+    }
+    if !kind.is_file() {
+        not_a_file(tree, &file, "a pipe, socket or device");
+        return true;
+    }
+    match read_capped(step.path()) {
+        Ok(bytes) => add_file(root, file, &bytes, rules, tree),
+        Err(error) => tree.diagnostics.push(unreadable(&file, &error.to_string())),
+    }
+    true
+}
+
+/// One byte more than is parsed, however large the file is.
+fn read_capped(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(512);
+    fs::File::open(path)?.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn add_file(root: &Path, file: String, bytes: &[u8], rules: &Rules, tree: &mut Tree) {
+    let parsed = dockerfile::parse(&file, bytes, rules);
+    let blocked = parsed.diagnostics.iter().any(|d| d.severity() == crate::Severity::Error);
+    tree.diagnostics.extend(parsed.diagnostics);
+    let (Some(from), Some(source)) = (parsed.from, parsed.text) else { return };
+    if let Some(problem) = folder_mismatch(root, &file, &source, &from) {
+        tree.diagnostics.push(problem);
+    } else if !blocked {
+        let dockerfile::FromLine { name, version, platform, span } = from;
+        tree.entries.push(Entry { file, name, version, platform, span, source });
+    }
+}
+
+fn folder_mismatch(
+    root: &Path,
+    file: &str,
+    source: &Arc<str>,
+    from: &dockerfile::FromLine,
+) -> Option<Diagnostic> {
+    let (folder, base) = file.rsplit_once('/').unwrap_or(("", file));
+    let expected = from.name.to_string();
+    let variant = folder.strip_prefix(expected.as_str());
+    if variant.is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) {
+        return None;
+    }
+    let target = format!("{expected}/{base}");
+    let free = fs::symlink_metadata(root.join(&target)).is_err();
+    let found = if folder.is_empty() {
+        "the top of the tree".to_owned()
+    } else {
+        format!("folder `{folder}`")
+    };
+    Some(Diagnostic {
+        code: Code::FolderMismatch,
+        file: file.to_owned(),
+        source: Some(source.clone()),
+        span: Some(from.span.clone()),
+        message: format!("this is {expected}, but the file is in {found}"),
+        help: Some(if free {
+            format!("move it to `{target}`")
+        } else {
+            format!(
+                "`{target}` exists already: move it to a variant folder, `{expected}/<variant>/{base}`"
+            )
+        }),
+        fix: free.then_some(Fix::Move(target)),
+    })
+}
+
+/// Dependabot merges the files of one folder into one dependency, and can fail over them.
+fn mark_neighbours(tree: &mut Tree) {
+    let mut folders: BTreeMap<&str, Vec<&Entry>> = BTreeMap::new();
+    for entry in &tree.entries {
+        folders
+            .entry(entry.file.rsplit_once('/').map_or("", |(folder, _)| folder))
+            .or_default()
+            .push(entry);
+    }
+    let mut found = Vec::new();
+    for (folder, entries) in folders {
+        let [first, others @ ..] = entries.as_slice() else { continue };
+        if others.is_empty() {
+            continue;
+        }
+        let message = format!(
+            "{} Dockerfiles in one folder: Dependabot merges them into one dependency",
+            entries.len()
+        );
+        let mut problem = plain(Code::SeveralFiles, &first.file, message);
+        problem.help = Some(format!("give each a variant folder: `{folder}/<variant>/Dockerfile`"));
+        found.push(problem);
+    }
+    tree.diagnostics.append(&mut found);
+}
+
+fn mark_duplicates(tree: &mut Tree) {
+    let mut first: HashMap<(&Name, &Version, &Option<Platform>), &Entry> = HashMap::new();
+    for entry in &tree.entries {
+        let earlier = *first.entry((&entry.name, &entry.version, &entry.platform)).or_insert(entry);
+        if std::ptr::eq(earlier, entry) {
+            continue;
+        }
+        tree.diagnostics.push(Diagnostic {
+            code: Code::DuplicateEntry,
+            file: entry.file.clone(),
+            source: Some(entry.source.clone()),
+            span: Some(entry.span.clone()),
+            message: format!("`{}` names the same image", earlier.file),
+            help: Some("delete one of the two".into()),
+            fix: None,
+        });
+    }
+}
+
+fn plain(code: Code, file: &str, message: String) -> Diagnostic {
+    Diagnostic {
+        code,
+        file: file.to_owned(),
+        source: None,
+        span: None,
+        message,
+        help: None,
+        fix: None,
+    }
+}
+
+fn unreadable(file: &str, why: &str) -> Diagnostic {
+    let problem = plain(Code::Unreadable, file, format!("can't be read: {why}"));
+    Diagnostic {
+        help: Some("check its permissions, and those of the folders above".into()),
+        ..problem
+    }
+}
+
+fn not_a_file(tree: &mut Tree, file: &str, what: &str) {
+    let problem =
+        plain(Code::NotAFile, file, format!("has the name of a Dockerfile, but is {what}"));
+    tree.diagnostics.push(Diagnostic { help: Some("put a file in its place".into()), ..problem });
+}
+
+fn relative(root: &Path, path: &Path) -> String {
+    let path = path.strip_prefix(root).unwrap_or(path);
+    let parts: Vec<_> = path.components().map(|part| part.as_os_str().to_string_lossy()).collect();
+    parts.join("/")
+}
