@@ -1,0 +1,444 @@
+//! The configuration, checked.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+use std::str::FromStr;
+
+use globset::{GlobBuilder, GlobMatcher};
+use mirror_oci::{Name, Platform, Registry};
+use mirror_tree::Rules;
+use toml::Spanned;
+
+use crate::config_file::{ConfigFile, DestinationFile, ImageFile, RegistryFile};
+
+const DEFAULT_REPOSITORY: &str = "{registry}/{repository}";
+const DEFAULT_LAYOUT: &str = "./mirror-store";
+const PLACEHOLDERS: [&str; 3] = ["{registry}", "{repository}", "{name}"];
+
+/// What `images/mirror.toml` says, checked.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where images go, at least one.
+    pub destinations: Vec<Destination>,
+    /// Settings of hosts.
+    pub registries: BTreeMap<Registry, RegistrySettings>,
+    /// What the tree must be like.
+    pub rules: Rules,
+    exceptions: Vec<Exception>,
+}
+
+/// A place that images are copied to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Destination {
+    /// What plans and messages call it.
+    pub name: String,
+    /// Where it is.
+    pub place: Place,
+    /// The repository of a copy, with placeholders.
+    pub(crate) repository: String,
+}
+
+/// Where a destination is.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Place {
+    /// A registry.
+    Registry(Registry),
+    /// The folder of an OCI image layout, as written: relative to the folder that holds the tree, or absolute.
+    Layout(String),
+}
+
+/// Settings of one host.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RegistrySettings {
+    /// Scheme, host and port to go to instead, `http://127.0.0.1:5001`.
+    pub endpoint: Option<String>,
+    /// Scheme, host and port of a token service that our credentials may go to.
+    pub token_realm: Option<String>,
+    /// Most requests at once.
+    pub concurrency: Option<u16>,
+}
+
+#[derive(Debug, Clone)]
+struct Exception {
+    glob: GlobMatcher,
+    destinations: Option<BTreeSet<String>>,
+    platforms: Option<Vec<Platform>>,
+}
+
+/// Something wrong with the configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigProblem {
+    /// The offending bytes of the file, where they are known.
+    pub span: Option<Range<usize>>,
+    /// What is wrong.
+    pub message: String,
+    /// What to do.
+    pub help: Option<String>,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            destinations: vec![Destination {
+                name: "mirror-store".to_owned(),
+                place: Place::Layout(DEFAULT_LAYOUT.to_owned()),
+                repository: DEFAULT_REPOSITORY.to_owned(),
+            }],
+            registries: BTreeMap::new(),
+            rules: Rules::default(),
+            exceptions: Vec::new(),
+        }
+    }
+}
+
+impl Config {
+    /// Reads the text of a `mirror.toml`.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it: one problem when it isn't TOML of the right shape, otherwise all.
+    pub fn parse(text: &str) -> Result<Config, Vec<ConfigProblem>> {
+        let file: ConfigFile = toml::from_str(text).map_err(|error| {
+            let message = error.message().to_owned();
+            let help = message
+                .starts_with("unknown field")
+                .then(|| "see images/README.md for all keys".to_owned());
+            vec![ConfigProblem { span: error.span(), message, help }]
+        })?;
+        let mut problems = Problems(Vec::new());
+        let mut config = Config {
+            rules: Rules {
+                require_digest: file.check.require_digest,
+                allow_digest_only: file.check.allow_digest_only,
+            },
+            ..Config::default()
+        };
+        if !file.destination.is_empty() {
+            config.destinations = problems.destinations(&file.destination);
+        }
+        config.registries = problems.registries(&file.registry);
+        let names: BTreeSet<&str> = config.destinations.iter().map(|d| d.name.as_str()).collect();
+        config.exceptions =
+            file.image.iter().filter_map(|image| problems.exception(image, &names)).collect();
+        if problems.0.is_empty() { Ok(config) } else { Err(problems.0) }
+    }
+
+    /// Whether copies of `name` go to the destination called `destination`.
+    pub fn sends(&self, name: &Name, destination: &str) -> bool {
+        let chosen =
+            self.matching(name).filter_map(|exception| exception.destinations.as_ref()).last();
+        chosen.is_none_or(|chosen| chosen.contains(destination))
+    }
+
+    /// The platforms of `name` that are wanted; all, if nothing is said.
+    pub fn platforms(&self, name: &Name) -> Option<&[Platform]> {
+        self.matching(name).filter_map(|exception| exception.platforms.as_deref()).last()
+    }
+
+    fn matching(&self, name: &Name) -> impl Iterator<Item = &Exception> {
+        let spelled = name.to_string();
+        self.exceptions.iter().filter(move |exception| exception.glob.is_match(&spelled))
+    }
+}
+
+/// Collects what is wrong.
+struct Problems(Vec<ConfigProblem>);
+
+impl Problems {
+    fn add(&mut self, span: Range<usize>, message: impl Into<String>, help: impl Into<String>) {
+        self.0.push(ConfigProblem {
+            span: Some(span),
+            message: message.into(),
+            help: Some(help.into()),
+        });
+    }
+
+    fn parsed<T: FromStr<Err: std::fmt::Display>>(
+        &mut self,
+        text: &Spanned<String>,
+        help: &str,
+    ) -> Option<T> {
+        match text.get_ref().parse() {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.add(text.span(), format!("`{}`: {error}", text.get_ref()), help);
+                None
+            }
+        }
+    }
+
+    fn destinations(&mut self, files: &[Spanned<DestinationFile>]) -> Vec<Destination> {
+        let mut found: Vec<Destination> = Vec::new();
+        for file in files {
+            let name = file.get_ref().name.get_ref();
+            if name.is_empty() || name.chars().any(|c| c.is_control() || c.is_whitespace()) {
+                self.add(
+                    file.get_ref().name.span(),
+                    "a destination's name is one word",
+                    "such as \"prod\"",
+                );
+            }
+            if found.iter().any(|other| other.name == *name) {
+                let message = format!("two destinations are called `{name}`");
+                self.add(file.get_ref().name.span(), message, "give each a name of its own");
+            }
+            let place = self.place(file);
+            let repository = self.template(file.get_ref());
+            if let (Some(place), Some(repository)) = (place, repository) {
+                found.push(Destination { name: name.clone(), place, repository });
+            }
+        }
+        found
+    }
+
+    fn place(&mut self, file: &Spanned<DestinationFile>) -> Option<Place> {
+        let destination = file.get_ref();
+        match (&destination.registry, &destination.layout) {
+            (Some(registry), None) => self
+                .parsed(registry, "write host[:port], such as registry.example.com")
+                .map(Place::Registry),
+            (None, Some(layout)) if !layout.get_ref().is_empty() => {
+                Some(Place::Layout(layout.get_ref().clone()))
+            }
+            _ => {
+                let message = format!(
+                    "destination `{}` needs a registry or a layout",
+                    destination.name.get_ref()
+                );
+                let help = "write `registry = \"host\"` or `layout = \"./folder\"`, one of the two";
+                self.add(destination.name.span(), message, help);
+                None
+            }
+        }
+    }
+
+    fn template(&mut self, file: &DestinationFile) -> Option<String> {
+        let Some(template) = &file.repository else { return Some(DEFAULT_REPOSITORY.to_owned()) };
+        let text = template.get_ref();
+        let rest = PLACEHOLDERS
+            .iter()
+            .fold(text.clone(), |rest, placeholder| rest.replace(placeholder, "x"));
+        if rest == *text {
+            let help = format!(
+                "use {}, so that images don't overwrite each other",
+                PLACEHOLDERS.join(", ")
+            );
+            self.add(template.span(), "the repository has no placeholder", help);
+            return None;
+        }
+        if let Err(error) = rest.parse::<mirror_oci::Repository>() {
+            let help = format!("placeholders are {}", PLACEHOLDERS.join(", "));
+            self.add(template.span(), format!("`{text}` doesn't make a repository: {error}"), help);
+            return None;
+        }
+        Some(text.clone())
+    }
+
+    fn registries(
+        &mut self,
+        files: &BTreeMap<Spanned<String>, RegistryFile>,
+    ) -> BTreeMap<Registry, RegistrySettings> {
+        let mut found = BTreeMap::new();
+        for (key, file) in files {
+            let registry = self
+                .parsed::<Registry>(key, "write the name that references use, such as docker.io");
+            let endpoint = file.endpoint.as_ref().and_then(|endpoint| self.endpoint(endpoint));
+            let token_realm = file.token_realm.as_ref().and_then(|realm| self.endpoint(realm));
+            let concurrency = file.concurrency.as_ref().and_then(|number| {
+                if (1..=256).contains(number.get_ref()) {
+                    return Some(*number.get_ref());
+                }
+                self.add(
+                    number.span(),
+                    "concurrency is a number from 1 to 256",
+                    "32 is a good start",
+                );
+                None
+            });
+            found.extend(registry.map(|registry| {
+                (registry, RegistrySettings { endpoint, token_realm, concurrency })
+            }));
+        }
+        found
+    }
+
+    fn endpoint(&mut self, text: &Spanned<String>) -> Option<String> {
+        let url = text.get_ref().trim_end_matches('/');
+        let host = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
+        if host.is_some_and(|host| host.parse::<Registry>().is_ok()) {
+            return Some(url.to_owned());
+        }
+        let message = format!("`{}` is not an endpoint", text.get_ref());
+        self.add(text.span(), message, "write scheme, host and port: `http://127.0.0.1:5001`");
+        None
+    }
+
+    fn exception(&mut self, file: &ImageFile, names: &BTreeSet<&str>) -> Option<Exception> {
+        let glob = GlobBuilder::new(file.pattern.get_ref()).literal_separator(true).build();
+        let glob = glob.map_err(|error| {
+            let message = format!("`{}` is not a glob: {}", file.pattern.get_ref(), error.kind());
+            self.add(file.pattern.span(), message, "such as docker.io/library/*");
+        });
+        for destination in file.destinations.iter().flatten() {
+            if !names.contains(destination.get_ref().as_str()) {
+                let known: Vec<_> = names.iter().copied().collect();
+                let message = format!("there is no destination `{}`", destination.get_ref());
+                self.add(
+                    destination.span(),
+                    message,
+                    format!("destinations are: {}", known.join(", ")),
+                );
+            }
+        }
+        if file.platforms.as_ref().is_some_and(Vec::is_empty) {
+            self.add(
+                file.pattern.span(),
+                "an empty list of platforms copies nothing",
+                "leave the key out to copy all",
+            );
+        }
+        let platforms = file.platforms.as_ref().map(|list| {
+            list.iter()
+                .filter_map(|platform| self.parsed(platform, "such as linux/amd64"))
+                .collect()
+        });
+        let destinations = file
+            .destinations
+            .as_ref()
+            .map(|list| list.iter().map(|name| name.get_ref().clone()).collect());
+        Some(Exception { glob: glob.ok()?.compile_matcher(), destinations, platforms })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FULL: &str = r#"
+[[destination]]
+name = "prod"
+registry = "registry.example.com:5000"
+repository = "mirror/{registry}/{name}"
+
+[[destination]]
+name = "disk"
+layout = "./store"
+
+[registry."docker.io"]
+endpoint = "http://127.0.0.1:5001/"
+concurrency = 8
+
+[check]
+require_digest = true
+
+[[image]]
+match = "docker.io/**"
+destinations = ["prod"]
+
+[[image]]
+match = "docker.io/library/*"
+platforms = ["linux/amd64"]
+"#;
+
+    fn name(text: &str) -> Name {
+        text.parse::<mirror_oci::Reference>().unwrap().name
+    }
+
+    #[test]
+    fn everything_is_read() {
+        let config = Config::parse(FULL).unwrap();
+        assert_eq!(config.destinations.len(), 2);
+        assert_eq!(config.destinations[0].repository, "mirror/{registry}/{name}");
+        assert_eq!(config.destinations[1].place, Place::Layout("./store".into()));
+        assert_eq!(
+            config.registries[&Registry::docker_hub()],
+            RegistrySettings {
+                endpoint: Some("http://127.0.0.1:5001".into()),
+                concurrency: Some(8),
+                ..RegistrySettings::default()
+            }
+        );
+        assert!(config.rules.require_digest);
+        assert!(
+            config.sends(&name("postgres"), "prod") && !config.sends(&name("postgres"), "disk")
+        );
+        assert!(config.sends(&name("quay.io/a/b"), "disk"));
+        assert_eq!(config.platforms(&name("postgres")).unwrap().len(), 1);
+        assert_eq!(config.platforms(&name("grafana/grafana")), None);
+    }
+
+    #[test]
+    fn nothing_is_a_configuration_too() {
+        let config = Config::parse("").unwrap();
+        assert_eq!(config.destinations[0].place, Place::Layout("./mirror-store".into()));
+    }
+
+    #[test]
+    fn problems_have_their_place() {
+        let cases = [
+            ("x = 1", "x", "unknown field `x`"),
+            ("[check]\nrequire = true", "require", "unknown field `require`"),
+            ("a = \"", "", "invalid basic string"),
+            ("[[destination]]\nname = \"a\"", "\"a\"", "needs a registry or a layout"),
+            (
+                "[[destination]]\nname = \"a\"\nregistry = \"r.io\"\nlayout = \"x\"",
+                "\"a\"",
+                "needs a registry or a layout",
+            ),
+            ("[[destination]]\nname = \"a b\"\nlayout = \"x\"", "\"a b\"", "one word"),
+            ("[[destination]]\nname = \"a\"\nregistry = \"R.io/x\"", "\"R.io/x\"", "upper-case"),
+            (
+                "[[destination]]\nname = \"a\"\nlayout = \"x\"\nrepository = \"y\"",
+                "\"y\"",
+                "no placeholder",
+            ),
+            (
+                "[[destination]]\nname = \"a\"\nlayout = \"x\"\nrepository = \"{tag}/{name}\"",
+                "\"{tag}/{name}\"",
+                "`{` may not stand here",
+            ),
+            ("[registry.\"Docker.io\"]", "\"Docker.io\"", "upper-case"),
+            (
+                "[registry.\"docker.io\"]\nendpoint = \"127.0.0.1:5000\"",
+                "\"127.0.0.1:5000\"",
+                "is not an endpoint",
+            ),
+            (
+                "[registry.\"docker.io\"]\nendpoint = \"http://u:p@h.io\"",
+                "\"http://u:p@h.io\"",
+                "is not an endpoint",
+            ),
+            ("[registry.\"docker.io\"]\nconcurrency = 0", "0", "from 1 to 256"),
+            ("[registry.\"docker.io\"]\nconcurrency = 100000", "100000", "invalid value"),
+            ("[[image]]\nmatch = \"[\"", "\"[\"", "is not a glob"),
+            (
+                "[[image]]\nmatch = \"*\"\ndestinations = [\"x\"]",
+                "\"x\"",
+                "there is no destination `x`",
+            ),
+            ("[[image]]\nmatch = \"*\"\nplatforms = []", "\"*\"", "copies nothing"),
+            ("[[image]]\nmatch = \"*\"\nplatforms = [\"arm\"]", "\"arm\"", "is not a platform"),
+        ];
+        for (text, underlined, message) in cases {
+            let problems = Config::parse(text).unwrap_err();
+            assert_eq!(problems.len(), 1, "{text}: {problems:?}");
+            assert!(problems[0].message.contains(message), "{text}: {problems:?}");
+            assert_eq!(
+                &text[problems[0].span.clone().unwrap()],
+                underlined,
+                "{text}: {problems:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn all_problems_at_once() {
+        let text = "[[destination]]\nname = \"a\"\n[[destination]]\nname = \"a\"\nlayout = \"x\"\n[[image]]\nmatch = \"[\"\ndestinations = [\"z\"]";
+        assert_eq!(Config::parse(text).unwrap_err().len(), 3);
+        let twice = "[[destination]]\nname = \"a\"\nlayout = \"x\"\n[[destination]]\nname = \"a\"\nlayout = \"y\"";
+        assert!(
+            Config::parse(twice).unwrap_err()[0]
+                .message
+                .contains("two destinations are called `a`")
+        );
+    }
+}

@@ -1,0 +1,91 @@
+//! The shape of `images/mirror.toml`. What the values mean is checked in [`crate::config`].
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use toml::Spanned;
+
+/// Configuration of a mirror. Everything is optional; without a destination, images go to `./mirror-store`.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "images/mirror.toml")]
+pub(crate) struct ConfigFile {
+    /// Where images go.
+    #[serde(default)]
+    #[schemars(with = "Vec<DestinationFile>")]
+    pub(crate) destination: Vec<Spanned<DestinationFile>>,
+    /// Settings of a host, as source or destination, by the name that references use.
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<String, RegistryFile>")]
+    pub(crate) registry: BTreeMap<Spanned<String>, RegistryFile>,
+    /// What the tree must be like.
+    #[serde(default)]
+    pub(crate) check: CheckFile,
+    /// Exceptions for some images; where several match, the last one wins, key by key.
+    #[serde(default)]
+    pub(crate) image: Vec<ImageFile>,
+}
+
+/// A place that images are copied to: a registry or an OCI image layout, one of the two.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DestinationFile {
+    /// What plans and messages call it.
+    #[schemars(with = "String")]
+    pub(crate) name: Spanned<String>,
+    /// The registry, `host[:port]`.
+    #[schemars(with = "Option<String>")]
+    pub(crate) registry: Option<Spanned<String>>,
+    /// The folder of an OCI image layout, relative to the folder that holds the tree.
+    #[schemars(with = "Option<String>")]
+    pub(crate) layout: Option<Spanned<String>>,
+    /// The repository of a copy; `{registry}`, `{repository}` and `{name}` (its last component) are replaced.
+    /// Default: `{registry}/{repository}`.
+    #[schemars(with = "Option<String>")]
+    pub(crate) repository: Option<Spanned<String>>,
+}
+
+/// Settings of one host.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RegistryFile {
+    /// Where to really go: `http://` or `https://`, host and optional port.
+    #[schemars(with = "Option<String>")]
+    pub(crate) endpoint: Option<Spanned<String>>,
+    /// The token service that our credentials may go to, `https://` and host, where it isn't on the registry's own
+    /// host and not one of the well-known ones.
+    #[schemars(with = "Option<String>")]
+    pub(crate) token_realm: Option<Spanned<String>>,
+    /// Most requests at once, 1 to 256.
+    #[schemars(with = "Option<u16>", range(min = 1, max = 256))]
+    pub(crate) concurrency: Option<Spanned<u16>>,
+}
+
+/// What the tree must be like.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CheckFile {
+    /// Every reference needs a digest.
+    #[serde(default)]
+    pub(crate) require_digest: bool,
+    /// A digest without a tag is fine; it is copied without a tag.
+    #[serde(default)]
+    pub(crate) allow_digest_only: bool,
+}
+
+/// An exception for the images that a glob matches.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ImageFile {
+    /// Glob over fully spelled names without tag, `docker.io/library/*`; `*` stops at `/`, `**` doesn't.
+    #[serde(rename = "match")]
+    #[schemars(with = "String")]
+    pub(crate) pattern: Spanned<String>,
+    /// Copy to these destinations only.
+    #[schemars(with = "Option<Vec<String>>")]
+    pub(crate) destinations: Option<Vec<Spanned<String>>>,
+    /// Copy these platforms only, `os/architecture[/variant]`.
+    #[schemars(with = "Option<Vec<String>>")]
+    pub(crate) platforms: Option<Vec<Spanned<String>>>,
+}

@@ -1,0 +1,34 @@
+//! Decides without I/O: configuration, wants, plan, report and their renderings.
+//!
+//! The tree and the configuration become wants ([`expand`]); wants and what was observed become a [`Plan`];
+//! what became of its actions is a [`Report`]. Each is a value that can be printed as JSON, and the text for
+//! people is rendered from that same value.
+
+mod config;
+mod config_file;
+mod finding;
+mod observed;
+mod plan;
+mod report;
+mod text;
+mod want;
+
+pub use config::{Config, ConfigProblem, Destination, Place, RegistrySettings};
+pub use finding::{Finding, Findings, Level, Position};
+pub use observed::{Failure, Image, Observed, Side};
+pub use plan::{
+    Action, Change, Conflict, Copy, LookupFailure, Note, Plan, Pulls, Subject, Totals, Unchanged,
+};
+pub use report::{Outcome, Report, ReportTotals, Status, Transfer};
+pub use text::{bytes, count, render_plan, render_report};
+pub use want::{Collision, Platforms, Source, Target, Want, Wants, expand};
+
+/// JSON schemas of everything that is read or written, by file name.
+pub fn schemas() -> Vec<(&'static str, schemars::Schema)> {
+    vec![
+        ("config.schema.json", schemars::schema_for!(config_file::ConfigFile)),
+        ("findings.schema.json", schemars::schema_for!(Findings)),
+        ("plan.schema.json", schemars::schema_for!(Plan)),
+        ("report.schema.json", schemars::schema_for!(Report)),
+    ]
+}

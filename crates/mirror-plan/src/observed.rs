@@ -1,0 +1,64 @@
+//! What was seen at sources and destinations.
+
+use std::collections::BTreeMap;
+
+use mirror_oci::{Digest, Platform};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::want::{Source, Target};
+
+/// Everything that was looked up, by what was asked.
+#[derive(Debug, Clone, Default)]
+pub struct Observed {
+    /// The digest that a source stands for now; of its one platform, where only that is wanted.
+    pub sources: BTreeMap<Source, Result<Digest, Failure>>,
+    /// The digest that a target has now, if it is there.
+    pub targets: BTreeMap<Target, Result<Option<Digest>, Failure>>,
+    /// For pinned sources: where their tag points now, if that was looked up.
+    pub tags: BTreeMap<Source, Digest>,
+    /// What there is to copy, for those sources whose manifests were read.
+    pub images: BTreeMap<Source, Result<Image, Failure>>,
+}
+
+/// What an image consists of.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Image {
+    /// Platforms that will be copied, sorted; empty when the manifests don't say.
+    pub platforms: Vec<Platform>,
+    /// Manifests that will be copied: root and children.
+    pub manifests: Vec<Digest>,
+    /// Blobs that will be copied, with their size in bytes.
+    pub blobs: BTreeMap<Digest, u64>,
+}
+
+/// Which registry a failure is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Side {
+    /// The one that is copied from.
+    Source,
+    /// The one that is copied to.
+    Destination,
+}
+
+impl std::fmt::Display for Side {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Side::Source => "source",
+            Side::Destination => "destination",
+        })
+    }
+}
+
+/// Why something could not be looked up or done, in words.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Failure {
+    /// Which side failed.
+    pub side: Side,
+    /// What was tried, on what, and how it failed.
+    pub message: String,
+    /// What to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub help: Option<String>,
+}

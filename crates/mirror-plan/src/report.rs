@@ -1,0 +1,115 @@
+//! The report: what became of each action.
+
+use mirror_oci::Digest;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::observed::Failure;
+use crate::plan::{Conflict, LookupFailure, Plan, Subject};
+
+/// What became of a plan.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Report {
+    /// Version of this format; 1.
+    pub format_version: u32,
+    /// One for each action, in the order of the plan.
+    pub outcomes: Vec<Outcome>,
+    /// Conflicts of the plan; nothing was done about them.
+    pub conflicts: Vec<Conflict>,
+    /// What the plan could not look up.
+    pub failures: Vec<LookupFailure>,
+    /// The sums.
+    pub totals: ReportTotals,
+}
+
+/// What became of one action.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Outcome {
+    /// Which want it served.
+    #[serde(flatten)]
+    pub subject: Subject,
+    /// What the destination was to get.
+    #[schemars(with = "String")]
+    pub digest: Digest,
+    /// How it ended.
+    #[serde(flatten)]
+    pub status: Status,
+    /// What was moved for it.
+    pub transfer: Transfer,
+}
+
+/// How an action ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "status", rename_all = "snake_case")]
+pub enum Status {
+    /// The destination has it.
+    Done,
+    /// It doesn't; a tag that was there still names the old image.
+    Failed {
+        /// Why.
+        failure: Failure,
+    },
+    /// The run was stopped before its turn, or in the middle of it.
+    Cancelled,
+}
+
+/// What was moved.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Transfer {
+    /// Bytes of blobs read from the source.
+    pub fetched_bytes: u64,
+    /// Bytes of blobs written to the destination.
+    pub pushed_bytes: u64,
+    /// Blobs that the destination had already, or took from another repository of its own.
+    pub reused_blobs: u64,
+}
+
+impl std::ops::AddAssign for Transfer {
+    fn add_assign(&mut self, other: Transfer) {
+        self.fetched_bytes += other.fetched_bytes;
+        self.pushed_bytes += other.pushed_bytes;
+        self.reused_blobs += other.reused_blobs;
+    }
+}
+
+/// Sums over a report.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ReportTotals {
+    /// Images copied.
+    pub copied: usize,
+    /// Images that were as they should be.
+    pub unchanged: usize,
+    /// Images that failed, at look-up or while copying.
+    pub failed: usize,
+    /// Images that were not reached.
+    pub cancelled: usize,
+    /// Wants that cannot be.
+    pub conflicts: usize,
+    /// What was moved for all of them.
+    pub transfer: Transfer,
+    /// Wall-clock time in milliseconds.
+    pub milliseconds: u64,
+}
+
+impl Report {
+    /// Sums up what became of `plan` in `milliseconds`.
+    pub fn new(plan: &Plan, outcomes: Vec<Outcome>, milliseconds: u64) -> Report {
+        let count = |wanted: fn(&Status) -> bool| {
+            outcomes.iter().filter(|outcome| wanted(&outcome.status)).count()
+        };
+        let mut transfer = Transfer::default();
+        outcomes.iter().for_each(|outcome| transfer += outcome.transfer);
+        let totals = ReportTotals {
+            copied: count(|status| *status == Status::Done),
+            unchanged: plan.unchanged.len(),
+            failed: plan.failures.len() + count(|status| matches!(status, Status::Failed { .. })),
+            cancelled: count(|status| *status == Status::Cancelled),
+            conflicts: plan.conflicts.len(),
+            transfer,
+            milliseconds,
+        };
+        let (conflicts, failures) = (plan.conflicts.clone(), plan.failures.clone());
+        Report { format_version: 1, outcomes, conflicts, failures, totals }
+    }
+}

@@ -1,0 +1,240 @@
+//! Plans and reports as text for people. Colours are ANSI sequences, which the command line strips where the
+//! output is no terminal.
+
+use std::fmt::{self, Write as _};
+
+use anstyle::{AnsiColor, Style};
+
+use crate::observed::Failure;
+use crate::plan::{Change, Copy, Note, Plan, Subject};
+use crate::report::{Report, Status};
+
+const ADDED: Style = AnsiColor::Green.on_default();
+const CHANGED: Style = AnsiColor::Yellow.on_default();
+const WRONG: Style = AnsiColor::Red.on_default().bold();
+const QUIET: Style = Style::new().dimmed();
+const STRONG: Style = Style::new().bold();
+
+/// The plan for people: what changes, destination by destination, then what is wrong, then the sums.
+pub fn render_plan(plan: &Plan) -> String {
+    let mut out = Text(String::new());
+    let mut destinations: Vec<&str> =
+        plan.copies().map(|copy| copy.subject.destination.as_str()).collect();
+    destinations.extend(plan.unchanged.iter().map(|item| item.subject.destination.as_str()));
+    destinations.sort_unstable();
+    destinations.dedup();
+    for destination in destinations {
+        out.destination(plan, destination);
+    }
+    for conflict in &plan.conflicts {
+        out.line(WRONG, "conflict", &format!("{} at {}", conflict.target, conflict.destination));
+        out.detail("", &conflict.reason);
+        out.detail("", &format!("wanted by {}", conflict.files.join(", ")));
+    }
+    for failed in &plan.failures {
+        out.line(WRONG, "error", &format!("could not look up {}", what(&failed.subject)));
+        out.failure(&failed.failure);
+    }
+    for note in &plan.notes {
+        let Note::TagMoved { source, upstream, .. } = note;
+        out.line(CHANGED, "note", &format!("the tag of {source} is {upstream} by now"));
+        out.detail("", "the digest in the tree is what is copied");
+    }
+    out.totals(plan);
+    out.0
+}
+
+/// The report for people: what failed and why, then the sums.
+pub fn render_report(report: &Report) -> String {
+    let mut out = Text(String::new());
+    for conflict in &report.conflicts {
+        out.line(
+            WRONG,
+            "conflict",
+            &format!("{} at {}: {}", conflict.target, conflict.destination, conflict.reason),
+        );
+        out.detail("", &format!("wanted by {}", conflict.files.join(", ")));
+    }
+    for failed in &report.failures {
+        out.line(WRONG, "error", &format!("could not look up {}", what(&failed.subject)));
+        out.failure(&failed.failure);
+    }
+    for outcome in &report.outcomes {
+        if let Status::Failed { failure } = &outcome.status {
+            out.line(WRONG, "error", &format!("could not copy {}", what(&outcome.subject)));
+            out.failure(failure);
+        }
+    }
+    let totals = &report.totals;
+    let mut parts =
+        vec![format!("{} copied", totals.copied), format!("{} unchanged", totals.unchanged)];
+    let rest = [
+        (totals.failed, "failed"),
+        (totals.conflicts, "in conflict"),
+        (totals.cancelled, "not reached"),
+    ];
+    parts.extend(rest.iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}")));
+    let seconds = totals.milliseconds as f64 / 1000.0;
+    let transfer = &totals.transfer;
+    let mut moved = format!(
+        "{} fetched, {} pushed",
+        bytes(transfer.fetched_bytes),
+        bytes(transfer.pushed_bytes)
+    );
+    if transfer.reused_blobs > 0 {
+        let _ = write!(moved, ", {} reused", count(transfer.reused_blobs, "blob"));
+    }
+    out.line(STRONG, "applied", &format!("{}; {moved}; {seconds:.1} s", parts.join(", ")));
+    out.0
+}
+
+/// A size for people, in binary units: `48.0 MiB`.
+pub fn bytes(size: u64) -> String {
+    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
+    if size < 1024 {
+        return format!("{size} B");
+    }
+    let mut value = size as f64 / 1024.0;
+    let mut unit = UNITS[0];
+    for next in &UNITS[1..] {
+        if value < 1023.95 {
+            break;
+        }
+        value /= 1024.0;
+        unit = next;
+    }
+    format!("{value:.1} {unit}")
+}
+
+/// A number with its noun: `1 image`, `2 images`.
+pub fn count(number: u64, noun: &str) -> String {
+    let ending = if number == 1 { "" } else { "s" };
+    format!("{number} {noun}{ending}")
+}
+
+fn what(subject: &Subject) -> String {
+    let target = subject.target();
+    if subject.source.split('@').next() == Some(target.as_str()) {
+        return format!("{target} for {}", subject.destination);
+    }
+    format!("{} for {} ({target})", subject.source, subject.destination)
+}
+
+struct Text(String);
+
+impl Text {
+    fn line(&mut self, style: Style, word: &str, text: &str) {
+        let _ = writeln!(self.0, "{style}{word}{style:#}: {text}");
+    }
+
+    fn detail(&mut self, word: &str, text: &str) {
+        let _ = writeln!(self.0, "  {word}{text}");
+    }
+
+    fn failure(&mut self, failure: &Failure) {
+        self.detail("caused by: ", &format!("{}: {}", failure.side, failure.message));
+        failure.help.iter().for_each(|help| self.detail("help: ", help));
+    }
+
+    fn destination(&mut self, plan: &Plan, name: &str) {
+        let _ = writeln!(self.0, "{STRONG}{name}{STRONG:#}");
+        let copies: Vec<&Copy> =
+            plan.copies().filter(|copy| copy.subject.destination == name).collect();
+        let width =
+            copies.iter().map(|copy| copy.subject.target().len()).max().unwrap_or(0).min(60);
+        for copy in copies {
+            self.copy(copy, width);
+        }
+        let unchanged =
+            plan.unchanged.iter().filter(|item| item.subject.destination == name).count();
+        if unchanged > 0 {
+            let _ = writeln!(
+                self.0,
+                "  {QUIET}= {} unchanged{QUIET:#}",
+                count(unchanged as u64, "image")
+            );
+        }
+        self.0.push('\n');
+    }
+
+    fn copy(&mut self, copy: &Copy, width: usize) {
+        let target = copy.subject.target();
+        let digest = copy.digest.short();
+        let (style, sign, change) = match &copy.change {
+            Change::Create => (ADDED, '+', format!("new → {digest}")),
+            Change::Update { from } => (CHANGED, '~', format!("{} → {digest}", from.short())),
+        };
+        let _ = write!(self.0, "  {style}{sign}{style:#} {target:width$}  {change}");
+        if let Some(size) = copy.bytes {
+            let _ = write!(self.0, "  {}", Size(size, &copy.platforms));
+        }
+        self.0.push('\n');
+        let source = copy.subject.source.split('@').next().unwrap_or("");
+        if source != target {
+            let _ = writeln!(self.0, "  {QUIET}  from {source}{QUIET:#}");
+        }
+    }
+
+    fn totals(&mut self, plan: &Plan) {
+        let totals = &plan.totals;
+        let mut parts = vec![
+            format!("{} to create", totals.create),
+            format!("{} to update", totals.update),
+            format!("{} unchanged", totals.unchanged),
+        ];
+        let rest = [(totals.conflicts, "in conflict"), (totals.failures, "not looked up")];
+        parts.extend(rest.iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}")));
+        self.line(STRONG, "plan", &parts.join(", "));
+        if plan.actions.is_empty() {
+            return;
+        }
+        let known = totals.bytes.is_some();
+        let pulls: Vec<String> = plan
+            .pulls
+            .iter()
+            .map(|pulls| {
+                let least = if known { "" } else { "at least " };
+                format!("{least}{} from {}", count(pulls.manifests, "manifest"), pulls.registry)
+            })
+            .collect();
+        let size = totals.bytes.map(|size| format!("{} of distinct blobs at most; ", bytes(size)));
+        self.detail("to move: ", &format!("{}{}", size.unwrap_or_default(), pulls.join(", ")));
+    }
+}
+
+struct Size<'a>(u64, &'a [mirror_oci::Platform]);
+
+impl fmt::Display for Size<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&bytes(self.0))?;
+        match self.1 {
+            [] => Ok(()),
+            platforms if platforms.len() <= 3 => {
+                let names: Vec<_> = platforms.iter().map(ToString::to_string).collect();
+                write!(f, "  {}", names.join(" "))
+            }
+            platforms => write!(f, "  {} platforms", platforms.len()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes() {
+        let cases = [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1024, "1.0 KiB"),
+            (50_331_648, "48.0 MiB"),
+            (1_073_700_000, "1.0 GiB"),
+            (u64::MAX, "16384.0 PiB"),
+        ];
+        for (size, text) in cases {
+            assert_eq!(bytes(size), text);
+        }
+        assert_eq!((count(1, "image"), count(0, "image")), ("1 image".into(), "0 images".into()));
+    }
+}

@@ -1,0 +1,279 @@
+//! Wants: what the tree asks for, destination by destination.
+
+use std::collections::BTreeMap;
+
+use mirror_oci::{Name, Platform, Repository, Tag, Version};
+use mirror_tree::Entry;
+
+use crate::config::{Config, Destination, Place};
+
+/// One entry for one destination.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Want {
+    /// The file of the tree that asks for it.
+    pub file: String,
+    /// What to copy.
+    pub source: Source,
+    /// Where to.
+    pub target: Target,
+}
+
+/// What to copy.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Source {
+    /// Registry and repository.
+    pub name: Name,
+    /// Tag or digest.
+    pub version: Version,
+    /// Which platforms of it.
+    pub platforms: Platforms,
+}
+
+impl std::fmt::Display for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}{}", self.name.familiar(), self.version)
+    }
+}
+
+/// Which platforms of an image are wanted.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Platforms {
+    /// The image as it is.
+    All,
+    /// One platform's manifest, without the index around it.
+    One(Platform),
+    /// The index unchanged, but only these platforms' images.
+    Some(Vec<Platform>),
+}
+
+/// Where a copy goes.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Target {
+    /// Name of the destination.
+    pub destination: String,
+    /// Where that is.
+    pub place: Place,
+    /// The repository there.
+    pub repository: Repository,
+    /// The tag there; none for a source that is a digest alone.
+    pub tag: Option<Tag>,
+}
+
+/// All wants of a tree, and those that cannot be.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Wants {
+    /// In the order of the tree, then of the destinations.
+    pub wants: Vec<Want>,
+    /// Wants that exclude each other; none of them is in `wants`.
+    pub collisions: Vec<Collision>,
+}
+
+/// Wants that exclude each other, or one that can't be expressed at its destination.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Collision {
+    /// The files concerned.
+    pub files: Vec<String>,
+    /// Name of the destination.
+    pub destination: String,
+    /// The place in it that they fight over, `repository:tag`.
+    pub target: String,
+    /// Why it cannot be.
+    pub reason: String,
+}
+
+/// Turns entries into wants, and finds the ones that exclude each other. Entries that want the very same thing
+/// become one want.
+pub fn expand(entries: &[Entry], config: &Config) -> Wants {
+    let mut found = Wants::default();
+    let mut by_target: BTreeMap<Address, Vec<Want>> = BTreeMap::new();
+    for entry in entries {
+        for destination in config.destinations.iter().filter(|d| config.sends(&entry.name, &d.name))
+        {
+            match want(entry, destination, config) {
+                Err(collision) => found.collisions.push(collision),
+                Ok(want) => {
+                    by_target.entry(address(&want)).or_default().push(want);
+                }
+            }
+        }
+    }
+    for wants in by_target.into_values() {
+        match wants.as_slice() {
+            [first, others @ ..] if others.iter().all(|other| other.source == first.source) => {
+                found.wants.push(first.clone());
+            }
+            [first, ..] => found.collisions.push(collision(first, &wants)),
+            [] => {}
+        }
+    }
+    found
+        .wants
+        .sort_by(|a, b| (&a.file, &a.target.destination).cmp(&(&b.file, &b.target.destination)));
+    found.collisions.sort_by(|a, b| (&a.files, &a.destination).cmp(&(&b.files, &b.destination)));
+    found
+}
+
+/// What a copy is fetched by at its destination. Two wants with one address fight over it.
+type Address = (Place, Repository, Option<Version>, Option<Tag>);
+
+fn address(want: &Want) -> Address {
+    let target = &want.target;
+    // Without a tag nothing is fought over: the digest is the address.
+    let version = target.tag.is_none().then(|| want.source.version.clone());
+    (target.place.clone(), target.repository.clone(), version, target.tag.clone())
+}
+
+fn want(entry: &Entry, destination: &Destination, config: &Config) -> Result<Want, Collision> {
+    let text = repository_text(&entry.name, &destination.repository);
+    let repository = text.parse::<Repository>().map_err(|error| Collision {
+        files: vec![entry.file.clone()],
+        destination: destination.name.clone(),
+        target: text.clone(),
+        reason: format!("`{text}` can't be the name of a repository: {error}"),
+    })?;
+    let platforms = match (&entry.platform, config.platforms(&entry.name)) {
+        (Some(platform), _) => Platforms::One(platform.clone()),
+        (None, None) => Platforms::All,
+        (None, Some([platform])) => Platforms::One(platform.clone()),
+        (None, Some(several)) => Platforms::Some(several.to_vec()),
+    };
+    Ok(Want {
+        file: entry.file.clone(),
+        source: Source { name: entry.name.clone(), version: entry.version.clone(), platforms },
+        target: Target {
+            destination: destination.name.clone(),
+            place: destination.place.clone(),
+            repository,
+            tag: entry.version.tag().cloned(),
+        },
+    })
+}
+
+/// Fills in a template. A port or an IPv6 address can't stand in a repository: its other characters become `-`.
+fn repository_text(name: &Name, template: &str) -> String {
+    let registry: String = name
+        .registry
+        .as_str()
+        .chars()
+        .map(|c| if matches!(c, ':' | '[' | ']') { '-' } else { c })
+        .collect();
+    let repository = name.repository.as_str();
+    let last = repository.rsplit('/').next().unwrap_or(repository);
+    template
+        .replace("{registry}", registry.trim_matches('-'))
+        .replace("{repository}", repository)
+        .replace("{name}", last)
+}
+
+fn collision(first: &Want, wants: &[Want]) -> Collision {
+    let mut files: Vec<String> = wants.iter().map(|want| want.file.clone()).collect();
+    files.dedup();
+    let sources: Vec<String> = wants.iter().map(|want| describe(&want.source)).collect();
+    let tag = first.target.tag.as_ref().map(|tag| format!(":{tag}")).unwrap_or_default();
+    Collision {
+        files,
+        destination: first.target.destination.clone(),
+        target: format!("{}{tag}", first.target.repository),
+        reason: format!("different images would go to one tag: {}", sources.join(", ")),
+    }
+}
+
+fn describe(source: &Source) -> String {
+    match &source.platforms {
+        Platforms::All => format!("{}{}", source.name, source.version),
+        Platforms::One(platform) => format!("{}{} ({platform})", source.name, source.version),
+        Platforms::Some(platforms) => {
+            let names: Vec<_> = platforms.iter().map(ToString::to_string).collect();
+            format!("{}{} ({})", source.name, source.version, names.join(", "))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(file: &str, reference: &str, platform: Option<&str>) -> Entry {
+        let parsed: mirror_oci::Reference = reference.parse().unwrap();
+        Entry {
+            file: file.to_owned(),
+            version: parsed.version().unwrap(),
+            name: parsed.name,
+            platform: platform.map(|platform| platform.parse().unwrap()),
+            span: 0..0,
+            source: "".into(),
+        }
+    }
+
+    fn targets(wants: &Wants) -> Vec<String> {
+        let tag =
+            |want: &Want| want.target.tag.as_ref().map_or("-".to_owned(), ToString::to_string);
+        wants
+            .wants
+            .iter()
+            .map(|w| format!("{} {}:{}", w.target.destination, w.target.repository, tag(w)))
+            .collect()
+    }
+
+    #[test]
+    fn one_for_each_destination() {
+        let config = Config::parse(
+            "[[destination]]\nname='a'\nregistry='a.io'\n[[destination]]\nname='b'\nregistry='b.io'\nrepository='m/{name}'\n[[image]]\nmatch='quay.io/**'\ndestinations=['b']",
+        )
+        .unwrap();
+        let entries = [
+            entry("1", "postgres:14", None),
+            entry("2", "quay.io/x/y:1", None),
+            entry("3", "localhost:5000/z:1", None),
+            entry("4", "[::1]:5000/v6:1", None),
+        ];
+        let wants = expand(&entries, &config);
+        assert_eq!(wants.collisions, []);
+        assert_eq!(
+            targets(&wants),
+            [
+                "a docker.io/library/postgres:14",
+                "b m/postgres:14",
+                "b m/y:1",
+                "a localhost-5000/z:1",
+                "b m/z:1",
+                "a 1--5000/v6:1",
+                "b m/v6:1"
+            ]
+        );
+    }
+
+    #[test]
+    fn collisions() {
+        let config =
+            Config::parse("[[destination]]\nname='b'\nregistry='b.io'\nrepository='{name}'")
+                .unwrap();
+        let digest = |c: char| format!("sha256:{}", c.to_string().repeat(64));
+        let entries = [
+            entry("1", "a/x:1", None),
+            entry("2", "b/x:1", None),
+            entry("3", &format!("y:1@{}", digest('a')), None),
+            entry("4", &format!("y:1@{}", digest('b')), None),
+            entry("5", "z:1", None),
+            entry("6", "z:1", None),
+            entry("7", "w:1", Some("linux/amd64")),
+            entry("8", "w:1", Some("linux/arm64")),
+            entry("9", &format!("v@{}", digest('a')), None),
+            entry("91", &format!("v@{}", digest('b')), None),
+        ];
+        let wants = expand(&entries, &config);
+        assert_eq!(targets(&wants), ["b z:1", "b v:-", "b v:-"]);
+        let files: Vec<_> = wants.collisions.iter().map(|c| c.files.join(" ")).collect();
+        assert_eq!(files, ["1 2", "3 4", "7 8"]);
+        assert!(wants.collisions[0].reason.contains("docker.io/a/x:1, docker.io/b/x:1"));
+        assert!(wants.collisions[2].reason.contains("(linux/amd64)"));
+    }
+
+    #[test]
+    fn a_name_that_gets_too_long() {
+        let config = Config::parse("[[destination]]\nname='b'\nregistry='b.io'").unwrap();
+        let long = format!("quay.io/{}:1", ["abcdefghi"; 25].join("/"));
+        let wants = expand(&[entry("1", &long, None)], &config);
+        assert!(wants.collisions[0].reason.contains("longer than 255"), "{wants:?}");
+    }
+}
