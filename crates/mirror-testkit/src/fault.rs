@@ -1,0 +1,41 @@
+//! What can go wrong at a registry.
+
+use std::time::Duration;
+
+/// One request, as a fault rule sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exchange {
+    /// How many requests came before, at this registry.
+    pub number: usize,
+    /// `GET`, `PUT` and so on.
+    pub method: String,
+    /// The path, without query.
+    pub path: String,
+}
+
+/// What to do instead of answering properly.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fault {
+    /// This status, content type and body.
+    Answer(u16, &'static str, String),
+    /// The proper answer, with this header on top.
+    Header(&'static str, String),
+    /// Close the connection without an answer.
+    Reset,
+    /// Send so many bytes of the body, then close the connection.
+    Cut(usize),
+    /// Never answer.
+    Hang,
+    /// Change one byte of the body.
+    WrongBytes,
+    /// Answer after a while.
+    Delay(Duration),
+}
+
+impl Fault {
+    /// An error body as the distribution specification wants it.
+    pub fn refuse(status: u16, code: &str, message: &str) -> Fault {
+        let body = format!(r#"{{"errors":[{{"code":"{code}","message":"{message}"}}]}}"#);
+        Fault::Answer(status, "application/json", body)
+    }
+}

@@ -1,0 +1,27 @@
+//! For tests: a registry in process with profiles and faults, builders for images, Debian's registry as a process,
+//! and a harness for the command line.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::print_stderr,
+    reason = "a test that can't go on should stop right there, loudly"
+)]
+
+mod auth;
+mod command;
+mod debian;
+mod fault;
+mod image;
+mod registry;
+mod routes;
+mod store;
+
+pub use auth::AuthProfile;
+pub use command::{Mirror, Ran};
+pub use debian::{DebianRegistry, missing_tool};
+pub use fault::{Exchange, Fault};
+pub use image::{Image, ImageBuilder, StoredManifest};
+pub use registry::{Profile, Recorded, Registry};

@@ -1,0 +1,218 @@
+//! A registry in process: a real HTTP server on a free loopback port, with everything it was asked on record.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use mirror_oci::Digest;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+
+use crate::auth::{AuthProfile, Issued};
+use crate::fault::{Exchange, Fault};
+use crate::image::{Image, StoredManifest};
+use crate::routes;
+use crate::store::Store;
+
+/// How a registry behaves.
+#[derive(Debug, Clone)]
+pub struct Profile {
+    /// Who may do what.
+    pub auth: AuthProfile,
+    /// Whether blobs can be mounted.
+    pub mount: bool,
+    /// Whether `Docker-Content-Digest` is sent.
+    pub digest_header: bool,
+    /// Whether `Range` is honoured.
+    pub ranges: bool,
+    /// Whether there is a referrers API.
+    pub referrers: bool,
+    /// Whether pushes are refused with 405.
+    pub read_only: bool,
+    /// Where blobs are really served from, if not here: a URL that `/v2/…` is appended to.
+    pub blob_redirect: Option<String>,
+}
+
+impl Default for Profile {
+    fn default() -> Profile {
+        Profile {
+            auth: AuthProfile::Open,
+            mount: true,
+            digest_header: true,
+            ranges: true,
+            referrers: true,
+            read_only: false,
+            blob_redirect: None,
+        }
+    }
+}
+
+/// One request, and what came of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recorded {
+    /// `GET`, `PUT` and so on.
+    pub method: String,
+    /// The path, without query.
+    pub path: String,
+    /// The query.
+    pub query: String,
+    /// The `Authorization` header.
+    pub authorization: Option<String>,
+    /// The `Content-Length` header.
+    pub content_length: Option<u64>,
+    /// The `Range` header.
+    pub range: Option<String>,
+    /// Status of the answer; 0 when there was none.
+    pub status: u16,
+}
+
+type FaultRule = Box<dyn Fn(&Exchange) -> Option<Fault> + Send + Sync>;
+
+/// Everything that requests share.
+pub(crate) struct State {
+    pub(crate) profile: Profile,
+    pub(crate) own: String,
+    pub(crate) store: Mutex<Store>,
+    pub(crate) issued: Mutex<Issued>,
+    pub(crate) requests: Mutex<Vec<Recorded>>,
+    pub(crate) faults: Mutex<Option<FaultRule>>,
+}
+
+/// A running registry. It stops when it is dropped.
+pub struct Registry {
+    address: SocketAddr,
+    state: Arc<State>,
+    _stop: oneshot::Sender<()>,
+}
+
+impl Registry {
+    /// Starts a registry that lets anybody do anything.
+    pub fn start() -> Registry {
+        Registry::with(Profile::default())
+    }
+
+    /// Starts a registry of a certain kind.
+    pub fn with(profile: Profile) -> Registry {
+        let (stop, stopped) = oneshot::channel::<()>();
+        let (ready, address) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async move {
+                let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+                let address = listener.local_addr().unwrap();
+                let state = Arc::new(State {
+                    profile,
+                    own: format!("http://{address}"),
+                    store: Mutex::default(),
+                    issued: Mutex::default(),
+                    requests: Mutex::default(),
+                    faults: Mutex::default(),
+                });
+                ready.send((address, state.clone())).unwrap();
+                tokio::select! {
+                    () = serve(listener, state) => {}
+                    _ = stopped => {}
+                }
+            });
+        });
+        let (address, state) = address.recv().unwrap();
+        Registry { address, state, _stop: stop }
+    }
+
+    /// `127.0.0.1:<port>`.
+    pub fn host(&self) -> String {
+        self.address.to_string()
+    }
+
+    /// `http://127.0.0.1:<port>`.
+    pub fn endpoint(&self) -> String {
+        self.state.own.clone()
+    }
+
+    /// Puts an image there without a request.
+    pub fn add(&self, repository: &str, tag: &str, image: &Image) {
+        self.state.store.lock().unwrap().add(repository, tag, image);
+    }
+
+    /// Puts any bytes there as a manifest, unchecked.
+    pub fn add_manifest(
+        &self,
+        repository: &str,
+        tag: &str,
+        media_type: &str,
+        bytes: Bytes,
+    ) -> Digest {
+        let digest = Digest::of(mirror_oci::Algorithm::Sha256, &bytes);
+        let stored =
+            StoredManifest { digest: digest.clone(), media_type: media_type.to_owned(), bytes };
+        let mut store = self.state.store.lock().unwrap();
+        let repository = store.repository(repository);
+        repository.manifests.insert(digest.to_string(), stored);
+        repository.tags.insert(tag.to_owned(), digest.to_string());
+        digest
+    }
+
+    /// The manifest that a tag or digest names.
+    pub fn manifest(&self, repository: &str, reference: &str) -> Option<StoredManifest> {
+        self.state.store.lock().unwrap().manifest(repository, reference).cloned()
+    }
+
+    /// Whether a repository holds all of an image: manifests and blobs, byte for byte.
+    pub fn holds(&self, repository: &str, image: &Image) -> bool {
+        let store = self.state.store.lock().unwrap();
+        let manifest = |m: &StoredManifest| {
+            store
+                .manifest(repository, m.digest.as_str())
+                .is_some_and(|s| s.bytes == m.bytes && s.media_type == m.media_type)
+        };
+        let blob = |digest: &Digest, bytes: &Bytes| {
+            store.has_blob(repository, digest.as_str())
+                && store.blobs.get(digest.as_str()) == Some(bytes)
+        };
+        image.manifests.iter().all(manifest)
+            && image.blobs.iter().all(|(digest, bytes)| blob(digest, bytes))
+    }
+
+    /// All tags, as `repository:tag`.
+    pub fn tags(&self) -> Vec<String> {
+        let store = self.state.store.lock().unwrap();
+        let tags = store.repositories.iter();
+        tags.flat_map(|(name, repository)| {
+            repository.tags.keys().map(move |tag| format!("{name}:{tag}"))
+        })
+        .collect()
+    }
+
+    /// Everything it was asked since the last call.
+    pub fn take_requests(&self) -> Vec<Recorded> {
+        std::mem::take(&mut self.state.requests.lock().unwrap())
+    }
+
+    /// From now on, asks `rule` what to do with each request; `None` is a proper answer.
+    pub fn set_faults(&self, rule: impl Fn(&Exchange) -> Option<Fault> + Send + Sync + 'static) {
+        *self.state.faults.lock().unwrap() = Some(Box::new(rule));
+    }
+
+    /// From now on, answers properly.
+    pub fn clear_faults(&self) {
+        *self.state.faults.lock().unwrap() = None;
+    }
+}
+
+async fn serve(listener: TcpListener, state: Arc<State>) {
+    loop {
+        let Ok((stream, _)) = listener.accept().await else { continue };
+        let _ = stream.set_nodelay(true);
+        let state = state.clone();
+        tokio::spawn(async move {
+            let service = service_fn(move |request| routes::answer(state.clone(), request));
+            // A reset is a service error here; the client sees it, nobody else needs to.
+            let _ = hyper::server::conn::http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
+        });
+    }
+}

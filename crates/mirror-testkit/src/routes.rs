@@ -1,0 +1,353 @@
+//! The distribution API of the test registry.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http_body_util::BodyExt;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use mirror_oci::Digest;
+
+use crate::auth::Verdict;
+use crate::fault::{Exchange, Fault};
+use crate::registry::{Recorded, State};
+
+/// A body that may break off.
+pub(crate) struct Breakable {
+    bytes: Option<Bytes>,
+    size: u64,
+    cut: bool,
+}
+
+impl Body for Breakable {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        match self.bytes.take() {
+            Some(bytes) if !bytes.is_empty() => Poll::Ready(Some(Ok(Frame::data(bytes)))),
+            _ if self.cut => Poll::Ready(Some(Err(io::Error::other("cut")))),
+            _ => Poll::Ready(None),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.size)
+    }
+}
+
+/// A request taken apart.
+struct Asked {
+    method: Method,
+    path: String,
+    query: Vec<(String, String)>,
+    headers: HeaderMap,
+}
+
+impl Asked {
+    fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    fn query(&self, name: &str) -> Option<&str> {
+        self.query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+}
+
+/// An answer before it is sent.
+struct Reply {
+    status: u16,
+    headers: Vec<(&'static str, String)>,
+    body: Bytes,
+}
+
+fn reply(status: u16) -> Reply {
+    Reply { status, headers: Vec::new(), body: Bytes::new() }
+}
+
+fn refusal(status: u16, code: &str) -> Reply {
+    let body = format!(
+        r#"{{"errors":[{{"code":"{code}","message":"{}"}}]}}"#,
+        code.to_lowercase().replace('_', " ")
+    );
+    reply(status).with("content-type", "application/json").body(body.into())
+}
+
+impl Reply {
+    fn with(mut self, name: &'static str, value: impl Into<String>) -> Reply {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    fn body(mut self, body: Bytes) -> Reply {
+        self.body = body;
+        self
+    }
+}
+
+/// Answers one request, properly or with a fault. An error closes the connection.
+pub(crate) async fn answer(
+    state: Arc<State>,
+    request: Request<Incoming>,
+) -> Result<Response<Breakable>, io::Error> {
+    let (parts, body) = request.into_parts();
+    let query = parts.uri.query().unwrap_or_default().to_owned();
+    let asked = Asked {
+        method: parts.method,
+        path: parts.uri.path().to_owned(),
+        query: split_query(&query),
+        headers: parts.headers,
+    };
+    let number = {
+        let mut requests = state.requests.lock().unwrap();
+        requests.push(Recorded {
+            method: asked.method.to_string(),
+            path: asked.path.clone(),
+            query,
+            authorization: asked.header("authorization").map(str::to_owned),
+            content_length: asked.header("content-length").and_then(|length| length.parse().ok()),
+            range: asked.header("range").map(str::to_owned),
+            status: 0,
+        });
+        requests.len() - 1
+    };
+    let exchange = Exchange { number, method: asked.method.to_string(), path: asked.path.clone() };
+    let fault = state.faults.lock().unwrap().as_ref().and_then(|rule| rule(&exchange));
+    match fault {
+        Some(Fault::Reset) => return Err(io::Error::other("reset")),
+        Some(Fault::Hang) => std::future::pending::<()>().await,
+        Some(Fault::Delay(time)) => tokio::time::sleep(time).await,
+        _ => {}
+    }
+    let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
+    let mut reply = match fault {
+        Some(Fault::Answer(status, content_type, ref body)) => {
+            reply(status).with("content-type", content_type).body(body.clone().into())
+        }
+        _ => route(&state, &asked, body),
+    };
+    if let Some(Fault::Header(name, value)) = &fault {
+        reply.headers.retain(|(known, _)| known != name);
+        reply = reply.with(name, value.clone());
+    }
+    if let Some(recorded) = state.requests.lock().unwrap().get_mut(number) {
+        recorded.status = reply.status;
+    }
+    Ok(send(&asked, reply, fault.as_ref()))
+}
+
+fn send(asked: &Asked, reply: Reply, fault: Option<&Fault>) -> Response<Breakable> {
+    let size = reply.body.len() as u64;
+    let mut bytes = reply.body;
+    let mut cut = false;
+    match fault {
+        Some(Fault::Cut(after)) => {
+            cut = true;
+            bytes.truncate(*after);
+        }
+        Some(Fault::WrongBytes) if !bytes.is_empty() => {
+            let mut changed = bytes.to_vec();
+            changed[0] ^= 1;
+            bytes = changed.into();
+        }
+        _ => {}
+    }
+    let head = asked.method == Method::HEAD;
+    let body = Breakable {
+        bytes: Some(bytes).filter(|_| !head),
+        size: if head { 0 } else { size },
+        cut: cut && !head,
+    };
+    let mut response = Response::new(body);
+    *response.status_mut() = StatusCode::from_u16(reply.status).unwrap();
+    for (name, value) in reply.headers {
+        response.headers_mut().append(name, value.parse().unwrap());
+    }
+    if head {
+        response.headers_mut().insert("content-length", size.into());
+    }
+    response
+}
+
+fn route(state: &State, asked: &Asked, body: Bytes) -> Reply {
+    if asked.path == "/token" {
+        let token = state.profile.auth.token(
+            asked.header("authorization"),
+            &asked.query,
+            &mut state.issued.lock().unwrap(),
+        );
+        return match token {
+            Some(json) => reply(200).with("content-type", "application/json").body(json.into()),
+            None => refusal(401, "UNAUTHORIZED"),
+        };
+    }
+    let Some(rest) = asked.path.strip_prefix("/v2/") else { return refusal(404, "NOT_FOUND") };
+    let Some((repository, what)) = split_path(rest) else { return refusal(404, "NOT_FOUND") };
+    let writes = !matches!(asked.method, Method::GET | Method::HEAD);
+    let action = if writes { "push" } else { "pull" };
+    let verdict = state.profile.auth.judge(
+        asked.header("authorization"),
+        repository,
+        action,
+        &state.own,
+        &state.issued.lock().unwrap(),
+    );
+    if let Verdict::Challenge(challenge) = verdict {
+        return refusal(401, "UNAUTHORIZED").with("www-authenticate", challenge);
+    }
+    if writes && state.profile.read_only {
+        return refusal(405, "UNSUPPORTED");
+    }
+    let (kind, id) = what.split_once('/').unwrap_or((what, ""));
+    match (kind, &asked.method) {
+        ("manifests", &Method::GET | &Method::HEAD) => get_manifest(state, repository, id),
+        ("manifests", &Method::PUT) => put_manifest(state, asked, repository, id, body),
+        ("blobs", &Method::POST) => start_upload(state, asked, repository),
+        ("blobs", &Method::PUT) => finish_upload(state, asked, repository, body),
+        ("blobs", &Method::GET | &Method::HEAD) => get_blob(state, asked, repository, id),
+        ("tags", &Method::GET) => tags(state, repository),
+        ("referrers", &Method::GET) => referrers(state, repository, id),
+        _ => refusal(405, "UNSUPPORTED"),
+    }
+}
+
+fn get_manifest(state: &State, repository: &str, id: &str) -> Reply {
+    let store = state.store.lock().unwrap();
+    let Some(manifest) = store.manifest(repository, id) else {
+        return refusal(404, "MANIFEST_UNKNOWN");
+    };
+    let answer = reply(200).with("content-type", &manifest.media_type).body(manifest.bytes.clone());
+    if state.profile.digest_header {
+        answer.with("docker-content-digest", manifest.digest.to_string())
+    } else {
+        answer
+    }
+}
+
+fn put_manifest(state: &State, asked: &Asked, repository: &str, id: &str, body: Bytes) -> Reply {
+    let media_type = asked.header("content-type").unwrap_or_default();
+    match state.store.lock().unwrap().put_manifest(repository, id, media_type, body) {
+        Ok(digest) => reply(201).with("docker-content-digest", digest.to_string()),
+        Err(missing) => refusal(404, "MANIFEST_BLOB_UNKNOWN").with("x-missing", missing),
+    }
+}
+
+fn start_upload(state: &State, asked: &Asked, repository: &str) -> Reply {
+    let mut store = state.store.lock().unwrap();
+    if let (Some(digest), Some(from)) = (asked.query("mount"), asked.query("from"))
+        && (state.profile.mount || from == repository)
+        && store.has_blob(from, digest)
+    {
+        store.repository(repository).blobs.insert(digest.to_owned());
+        return reply(201).with("location", format!("/v2/{repository}/blobs/{digest}"));
+    }
+    store.sessions += 1;
+    reply(202).with(
+        "location",
+        format!("/v2/{repository}/blobs/uploads/{}?_state=secret", store.sessions),
+    )
+}
+
+fn finish_upload(state: &State, asked: &Asked, repository: &str, body: Bytes) -> Reply {
+    let Some(digest) = asked.query("digest").and_then(|digest| digest.parse::<Digest>().ok())
+    else {
+        return refusal(400, "DIGEST_INVALID");
+    };
+    if asked.query("_state") != Some("secret") {
+        return refusal(404, "BLOB_UPLOAD_UNKNOWN");
+    }
+    if Digest::of(digest.algorithm(), &body) != digest {
+        return refusal(400, "DIGEST_INVALID");
+    }
+    state.store.lock().unwrap().put_blob(repository, digest.as_str(), body);
+    reply(201).with("location", format!("/v2/{repository}/blobs/{digest}"))
+}
+
+fn get_blob(state: &State, asked: &Asked, repository: &str, id: &str) -> Reply {
+    let store = state.store.lock().unwrap();
+    if !store.has_blob(repository, id) {
+        return refusal(404, "BLOB_UNKNOWN");
+    }
+    if let Some(elsewhere) = &state.profile.blob_redirect {
+        return reply(307).with("location", format!("{elsewhere}{}?signature=secret", asked.path));
+    }
+    let bytes = store.blobs[id].clone();
+    let start = asked
+        .header("range")
+        .and_then(|range| range.strip_prefix("bytes=")?.strip_suffix('-')?.parse::<usize>().ok());
+    match start {
+        Some(start) if state.profile.ranges && start < bytes.len() => {
+            let range = format!("bytes {start}-{}/{}", bytes.len() - 1, bytes.len());
+            reply(206).with("content-range", range).body(bytes.slice(start..))
+        }
+        Some(_) if state.profile.ranges => refusal(416, "RANGE_INVALID"),
+        _ => reply(200).with("content-type", "application/octet-stream").body(bytes),
+    }
+}
+
+fn tags(state: &State, repository: &str) -> Reply {
+    let store = state.store.lock().unwrap();
+    let Some(found) = store.repositories.get(repository) else {
+        return refusal(404, "NAME_UNKNOWN");
+    };
+    let tags: Vec<&String> = found.tags.keys().collect();
+    let body = serde_json::json!({ "name": repository, "tags": tags }).to_string();
+    reply(200).with("content-type", "application/json").body(body.into())
+}
+
+fn referrers(state: &State, repository: &str, id: &str) -> Reply {
+    if !state.profile.referrers {
+        return refusal(404, "NOT_FOUND");
+    }
+    let store = state.store.lock().unwrap();
+    let manifests = store
+        .repositories
+        .get(repository)
+        .into_iter()
+        .flat_map(|repository| repository.manifests.values());
+    let about = manifests.filter(|manifest| {
+        let document: serde_json::Value =
+            serde_json::from_slice(&manifest.bytes).unwrap_or_default();
+        document["subject"]["digest"] == id
+    });
+    let list: Vec<_> = about
+        .map(|manifest| serde_json::json!({ "mediaType": manifest.media_type, "digest": manifest.digest.as_str(), "size": manifest.bytes.len() }))
+        .collect();
+    let body = serde_json::json!({ "schemaVersion": 2, "mediaType": mirror_oci::media_type::OCI_INDEX, "manifests": list });
+    reply(200).with("content-type", mirror_oci::media_type::OCI_INDEX).body(body.to_string().into())
+}
+
+/// `library/x/manifests/1` → `library/x`, `manifests/1`.
+fn split_path(rest: &str) -> Option<(&str, &str)> {
+    ["/manifests/", "/blobs/", "/tags/", "/referrers/"].iter().find_map(|mark| {
+        let at = rest.find(mark)?;
+        Some((&rest[..at], &rest[at + 1..]))
+    })
+}
+
+fn split_query(query: &str) -> Vec<(String, String)> {
+    let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    pairs.map(|(key, value)| (key.to_owned(), percent_decoded(value))).collect()
+}
+
+fn percent_decoded(value: &str) -> String {
+    let mut out = Vec::new();
+    let mut bytes = value.bytes();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'%' => {
+                let hex: Vec<u8> = bytes.by_ref().take(2).collect();
+                out.push(u8::from_str_radix(std::str::from_utf8(&hex).unwrap(), 16).unwrap());
+            }
+            b'+' => out.push(b' '),
+            byte => out.push(byte),
+        }
+    }
+    String::from_utf8(out).unwrap()
+}

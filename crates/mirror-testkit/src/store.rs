@@ -1,0 +1,97 @@
+//! What the test registry holds.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use bytes::Bytes;
+use mirror_oci::{Algorithm, Digest, RawManifest};
+
+use crate::image::{Image, StoredManifest};
+
+/// Blobs by digest; repositories with what they may see of them.
+#[derive(Debug, Default)]
+pub(crate) struct Store {
+    pub(crate) blobs: HashMap<String, Bytes>,
+    pub(crate) repositories: BTreeMap<String, Repository>,
+    pub(crate) sessions: u64,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Repository {
+    pub(crate) blobs: BTreeSet<String>,
+    pub(crate) manifests: BTreeMap<String, StoredManifest>,
+    pub(crate) tags: BTreeMap<String, String>,
+}
+
+impl Store {
+    pub(crate) fn repository(&mut self, name: &str) -> &mut Repository {
+        self.repositories.entry(name.to_owned()).or_default()
+    }
+
+    pub(crate) fn has_blob(&self, repository: &str, digest: &str) -> bool {
+        self.repositories
+            .get(repository)
+            .is_some_and(|repository| repository.blobs.contains(digest))
+    }
+
+    pub(crate) fn put_blob(&mut self, repository: &str, digest: &str, bytes: Bytes) {
+        self.blobs.insert(digest.to_owned(), bytes);
+        self.repository(repository).blobs.insert(digest.to_owned());
+    }
+
+    pub(crate) fn add(&mut self, repository: &str, tag: &str, image: &Image) {
+        for (digest, bytes) in &image.blobs {
+            self.put_blob(repository, digest.as_str(), bytes.clone());
+        }
+        let repository = self.repository(repository);
+        for manifest in &image.manifests {
+            repository.manifests.insert(manifest.digest.to_string(), manifest.clone());
+        }
+        repository.tags.insert(tag.to_owned(), image.digest().to_string());
+    }
+
+    /// A manifest by tag or digest.
+    pub(crate) fn manifest(&self, repository: &str, reference: &str) -> Option<&StoredManifest> {
+        let repository = self.repositories.get(repository)?;
+        let digest = repository.tags.get(reference).map_or(reference, String::as_str);
+        repository.manifests.get(digest)
+    }
+
+    /// Stores a manifest as distribution does: everything it points to must be there. The error is the digest
+    /// that isn't.
+    pub(crate) fn put_manifest(
+        &mut self,
+        repository: &str,
+        reference: &str,
+        media_type: &str,
+        bytes: Bytes,
+    ) -> Result<Digest, String> {
+        let manifest =
+            RawManifest::digested(bytes.clone(), media_type).map_err(|error| error.to_string())?;
+        let links = manifest.links().map_err(|error| error.to_string())?;
+        let own = self.repository(repository);
+        for child in &links.manifests {
+            if !own.manifests.contains_key(child.digest.as_str()) {
+                return Err(child.digest.to_string());
+            }
+        }
+        for blob in &links.blobs {
+            if !own.blobs.contains(blob.digest.as_str()) {
+                return Err(blob.digest.to_string());
+            }
+        }
+        let digest = match reference.parse::<Digest>() {
+            Ok(digest) if Digest::of(digest.algorithm(), &bytes) != digest => {
+                return Err("wrong digest".to_owned());
+            }
+            Ok(digest) => digest,
+            Err(_) => Digest::of(Algorithm::Sha256, &bytes),
+        };
+        let stored =
+            StoredManifest { digest: digest.clone(), media_type: media_type.to_owned(), bytes };
+        own.manifests.insert(digest.to_string(), stored);
+        if reference.parse::<Digest>().is_err() {
+            own.tags.insert(reference.to_owned(), digest.to_string());
+        }
+        Ok(digest)
+    }
+}
