@@ -1,0 +1,215 @@
+//! Answers to challenges: which `Authorization` header goes with which request.
+
+use std::sync::{Arc, RwLock};
+use std::time::Instant;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use mirror_oci::Repository;
+use reqwest::Url;
+use reqwest::header::HeaderValue;
+
+use crate::challenge::Challenge;
+use crate::credentials::{Credential, Credentials};
+use crate::error::{Error, ErrorKind};
+use crate::redact::{Secret, redacted};
+use crate::token::{Token, TokenAnswer, TokenKey, Tokens};
+
+/// Registries whose token service is on another host. Credentials go there, to the registry's own host, and where
+/// the configuration says so, nowhere else: CVE-2026-48978 and its kin.
+const KNOWN_REALMS: [(&str, &str); 3] = [
+    ("registry-1.docker.io", "auth.docker.io"),
+    ("registry.gitlab.com", "gitlab.com"),
+    ("registry.redhat.io", "sso.redhat.com"),
+];
+
+/// Which rights a request needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Scope {
+    /// `repository:<name>:<actions>`, space-separated when there are several.
+    text: String,
+}
+
+impl Scope {
+    pub(crate) fn pull(repository: &Repository) -> Scope {
+        Scope { text: format!("repository:{repository}:pull") }
+    }
+
+    pub(crate) fn push(repository: &Repository) -> Scope {
+        Scope { text: format!("repository:{repository}:pull,push") }
+    }
+
+    /// A mount reads from another repository as well: oci-client#235.
+    pub(crate) fn mount(to: &Repository, from: &Repository) -> Scope {
+        if to == from { Scope::push(to) } else { Scope { text: format!("repository:{to}:pull,push repository:{from}:pull") } }
+    }
+}
+
+/// Who we are at one host, and how it wants to hear it.
+pub(crate) struct Auth {
+    base: Url,
+    authority: String,
+    realm: Option<Url>,
+    credentials: Arc<Credentials>,
+    credential: tokio::sync::OnceCell<Credential>,
+    challenge: RwLock<Option<Challenge>>,
+    tokens: Tokens,
+}
+
+/// What was sent, to tell a stale answer from a fresh one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Sent {
+    /// No `Authorization` header.
+    Nothing,
+    /// User and password.
+    Basic,
+    /// This token.
+    Token(Secret),
+}
+
+impl Auth {
+    pub(crate) fn new(base: Url, realm: Option<Url>, credentials: Arc<Credentials>) -> Auth {
+        let host = base.host_str().unwrap_or_default();
+        let authority = base.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+        Auth {
+            base,
+            authority,
+            realm,
+            credentials,
+            credential: tokio::sync::OnceCell::new(),
+            challenge: RwLock::new(None),
+            tokens: Tokens::default(),
+        }
+    }
+
+    /// Remembers how the registry wants to be asked.
+    pub(crate) fn challenged(&self, challenge: Challenge) {
+        *self.challenge.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(challenge);
+    }
+
+    /// The header for a request, as far as is known what the registry wants. `rejected` is a token that was just
+    /// refused and must not be sent again.
+    pub(crate) async fn header(
+        &self,
+        http: &reqwest::Client,
+        scope: &Scope,
+        rejected: Option<&Secret>,
+    ) -> Result<(Sent, Option<HeaderValue>), Error> {
+        let challenge = self.challenge.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+        let Some(challenge) = challenge else { return Ok((Sent::Nothing, None)) };
+        match (challenge, self.credential().await?) {
+            (_, Credential::Bearer(token)) => Ok((Sent::Token(token.clone()), bearer(token))),
+            (Challenge::Basic, Credential::Basic { user, password }) => {
+                Ok((Sent::Basic, basic_header(user, password)))
+            }
+            (Challenge::Basic, _) => Ok((Sent::Nothing, None)),
+            (Challenge::Bearer { realm, service, scope: _ }, credential) => {
+                let realm = self.realm_url(&realm)?;
+                let key = TokenKey { realm, service, scope: scope.text.clone() };
+                let token = self.token(http, &key, credential, rejected).await?;
+                let header = bearer(&token.secret);
+                Ok((Sent::Token(token.secret), header))
+            }
+        }
+    }
+
+    async fn credential(&self) -> Result<&Credential, Error> {
+        self.credential
+            .get_or_try_init(|| self.credentials.lookup(&self.authority))
+            .await
+            .map_err(|error| Error::new(format!("credentials for {}", self.authority), error.into()))
+    }
+
+    fn realm_url(&self, realm: &str) -> Result<Url, Error> {
+        let protocol = |why: &str| {
+            Error::new(format!("login at {}", self.authority), ErrorKind::Protocol(format!("the token service `{realm}` {why}")))
+        };
+        let url = self.base.join(realm).map_err(|_| protocol("is not a URL"))?;
+        let secure = url.scheme() == "https" || url.scheme() == self.base.scheme();
+        if !matches!(url.scheme(), "http" | "https") || !secure {
+            return Err(protocol("is not reached by TLS, though the registry is"));
+        }
+        Ok(url)
+    }
+
+    fn may_have_credentials(&self, realm: &Url) -> bool {
+        let known = KNOWN_REALMS.iter().any(|(registry, host)| {
+            self.authority == *registry && realm.host_str() == Some(host) && realm.scheme() == "https"
+        });
+        let chosen = self.realm.as_ref().is_some_and(|chosen| chosen.origin() == realm.origin());
+        known || chosen || realm.origin() == self.base.origin()
+    }
+
+    async fn token(
+        &self,
+        http: &reqwest::Client,
+        key: &TokenKey,
+        credential: &Credential,
+        rejected: Option<&Secret>,
+    ) -> Result<Token, Error> {
+        let slot = self.tokens.slot(key);
+        let mut slot = slot.lock().await;
+        if let Some(token) = slot.as_ref()
+            && token.is_fresh()
+            && Some(&token.secret) != rejected
+        {
+            return Ok(token.clone());
+        }
+        let token = self.fetch_token(http, key, credential).await?;
+        *slot = Some(token.clone());
+        Ok(token)
+    }
+
+    async fn fetch_token(&self, http: &reqwest::Client, key: &TokenKey, credential: &Credential) -> Result<Token, Error> {
+        if *credential != Credential::Anonymous && !self.may_have_credentials(&key.realm) {
+            let host = key.realm.host_str().unwrap_or_default().to_owned();
+            return Err(Error::new(format!("login at {}", self.authority), ErrorKind::ForeignRealm(host)));
+        }
+        let mut url = key.realm.clone();
+        let service = key.service.iter().map(|service| ("service", service.as_str()));
+        let scopes = key.scope.split(' ').map(|scope| ("scope", scope));
+        let request = match credential {
+            Credential::Refresh(token) => {
+                let form = [
+                    ("grant_type", "refresh_token"),
+                    ("client_id", "mirror"),
+                    ("service", key.service.as_deref().unwrap_or_default()),
+                    ("scope", key.scope.as_str()),
+                    ("refresh_token", token.expose()),
+                ];
+                http.post(url.clone()).form(&form)
+            }
+            _ => {
+                url.query_pairs_mut().extend_pairs(service.chain(scopes));
+                http.get(url.clone())
+            }
+        };
+        let request = match credential {
+            Credential::Basic { user, password } => request.header("authorization", required(basic_header(user, password))?),
+            _ => request,
+        };
+        let what = format!("login at {}", redacted(&url));
+        crate::host::small_json::<TokenAnswer>(request, &what)
+            .await?
+            .into_token(Instant::now())
+            .ok_or_else(|| Error::new(what, ErrorKind::Protocol("the answer holds no token".to_owned())))
+    }
+}
+
+fn basic_header(user: &str, password: &Secret) -> Option<HeaderValue> {
+    sensitive(format!("Basic {}", STANDARD.encode(format!("{user}:{}", password.expose()))))
+}
+
+fn bearer(token: &Secret) -> Option<HeaderValue> {
+    sensitive(format!("Bearer {}", token.expose()))
+}
+
+fn sensitive(text: String) -> Option<HeaderValue> {
+    let mut value = HeaderValue::try_from(text).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+fn required(header: Option<HeaderValue>) -> Result<HeaderValue, Error> {
+    header.ok_or_else(|| Error::new("login", ErrorKind::Protocol("the credentials hold control characters".to_owned())))
+}

@@ -1,0 +1,143 @@
+//! Blobs: read as a stream that survives a broken connection.
+
+use bytes::Bytes;
+use mirror_oci::{Digest, Repository};
+use reqwest::Method;
+use reqwest::header::{self, HeaderMap, HeaderValue};
+
+use crate::error::{Error, ErrorKind, passing_status, transport_kind};
+use crate::host::{Answer, Call, Host, IDLE};
+use crate::retry::Attempts;
+
+/// A blob on its way from a registry. When the connection breaks, the rest is asked for where it stopped.
+///
+/// The bytes are not hashed here: whoever keeps them does that, over what was really kept.
+pub struct BlobReader<'a> {
+    host: &'a Host,
+    call: Call,
+    answer: Option<Answer>,
+    attempts: Attempts,
+    size: u64,
+    at: u64,
+    /// Bytes of a whole answer to drop, when a server ignored the range.
+    skip: u64,
+}
+
+impl Host {
+    /// Starts reading a blob of `size` bytes. The first request goes out with the first [`BlobReader::chunk`].
+    pub fn read_blob(&self, repository: &Repository, digest: &Digest, size: u64) -> BlobReader<'_> {
+        let call = Call {
+            method: Method::GET,
+            url: self.url(repository, &format!("blobs/{digest}")),
+            scope: self.read_scope(repository),
+            headers: HeaderMap::new(),
+            body: Bytes::new(),
+        };
+        BlobReader { host: self, call, answer: None, attempts: Attempts::new(), size, at: 0, skip: 0 }
+    }
+}
+
+impl BlobReader<'_> {
+    /// The next bytes; `None` after the last.
+    ///
+    /// # Errors
+    /// When the registry refuses, sends more than it should, or the connection breaks time after time without
+    /// bringing anything.
+    pub async fn chunk(&mut self) -> Result<Option<Bytes>, Error> {
+        loop {
+            if self.at == self.size && self.answer.is_some() {
+                return self.end().await;
+            }
+            match self.step().await {
+                Ok(Some(bytes)) => {
+                    self.at += bytes.len() as u64;
+                    self.attempts.progress();
+                    return Ok(Some(bytes));
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    self.answer = None;
+                    self.attempts.again(error, None).await?;
+                }
+            }
+        }
+    }
+
+    /// One step: a request where none is running, otherwise a piece of the body; `None` when the piece is empty.
+    async fn step(&mut self) -> Result<Option<Bytes>, Error> {
+        let mut answer = match self.answer.take() {
+            Some(answer) => answer,
+            None => self.open().await?,
+        };
+        let broken = |kind| Error::new(answer.request.clone(), kind);
+        let chunk = tokio::time::timeout(IDLE, answer.response.chunk()).await;
+        let chunk = chunk.map_err(|_| broken(ErrorKind::TimedOut(IDLE)))?;
+        let Some(mut bytes) = chunk.map_err(|error| broken(transport_kind(&error, IDLE)))? else {
+            let message = format!("the body ended after {} of {} bytes", self.at, self.size);
+            return Err(broken(ErrorKind::Broken(message)));
+        };
+        let dropped = self.skip.min(bytes.len() as u64);
+        self.skip -= dropped;
+        let bytes = bytes.split_off(usize::try_from(dropped).unwrap_or(usize::MAX));
+        if self.at + bytes.len() as u64 > self.size {
+            return Err(broken(too_long(self.size)));
+        }
+        self.answer = Some(answer);
+        Ok(Some(bytes).filter(|bytes| !bytes.is_empty()))
+    }
+
+    async fn open(&mut self) -> Result<Answer, Error> {
+        self.call.headers.remove(header::RANGE);
+        if self.at > 0 {
+            let range = HeaderValue::try_from(format!("bytes={}-", self.at)).ok();
+            self.call.headers.extend(range.map(|range| (header::RANGE, range)));
+        }
+        let answer = self.host.send(&self.call).await?;
+        match answer.status() {
+            200 => self.skip = self.at,
+            206 if starts_at(&answer, self.at) => self.skip = 0,
+            206 => {
+                let kind = ErrorKind::Protocol("the answer is another range than was asked for".to_owned());
+                return Err(Error::new(answer.request, kind));
+            }
+            // The server no longer knows the range: start over and drop what we have.
+            416 if self.at > 0 => {
+                self.call.headers.remove(header::RANGE);
+                let answer = self.host.send(&self.call).await?;
+                if answer.status() != 200 {
+                    return Err(answer.into_error().await);
+                }
+                self.skip = self.at;
+                return Ok(answer);
+            }
+            status => {
+                let error = answer.into_error().await;
+                tracing::debug!(passing = passing_status(status), %error, "blob refused");
+                return Err(error);
+            }
+        }
+        Ok(answer)
+    }
+
+    /// All bytes are here: a body that goes on is refused.
+    async fn end(&mut self) -> Result<Option<Bytes>, Error> {
+        let Some(mut answer) = self.answer.take() else { return Ok(None) };
+        // The end of the body frees the connection for the next request. A failure to read it changes nothing.
+        match tokio::time::timeout(IDLE, answer.response.chunk()).await {
+            Ok(Ok(Some(more))) if !more.is_empty() => Err(Error::new(answer.request, too_long(self.size))),
+            _ => {
+                self.answer = None;
+                self.size = self.at;
+                Ok(None)
+            }
+        }
+    }
+}
+
+fn too_long(size: u64) -> ErrorKind {
+    ErrorKind::Protocol(format!("the blob is longer than the {size} bytes that its manifest says"))
+}
+
+fn starts_at(answer: &Answer, at: u64) -> bool {
+    answer.header("content-range").is_some_and(|range| range.trim().starts_with(&format!("bytes {at}-")))
+}

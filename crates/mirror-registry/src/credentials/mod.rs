@@ -1,0 +1,127 @@
+//! Who we are at a registry, from the places where people keep that.
+//!
+//! In this order: `MIRROR_AUTH_<HOST>` in the environment, Docker's `config.json` with its helpers, podman's
+//! `auth.json`, nobody. The environment itself is read by the command line and handed in.
+
+mod files;
+mod helper;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::redact::Secret;
+use files::AuthFile;
+
+/// How Docker Hub is called in the files of Docker and podman, the first being what helpers are asked for.
+const DOCKER_HUB: [&str; 4] = ["https://index.docker.io/v1/", "index.docker.io", "docker.io", "registry-1.docker.io"];
+
+/// Who we are at one registry.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Credential {
+    /// Nobody.
+    #[default]
+    Anonymous,
+    /// User and password.
+    Basic {
+        /// The user.
+        user: String,
+        /// The password.
+        password: Secret,
+    },
+    /// A refresh token, what Docker calls an identity token.
+    Refresh(Secret),
+    /// A token to be sent as it is.
+    Bearer(Secret),
+}
+
+/// The places where credentials are kept.
+#[derive(Debug, Clone, Default)]
+pub struct Credentials {
+    environment: BTreeMap<String, Secret>,
+    files: Vec<PathBuf>,
+}
+
+/// Why credentials could not be had.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CredentialError {
+    /// A file that can't be read or understood.
+    #[error("credentials file {path}: {reason}")]
+    File {
+        /// Which file.
+        path: String,
+        /// Why.
+        reason: String,
+    },
+    /// A helper that failed.
+    #[error("credential helper {program}: {reason}")]
+    Helper {
+        /// Which program.
+        program: String,
+        /// Why.
+        reason: String,
+    },
+    /// A variable that isn't `user:password`.
+    #[error("the environment variable {0} must have the form user:password")]
+    Variable(String),
+}
+
+impl Credentials {
+    /// Takes the variables that start with `MIRROR_AUTH_`, and the files to look into, in order. Files that don't
+    /// exist are passed over.
+    pub fn new(variables: impl IntoIterator<Item = (String, String)>, files: Vec<PathBuf>) -> Credentials {
+        let environment = variables.into_iter().map(|(name, value)| (name, Secret::new(value))).collect();
+        Credentials { environment, files }
+    }
+
+    /// Who we are at `authority`, a host with an optional port.
+    ///
+    /// # Errors
+    /// When a place that should know cannot be read. That is not the same as being nobody.
+    pub(crate) async fn lookup(&self, authority: &str) -> Result<Credential, CredentialError> {
+        let variable = variable_name(authority);
+        if let Some(value) = self.environment.get(&variable) {
+            return basic(value.expose()).ok_or(CredentialError::Variable(variable));
+        }
+        let names: Vec<&str> =
+            if DOCKER_HUB.contains(&authority) { DOCKER_HUB.to_vec() } else { vec![authority] };
+        for path in &self.files {
+            let Some(file) = AuthFile::read(path).await? else { continue };
+            if let Some(program) = file.helper(&names)
+                && let Some(found) = helper::ask(&program, names.first().copied().unwrap_or(authority)).await?
+            {
+                return Ok(found);
+            }
+            if let Some(found) = file.stored(&names, path)? {
+                return Ok(found);
+            }
+        }
+        Ok(Credential::Anonymous)
+    }
+}
+
+/// `registry.example.com:5000` → `MIRROR_AUTH_REGISTRY_EXAMPLE_COM_5000`; Docker Hub goes by `docker.io`.
+fn variable_name(authority: &str) -> String {
+    let authority = if DOCKER_HUB.contains(&authority) { "docker.io" } else { authority };
+    let host = authority.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' });
+    format!("MIRROR_AUTH_{}", host.collect::<String>())
+}
+
+/// Splits `user:password`.
+fn basic(text: &str) -> Option<Credential> {
+    let (user, password) = text.split_once(':')?;
+    Some(Credential::Basic { user: user.to_owned(), password: Secret::new(password) })
+}
+
+/// Decodes what Docker stores as `auth`.
+fn decoded(auth: &str) -> Option<Credential> {
+    let bytes = STANDARD.decode(auth.trim()).ok()?;
+    // Docker pads with NUL bytes.
+    basic(String::from_utf8(bytes).ok()?.trim_end_matches('\0'))
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

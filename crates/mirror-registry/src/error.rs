@@ -1,0 +1,246 @@
+//! Why talking to a registry failed.
+
+use std::error::Error as _;
+use std::fmt;
+use std::time::Duration;
+
+use mirror_oci::ManifestError;
+use oci_client::errors::{OciEnvelope, OciErrorCode};
+
+use crate::credentials::CredentialError;
+
+/// A request that failed for good: which one, why, after how many attempts.
+#[derive(Debug, Clone)]
+pub struct Error(Box<Inner>);
+
+#[derive(Debug, Clone)]
+struct Inner {
+    request: String,
+    kind: ErrorKind,
+    attempts: u32,
+    elapsed: Duration,
+}
+
+/// Why a request failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ErrorKind {
+    /// The registry refused.
+    #[error("{status}{}{}", code.iter().map(|code| format!(" {code}")).collect::<String>(), message.iter().map(|message| format!(": {message}")).collect::<String>())]
+    Status {
+        /// HTTP status.
+        status: u16,
+        /// Code from the error body, such as `DENIED`.
+        code: Option<String>,
+        /// Message from the error body.
+        message: Option<String>,
+    },
+    /// The host name is unknown.
+    #[error("the host name can't be resolved")]
+    Dns,
+    /// Nobody listens.
+    #[error("connection refused")]
+    Refused,
+    /// TLS was spoken to something that doesn't.
+    #[error("the server does not speak TLS")]
+    PlainHttp,
+    /// Plain HTTP was spoken to something that wants TLS.
+    #[error("the server speaks TLS, but was asked in plain HTTP")]
+    TlsExpected,
+    /// The certificate or the handshake.
+    #[error("TLS: {0}")]
+    Tls(String),
+    /// Nothing came for a while.
+    #[error("nothing was heard for {} s", .0.as_secs())]
+    TimedOut(Duration),
+    /// Any other breakage of the connection.
+    #[error("the connection broke: {0}")]
+    Broken(String),
+    /// An answer that no registry gives.
+    #[error("this is not a container registry: {0}")]
+    NotARegistry(String),
+    /// A breach of the protocol.
+    #[error("{0}")]
+    Protocol(String),
+    /// A manifest that can't be taken.
+    #[error(transparent)]
+    Manifest(ManifestError),
+    /// The registry sends us to a place where our credentials must not go.
+    #[error("the registry names {0} as its token service, credentials are not sent there")]
+    ForeignRealm(String),
+    /// Credentials could not be read.
+    #[error(transparent)]
+    Credentials(#[from] CredentialError),
+}
+
+impl Error {
+    pub(crate) fn new(request: impl Into<String>, kind: ErrorKind) -> Error {
+        Error(Box::new(Inner { request: request.into(), kind, attempts: 1, elapsed: Duration::ZERO }))
+    }
+
+    pub(crate) fn after(mut self, attempts: u32, elapsed: Duration) -> Error {
+        self.0.attempts = attempts;
+        self.0.elapsed = elapsed;
+        self
+    }
+
+    /// Why.
+    pub fn kind(&self) -> &ErrorKind {
+        &self.0.kind
+    }
+
+    /// HTTP status, if the registry answered.
+    pub fn status(&self) -> Option<u16> {
+        match &self.0.kind {
+            ErrorKind::Status { status, .. } => Some(*status),
+            _ => None,
+        }
+    }
+
+    /// What the person at the keyboard can do about it.
+    pub fn help(&self) -> Option<String> {
+        let text = match &self.0.kind {
+            ErrorKind::Status { status: 401, .. } => {
+                "check the credentials: `docker login`, or MIRROR_AUTH_<HOST>=user:password in the environment"
+            }
+            ErrorKind::Status { status: 403, .. } => "these credentials may not do that here; ask for the right to do it",
+            ErrorKind::Status { status: 404, .. } => "check the name and the tag, and that they still exist there",
+            ErrorKind::Status { status: 405, .. } => "the registry does not allow this; is it read-only?",
+            ErrorKind::Status { status: 429, .. } => "the registry limits requests; log in there, or try again later",
+            ErrorKind::Status { status: 500.., .. } => "the registry has a problem of its own; try again later",
+            ErrorKind::Dns => "check the spelling of the registry, and the network",
+            ErrorKind::Refused => "is the registry running at this address and port?",
+            ErrorKind::PlainHttp => {
+                "if that is on purpose, set `endpoint = \"http://…\"` for this registry in images/mirror.toml"
+            }
+            ErrorKind::TlsExpected => "set `endpoint = \"https://…\"` for this registry in images/mirror.toml",
+            ErrorKind::Tls(_) => "trust the registry's certificate authority: install it, or name it in SSL_CERT_FILE",
+            ErrorKind::TimedOut(_) | ErrorKind::Broken(_) => "check the network between here and the registry",
+            ErrorKind::NotARegistry(_) => "check the registry's name and its `endpoint` in images/mirror.toml",
+            ErrorKind::Manifest(ManifestError::Schema1) => "ask its publisher for a rebuilt image, or mirror a newer tag",
+            ErrorKind::ForeignRealm(_) => "if that is right, set `token_realm` for this registry in images/mirror.toml",
+            _ => return None,
+        };
+        Some(text.to_owned())
+    }
+
+    /// Whether trying once more may help.
+    pub(crate) fn is_passing(&self) -> bool {
+        match &self.0.kind {
+            ErrorKind::Status { status, .. } => passing_status(*status),
+            ErrorKind::Dns | ErrorKind::Refused | ErrorKind::TimedOut(_) | ErrorKind::Broken(_) => true,
+            _ => false,
+        }
+    }
+}
+
+/// Statuses that often go away: <https://www.rfc-editor.org/rfc/rfc9110#name-status-codes>. 501 and 505 don't.
+pub(crate) fn passing_status(status: u16) -> bool {
+    matches!(status, 408 | 425 | 429 | 500 | 502 | 503 | 504)
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.0.request, self.0.kind)?;
+        if self.0.attempts > 1 {
+            write!(f, " ({} attempts in {:.1} s)", self.0.attempts, self.0.elapsed.as_secs_f64())?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// Reads the error body of the distribution specification, or says that there is none.
+pub(crate) fn status_kind(status: u16, content_type: &str, body: &[u8]) -> ErrorKind {
+    let envelope: Option<OciEnvelope> = serde_json::from_slice(body).ok();
+    if let Some(first) = envelope.and_then(|envelope| envelope.errors.into_iter().next()) {
+        let code = match first.code {
+            OciErrorCode::Other(code) => Some(code),
+            code => serde_json::to_value(code).ok().and_then(|code| code.as_str().map(str::to_owned)),
+        };
+        let message = Some(printable(&first.message)).filter(|message| !message.is_empty());
+        return ErrorKind::Status { status, code: code.map(|code| printable(&code)), message };
+    }
+    let text = String::from_utf8_lossy(body);
+    if status == 400 && text.contains("HTTP request was sent to HTTPS") || text.contains("HTTP request to an HTTPS server") {
+        return ErrorKind::TlsExpected;
+    }
+    if content_type.starts_with("text/html") && !passing_status(status) && !matches!(status, 401 | 403) {
+        return ErrorKind::NotARegistry(format!("it answers {status} with an HTML page"));
+    }
+    ErrorKind::Status { status, code: None, message: None }
+}
+
+/// One line, no control characters, at most 300 characters: messages come from outside.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(300).collect::<String>().trim().to_owned()
+}
+
+/// Sorts out what reqwest, hyper and rustls report.
+pub(crate) fn transport_kind(error: &reqwest::Error, idle: Duration) -> ErrorKind {
+    let mut deepest = error.to_string();
+    let mut source = error.source();
+    let mut refused = false;
+    let mut chain = String::new();
+    while let Some(cause) = source {
+        deepest = cause.to_string();
+        chain.push_str(&deepest);
+        chain.push('\n');
+        if let Some(io) = cause.downcast_ref::<std::io::Error>() {
+            refused |= io.kind() == std::io::ErrorKind::ConnectionRefused;
+        }
+        source = cause.source();
+    }
+    if error.is_timeout() {
+        return ErrorKind::TimedOut(idle);
+    }
+    if refused {
+        return ErrorKind::Refused;
+    }
+    if chain.contains("dns error") || chain.contains("failed to lookup address") {
+        return ErrorKind::Dns;
+    }
+    // rustls reads `HTTP/1.1 400` as a record of an unknown type.
+    if chain.contains("InvalidContentType") || chain.contains("corrupt message") {
+        return ErrorKind::PlainHttp;
+    }
+    if chain.contains("certificate") || chain.contains("tls") || chain.contains("TLS") || chain.contains("alert") {
+        return ErrorKind::Tls(printable(&deepest));
+    }
+    // hyper reads a TLS alert as a bad HTTP version.
+    if chain.contains("invalid HTTP version parsed") {
+        return ErrorKind::TlsExpected;
+    }
+    ErrorKind::Broken(printable(&deepest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bodies() {
+        let show = |status, content_type: &str, body: &str| status_kind(status, content_type, body.as_bytes()).to_string();
+        let denied = r#"{"errors":[{"code":"DENIED","message":"not\nyours","detail":null}]}"#;
+        assert_eq!(show(403, "application/json", denied), "403 DENIED: not yours");
+        assert_eq!(show(400, "", r#"{"errors":[{"code":"ARTIFACT_LOCKED"}]}"#), "400 ARTIFACT_LOCKED");
+        assert_eq!(show(502, "text/html", "<html>"), "502");
+        assert_eq!(show(404, "text/html; charset=utf-8", "<html>"), "this is not a container registry: it answers 404 with an HTML page");
+        assert_eq!(show(400, "text/plain", "Client sent an HTTP request to an HTTPS server.\n"), ErrorKind::TlsExpected.to_string());
+        assert_eq!(show(404, "", "{}"), "404");
+    }
+
+    #[test]
+    fn passing() {
+        let passing: Vec<u16> = (100..600).filter(|status| passing_status(*status)).collect();
+        assert_eq!(passing, [408, 425, 429, 500, 502, 503, 504]);
+    }
+
+    #[test]
+    fn attempts_are_told() {
+        let error = Error::new("GET https://r.io/v2/", ErrorKind::Refused);
+        assert_eq!(error.to_string(), "GET https://r.io/v2/: connection refused");
+        let error = error.after(4, Duration::from_millis(1850));
+        assert_eq!(error.to_string(), "GET https://r.io/v2/: connection refused (4 attempts in 1.9 s)");
+    }
+}

@@ -1,0 +1,377 @@
+//! One registry: where it is, who we are there, and how a request reaches it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use mirror_oci::{Registry, Repository};
+use reqwest::header::{self, HeaderMap, HeaderValue};
+use reqwest::{Method, Response, Url};
+use serde::de::DeserializeOwned;
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
+
+use crate::auth::{Auth, Scope, Sent};
+use crate::challenge;
+use crate::credentials::Credentials;
+use crate::error::{Error, ErrorKind, passing_status, status_kind, transport_kind};
+use crate::redact::redacted;
+use crate::retry::Attempts;
+
+/// A connection over which nothing is heard for so long is given up. There is no limit on the whole of a transfer.
+pub(crate) const IDLE: Duration = Duration::from_secs(30);
+const CONNECT: Duration = Duration::from_secs(10);
+const MOST_REDIRECTS: usize = 5;
+const LARGEST_SMALL_BODY: usize = 1 << 20;
+
+/// One registry.
+pub struct Host {
+    name: Registry,
+    base: Url,
+    http: reqwest::Client,
+    auth: Auth,
+    access: Access,
+    slots: Arc<Semaphore>,
+    met: AtomicBool,
+    first: Mutex<()>,
+}
+
+/// What we are going to do at a host; tokens are asked for accordingly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Only read.
+    Pull,
+    /// Read and write.
+    PullPush,
+}
+
+/// What can be set for a host.
+#[derive(Debug, Clone)]
+pub struct HostOptions {
+    /// Where to really go, `http://127.0.0.1:5001`. By default TLS to the host itself; plain HTTP on loopback.
+    pub endpoint: Option<String>,
+    /// Another place that our credentials may go to for a token.
+    pub token_realm: Option<String>,
+    /// Most requests at once.
+    pub concurrency: usize,
+    /// What we are going to do there.
+    pub access: Access,
+}
+
+/// The client that all hosts share: connections are pooled, redirects are followed by [`Host`] alone.
+///
+/// # Errors
+/// When the trust store of the system can't be used.
+pub fn http_client() -> Result<reqwest::Client, Error> {
+    // Another provider may have been installed by whoever embeds us; either will do.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder()
+        .user_agent(concat!("mirror/", env!("CARGO_PKG_VERSION")))
+        .redirect(reqwest::redirect::Policy::none())
+        .connect_timeout(CONNECT)
+        .tcp_keepalive(IDLE)
+        .build()
+        .map_err(|error| Error::new("setting up TLS", transport_kind(&error, IDLE)))
+}
+
+/// A request, to be sent as often as needed.
+pub(crate) struct Call {
+    pub(crate) method: Method,
+    pub(crate) url: Url,
+    pub(crate) scope: Scope,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+/// An answer that is not a passing failure. The slot is free again when it is dropped.
+pub(crate) struct Answer {
+    pub(crate) response: Response,
+    pub(crate) request: String,
+    _slot: OwnedSemaphorePermit,
+}
+
+impl Host {
+    /// Gets ready to talk to `name`. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// When an endpoint or realm is not a URL.
+    pub fn new(
+        http: reqwest::Client,
+        credentials: Arc<Credentials>,
+        name: &Registry,
+        options: &HostOptions,
+    ) -> Result<Host, Error> {
+        let endpoint = options.endpoint.clone().unwrap_or_else(|| default_endpoint(name));
+        let parse = |text: &str| {
+            Url::parse(text).map_err(|error| Error::new(text, ErrorKind::Protocol(format!("not a URL: {error}"))))
+        };
+        let base = parse(&endpoint)?;
+        let realm = options.token_realm.as_deref().map(parse).transpose()?;
+        Ok(Host {
+            name: name.clone(),
+            auth: Auth::new(base.clone(), realm, credentials),
+            base,
+            http,
+            access: options.access,
+            slots: Arc::new(Semaphore::new(options.concurrency)),
+            met: AtomicBool::new(false),
+            first: Mutex::new(()),
+        })
+    }
+
+    /// The name that references use.
+    pub fn name(&self) -> &Registry {
+        &self.name
+    }
+
+    /// A URL of this registry, from path segments below `/v2/<repository>/`.
+    pub(crate) fn url(&self, repository: &Repository, rest: &str) -> Url {
+        let mut url = self.base.clone();
+        url.set_path(&format!("/v2/{repository}/{rest}"));
+        url
+    }
+
+    /// What reading from `repository` takes.
+    pub(crate) fn read_scope(&self, repository: &Repository) -> Scope {
+        match self.access {
+            Access::Pull => Scope::pull(repository),
+            Access::PullPush => Scope::push(repository),
+        }
+    }
+
+    /// Whether `url` is on the very host that our credentials are for.
+    pub(crate) fn is_home(&self, url: &Url) -> bool {
+        url.origin() == self.base.origin()
+    }
+
+    /// Resolves a `Location` against the request it answers.
+    pub(crate) fn location(&self, answer: &Answer) -> Result<Url, Error> {
+        let text = answer.response.headers().get(header::LOCATION).and_then(|value| value.to_str().ok());
+        let protocol = |why: &str| Error::new(answer.request.clone(), ErrorKind::Protocol(why.to_owned()));
+        let text = text.ok_or_else(|| protocol("the answer has no Location"))?;
+        let asked = answer.response.url();
+        let url = asked.join(text).map_err(|_| protocol("the Location of the answer is not a URL"))?;
+        if !matches!(url.scheme(), "http" | "https") || (asked.scheme() == "https" && url.scheme() == "http") {
+            return Err(protocol("the Location of the answer leads away from TLS"));
+        }
+        Ok(url)
+    }
+
+    /// Sends a request, again where that may help, and gives any answer that is not a passing failure.
+    pub(crate) async fn call(&self, call: &Call) -> Result<Answer, Error> {
+        let mut attempts = Attempts::new();
+        loop {
+            let (error, retry_after) = match self.send(call).await {
+                Ok(answer) if passing_status(answer.response.status().as_u16()) => {
+                    let retry_after = retry_after(answer.response.headers());
+                    (answer.into_error().await, retry_after)
+                }
+                Ok(answer) => return Ok(answer),
+                Err(error) => (error, None),
+            };
+            attempts.again(error, retry_after).await?;
+        }
+    }
+
+    /// One attempt: a slot, the first meeting, redirects.
+    pub(crate) async fn send(&self, call: &Call) -> Result<Answer, Error> {
+        let slot = self.slot().await?;
+        // Whether and how a registry wants credentials shows with the first answer; the others wait for that
+        // instead of being refused all at once.
+        let meeting = if self.met.load(Ordering::Acquire) { None } else { Some(self.first.lock().await) };
+        let outcome = self.authorized(call).await;
+        self.met.store(true, Ordering::Release);
+        drop(meeting);
+        let mut answer = Answer { response: outcome?, request: describe(&call.method, &call.url), _slot: slot };
+        let follows = call.method == Method::GET || call.method == Method::HEAD;
+        let mut hops = 0;
+        while follows && matches!(answer.response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
+            hops += 1;
+            if hops > MOST_REDIRECTS {
+                return Err(Error::new(answer.request, ErrorKind::Protocol("too many redirects".to_owned())));
+            }
+            let target = self.location(&answer)?;
+            answer.response = self.follow(call, target).await?;
+        }
+        Ok(answer)
+    }
+
+    pub(crate) async fn slot(&self) -> Result<OwnedSemaphorePermit, Error> {
+        let closed = |_| Error::new(self.name.as_str(), ErrorKind::Broken("shutting down".to_owned()));
+        self.slots.clone().acquire_owned().await.map_err(closed)
+    }
+
+    /// Sends with the right `Authorization`, and once more when the registry asks for another.
+    async fn authorized(&self, call: &Call) -> Result<Response, Error> {
+        let (sent, header) = self.auth.header(&self.http, &call.scope, None).await?;
+        let response = self.transmit(call, call.url.clone(), header).await?;
+        if response.status().as_u16() != 401 {
+            return Ok(response);
+        }
+        let headers = response.headers().get_all(header::WWW_AUTHENTICATE);
+        let Some(challenge) = challenge::parse(headers.iter().filter_map(|value| value.to_str().ok())) else {
+            return Ok(response);
+        };
+        self.auth.challenged(challenge);
+        let rejected = match &sent {
+            Sent::Token(token) => Some(token),
+            _ => None,
+        };
+        let (again, header) = self.auth.header(&self.http, &call.scope, rejected).await?;
+        if header.is_none() || again == sent {
+            return Ok(response);
+        }
+        drop(response);
+        self.transmit(call, call.url.clone(), header).await
+    }
+
+    /// A redirect is followed with the request's own headers, but credentials stay on their host.
+    async fn follow(&self, call: &Call, target: Url) -> Result<Response, Error> {
+        if self.is_home(&target) {
+            let (_, header) = self.auth.header(&self.http, &call.scope, None).await?;
+            return self.transmit(call, target, header).await;
+        }
+        self.transmit(call, target, None).await
+    }
+
+    async fn transmit(&self, call: &Call, url: Url, authorization: Option<HeaderValue>) -> Result<Response, Error> {
+        let what = describe(&call.method, &url);
+        tracing::debug!(request = %what, "sending");
+        let mut request = self.http.request(call.method.clone(), url).headers(call.headers.clone());
+        request = request.body(call.body.clone());
+        if let Some(authorization) = authorization {
+            request = request.header(header::AUTHORIZATION, authorization);
+        }
+        within_idle(&what, request.send()).await
+    }
+
+    /// The `Authorization` for an upload, whose body can't be sent twice.
+    pub(crate) async fn upload_header(&self, url: &Url, scope: &Scope) -> Result<Option<HeaderValue>, Error> {
+        if !self.is_home(url) {
+            return Ok(None);
+        }
+        Ok(self.auth.header(&self.http, scope, None).await?.1)
+    }
+
+    pub(crate) fn http(&self) -> &reqwest::Client {
+        &self.http
+    }
+}
+
+impl std::fmt::Debug for Host {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Host").field("name", &self.name).field("base", &redacted(&self.base)).finish_non_exhaustive()
+    }
+}
+
+impl Answer {
+    pub(crate) fn status(&self) -> u16 {
+        self.response.status().as_u16()
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.response.headers().get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// What an answer with an unwelcome status says.
+    pub(crate) async fn into_error(self) -> Error {
+        let status = self.status();
+        let content_type = self.header("content-type").unwrap_or_default().to_owned();
+        let body = read_capped(self.response, &self.request, 64 << 10).await;
+        let body = body.ok().flatten().unwrap_or_default();
+        Error::new(self.request, status_kind(status, &content_type, &body))
+    }
+}
+
+/// `GET https://…`, without secrets.
+pub(crate) fn describe(method: &Method, url: &Url) -> String {
+    format!("{method} {}", redacted(url))
+}
+
+/// Waits for an answer, but not for ever.
+pub(crate) async fn within_idle(
+    what: &str,
+    sending: impl Future<Output = Result<Response, reqwest::Error>>,
+) -> Result<Response, Error> {
+    match tokio::time::timeout(IDLE, sending).await {
+        Ok(Ok(response)) => Ok(response),
+        Ok(Err(error)) => Err(Error::new(what, transport_kind(&error, IDLE))),
+        Err(_) => Err(Error::new(what, ErrorKind::TimedOut(IDLE))),
+    }
+}
+
+/// The body, or `None` when it is longer than `cap` bytes.
+pub(crate) async fn read_capped(mut response: Response, what: &str, cap: usize) -> Result<Option<Bytes>, Error> {
+    let mut body = BytesMut::new();
+    loop {
+        let chunk = tokio::time::timeout(IDLE, response.chunk()).await;
+        let chunk = chunk.map_err(|_| Error::new(what, ErrorKind::TimedOut(IDLE)))?;
+        match chunk.map_err(|error| Error::new(what, transport_kind(&error, IDLE)))? {
+            None => return Ok(Some(body.freeze())),
+            Some(chunk) if body.len() + chunk.len() > cap => return Ok(None),
+            Some(chunk) => body.extend_from_slice(&chunk),
+        }
+    }
+}
+
+/// Asks a token service, again where that may help, and reads its JSON.
+pub(crate) async fn small_json<T: DeserializeOwned>(request: reqwest::RequestBuilder, what: &str) -> Result<T, Error> {
+    let mut attempts = Attempts::new();
+    loop {
+        let Some(copy) = request.try_clone() else {
+            return Err(Error::new(what, ErrorKind::Protocol("the request can't be repeated".to_owned())));
+        };
+        match small_json_once(copy, what).await {
+            Ok(value) => return Ok(value),
+            Err(error) => attempts.again(error, None).await?,
+        }
+    }
+}
+
+async fn small_json_once<T: DeserializeOwned>(request: reqwest::RequestBuilder, what: &str) -> Result<T, Error> {
+    let response = within_idle(what, request.send()).await?;
+    let status = response.status().as_u16();
+    let content_type = response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let content_type = content_type.unwrap_or_default().to_owned();
+    let body = read_capped(response, what, LARGEST_SMALL_BODY).await?.unwrap_or_default();
+    if status != 200 {
+        return Err(Error::new(what, status_kind(status, &content_type, &body)));
+    }
+    serde_json::from_slice(&body)
+        .map_err(|_| Error::new(what, ErrorKind::Protocol("the answer is not the JSON it should be".to_owned())))
+}
+
+fn default_endpoint(name: &Registry) -> String {
+    let host = name.host();
+    let loopback = host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
+    match name.as_str() {
+        // https://docs.docker.com/reference/api/registry/: the registry of docker.io has another name.
+        "docker.io" => "https://registry-1.docker.io".to_owned(),
+        name if loopback => format!("http://{name}"),
+        name => format!("https://{name}"),
+    }
+}
+
+/// `Retry-After` in seconds.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok().map(Duration::from_secs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endpoints() {
+        for (name, endpoint) in [
+            ("docker.io", "https://registry-1.docker.io"),
+            ("quay.io", "https://quay.io"),
+            ("localhost:5000", "http://localhost:5000"),
+            ("127.0.0.1:5000", "http://127.0.0.1:5000"),
+            ("[::1]:5000", "http://[::1]:5000"),
+            ("10.0.0.1", "https://10.0.0.1"),
+        ] {
+            assert_eq!(default_endpoint(&name.parse().unwrap()), endpoint);
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! Speaks the distribution protocol to one host.
+//!
+//! A [`Host`] owns everything about one registry: where it really is, who we are there, how many requests go out
+//! at once, and when a request is tried again. Its methods are the steps of
+//! <https://github.com/opencontainers/distribution-spec/blob/main/spec.md>, one each.
+
+mod auth;
+mod blob;
+mod challenge;
+mod credentials;
+mod error;
+mod host;
+mod manifest;
+mod redact;
+mod retry;
+mod token;
+mod upload;
+
+pub use blob::BlobReader;
+pub use credentials::{Credential, CredentialError, Credentials};
+pub use error::{Error, ErrorKind};
+pub use host::{Access, Host, HostOptions, http_client};
+pub use manifest::ManifestRef;
+pub use redact::{Secret, redacted};
+pub use upload::{Upload, UploadBody};

@@ -1,0 +1,141 @@
+//! Manifests: asked for, read, written.
+
+use bytes::Bytes;
+use mirror_oci::{Digest, MAX_MANIFEST_BYTES, ManifestError, RawManifest, Repository, Tag, media_type};
+use reqwest::Method;
+use reqwest::header::{self, HeaderMap, HeaderValue};
+
+use crate::auth::Scope;
+use crate::error::{Error, ErrorKind};
+use crate::host::{Answer, Call, Host, read_capped};
+
+const DIGEST_HEADER: &str = "docker-content-digest";
+
+/// By what a manifest is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ManifestRef<'a> {
+    /// A tag.
+    Tag(&'a Tag),
+    /// A digest.
+    Digest(&'a Digest),
+}
+
+impl std::fmt::Display for ManifestRef<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            ManifestRef::Tag(tag) => tag.fmt(f),
+            ManifestRef::Digest(digest) => digest.fmt(f),
+        }
+    }
+}
+
+impl Host {
+    /// The digest of a manifest, without reading it; `None` when it isn't there.
+    ///
+    /// One HEAD, which Docker Hub does not count as a pull. A registry that leaves out the digest is asked for the
+    /// manifest itself.
+    ///
+    /// # Errors
+    /// When the registry can't be asked, or answers neither yes nor no.
+    pub async fn head_manifest(&self, repository: &Repository, which: ManifestRef<'_>) -> Result<Option<Digest>, Error> {
+        let answer = self.call(&self.manifest_call(Method::HEAD, repository, which)).await?;
+        match answer.status() {
+            200 => {}
+            404 => return not_found(answer),
+            _ => return Err(answer.into_error().await),
+        }
+        html(&answer)?;
+        match answer.header(DIGEST_HEADER).map(str::parse::<Digest>) {
+            Some(Ok(digest)) => match which {
+                ManifestRef::Digest(asked) if *asked != digest => Err(Error::new(
+                    answer.request,
+                    ErrorKind::Protocol(format!("asked for {asked}, the registry has {digest}")),
+                )),
+                _ => Ok(Some(digest)),
+            },
+            Some(Err(error)) => Err(Error::new(answer.request, ErrorKind::Protocol(format!("{DIGEST_HEADER}: {error}")))),
+            None => Ok(Some(self.get_manifest(repository, which).await?.digest().clone())),
+        }
+    }
+
+    /// Reads a manifest, at most 4 MiB, and checks it against the digest it was asked for by.
+    ///
+    /// # Errors
+    /// When it isn't there, or isn't what it should be.
+    pub async fn get_manifest(&self, repository: &Repository, which: ManifestRef<'_>) -> Result<RawManifest, Error> {
+        let answer = self.call(&self.manifest_call(Method::GET, repository, which)).await?;
+        if answer.status() != 200 {
+            return Err(answer.into_error().await);
+        }
+        html(&answer)?;
+        let content_type = answer.header("content-type").unwrap_or_default().to_owned();
+        let request = answer.request.clone();
+        let fail = |error| Error::new(request.clone(), ErrorKind::Manifest(error));
+        let body = read_capped(answer.response, &request, MAX_MANIFEST_BYTES).await?;
+        let body = body.ok_or_else(|| fail(ManifestError::TooLarge))?;
+        match which {
+            ManifestRef::Digest(digest) => RawManifest::verified(body, &content_type, digest).map_err(fail),
+            ManifestRef::Tag(_) => RawManifest::digested(body, &content_type).map_err(fail),
+        }
+    }
+
+    /// Writes a manifest under a tag, or under its digest.
+    ///
+    /// # Errors
+    /// When the registry refuses it, or says that it stored something else.
+    pub async fn put_manifest(
+        &self,
+        repository: &Repository,
+        which: ManifestRef<'_>,
+        manifest: &RawManifest,
+    ) -> Result<(), Error> {
+        let mut call = self.manifest_call(Method::PUT, repository, which);
+        let media_type = HeaderValue::from_str(manifest.media_type()).map_err(|_| {
+            Error::new(format!("PUT {which}"), ErrorKind::Protocol("the media type is not printable".to_owned()))
+        })?;
+        call.headers = HeaderMap::from_iter([(header::CONTENT_TYPE, media_type)]);
+        call.scope = Scope::push(repository);
+        call.body = manifest.bytes().clone();
+        let answer = self.call(&call).await?;
+        // ECR answers without Location, others with 200 or 202; the digest is what counts.
+        if !answer.response.status().is_success() {
+            return Err(answer.into_error().await);
+        }
+        match answer.header(DIGEST_HEADER) {
+            Some(digest) if digest != manifest.digest().as_str() && same_algorithm(digest, manifest.digest()) => {
+                let message = format!("the registry stored {digest} instead of {}", manifest.digest());
+                Err(Error::new(answer.request, ErrorKind::Protocol(message)))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn manifest_call(&self, method: Method, repository: &Repository, which: ManifestRef<'_>) -> Call {
+        Call {
+            method,
+            url: self.url(repository, &format!("manifests/{which}")),
+            scope: self.read_scope(repository),
+            headers: HeaderMap::from_iter([(header::ACCEPT, HeaderValue::from_static(media_type::ACCEPT))]),
+            body: Bytes::new(),
+        }
+    }
+}
+
+/// A page instead of a manifest means that this is a web site.
+fn html(answer: &Answer) -> Result<(), Error> {
+    let content_type = answer.header("content-type").unwrap_or_default();
+    if !content_type.starts_with("text/html") {
+        return Ok(());
+    }
+    Err(Error::new(answer.request.clone(), ErrorKind::NotARegistry("it answers with an HTML page".to_owned())))
+}
+
+/// 404 with a page is no registry's way to say that a manifest isn't there.
+fn not_found<T>(answer: Answer) -> Result<Option<T>, Error> {
+    html(&answer).map(|()| None)
+}
+
+/// A registry may name what it stored by a hash function of its own choice.
+fn same_algorithm(digest: &str, ours: &Digest) -> bool {
+    digest.split_once(':').is_some_and(|(name, _)| name == ours.algorithm().name())
+}
