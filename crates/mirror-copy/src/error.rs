@@ -1,0 +1,93 @@
+//! Why an image could not be copied.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use mirror_oci::{DigestMismatch, ManifestError};
+
+/// A step of a copy that failed for good.
+#[derive(Debug, Clone)]
+pub struct CopyError(Arc<(Side, String, Cause)>);
+
+/// Which side failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// Where the image comes from.
+    Source,
+    /// Where it goes.
+    Destination,
+}
+
+/// What was behind it.
+#[derive(Debug, Clone)]
+pub enum Cause {
+    /// The registry, or the way there.
+    Registry(mirror_registry::Error),
+    /// Bytes that hash to something else.
+    Digest(DigestMismatch),
+    /// A manifest that can't be mirrored.
+    Manifest(ManifestError),
+    /// The file system.
+    Io(std::io::ErrorKind, String),
+    /// Anything else, in words.
+    Other(String),
+}
+
+impl CopyError {
+    pub(crate) fn new(side: Side, step: impl Into<String>, cause: Cause) -> CopyError {
+        CopyError(Arc::new((side, step.into(), cause)))
+    }
+
+    pub(crate) fn source(step: impl Into<String>, cause: mirror_registry::Error) -> CopyError {
+        CopyError::new(Side::Source, step, Cause::Registry(cause))
+    }
+
+    pub(crate) fn destination(step: impl Into<String>, cause: mirror_registry::Error) -> CopyError {
+        CopyError::new(Side::Destination, step, Cause::Registry(cause))
+    }
+
+    pub(crate) fn io(
+        side: Side,
+        step: impl Into<String>,
+        path: &Path,
+        error: &std::io::Error,
+    ) -> CopyError {
+        CopyError::new(side, step, Cause::Io(error.kind(), format!("{}: {error}", path.display())))
+    }
+
+    /// Which side failed.
+    pub fn side(&self) -> Side {
+        self.0.0
+    }
+
+    /// What was behind it.
+    pub fn cause(&self) -> &Cause {
+        &self.0.2
+    }
+
+    /// What the person at the keyboard can do about it.
+    pub fn help(&self) -> Option<String> {
+        match self.cause() {
+            Cause::Registry(error) => error.help(),
+            Cause::Digest(_) => Some("the source, or something on the way, changes bytes; try again, then tell its operator".into()),
+            Cause::Io(std::io::ErrorKind::StorageFull, _) => Some("free some space, and run again: what is there already is kept".into()),
+            Cause::Io(std::io::ErrorKind::PermissionDenied, _) => Some("mend the permissions of that path".into()),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for CopyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", self.0.1)?;
+        match self.cause() {
+            Cause::Registry(error) => error.fmt(f),
+            Cause::Digest(error) => error.fmt(f),
+            Cause::Manifest(error) => error.fmt(f),
+            Cause::Io(_, text) | Cause::Other(text) => f.write_str(text),
+        }
+    }
+}
+
+impl std::error::Error for CopyError {}

@@ -1,0 +1,305 @@
+//! Everything an image consists of, as its source describes it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use mirror_oci::{Digest, Links, Platform, RawManifest, Repository, Version};
+use mirror_registry::{Host, ManifestRef};
+use serde::Deserialize;
+
+use crate::error::{Cause, CopyError, Side};
+
+/// Indexes of indexes are legal; more than a few levels, or thousands of manifests, are an attack.
+const DEEPEST: usize = 8;
+const MOST_MANIFESTS: usize = 2000;
+const AT_ONCE: usize = 8;
+const LARGEST_CONFIG: u64 = 4 << 20;
+
+/// A repository of a registry to copy from.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// The registry.
+    pub host: Arc<Host>,
+    /// The repository in it.
+    pub repository: Repository,
+}
+
+/// Which children of an index are wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Selection {
+    /// Every one.
+    All,
+    /// Those for these platforms. The index itself stays as it is.
+    Platforms(Vec<Platform>),
+}
+
+/// An image: its manifests and the blobs they name.
+#[derive(Debug, Clone)]
+pub struct Graph {
+    /// Manifests in the order of pushing: none points to a later wave. The last wave is the root alone.
+    pub waves: Vec<Vec<RawManifest>>,
+    /// Distinct blobs, the biggest first.
+    pub blobs: Vec<Blob>,
+    /// Platforms of the children, sorted, where the index names them.
+    pub platforms: Vec<Platform>,
+}
+
+/// A config or layer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Blob {
+    /// Which bytes.
+    pub digest: Digest,
+    /// How many.
+    pub size: u64,
+}
+
+impl Source {
+    /// The digest that `version` stands for; of its manifest for `platform`, if one is given.
+    ///
+    /// Without platform a pinned version costs nothing, a tag one HEAD. With a platform the index has to be read,
+    /// which counts as a pull where pulls are counted.
+    ///
+    /// # Errors
+    /// When the source can't be asked, has no such image, or not for this platform.
+    pub async fn resolve(
+        &self,
+        version: &Version,
+        platform: Option<&Platform>,
+    ) -> Result<Digest, CopyError> {
+        if let Some(platform) = platform {
+            return self.resolve_platform(version, platform).await;
+        }
+        match version {
+            Version::Pinned(pinned) => Ok(pinned.digest.clone()),
+            Version::Floating(tag) => {
+                let found = self.host.head_manifest(&self.repository, ManifestRef::Tag(tag)).await;
+                let step = || format!("looking up {}:{tag}", self.repository);
+                found.map_err(|error| CopyError::source(step(), error))?.ok_or_else(|| {
+                    let message = format!("{} has no such image (404)", self.host.name());
+                    CopyError::new(Side::Source, step(), Cause::Other(message))
+                })
+            }
+        }
+    }
+
+    async fn resolve_platform(
+        &self,
+        version: &Version,
+        platform: &Platform,
+    ) -> Result<Digest, CopyError> {
+        let which = match version {
+            Version::Pinned(pinned) => ManifestRef::Digest(&pinned.digest),
+            Version::Floating(tag) => ManifestRef::Tag(tag),
+        };
+        let step = format!("looking up {platform} of {}", self.repository);
+        let root = self.host.get_manifest(&self.repository, which).await;
+        let root = root.map_err(|error| CopyError::source(step.clone(), error))?;
+        let links = links(&root)?;
+        if links.manifests.is_empty() {
+            return self.check_single(&root, &links, platform, step).await;
+        }
+        let offered = |found: &Platform| platform.accepts(found);
+        let child =
+            links.manifests.iter().find(|child| child.platform.as_ref().is_some_and(offered));
+        child.map(|child| child.digest.clone()).ok_or_else(|| {
+            let names: Vec<String> = links
+                .manifests
+                .iter()
+                .filter_map(|child| child.platform.as_ref())
+                .map(ToString::to_string)
+                .collect();
+            let message =
+                format!("the image has no manifest for it, only for {}", names.join(", "));
+            CopyError::new(Side::Source, step, Cause::Other(message))
+        })
+    }
+
+    /// An image that isn't an index names its platform in its configuration.
+    async fn check_single(
+        &self,
+        root: &RawManifest,
+        links: &Links,
+        platform: &Platform,
+        step: String,
+    ) -> Result<Digest, CopyError> {
+        #[derive(Deserialize)]
+        struct Config {
+            os: Option<String>,
+            architecture: Option<String>,
+            variant: Option<String>,
+        }
+        let fail =
+            |message: String| CopyError::new(Side::Source, step.clone(), Cause::Other(message));
+        let config = links.blobs.first().filter(|config| config.size <= LARGEST_CONFIG);
+        let config = config.ok_or_else(|| {
+            fail("the image has no configuration that names a platform".to_owned())
+        })?;
+        let mut reader = self.host.read_blob(&self.repository, &config.digest, config.size);
+        let mut bytes = Vec::new();
+        while let Some(chunk) =
+            reader.chunk().await.map_err(|error| CopyError::source(step.clone(), error))?
+        {
+            bytes.extend_from_slice(&chunk);
+        }
+        let config: Config = serde_json::from_slice(&bytes).map_err(|_| {
+            fail("the image's configuration is not JSON, its platform is unknown".to_owned())
+        })?;
+        let parts =
+            [config.os, config.architecture, config.variant.filter(|variant| !variant.is_empty())];
+        let text = parts.into_iter().flatten().collect::<Vec<_>>().join("/");
+        match text.parse::<Platform>() {
+            Ok(found) if platform.accepts(&found) => Ok(root.digest().clone()),
+            _ => Err(fail(format!("the image is for `{text}`"))),
+        }
+    }
+}
+
+impl Graph {
+    /// Reads the manifests of `root` and of everything below it, each once.
+    ///
+    /// # Errors
+    /// When one can't be read or isn't a manifest that can be mirrored.
+    pub async fn read(
+        source: &Source,
+        root: &Digest,
+        selection: &Selection,
+    ) -> Result<Graph, CopyError> {
+        let mut found: HashMap<Digest, (RawManifest, Links)> = HashMap::new();
+        let mut platforms = Vec::new();
+        let mut level = vec![root.clone()];
+        for depth in 0.. {
+            let mut fetched: Vec<(RawManifest, Links)> = stream::iter(level)
+                .map(|digest| fetch(source, digest))
+                .buffered(AT_ONCE)
+                .try_collect()
+                .await?;
+            level = Vec::new();
+            for (_, links) in &mut fetched {
+                links.manifests.retain(|child| selected(selection, child.platform.as_ref()));
+                platforms.extend(links.manifests.iter().filter_map(|child| child.platform.clone()));
+                level.extend(links.manifests.iter().map(|child| child.digest.clone()));
+            }
+            found.extend(
+                fetched
+                    .into_iter()
+                    .map(|(manifest, links)| (manifest.digest().clone(), (manifest, links))),
+            );
+            level.sort_unstable();
+            level.dedup();
+            level.retain(|digest| !found.contains_key(digest));
+            if level.is_empty() {
+                break;
+            }
+            if depth == DEEPEST || found.len() + level.len() > MOST_MANIFESTS {
+                let message = format!(
+                    "the index is nested deeper than {DEEPEST} levels or has over {MOST_MANIFESTS} manifests"
+                );
+                return Err(CopyError::new(
+                    Side::Source,
+                    format!("reading {root}"),
+                    Cause::Other(message),
+                ));
+            }
+        }
+        platforms.retain(|platform| platform.os != "unknown");
+        platforms.sort_unstable();
+        platforms.dedup();
+        let blobs = distinct_blobs(&found, root)?;
+        Ok(Graph { waves: waves(root, found), blobs, platforms })
+    }
+
+    /// The root manifest.
+    pub fn root(&self) -> Option<&RawManifest> {
+        self.waves.last().and_then(|wave| wave.first())
+    }
+
+    /// All manifests, children before parents.
+    pub fn manifests(&self) -> impl Iterator<Item = &RawManifest> {
+        self.waves.iter().flatten()
+    }
+}
+
+async fn fetch(source: &Source, digest: Digest) -> Result<(RawManifest, Links), CopyError> {
+    let manifest = source.host.get_manifest(&source.repository, ManifestRef::Digest(&digest)).await;
+    let step = || format!("reading manifest {} of {}", digest.short(), source.repository);
+    let manifest = manifest.map_err(|error| CopyError::source(step(), error))?;
+    let links = links(&manifest)?;
+    Ok((manifest, links))
+}
+
+fn links(manifest: &RawManifest) -> Result<Links, CopyError> {
+    let step = || format!("reading manifest {}", manifest.digest().short());
+    manifest.links().map_err(|error| CopyError::new(Side::Source, step(), Cause::Manifest(error)))
+}
+
+fn selected(selection: &Selection, platform: Option<&Platform>) -> bool {
+    match (selection, platform) {
+        (Selection::All, _) => true,
+        (Selection::Platforms(_), None) => false,
+        (Selection::Platforms(wanted), Some(found)) => {
+            wanted.iter().any(|wanted| wanted.accepts(found))
+        }
+    }
+}
+
+fn distinct_blobs(
+    found: &HashMap<Digest, (RawManifest, Links)>,
+    root: &Digest,
+) -> Result<Vec<Blob>, CopyError> {
+    let mut sizes: BTreeMap<&Digest, u64> = BTreeMap::new();
+    for blob in found.values().flat_map(|(_, links)| &links.blobs) {
+        let known = *sizes.entry(&blob.digest).or_insert(blob.size);
+        if known != blob.size {
+            let message = format!("blob {} has two sizes, {known} and {}", blob.digest, blob.size);
+            return Err(CopyError::new(
+                Side::Source,
+                format!("reading {root}"),
+                Cause::Other(message),
+            ));
+        }
+    }
+    let mut blobs: Vec<Blob> =
+        sizes.into_iter().map(|(digest, size)| Blob { digest: digest.clone(), size }).collect();
+    blobs.sort_by(|a, b| b.size.cmp(&a.size).then_with(|| a.digest.cmp(&b.digest)));
+    Ok(blobs)
+}
+
+/// Orders manifests by the longest way down to a leaf: equal heights never point to each other.
+fn waves(root: &Digest, mut found: HashMap<Digest, (RawManifest, Links)>) -> Vec<Vec<RawManifest>> {
+    let mut heights: HashMap<Digest, usize> = HashMap::new();
+    height(root, &found, &mut heights);
+    let mut ordered: Vec<(usize, Digest)> =
+        heights.into_iter().map(|(digest, height)| (height, digest)).collect();
+    ordered.sort_unstable();
+    let mut waves: Vec<Vec<RawManifest>> = Vec::new();
+    let mut current = None;
+    for (height, digest) in ordered {
+        let Some((manifest, _)) = found.remove(&digest) else { continue };
+        if current.replace(height) != Some(height) {
+            waves.push(Vec::new());
+        }
+        waves.extend(waves.last().is_none().then(Vec::new));
+        if let Some(wave) = waves.last_mut() {
+            wave.push(manifest);
+        }
+    }
+    waves
+}
+
+/// A manifest cannot contain its own hash, so there are no cycles.
+fn height(
+    digest: &Digest,
+    found: &HashMap<Digest, (RawManifest, Links)>,
+    heights: &mut HashMap<Digest, usize>,
+) -> usize {
+    if let Some(known) = heights.get(digest) {
+        return *known;
+    }
+    let children =
+        found.get(digest).map(|(_, links)| links.manifests.as_slice()).unwrap_or_default();
+    let height =
+        children.iter().map(|child| height(&child.digest, found, heights) + 1).max().unwrap_or(0);
+    heights.insert(digest.clone(), height);
+    height
+}

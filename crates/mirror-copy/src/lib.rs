@@ -1,0 +1,18 @@
+//! The copier: one image graph from one place to one or more others.
+//!
+//! [`Graph`] is everything an image consists of, as its source describes it. [`Copier`] brings a graph to a
+//! [`Target`]: blobs first, then child manifests, then the root under its tag, so that a reader of the tag sees
+//! the old image or the whole new one. Each distinct blob is fetched once for all targets that want it at the
+//! time, into the spool, and uploads follow the writer.
+
+mod copier;
+mod download;
+mod error;
+mod graph;
+mod landing;
+mod layout;
+
+pub use copier::{Copier, Event, Job, Target, Transfer};
+pub use error::{Cause, CopyError, Side};
+pub use graph::{Blob, Graph, Selection, Source};
+pub use layout::Layout;
