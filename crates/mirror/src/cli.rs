@@ -1,0 +1,132 @@
+//! What can be said on the command line. The doc comments are the help texts.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::exit;
+
+/// Keeps copies of container images in your own registry.
+///
+/// A folder of one-line Dockerfiles, `images/<registry>/<repository>/Dockerfile`, says which images are wanted.
+/// `mirror plan` compares that with what the destinations have, `mirror apply` makes them match.
+#[derive(Debug, Parser)]
+#[command(version, after_help = exit::TABLE, max_term_width = 100, disable_help_subcommand = true)]
+pub(crate) struct Cli {
+    /// The tree. By default the folder `images` here, or in the nearest folder above that has one.
+    #[arg(long, global = true, value_name = "FOLDER")]
+    pub(crate) images: Option<PathBuf>,
+
+    /// Say on standard error what is sent where.
+    #[arg(short, long, global = true)]
+    pub(crate) verbose: bool,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Check(Check),
+    Plan(Plan),
+    Apply(Apply),
+}
+
+/// Validate the tree and its configuration, without network.
+///
+/// Reports everything that is wrong at once. The codes are explained in images/README.md.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  mirror check                    what is wrong, with the lines concerned
+  mirror check --fix              correct what needs no judgement
+  mirror check --format github    annotations for a pull request")]
+pub(crate) struct Check {
+    /// How to print.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: CheckFormat,
+
+    /// Correct what needs no judgement: move files to the folder that their FROM line says, normalise FROM lines.
+    #[arg(long)]
+    pub(crate) fix: bool,
+}
+
+/// Show what `apply` would do.
+///
+/// Asks the sources what their tags stand for and the destinations what they have, with requests that don't count
+/// as pulls; only manifests of images that will be copied are read, to tell sizes and platforms. Nothing is changed.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  mirror plan                       what would be copied where
+  mirror plan --exit-code           the same, ending with 3 when there is something to do
+  mirror plan --format json | jq    for scripts; the schema is crates/mirror-plan/schemas/plan.schema.json")]
+pub(crate) struct Plan {
+    /// How to print.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Format,
+
+    /// End with code 3 when changes are pending.
+    #[arg(long)]
+    pub(crate) exit_code: bool,
+
+    /// Don't read manifests: no pull is used up, but sizes and platforms stay unknown.
+    #[arg(long)]
+    pub(crate) no_sizes: bool,
+}
+
+/// Copy what the destinations lack.
+///
+/// Plans and carries out. Bytes are copied as they are: the destination has the digests of the source. The tag
+/// comes last, so whoever pulls it gets the old image or the whole new one; a run that is stopped is continued by
+/// the next. One image that fails doesn't stop the others.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  mirror apply                              copy; a second run copies nothing
+  mirror apply --format json > report.json  for scripts; the schema is
+                                            crates/mirror-plan/schemas/report.schema.json
+  MIRROR_AUTH_QUAY_IO=user:password mirror apply
+                                            log in to quay.io; `docker login` and `podman login` do as well")]
+pub(crate) struct Apply {
+    /// How to print the report.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Format,
+
+    /// How to show progress, on standard error.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) progress: Progress,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// For scripts.
+    Json,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CheckFormat {
+    /// For people, with the lines concerned.
+    #[default]
+    Text,
+    /// For scripts.
+    Json,
+    /// Workflow commands that GitHub shows beside the lines.
+    Github,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Progress {
+    /// Bars on a terminal, lines elsewhere.
+    #[default]
+    Auto,
+    /// Bars.
+    Bars,
+    /// One line for each finished image.
+    Lines,
+    /// One JSON object a line.
+    Json,
+}

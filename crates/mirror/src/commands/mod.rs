@@ -1,0 +1,37 @@
+//! One file for each verb.
+
+mod apply;
+mod check;
+mod plan;
+
+use crate::cli::{Cli, Command};
+use crate::exit::Exit;
+use crate::print;
+
+/// Runs a command to its end.
+pub(crate) fn run(cli: Cli) -> Exit {
+    let images = cli.images.as_deref();
+    match &cli.command {
+        Command::Check(command) => check::run(images, command),
+        Command::Plan(command) => plan::run(images, command),
+        Command::Apply(command) => apply::run(images, command),
+    }
+}
+
+/// Runs what needs the network.
+fn in_runtime(work: impl Future<Output = Result<Exit, mirror_registry::Error>>) -> Exit {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            print::error("could not start", &error.to_string(), None);
+            return Exit::Failed;
+        }
+    };
+    let outcome = runtime.block_on(work);
+    // A thread may still wait for a name server; nobody waits for that.
+    runtime.shutdown_background();
+    outcome.unwrap_or_else(|error| {
+        print::error("could not start", &error.to_string(), error.help().as_deref());
+        Exit::Failed
+    })
+}

@@ -1,0 +1,37 @@
+//! `mirror plan`
+
+use std::path::Path;
+
+use mirror_registry::Access;
+
+use crate::cli::{Format, Plan};
+use crate::exit::Exit;
+use crate::hosts::Hosts;
+use crate::load::load;
+use crate::observe::{self, Depth, Tags};
+use crate::print;
+
+pub(crate) fn run(images: Option<&Path>, command: &Plan) -> Exit {
+    let loaded = load(images);
+    if let Err(exit) = loaded.usable() {
+        return exit;
+    }
+    super::in_runtime(async {
+        let hosts = Hosts::new(&loaded.wants, &loaded.config, &loaded.root, Access::Pull)?;
+        let depth = if command.no_sizes { Depth::Digests } else { Depth::Manifests };
+        let (plan, _) = observe::plan(&loaded.wants, &hosts, depth, Tags::Ask).await;
+        match command.format {
+            Format::Text => print::data(&mirror_plan::render_plan(&plan)),
+            Format::Json => print::json(&plan),
+        }
+        Ok(if !plan.failures.is_empty() {
+            Exit::Failed
+        } else if !plan.conflicts.is_empty() {
+            Exit::Conflict
+        } else if command.exit_code && !plan.actions.is_empty() {
+            Exit::Pending
+        } else {
+            Exit::Done
+        })
+    })
+}

@@ -1,0 +1,50 @@
+//! The environment: the only place that reads it.
+
+use std::env;
+use std::path::PathBuf;
+
+use mirror_registry::Credentials;
+use tracing_subscriber::EnvFilter;
+
+/// The places where credentials are kept: `MIRROR_AUTH_<HOST>`, Docker's `config.json`, podman's `auth.json`.
+pub(crate) fn credentials() -> Credentials {
+    let variables = env::vars().filter(|(name, _)| name.starts_with("MIRROR_AUTH_"));
+    let home = env::home_dir();
+    let in_home = |rest: &str| home.as_ref().map(|home| home.join(rest));
+    let variable =
+        |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let docker = variable("DOCKER_CONFIG")
+        .or_else(|| in_home(".docker"))
+        .map(|folder| folder.join("config.json"));
+    let podman = match variable("REGISTRY_AUTH_FILE") {
+        Some(file) => vec![file],
+        None => {
+            let runtime =
+                variable("XDG_RUNTIME_DIR").map(|folder| folder.join("containers/auth.json"));
+            runtime.into_iter().chain(in_home(".config/containers/auth.json")).collect()
+        }
+    };
+    Credentials::new(variables, docker.into_iter().chain(podman).collect())
+}
+
+/// Where to spool.
+pub(crate) fn temporary_folder() -> PathBuf {
+    env::temp_dir()
+}
+
+/// Where we are.
+pub(crate) fn current_folder() -> std::io::Result<PathBuf> {
+    env::current_dir()
+}
+
+/// Sends what the crates tell about their work to standard error. Secrets don't get there: URLs are redacted, and
+/// headers are not logged.
+pub(crate) fn start_logging(verbose: bool) {
+    let filter =
+        if verbose { "mirror_registry=debug,mirror_copy=debug,mirror=debug" } else { "off" };
+    tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new(filter))
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .init();
+}

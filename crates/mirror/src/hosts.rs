@@ -1,0 +1,94 @@
+//! The registries of a run, one [`Host`] each, and the image layouts.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+
+use mirror_copy::{CopyError, Layout};
+use mirror_oci::Registry;
+use mirror_plan::{Config, Failure, Place, Side, Wants};
+use mirror_registry::{Access, Host, HostOptions, http_client};
+
+use crate::environment;
+
+/// Requests at once to one host, unless the configuration says otherwise. Enough to hide a round trip of 100 ms
+/// behind small blobs, few enough for a small registry.
+const CONCURRENCY: usize = 32;
+
+/// Everything a run talks to.
+pub(crate) struct Hosts {
+    registries: BTreeMap<Registry, Result<Arc<Host>, Failure>>,
+    layouts: BTreeMap<String, Result<Arc<Layout>, Failure>>,
+}
+
+impl Hosts {
+    /// Gets ready for all registries that are wanted from or to. `push` is what we are going to do at destinations.
+    pub(crate) fn new(
+        wants: &Wants,
+        config: &Config,
+        root: &Path,
+        push: Access,
+    ) -> Result<Hosts, mirror_registry::Error> {
+        let http = http_client()?;
+        let credentials = Arc::new(environment::credentials());
+        let sources: BTreeSet<&Registry> =
+            wants.wants.iter().map(|want| &want.source.name.registry).collect();
+        let places: BTreeSet<&Place> = wants.wants.iter().map(|want| &want.target.place).collect();
+        let targets = places.iter().filter_map(|place| match place {
+            Place::Registry(registry) => Some(registry),
+            Place::Layout(_) => None,
+        });
+        let targets: BTreeSet<&Registry> = targets.collect();
+        let open = |name: &&Registry| {
+            let settings = config.registries.get(*name).cloned().unwrap_or_default();
+            let (access, side) = if targets.contains(name) {
+                (push, Side::Destination)
+            } else {
+                (Access::Pull, Side::Source)
+            };
+            let options = HostOptions {
+                endpoint: settings.endpoint,
+                token_realm: settings.token_realm,
+                concurrency: settings.concurrency.map_or(CONCURRENCY, usize::from),
+                access,
+            };
+            let host = Host::new(http.clone(), credentials.clone(), name, &options);
+            let host = host.map(Arc::new).map_err(|error| Failure {
+                side,
+                message: error.to_string(),
+                help: error.help(),
+            });
+            ((*name).clone(), host)
+        };
+        let registries = sources.union(&targets).map(open).collect();
+        let layouts = places.iter().filter_map(|place| match place {
+            Place::Layout(folder) => Some(folder),
+            Place::Registry(_) => None,
+        });
+        let layouts = layouts.map(|folder| {
+            (folder.clone(), Layout::open(&root.join(folder)).map(Arc::new).map_err(failure))
+        });
+        Ok(Hosts { registries, layouts: layouts.collect() })
+    }
+
+    pub(crate) fn registry(&self, name: &Registry) -> Result<Arc<Host>, Failure> {
+        self.registries.get(name).cloned().unwrap_or_else(|| Err(unknown(name.as_str())))
+    }
+
+    pub(crate) fn layout(&self, folder: &str) -> Result<Arc<Layout>, Failure> {
+        self.layouts.get(folder).cloned().unwrap_or_else(|| Err(unknown(folder)))
+    }
+}
+
+/// What a failed step of a copy means for plan and report.
+pub(crate) fn failure(error: CopyError) -> Failure {
+    let side = match error.side() {
+        mirror_copy::Side::Source => Side::Source,
+        mirror_copy::Side::Destination => Side::Destination,
+    };
+    Failure { side, message: error.to_string(), help: error.help() }
+}
+
+fn unknown(place: &str) -> Failure {
+    Failure { side: Side::Destination, message: format!("{place} was not prepared"), help: None }
+}

@@ -1,0 +1,116 @@
+//! Reading the tree and its configuration.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use mirror_plan::{Config, Finding, Findings, Level, Wants, expand};
+use mirror_tree::{Diagnostic, Tree};
+
+use crate::environment;
+use crate::exit::Exit;
+use crate::print;
+
+const FOLDER: &str = "images";
+const CONFIG: &str = "mirror.toml";
+
+/// A tree with its configuration, and everything that is wrong with either.
+pub(crate) struct Loaded {
+    /// The folder of the tree.
+    pub(crate) images: PathBuf,
+    /// The folder that holds the tree; relative paths of the configuration start here.
+    pub(crate) root: PathBuf,
+    pub(crate) config: Config,
+    pub(crate) wants: Wants,
+    pub(crate) diagnostics: Vec<Diagnostic>,
+    pub(crate) findings: Findings,
+}
+
+/// Reads the tree at `images`, or the nearest one.
+pub(crate) fn load(images: Option<&Path>) -> Loaded {
+    let images = images.map_or_else(nearest, Path::to_owned);
+    let shown = shown(&images);
+    let mut findings = Findings { format_version: 1, ..Findings::default() };
+    let config = read_config(&images, &shown, &mut findings);
+    let broken = config.is_none();
+    let config = config.unwrap_or_default();
+    let Tree { entries, diagnostics } = mirror_tree::read(&images, &config.rules);
+    findings
+        .findings
+        .extend(diagnostics.iter().map(|diagnostic| Finding::of_tree(&shown, diagnostic)));
+    // With a broken configuration nobody knows where anything goes.
+    let wants = if broken { Wants::default() } else { expand(&entries, &config) };
+    findings
+        .findings
+        .extend(wants.collisions.iter().map(|collision| Finding::of_collision(&shown, collision)));
+    findings.findings.sort_by(|a, b| {
+        let key = |finding: &Finding| finding.position.map_or((0, 0), |at| (at.line, at.column));
+        (&a.file, key(a)).cmp(&(&b.file, key(b)))
+    });
+    findings.entries = entries.len();
+    let root = images.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let root = root.map_or_else(|| PathBuf::from("."), Path::to_owned);
+    Loaded { images, root, config, wants, diagnostics, findings }
+}
+
+impl Loaded {
+    /// Stops here when something is wrong that makes the tree unusable. Collisions don't: the others go on.
+    pub(crate) fn usable(&self) -> Result<(), Exit> {
+        let blocking =
+            |finding: &&Finding| finding.severity == Level::Error && finding.code != "conflict";
+        let blocked: Vec<&Finding> = self.findings.findings.iter().filter(blocking).collect();
+        if blocked.is_empty() {
+            let warnings = self.findings.count(Level::Warning);
+            if warnings > 0 {
+                let noun = mirror_plan::count(warnings as u64, "warning");
+                print::message(&format!("{noun} about the tree: `mirror check` shows them"));
+            }
+            return Ok(());
+        }
+        blocked.iter().for_each(|finding| print::message(print::finding(finding).trim_end()));
+        print::message("nothing was done: the tree has errors");
+        Err(Exit::Usage)
+    }
+}
+
+/// `images` here or in the nearest folder above; `images` here if there is none.
+fn nearest() -> PathBuf {
+    let here = environment::current_folder().unwrap_or_default();
+    let found = here.ancestors().map(|folder| folder.join(FOLDER)).find(|folder| folder.is_dir());
+    found.unwrap_or_else(|| here.join(FOLDER))
+}
+
+/// The path as a person would write it: relative, where the tree is below the current folder.
+fn shown(images: &Path) -> String {
+    let here = environment::current_folder().unwrap_or_default();
+    let path = images.strip_prefix(&here).unwrap_or(images);
+    path.display().to_string().trim_end_matches('/').to_owned()
+}
+
+/// The configuration; the default when there is none, nothing when it is wrong.
+fn read_config(images: &Path, shown: &str, findings: &mut Findings) -> Option<Config> {
+    let file = format!("{shown}/{CONFIG}");
+    let text: Arc<str> = match fs::read_to_string(images.join(CONFIG)) {
+        Ok(text) => text.into(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Some(Config::default());
+        }
+        Err(error) => {
+            let problem = mirror_plan::ConfigProblem {
+                span: None,
+                message: format!("can't be read: {error}"),
+                help: None,
+            };
+            findings.findings.push(Finding::of_config(&file, &"".into(), &problem));
+            return None;
+        }
+    };
+    let problems = match Config::parse(&text) {
+        Ok(config) => return Some(config),
+        Err(problems) => problems,
+    };
+    findings
+        .findings
+        .extend(problems.iter().map(|problem| Finding::of_config(&file, &text, problem)));
+    None
+}

@@ -1,0 +1,22 @@
+//! The command line: read the tree, look at the registries, carry out, print.
+
+mod cli;
+mod commands;
+mod environment;
+mod exit;
+mod hosts;
+mod load;
+mod observe;
+mod print;
+mod progress;
+mod run;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    environment::start_logging(cli.verbose);
+    commands::run(cli).into()
+}

@@ -1,0 +1,61 @@
+//! Printing: data to standard output, everything else to standard error. A reader that goes away is no error.
+
+use std::io::{self, Write};
+
+use annotate_snippets::renderer::DecorStyle;
+use annotate_snippets::{AnnotationKind, Group, Level as Shown, Renderer, Snippet};
+use mirror_plan::{Finding, Level};
+use serde::Serialize;
+
+/// Prints data. Colours go only to a terminal.
+pub(crate) fn data(text: &str) {
+    report(anstream::stdout().write_all(text.as_bytes()));
+}
+
+/// Prints data as JSON.
+pub(crate) fn json(value: &impl Serialize) {
+    let text = serde_json::to_string_pretty(value).unwrap_or_else(|error| format!("\"{error}\""));
+    data(&format!("{text}\n"));
+}
+
+/// Prints a message that is not data.
+pub(crate) fn message(text: &str) {
+    report(anstream::stderr().write_all(format!("{text}\n").as_bytes()));
+}
+
+/// Prints an error in the usual form.
+pub(crate) fn error(what: &str, cause: &str, help: Option<&str>) {
+    let help = help.map(|help| format!("\n  help: {help}")).unwrap_or_default();
+    message(&format!("\u{1b}[1m\u{1b}[31merror\u{1b}[0m: {what}\n  caused by: {cause}{help}"));
+}
+
+/// A finding with the lines concerned.
+pub(crate) fn finding(finding: &Finding) -> String {
+    let level = match finding.severity {
+        Level::Error => Shown::ERROR,
+        Level::Warning => Shown::WARNING,
+    };
+    let title = level.primary_title(finding.message.as_str()).id(finding.code.as_str());
+    let mut group = match &finding.excerpt {
+        Some((text, span)) => {
+            let snippet = Snippet::source(&**text).path(finding.file.as_str());
+            title.element(snippet.annotation(AnnotationKind::Primary.span(span.clone())))
+        }
+        None => {
+            Group::with_title(title).element(annotate_snippets::Origin::path(finding.file.as_str()))
+        }
+    };
+    if let Some(help) = &finding.help {
+        group = group.element(Shown::HELP.message(help.as_str()));
+    }
+    Renderer::styled().decor_style(DecorStyle::Ascii).render(&[group]) + "\n\n"
+}
+
+fn report(outcome: io::Result<()>) {
+    if let Err(error) = outcome
+        && error.kind() != io::ErrorKind::BrokenPipe
+    {
+        // Neither output works; there is nobody left to tell.
+        std::process::exit(74);
+    }
+}

@@ -1,0 +1,188 @@
+//! Progress, on standard error: bars on a terminal, a line for each finished image elsewhere, or JSON lines.
+
+use std::collections::HashMap;
+use std::io::IsTerminal;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use mirror_copy::Event;
+use mirror_plan::{Plan, Status, bytes};
+use serde_json::json;
+
+use crate::cli::Progress;
+use crate::print;
+
+/// Shows what is happening.
+pub(crate) struct Display {
+    images: Vec<Shown>,
+    kind: Kind,
+    state: Mutex<State>,
+}
+
+struct Shown {
+    name: String,
+    destination: String,
+    size: u64,
+}
+
+enum Kind {
+    Bars(MultiProgress),
+    Lines,
+    Json,
+}
+
+#[derive(Default)]
+struct State {
+    running: HashMap<usize, Running>,
+    finished: usize,
+    total: Option<ProgressBar>,
+}
+
+struct Running {
+    since: Instant,
+    pushed: u64,
+    bar: Option<ProgressBar>,
+}
+
+impl Display {
+    pub(crate) fn new(progress: Progress, plan: &Plan) -> Display {
+        let images: Vec<Shown> = plan
+            .copies()
+            .map(|copy| Shown {
+                name: copy.subject.target(),
+                destination: copy.subject.destination.clone(),
+                size: copy.bytes.unwrap_or(0),
+            })
+            .collect();
+        let kind = match progress {
+            Progress::Json => Kind::Json,
+            Progress::Bars => Kind::Bars(MultiProgress::new()),
+            Progress::Auto if std::io::stderr().is_terminal() => Kind::Bars(MultiProgress::new()),
+            Progress::Auto | Progress::Lines => Kind::Lines,
+        };
+        let mut state = State::default();
+        if let Kind::Bars(bars) = &kind
+            && !images.is_empty()
+        {
+            let bar = bars.add(ProgressBar::new(images.iter().map(|image| image.size).sum()));
+            bar.set_style(style(
+                "{msg:>24} {bar:24} {bytes:>10} of {total_bytes}  {bytes_per_sec}  {eta} left",
+            ));
+            bar.set_message(format!("0 of {} images", images.len()));
+            bar.enable_steady_tick(Duration::from_millis(200));
+            state.total = Some(bar);
+        }
+        Display { images, kind, state: Mutex::new(state) }
+    }
+
+    /// An image has its turn.
+    pub(crate) fn started(&self, number: usize) {
+        let Some(image) = self.images.get(number) else { return };
+        let mut running = Running { since: Instant::now(), pushed: 0, bar: None };
+        match &self.kind {
+            Kind::Bars(bars) => {
+                let bar = bars.add(ProgressBar::new(image.size));
+                bar.set_style(style("{wide_msg} {bar:16} {bytes:>10} of {total_bytes:10}"));
+                bar.set_message(image.name.clone());
+                running.bar = Some(bar);
+            }
+            Kind::Json => {
+                let line = json!({
+                    "event": "started", "image": image.name, "destination": image.destination, "bytes": image.size,
+                });
+                print::message(&line.to_string());
+            }
+            Kind::Lines => {}
+        }
+        self.state().running.insert(number, running);
+    }
+
+    /// Bytes moved.
+    pub(crate) fn moved(&self, event: Event) {
+        let mut state = self.state();
+        match event {
+            Event::Fetched(..) => {}
+            Event::Pushed(number, length) => {
+                if let Some(running) = state.running.get_mut(&number) {
+                    running.pushed += length;
+                }
+            }
+            Event::Landed(number, size) => {
+                state
+                    .running
+                    .get(&number)
+                    .and_then(|running| running.bar.as_ref())
+                    .inspect(|bar| bar.inc(size));
+                state.total.iter().for_each(|bar| bar.inc(size));
+            }
+        }
+    }
+
+    /// An image is done, or not.
+    pub(crate) fn finished(&self, number: usize, status: &Status) {
+        let Some(image) = self.images.get(number) else { return };
+        let mut state = self.state();
+        let Some(running) = state.running.remove(&number) else { return };
+        state.finished += 1;
+        let (finished, all) = (state.finished, self.images.len());
+        running.bar.iter().for_each(ProgressBar::finish_and_clear);
+        state.total.iter().for_each(|bar| bar.set_message(format!("{finished} of {all} images")));
+        let seconds = running.since.elapsed().as_secs_f64();
+        let line = match status {
+            Status::Failed { failure } => {
+                format!(
+                    "failed {} to {}: {}: {}",
+                    image.name, image.destination, failure.side, failure.message
+                )
+            }
+            _ => format!(
+                "copied {} to {} ({} pushed in {seconds:.1} s)",
+                image.name,
+                image.destination,
+                bytes(running.pushed)
+            ),
+        };
+        match &self.kind {
+            // Standard error may be redirected while bars are asked for: println of the bars takes care of both.
+            Kind::Bars(bars) => {
+                let _ = bars.println(line);
+            }
+            Kind::Lines => print::message(&format!("[{finished}/{all}] {line}")),
+            Kind::Json => {
+                let mut line = json!({
+                    "event": "finished", "image": image.name, "destination": image.destination,
+                    "pushed_bytes": running.pushed, "seconds": seconds, "finished": finished, "of": all,
+                });
+                if let (Some(line), Ok(serde_json::Value::Object(status))) =
+                    (line.as_object_mut(), serde_json::to_value(status))
+                {
+                    line.extend(status);
+                }
+                print::message(&line.to_string());
+            }
+        }
+    }
+
+    /// Takes everything off the screen that was only there for the time.
+    pub(crate) fn finish(&self) {
+        let state = self.state();
+        state
+            .running
+            .values()
+            .filter_map(|running| running.bar.as_ref())
+            .for_each(ProgressBar::finish_and_clear);
+        state.total.iter().for_each(ProgressBar::finish_and_clear);
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A template that is a constant can only be wrong in a test.
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template)
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .progress_chars("=> ")
+}
