@@ -423,7 +423,7 @@ platforms = ["linux/amd64"]
             assert_eq!(problems.len(), 1, "{text}: {problems:?}");
             assert!(problems[0].message.contains(message), "{text}: {problems:?}");
             assert_eq!(
-                &text[problems[0].span.clone().unwrap()],
+                text.get(problems[0].span.clone().unwrap()).unwrap(),
                 underlined,
                 "{text}: {problems:?}"
             );

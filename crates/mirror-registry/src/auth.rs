@@ -41,7 +41,11 @@ impl Scope {
 
     /// A mount reads from another repository as well: oci-client#235.
     pub(crate) fn mount(to: &Repository, from: &Repository) -> Scope {
-        if to == from { Scope::push(to) } else { Scope { text: format!("repository:{to}:pull,push repository:{from}:pull") } }
+        if to == from {
+            Scope::push(to)
+        } else {
+            Scope { text: format!("repository:{to}:pull,push repository:{from}:pull") }
+        }
     }
 }
 
@@ -70,7 +74,8 @@ pub(crate) enum Sent {
 impl Auth {
     pub(crate) fn new(base: Url, realm: Option<Url>, credentials: Arc<Credentials>) -> Auth {
         let host = base.host_str().unwrap_or_default();
-        let authority = base.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+        let authority =
+            base.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
         Auth {
             base,
             authority,
@@ -84,7 +89,8 @@ impl Auth {
 
     /// Remembers how the registry wants to be asked.
     pub(crate) fn challenged(&self, challenge: Challenge) {
-        *self.challenge.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(challenge);
+        *self.challenge.write().unwrap_or_else(std::sync::PoisonError::into_inner) =
+            Some(challenge);
     }
 
     /// The header for a request, as far as is known what the registry wants. `rejected` is a token that was just
@@ -95,7 +101,8 @@ impl Auth {
         scope: &Scope,
         rejected: Option<&Secret>,
     ) -> Result<(Sent, Option<HeaderValue>), Error> {
-        let challenge = self.challenge.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+        let challenge =
+            self.challenge.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
         let Some(challenge) = challenge else { return Ok((Sent::Nothing, None)) };
         match (challenge, self.credential().await?) {
             (_, Credential::Bearer(token)) => Ok((Sent::Token(token.clone()), bearer(token))),
@@ -114,15 +121,17 @@ impl Auth {
     }
 
     async fn credential(&self) -> Result<&Credential, Error> {
-        self.credential
-            .get_or_try_init(|| self.credentials.lookup(&self.authority))
-            .await
-            .map_err(|error| Error::new(format!("credentials for {}", self.authority), error.into()))
+        self.credential.get_or_try_init(|| self.credentials.lookup(&self.authority)).await.map_err(
+            |error| Error::new(format!("credentials for {}", self.authority), error.into()),
+        )
     }
 
     fn realm_url(&self, realm: &str) -> Result<Url, Error> {
         let protocol = |why: &str| {
-            Error::new(format!("login at {}", self.authority), ErrorKind::Protocol(format!("the token service `{realm}` {why}")))
+            Error::new(
+                format!("login at {}", self.authority),
+                ErrorKind::Protocol(format!("the token service `{realm}` {why}")),
+            )
         };
         let url = self.base.join(realm).map_err(|_| protocol("is not a URL"))?;
         let secure = url.scheme() == "https" || url.scheme() == self.base.scheme();
@@ -134,7 +143,9 @@ impl Auth {
 
     fn may_have_credentials(&self, realm: &Url) -> bool {
         let known = KNOWN_REALMS.iter().any(|(registry, host)| {
-            self.authority == *registry && realm.host_str() == Some(host) && realm.scheme() == "https"
+            self.authority == *registry
+                && realm.host_str() == Some(host)
+                && realm.scheme() == "https"
         });
         let chosen = self.realm.as_ref().is_some_and(|chosen| chosen.origin() == realm.origin());
         known || chosen || realm.origin() == self.base.origin()
@@ -160,10 +171,18 @@ impl Auth {
         Ok(token)
     }
 
-    async fn fetch_token(&self, http: &reqwest::Client, key: &TokenKey, credential: &Credential) -> Result<Token, Error> {
+    async fn fetch_token(
+        &self,
+        http: &reqwest::Client,
+        key: &TokenKey,
+        credential: &Credential,
+    ) -> Result<Token, Error> {
         if *credential != Credential::Anonymous && !self.may_have_credentials(&key.realm) {
             let host = key.realm.host_str().unwrap_or_default().to_owned();
-            return Err(Error::new(format!("login at {}", self.authority), ErrorKind::ForeignRealm(host)));
+            return Err(Error::new(
+                format!("login at {}", self.authority),
+                ErrorKind::ForeignRealm(host),
+            ));
         }
         let mut url = key.realm.clone();
         let service = key.service.iter().map(|service| ("service", service.as_str()));
@@ -185,14 +204,18 @@ impl Auth {
             }
         };
         let request = match credential {
-            Credential::Basic { user, password } => request.header("authorization", required(basic_header(user, password))?),
+            Credential::Basic { user, password } => {
+                request.header("authorization", required(basic_header(user, password))?)
+            }
             _ => request,
         };
         let what = format!("login at {}", redacted(&url));
         crate::host::small_json::<TokenAnswer>(request, &what)
             .await?
             .into_token(Instant::now())
-            .ok_or_else(|| Error::new(what, ErrorKind::Protocol("the answer holds no token".to_owned())))
+            .ok_or_else(|| {
+                Error::new(what, ErrorKind::Protocol("the answer holds no token".to_owned()))
+            })
     }
 }
 
@@ -211,5 +234,10 @@ fn sensitive(text: String) -> Option<HeaderValue> {
 }
 
 fn required(header: Option<HeaderValue>) -> Result<HeaderValue, Error> {
-    header.ok_or_else(|| Error::new("login", ErrorKind::Protocol("the credentials hold control characters".to_owned())))
+    header.ok_or_else(|| {
+        Error::new(
+            "login",
+            ErrorKind::Protocol("the credentials hold control characters".to_owned()),
+        )
+    })
 }

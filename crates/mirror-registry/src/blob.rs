@@ -33,7 +33,15 @@ impl Host {
             headers: HeaderMap::new(),
             body: Bytes::new(),
         };
-        BlobReader { host: self, call, answer: None, attempts: Attempts::new(), size, at: 0, skip: 0 }
+        BlobReader {
+            host: self,
+            call,
+            answer: None,
+            attempts: Attempts::new(),
+            size,
+            at: 0,
+            skip: 0,
+        }
     }
 }
 
@@ -97,7 +105,9 @@ impl BlobReader<'_> {
             200 => self.skip = self.at,
             206 if starts_at(&answer, self.at) => self.skip = 0,
             206 => {
-                let kind = ErrorKind::Protocol("the answer is another range than was asked for".to_owned());
+                let kind = ErrorKind::Protocol(
+                    "the answer is another range than was asked for".to_owned(),
+                );
                 return Err(Error::new(answer.request, kind));
             }
             // The server no longer knows the range: start over and drop what we have.
@@ -124,7 +134,9 @@ impl BlobReader<'_> {
         let Some(mut answer) = self.answer.take() else { return Ok(None) };
         // The end of the body frees the connection for the next request. A failure to read it changes nothing.
         match tokio::time::timeout(IDLE, answer.response.chunk()).await {
-            Ok(Ok(Some(more))) if !more.is_empty() => Err(Error::new(answer.request, too_long(self.size))),
+            Ok(Ok(Some(more))) if !more.is_empty() => {
+                Err(Error::new(answer.request, too_long(self.size)))
+            }
             _ => {
                 self.answer = None;
                 self.size = self.at;
@@ -139,5 +151,7 @@ fn too_long(size: u64) -> ErrorKind {
 }
 
 fn starts_at(answer: &Answer, at: u64) -> bool {
-    answer.header("content-range").is_some_and(|range| range.trim().starts_with(&format!("bytes {at}-")))
+    answer
+        .header("content-range")
+        .is_some_and(|range| range.trim().starts_with(&format!("bytes {at}-")))
 }

@@ -48,7 +48,10 @@ fn schemes(header: &str) -> Vec<(String, BTreeMap<String, String>)> {
         // `Bearer realm="x"` starts a scheme; `service="y"` belongs to the one before.
         match (name.split_once(char::is_whitespace), value) {
             (Some((scheme, name)), Some(value)) => {
-                found.push((scheme.to_owned(), BTreeMap::from([(name.trim().to_ascii_lowercase(), value)])));
+                found.push((
+                    scheme.to_owned(),
+                    BTreeMap::from([(name.trim().to_ascii_lowercase(), value)]),
+                ));
             }
             (None, Some(value)) => {
                 if let Some((_, parameters)) = found.last_mut() {
@@ -106,9 +109,19 @@ mod tests {
     fn table() {
         let hub = r#"Bearer realm="https://auth.docker.io/token",service="registry.docker.io",scope="repository:library/x:pull""#;
         let cases = [
-            (hub, bearer("https://auth.docker.io/token", Some("registry.docker.io"), Some("repository:library/x:pull"))),
+            (
+                hub,
+                bearer(
+                    "https://auth.docker.io/token",
+                    Some("registry.docker.io"),
+                    Some("repository:library/x:pull"),
+                ),
+            ),
             (r#"bearer REALM=https://a/t"#, bearer("https://a/t", None, None)),
-            (r#"Bearer realm="a", scope="repository:x:pull,push repository:y:pull""#, bearer("a", None, Some("repository:x:pull,push repository:y:pull"))),
+            (
+                r#"Bearer realm="a", scope="repository:x:pull,push repository:y:pull""#,
+                bearer("a", None, Some("repository:x:pull,push repository:y:pull")),
+            ),
             (r#"Bearer realm="a\"b\\c",service="d""#, bearer("a\"b\\c", Some("d"), None)),
             (r#"Basic realm="Registry Realm""#, Some(Challenge::Basic)),
             ("Basic", Some(Challenge::Basic)),

@@ -74,7 +74,12 @@ pub enum ErrorKind {
 
 impl Error {
     pub(crate) fn new(request: impl Into<String>, kind: ErrorKind) -> Error {
-        Error(Box::new(Inner { request: request.into(), kind, attempts: 1, elapsed: Duration::ZERO }))
+        Error(Box::new(Inner {
+            request: request.into(),
+            kind,
+            attempts: 1,
+            elapsed: Duration::ZERO,
+        }))
     }
 
     pub(crate) fn after(mut self, attempts: u32, elapsed: Duration) -> Error {
@@ -102,22 +107,44 @@ impl Error {
             ErrorKind::Status { status: 401, .. } => {
                 "check the credentials: `docker login`, or MIRROR_AUTH_<HOST>=user:password in the environment"
             }
-            ErrorKind::Status { status: 403, .. } => "these credentials may not do that here; ask for the right to do it",
-            ErrorKind::Status { status: 404, .. } => "check the name and the tag, and that they still exist there",
-            ErrorKind::Status { status: 405, .. } => "the registry does not allow this; is it read-only?",
-            ErrorKind::Status { status: 429, .. } => "the registry limits requests; log in there, or try again later",
-            ErrorKind::Status { status: 500.., .. } => "the registry has a problem of its own; try again later",
+            ErrorKind::Status { status: 403, .. } => {
+                "these credentials may not do that here; ask for the right to do it"
+            }
+            ErrorKind::Status { status: 404, .. } => {
+                "check the name and the tag, and that they still exist there"
+            }
+            ErrorKind::Status { status: 405, .. } => {
+                "the registry does not allow this; is it read-only?"
+            }
+            ErrorKind::Status { status: 429, .. } => {
+                "the registry limits requests; log in there, or try again later"
+            }
+            ErrorKind::Status { status: 500.., .. } => {
+                "the registry has a problem of its own; try again later"
+            }
             ErrorKind::Dns => "check the spelling of the registry, and the network",
             ErrorKind::Refused => "is the registry running at this address and port?",
             ErrorKind::PlainHttp => {
                 "if that is on purpose, set `endpoint = \"http://…\"` for this registry in images/mirror.toml"
             }
-            ErrorKind::TlsExpected => "set `endpoint = \"https://…\"` for this registry in images/mirror.toml",
-            ErrorKind::Tls(_) => "trust the registry's certificate authority: install it, or name it in SSL_CERT_FILE",
-            ErrorKind::TimedOut(_) | ErrorKind::Broken(_) => "check the network between here and the registry",
-            ErrorKind::NotARegistry(_) => "check the registry's name and its `endpoint` in images/mirror.toml",
-            ErrorKind::Manifest(ManifestError::Schema1) => "ask its publisher for a rebuilt image, or mirror a newer tag",
-            ErrorKind::ForeignRealm(_) => "if that is right, set `token_realm` for this registry in images/mirror.toml",
+            ErrorKind::TlsExpected => {
+                "set `endpoint = \"https://…\"` for this registry in images/mirror.toml"
+            }
+            ErrorKind::Tls(_) => {
+                "trust the registry's certificate authority: install it, or name it in SSL_CERT_FILE"
+            }
+            ErrorKind::TimedOut(_) | ErrorKind::Broken(_) => {
+                "check the network between here and the registry"
+            }
+            ErrorKind::NotARegistry(_) => {
+                "check the registry's name and its `endpoint` in images/mirror.toml"
+            }
+            ErrorKind::Manifest(ManifestError::Schema1) => {
+                "ask its publisher for a rebuilt image, or mirror a newer tag"
+            }
+            ErrorKind::ForeignRealm(_) => {
+                "if that is right, set `token_realm` for this registry in images/mirror.toml"
+            }
             _ => return None,
         };
         Some(text.to_owned())
@@ -127,7 +154,9 @@ impl Error {
     pub(crate) fn is_passing(&self) -> bool {
         match &self.0.kind {
             ErrorKind::Status { status, .. } => passing_status(*status),
-            ErrorKind::Dns | ErrorKind::Refused | ErrorKind::TimedOut(_) | ErrorKind::Broken(_) => true,
+            ErrorKind::Dns | ErrorKind::Refused | ErrorKind::TimedOut(_) | ErrorKind::Broken(_) => {
+                true
+            }
             _ => false,
         }
     }
@@ -156,16 +185,23 @@ pub(crate) fn status_kind(status: u16, content_type: &str, body: &[u8]) -> Error
     if let Some(first) = envelope.and_then(|envelope| envelope.errors.into_iter().next()) {
         let code = match first.code {
             OciErrorCode::Other(code) => Some(code),
-            code => serde_json::to_value(code).ok().and_then(|code| code.as_str().map(str::to_owned)),
+            code => {
+                serde_json::to_value(code).ok().and_then(|code| code.as_str().map(str::to_owned))
+            }
         };
         let message = Some(printable(&first.message)).filter(|message| !message.is_empty());
         return ErrorKind::Status { status, code: code.map(|code| printable(&code)), message };
     }
     let text = String::from_utf8_lossy(body);
-    if status == 400 && text.contains("HTTP request was sent to HTTPS") || text.contains("HTTP request to an HTTPS server") {
+    if status == 400 && text.contains("HTTP request was sent to HTTPS")
+        || text.contains("HTTP request to an HTTPS server")
+    {
         return ErrorKind::TlsExpected;
     }
-    if content_type.starts_with("text/html") && !passing_status(status) && !matches!(status, 401 | 403) {
+    if content_type.starts_with("text/html")
+        && !passing_status(status)
+        && !matches!(status, 401 | 403)
+    {
         return ErrorKind::NotARegistry(format!("it answers {status} with an HTML page"));
     }
     ErrorKind::Status { status, code: None, message: None }
@@ -173,7 +209,12 @@ pub(crate) fn status_kind(status: u16, content_type: &str, body: &[u8]) -> Error
 
 /// One line, no control characters, at most 300 characters: messages come from outside.
 fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(300).collect::<String>().trim().to_owned()
+    text.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .take(300)
+        .collect::<String>()
+        .trim()
+        .to_owned()
 }
 
 /// Sorts out what reqwest, hyper and rustls report.
@@ -204,7 +245,11 @@ pub(crate) fn transport_kind(error: &reqwest::Error, idle: Duration) -> ErrorKin
     if chain.contains("InvalidContentType") || chain.contains("corrupt message") {
         return ErrorKind::PlainHttp;
     }
-    if chain.contains("certificate") || chain.contains("tls") || chain.contains("TLS") || chain.contains("alert") {
+    if chain.contains("certificate")
+        || chain.contains("tls")
+        || chain.contains("TLS")
+        || chain.contains("alert")
+    {
         return ErrorKind::Tls(printable(&deepest));
     }
     // hyper reads a TLS alert as a bad HTTP version.
@@ -220,13 +265,24 @@ mod tests {
 
     #[test]
     fn bodies() {
-        let show = |status, content_type: &str, body: &str| status_kind(status, content_type, body.as_bytes()).to_string();
+        let show = |status, content_type: &str, body: &str| {
+            status_kind(status, content_type, body.as_bytes()).to_string()
+        };
         let denied = r#"{"errors":[{"code":"DENIED","message":"not\nyours","detail":null}]}"#;
         assert_eq!(show(403, "application/json", denied), "403 DENIED: not yours");
-        assert_eq!(show(400, "", r#"{"errors":[{"code":"ARTIFACT_LOCKED"}]}"#), "400 ARTIFACT_LOCKED");
+        assert_eq!(
+            show(400, "", r#"{"errors":[{"code":"ARTIFACT_LOCKED"}]}"#),
+            "400 ARTIFACT_LOCKED"
+        );
         assert_eq!(show(502, "text/html", "<html>"), "502");
-        assert_eq!(show(404, "text/html; charset=utf-8", "<html>"), "this is not a container registry: it answers 404 with an HTML page");
-        assert_eq!(show(400, "text/plain", "Client sent an HTTP request to an HTTPS server.\n"), ErrorKind::TlsExpected.to_string());
+        assert_eq!(
+            show(404, "text/html; charset=utf-8", "<html>"),
+            "this is not a container registry: it answers 404 with an HTML page"
+        );
+        assert_eq!(
+            show(400, "text/plain", "Client sent an HTTP request to an HTTPS server.\n"),
+            ErrorKind::TlsExpected.to_string()
+        );
         assert_eq!(show(404, "", "{}"), "404");
     }
 
@@ -241,6 +297,9 @@ mod tests {
         let error = Error::new("GET https://r.io/v2/", ErrorKind::Refused);
         assert_eq!(error.to_string(), "GET https://r.io/v2/: connection refused");
         let error = error.after(4, Duration::from_millis(1850));
-        assert_eq!(error.to_string(), "GET https://r.io/v2/: connection refused (4 attempts in 1.9 s)");
+        assert_eq!(
+            error.to_string(),
+            "GET https://r.io/v2/: connection refused (4 attempts in 1.9 s)"
+        );
     }
 }

@@ -103,7 +103,9 @@ impl Host {
     ) -> Result<Host, Error> {
         let endpoint = options.endpoint.clone().unwrap_or_else(|| default_endpoint(name));
         let parse = |text: &str| {
-            Url::parse(text).map_err(|error| Error::new(text, ErrorKind::Protocol(format!("not a URL: {error}"))))
+            Url::parse(text).map_err(|error| {
+                Error::new(text, ErrorKind::Protocol(format!("not a URL: {error}")))
+            })
         };
         let base = parse(&endpoint)?;
         let realm = options.token_realm.as_deref().map(parse).transpose()?;
@@ -146,12 +148,17 @@ impl Host {
 
     /// Resolves a `Location` against the request it answers.
     pub(crate) fn location(&self, answer: &Answer) -> Result<Url, Error> {
-        let text = answer.response.headers().get(header::LOCATION).and_then(|value| value.to_str().ok());
-        let protocol = |why: &str| Error::new(answer.request.clone(), ErrorKind::Protocol(why.to_owned()));
+        let text =
+            answer.response.headers().get(header::LOCATION).and_then(|value| value.to_str().ok());
+        let protocol =
+            |why: &str| Error::new(answer.request.clone(), ErrorKind::Protocol(why.to_owned()));
         let text = text.ok_or_else(|| protocol("the answer has no Location"))?;
         let asked = answer.response.url();
-        let url = asked.join(text).map_err(|_| protocol("the Location of the answer is not a URL"))?;
-        if !matches!(url.scheme(), "http" | "https") || (asked.scheme() == "https" && url.scheme() == "http") {
+        let url =
+            asked.join(text).map_err(|_| protocol("the Location of the answer is not a URL"))?;
+        if !matches!(url.scheme(), "http" | "https")
+            || (asked.scheme() == "https" && url.scheme() == "http")
+        {
             return Err(protocol("the Location of the answer leads away from TLS"));
         }
         Ok(url)
@@ -178,17 +185,22 @@ impl Host {
         let slot = self.slot().await?;
         // Whether and how a registry wants credentials shows with the first answer; the others wait for that
         // instead of being refused all at once.
-        let meeting = if self.met.load(Ordering::Acquire) { None } else { Some(self.first.lock().await) };
+        let meeting =
+            if self.met.load(Ordering::Acquire) { None } else { Some(self.first.lock().await) };
         let outcome = self.authorized(call).await;
         self.met.store(true, Ordering::Release);
         drop(meeting);
-        let mut answer = Answer { response: outcome?, request: describe(&call.method, &call.url), _slot: slot };
+        let mut answer =
+            Answer { response: outcome?, request: describe(&call.method, &call.url), _slot: slot };
         let follows = call.method == Method::GET || call.method == Method::HEAD;
         let mut hops = 0;
         while follows && matches!(answer.response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
             hops += 1;
             if hops > MOST_REDIRECTS {
-                return Err(Error::new(answer.request, ErrorKind::Protocol("too many redirects".to_owned())));
+                return Err(Error::new(
+                    answer.request,
+                    ErrorKind::Protocol("too many redirects".to_owned()),
+                ));
             }
             let target = self.location(&answer)?;
             answer.response = self.follow(call, target).await?;
@@ -197,7 +209,8 @@ impl Host {
     }
 
     pub(crate) async fn slot(&self) -> Result<OwnedSemaphorePermit, Error> {
-        let closed = |_| Error::new(self.name.as_str(), ErrorKind::Broken("shutting down".to_owned()));
+        let closed =
+            |_| Error::new(self.name.as_str(), ErrorKind::Broken("shutting down".to_owned()));
         self.slots.clone().acquire_owned().await.map_err(closed)
     }
 
@@ -209,7 +222,9 @@ impl Host {
             return Ok(response);
         }
         let headers = response.headers().get_all(header::WWW_AUTHENTICATE);
-        let Some(challenge) = challenge::parse(headers.iter().filter_map(|value| value.to_str().ok())) else {
+        let Some(challenge) =
+            challenge::parse(headers.iter().filter_map(|value| value.to_str().ok()))
+        else {
             return Ok(response);
         };
         self.auth.challenged(challenge);
@@ -234,7 +249,12 @@ impl Host {
         self.transmit(call, target, None).await
     }
 
-    async fn transmit(&self, call: &Call, url: Url, authorization: Option<HeaderValue>) -> Result<Response, Error> {
+    async fn transmit(
+        &self,
+        call: &Call,
+        url: Url,
+        authorization: Option<HeaderValue>,
+    ) -> Result<Response, Error> {
         let what = describe(&call.method, &url);
         tracing::debug!(request = %what, "sending");
         let mut request = self.http.request(call.method.clone(), url).headers(call.headers.clone());
@@ -246,7 +266,11 @@ impl Host {
     }
 
     /// The `Authorization` for an upload, whose body can't be sent twice.
-    pub(crate) async fn upload_header(&self, url: &Url, scope: &Scope) -> Result<Option<HeaderValue>, Error> {
+    pub(crate) async fn upload_header(
+        &self,
+        url: &Url,
+        scope: &Scope,
+    ) -> Result<Option<HeaderValue>, Error> {
         if !self.is_home(url) {
             return Ok(None);
         }
@@ -260,7 +284,10 @@ impl Host {
 
 impl std::fmt::Debug for Host {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Host").field("name", &self.name).field("base", &redacted(&self.base)).finish_non_exhaustive()
+        f.debug_struct("Host")
+            .field("name", &self.name)
+            .field("base", &redacted(&self.base))
+            .finish_non_exhaustive()
     }
 }
 
@@ -301,7 +328,11 @@ pub(crate) async fn within_idle(
 }
 
 /// The body, or `None` when it is longer than `cap` bytes.
-pub(crate) async fn read_capped(mut response: Response, what: &str, cap: usize) -> Result<Option<Bytes>, Error> {
+pub(crate) async fn read_capped(
+    mut response: Response,
+    what: &str,
+    cap: usize,
+) -> Result<Option<Bytes>, Error> {
     let mut body = BytesMut::new();
     loop {
         let chunk = tokio::time::timeout(IDLE, response.chunk()).await;
@@ -315,11 +346,17 @@ pub(crate) async fn read_capped(mut response: Response, what: &str, cap: usize) 
 }
 
 /// Asks a token service, again where that may help, and reads its JSON.
-pub(crate) async fn small_json<T: DeserializeOwned>(request: reqwest::RequestBuilder, what: &str) -> Result<T, Error> {
+pub(crate) async fn small_json<T: DeserializeOwned>(
+    request: reqwest::RequestBuilder,
+    what: &str,
+) -> Result<T, Error> {
     let mut attempts = Attempts::new();
     loop {
         let Some(copy) = request.try_clone() else {
-            return Err(Error::new(what, ErrorKind::Protocol("the request can't be repeated".to_owned())));
+            return Err(Error::new(
+                what,
+                ErrorKind::Protocol("the request can't be repeated".to_owned()),
+            ));
         };
         match small_json_once(copy, what).await {
             Ok(value) => return Ok(value),
@@ -328,22 +365,28 @@ pub(crate) async fn small_json<T: DeserializeOwned>(request: reqwest::RequestBui
     }
 }
 
-async fn small_json_once<T: DeserializeOwned>(request: reqwest::RequestBuilder, what: &str) -> Result<T, Error> {
+async fn small_json_once<T: DeserializeOwned>(
+    request: reqwest::RequestBuilder,
+    what: &str,
+) -> Result<T, Error> {
     let response = within_idle(what, request.send()).await?;
     let status = response.status().as_u16();
-    let content_type = response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let content_type =
+        response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let content_type = content_type.unwrap_or_default().to_owned();
     let body = read_capped(response, what, LARGEST_SMALL_BODY).await?.unwrap_or_default();
     if status != 200 {
         return Err(Error::new(what, status_kind(status, &content_type, &body)));
     }
-    serde_json::from_slice(&body)
-        .map_err(|_| Error::new(what, ErrorKind::Protocol("the answer is not the JSON it should be".to_owned())))
+    serde_json::from_slice(&body).map_err(|_| {
+        Error::new(what, ErrorKind::Protocol("the answer is not the JSON it should be".to_owned()))
+    })
 }
 
 fn default_endpoint(name: &Registry) -> String {
     let host = name.host();
-    let loopback = host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
+    let loopback = host == "localhost"
+        || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
     match name.as_str() {
         // https://docs.docker.com/reference/api/registry/: the registry of docker.io has another name.
         "docker.io" => "https://registry-1.docker.io".to_owned(),

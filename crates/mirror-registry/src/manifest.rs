@@ -1,7 +1,9 @@
 //! Manifests: asked for, read, written.
 
 use bytes::Bytes;
-use mirror_oci::{Digest, MAX_MANIFEST_BYTES, ManifestError, RawManifest, Repository, Tag, media_type};
+use mirror_oci::{
+    Digest, MAX_MANIFEST_BYTES, ManifestError, RawManifest, Repository, Tag, media_type,
+};
 use reqwest::Method;
 use reqwest::header::{self, HeaderMap, HeaderValue};
 
@@ -37,7 +39,11 @@ impl Host {
     ///
     /// # Errors
     /// When the registry can't be asked, or answers neither yes nor no.
-    pub async fn head_manifest(&self, repository: &Repository, which: ManifestRef<'_>) -> Result<Option<Digest>, Error> {
+    pub async fn head_manifest(
+        &self,
+        repository: &Repository,
+        which: ManifestRef<'_>,
+    ) -> Result<Option<Digest>, Error> {
         let answer = self.call(&self.manifest_call(Method::HEAD, repository, which)).await?;
         match answer.status() {
             200 => {}
@@ -53,7 +59,10 @@ impl Host {
                 )),
                 _ => Ok(Some(digest)),
             },
-            Some(Err(error)) => Err(Error::new(answer.request, ErrorKind::Protocol(format!("{DIGEST_HEADER}: {error}")))),
+            Some(Err(error)) => Err(Error::new(
+                answer.request,
+                ErrorKind::Protocol(format!("{DIGEST_HEADER}: {error}")),
+            )),
             None => Ok(Some(self.get_manifest(repository, which).await?.digest().clone())),
         }
     }
@@ -62,7 +71,11 @@ impl Host {
     ///
     /// # Errors
     /// When it isn't there, or isn't what it should be.
-    pub async fn get_manifest(&self, repository: &Repository, which: ManifestRef<'_>) -> Result<RawManifest, Error> {
+    pub async fn get_manifest(
+        &self,
+        repository: &Repository,
+        which: ManifestRef<'_>,
+    ) -> Result<RawManifest, Error> {
         let answer = self.call(&self.manifest_call(Method::GET, repository, which)).await?;
         if answer.status() != 200 {
             return Err(answer.into_error().await);
@@ -74,7 +87,9 @@ impl Host {
         let body = read_capped(answer.response, &request, MAX_MANIFEST_BYTES).await?;
         let body = body.ok_or_else(|| fail(ManifestError::TooLarge))?;
         match which {
-            ManifestRef::Digest(digest) => RawManifest::verified(body, &content_type, digest).map_err(fail),
+            ManifestRef::Digest(digest) => {
+                RawManifest::verified(body, &content_type, digest).map_err(fail)
+            }
             ManifestRef::Tag(_) => RawManifest::digested(body, &content_type).map_err(fail),
         }
     }
@@ -91,7 +106,10 @@ impl Host {
     ) -> Result<(), Error> {
         let mut call = self.manifest_call(Method::PUT, repository, which);
         let media_type = HeaderValue::from_str(manifest.media_type()).map_err(|_| {
-            Error::new(format!("PUT {which}"), ErrorKind::Protocol("the media type is not printable".to_owned()))
+            Error::new(
+                format!("PUT {which}"),
+                ErrorKind::Protocol("the media type is not printable".to_owned()),
+            )
         })?;
         call.headers = HeaderMap::from_iter([(header::CONTENT_TYPE, media_type)]);
         call.scope = Scope::push(repository);
@@ -102,20 +120,32 @@ impl Host {
             return Err(answer.into_error().await);
         }
         match answer.header(DIGEST_HEADER) {
-            Some(digest) if digest != manifest.digest().as_str() && same_algorithm(digest, manifest.digest()) => {
-                let message = format!("the registry stored {digest} instead of {}", manifest.digest());
+            Some(digest)
+                if digest != manifest.digest().as_str()
+                    && same_algorithm(digest, manifest.digest()) =>
+            {
+                let message =
+                    format!("the registry stored {digest} instead of {}", manifest.digest());
                 Err(Error::new(answer.request, ErrorKind::Protocol(message)))
             }
             _ => Ok(()),
         }
     }
 
-    fn manifest_call(&self, method: Method, repository: &Repository, which: ManifestRef<'_>) -> Call {
+    fn manifest_call(
+        &self,
+        method: Method,
+        repository: &Repository,
+        which: ManifestRef<'_>,
+    ) -> Call {
         Call {
             method,
             url: self.url(repository, &format!("manifests/{which}")),
             scope: self.read_scope(repository),
-            headers: HeaderMap::from_iter([(header::ACCEPT, HeaderValue::from_static(media_type::ACCEPT))]),
+            headers: HeaderMap::from_iter([(
+                header::ACCEPT,
+                HeaderValue::from_static(media_type::ACCEPT),
+            )]),
             body: Bytes::new(),
         }
     }
@@ -127,7 +157,10 @@ fn html(answer: &Answer) -> Result<(), Error> {
     if !content_type.starts_with("text/html") {
         return Ok(());
     }
-    Err(Error::new(answer.request.clone(), ErrorKind::NotARegistry("it answers with an HTML page".to_owned())))
+    Err(Error::new(
+        answer.request.clone(),
+        ErrorKind::NotARegistry("it answers with an HTML page".to_owned()),
+    ))
 }
 
 /// 404 with a page is no registry's way to say that a manifest isn't there.

@@ -66,7 +66,10 @@ mod tests {
             ("https://r.io/v2/a/manifests/1", "https://r.io/v2/a/manifests/1"),
             ("https://user:pass@r.io/v2/#x", "https://r.io/v2/"),
             ("https://s3.io/b?X-Amz-Signature=abc&n=3", "https://s3.io/b?X-Amz-Signature=…&n=3"),
-            ("https://r.io/v2/a/blobs/uploads/?mount=sha256:ab&from=c", "https://r.io/v2/a/blobs/uploads/?mount=sha256:ab&from=c"),
+            (
+                "https://r.io/v2/a/blobs/uploads/?mount=sha256:ab&from=c",
+                "https://r.io/v2/a/blobs/uploads/?mount=sha256:ab&from=c",
+            ),
             ("https://r.io/u/1?_state=secret&digest=d", "https://r.io/u/1?_state=…&digest=d"),
         ];
         for (url, shown) in cases {

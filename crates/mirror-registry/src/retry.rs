@@ -27,7 +27,11 @@ impl Attempts {
     }
 
     /// Waits for the next attempt after `error`, or gives the error back when there is none.
-    pub(crate) async fn again(&mut self, error: Error, retry_after: Option<Duration>) -> Result<(), Error> {
+    pub(crate) async fn again(
+        &mut self,
+        error: Error,
+        retry_after: Option<Duration>,
+    ) -> Result<(), Error> {
         self.made += 1;
         let delay = if error.is_passing() { self.delays.next() } else { None };
         let wait = delay.map(|delay| delay.max(retry_after.unwrap_or_default()));

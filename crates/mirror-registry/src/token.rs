@@ -43,7 +43,10 @@ impl TokenAnswer {
         // covers clocks and requests on their way.
         let lifetime = Duration::from_secs(self.expires_in.unwrap_or(60).max(60));
         let skew = (lifetime / 10).min(Duration::from_secs(30));
-        Some(Token { secret: Secret::new(text), until: asked + lifetime.saturating_sub(skew).min(Duration::from_secs(43_200)) })
+        Some(Token {
+            secret: Secret::new(text),
+            until: asked + lifetime.saturating_sub(skew).min(Duration::from_secs(43_200)),
+        })
     }
 }
 
@@ -88,6 +91,8 @@ mod tests {
         assert!(lifetime(r#"{"token":"a"}"#) < Duration::from_secs(55));
         assert!(lifetime(r#"{"token":"a","expires_in":0}"#) > Duration::from_secs(50));
         assert!(lifetime(r#"{"token":"a","expires_in":300}"#) <= Duration::from_secs(270));
-        assert!(lifetime(r#"{"token":"a","expires_in":99999999999}"#) <= Duration::from_secs(43_200));
+        assert!(
+            lifetime(r#"{"token":"a","expires_in":99999999999}"#) <= Duration::from_secs(43_200)
+        );
     }
 }

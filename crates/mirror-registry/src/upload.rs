@@ -64,7 +64,12 @@ impl Host {
                     Ok(()) => return Ok(Upload::Sent),
                     Err(error) => error,
                 },
-                Err(error) => return Err(Error::new("reading the blob", ErrorKind::Protocol(error.to_string()))),
+                Err(error) => {
+                    return Err(Error::new(
+                        "reading the blob",
+                        ErrorKind::Protocol(error.to_string()),
+                    ));
+                }
             };
             attempts.again(error, None).await?;
         }
@@ -78,9 +83,17 @@ impl Host {
         from: &Repository,
     ) -> Result<Option<Url>, Error> {
         let mut url = self.url(repository, "blobs/uploads/");
-        url.query_pairs_mut().append_pair("mount", digest.as_str()).append_pair("from", from.as_str());
+        url.query_pairs_mut()
+            .append_pair("mount", digest.as_str())
+            .append_pair("from", from.as_str());
         let scope = Scope::mount(repository, from);
-        let mut call = Call { method: Method::POST, url, scope, headers: HeaderMap::new(), body: Bytes::new() };
+        let mut call = Call {
+            method: Method::POST,
+            url,
+            scope,
+            headers: HeaderMap::new(),
+            body: Bytes::new(),
+        };
         let mut answer = self.call(&call).await?;
         // 401 for a mount source that does not exist (harbor#17097), 403 or 404 elsewhere: a mount is a hint.
         if repository != from && matches!(answer.status(), 400 | 401 | 403 | 404 | 405) {
@@ -119,7 +132,8 @@ impl Host {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from(size));
         headers.extend(authorization.map(|value| (header::AUTHORIZATION, value)));
-        let request = self.http().put(session).headers(headers).body(reqwest::Body::wrap_stream(body));
+        let request =
+            self.http().put(session).headers(headers).body(reqwest::Body::wrap_stream(body));
         let response = moving(&what, size, &sent, request.send()).await?;
         accepted(response, what).await
     }
@@ -137,7 +151,9 @@ async fn moving(
     loop {
         let limit = if sent.load(Ordering::Relaxed) >= size { COMMIT } else { IDLE };
         match tokio::time::timeout(limit, &mut sending).await {
-            Ok(outcome) => return outcome.map_err(|error| Error::new(what, transport_kind(&error, limit))),
+            Ok(outcome) => {
+                return outcome.map_err(|error| Error::new(what, transport_kind(&error, limit)));
+            }
             Err(_) => {
                 let now = sent.load(Ordering::Relaxed);
                 if now == before {
@@ -154,9 +170,14 @@ async fn accepted(response: Response, what: String) -> Result<(), Error> {
     if status.is_success() {
         return Ok(());
     }
-    let content_type = response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let content_type =
+        response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let content_type = content_type.unwrap_or_default().to_owned();
-    let body = crate::host::read_capped(response, &what, 64 << 10).await.ok().flatten().unwrap_or_default();
+    let body = crate::host::read_capped(response, &what, 64 << 10)
+        .await
+        .ok()
+        .flatten()
+        .unwrap_or_default();
     let kind = crate::error::status_kind(status.as_u16(), &content_type, &body);
     tracing::debug!(passing = passing_status(status.as_u16()), "upload refused");
     Err(Error::new(what, kind))

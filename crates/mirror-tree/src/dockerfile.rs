@@ -12,6 +12,7 @@ use dockerfile_parser::{Dockerfile, FromInstruction, Instruction};
 use mirror_oci::{Name, Platform, Reference, ReferenceErrorKind, Version};
 
 use crate::diagnostic::{Code, Diagnostic, Fix};
+use crate::line::{first_len, first_word, instructions, looks_like_from, lowered, unquoted, words};
 use crate::read::Rules;
 
 /// Largest file that is parsed. An entry is one line; 4 KiB leaves room for comments.
@@ -357,7 +358,7 @@ impl Notes<'_> {
             ReferenceErrorKind::Digest(_) | ReferenceErrorKind::Empty("digest") => Code::BadDigest,
             _ => Code::BadReference,
         };
-        let lower = text_with_lower(written, &error.span);
+        let lower = lowered(written, &error.span);
         let problem = self.add(code, Some(at.clone()), error.to_string());
         match code {
             Code::UpperCase => {
@@ -454,70 +455,4 @@ impl Notes<'_> {
             .help = Some("use a name with a dot, such as 127.0.0.1 or a full host name".into());
         }
     }
-}
-
-/// The lines that are neither blank nor comment, without surrounding space, joined where a backslash continues them.
-fn instructions(text: &str, start: usize) -> Vec<Range<usize>> {
-    let mut found: Vec<Range<usize>> = Vec::new();
-    let mut at = start;
-    let mut continued = false;
-    for line in text.get(start..).unwrap_or("").split_inclusive('\n') {
-        let content = line.trim();
-        let from = at + line.len() - line.trim_start().len();
-        at += line.len();
-        if content.is_empty() || content.starts_with('#') {
-            continue;
-        }
-        match found.last_mut() {
-            Some(last) if continued => last.end = from + content.len(),
-            _ => found.push(from..from + content.len()),
-        }
-        continued = content.ends_with('\\');
-    }
-    found
-}
-
-fn first_word(line: &str) -> &str {
-    line.split_whitespace().next().unwrap_or("")
-}
-
-fn first_len(text: &str) -> usize {
-    text.chars().next().map_or(0, char::len_utf8)
-}
-
-/// Words and where they start.
-fn words(line: &str) -> impl Iterator<Item = (usize, &str)> {
-    let start = line.as_ptr() as usize;
-    line.split_whitespace().map(move |word| (word.as_ptr() as usize - start, word))
-}
-
-fn unquoted(word: &str) -> Option<&str> {
-    ['"', '\''].iter().find_map(|quote| word.strip_prefix(*quote)?.strip_suffix(*quote))
-}
-
-fn looks_like_from(word: &str) -> bool {
-    let word = word.to_ascii_lowercase();
-    matches!(
-        word.as_str(),
-        "form"
-            | "frm"
-            | "fom"
-            | "rom"
-            | "fro"
-            | "fron"
-            | "fromm"
-            | "ffrom"
-            | "frrom"
-            | "froom"
-            | "fomr"
-            | "rfom"
-    ) || word.starts_with("from")
-}
-
-fn text_with_lower(text: &str, span: &Range<usize>) -> String {
-    let mut lower = text.to_owned();
-    if let Some(part) = lower.get_mut(span.clone()) {
-        part.make_ascii_lowercase();
-    }
-    lower
 }

@@ -5,6 +5,7 @@
 
 mod diagnostic;
 mod dockerfile;
+mod line;
 mod read;
 
 pub use diagnostic::{Code, Diagnostic, Fix, Severity};

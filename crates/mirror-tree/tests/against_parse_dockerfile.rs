@@ -1,5 +1,7 @@
 //! A second parser as an oracle: what we call a good file, it reads as one `FROM` with the same image.
 
+#![expect(clippy::string_slice, reason = "tests may panic")]
+
 use mirror_tree::{Rules, parse};
 use proptest::prelude::*;
 

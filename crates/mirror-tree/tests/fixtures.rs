@@ -1,5 +1,7 @@
 //! Every rule of the tree with files that break it, and the files that are fine.
 
+#![expect(clippy::unwrap_used, clippy::string_slice, reason = "tests may panic")]
+
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -117,8 +119,11 @@ fn rules_from_the_configuration() {
     assert_eq!(tree.entries[0].version.tag(), None);
 }
 
+/// A rule, and what makes a tree that breaks it.
+type TreeCase = (Code, Box<dyn Fn(&Path)>);
+
 /// Rules that look at more than one file, or at what is not a file.
-fn tree_cases() -> Vec<(Code, Box<dyn Fn(&Path)>)> {
+fn tree_cases() -> Vec<TreeCase> {
     use Code::*;
     let case = |code: Code, make: fn(&Path)| (code, Box::new(make) as Box<dyn Fn(&Path)>);
     vec![
@@ -180,7 +185,7 @@ fn unreadable_names_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let locked = folder.path().join("locked");
     write(&locked, "Dockerfile", "FROM postgres:14");
-    fs::set_permissions(&locked, std::os::unix::fs::PermissionsExt::from_mode(0)).unwrap();
+    fs::set_permissions(&locked, std::os::unix::fs::PermissionsExt::from_mode(0o000)).unwrap();
     let output = std::process::Command::new("ls").arg(&locked).output().unwrap();
     let tree = read(folder.path(), &Rules::default());
     if output.status.success() {

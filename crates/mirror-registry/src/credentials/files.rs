@@ -37,19 +37,36 @@ impl AuthFile {
         };
         // The message of serde_json could quote a secret: line and column are enough.
         serde_json::from_slice(&text).map(Some).map_err(|error| {
-            wrong(path, format!("not the JSON of Docker's config.json (line {}, column {})", error.line(), error.column()))
+            wrong(
+                path,
+                format!(
+                    "not the JSON of Docker's config.json (line {}, column {})",
+                    error.line(),
+                    error.column()
+                ),
+            )
         })
     }
 
     /// The helper in charge of a registry with one of these names.
     pub(super) fn helper(&self, names: &[&str]) -> Option<String> {
-        let own = self.cred_helpers.iter().find(|(key, _)| is_one_of(key, names)).map(|(_, helper)| helper);
+        let own = self
+            .cred_helpers
+            .iter()
+            .find(|(key, _)| is_one_of(key, names))
+            .map(|(_, helper)| helper);
         own.or(self.creds_store.as_ref()).filter(|helper| !helper.is_empty()).cloned()
     }
 
     /// What is stored for a registry with one of these names.
-    pub(super) fn stored(&self, names: &[&str], path: &Path) -> Result<Option<Credential>, CredentialError> {
-        let Some((key, stored)) = self.auths.iter().find(|(key, _)| is_one_of(key, names)) else { return Ok(None) };
+    pub(super) fn stored(
+        &self,
+        names: &[&str],
+        path: &Path,
+    ) -> Result<Option<Credential>, CredentialError> {
+        let Some((key, stored)) = self.auths.iter().find(|(key, _)| is_one_of(key, names)) else {
+            return Ok(None);
+        };
         let text = |field: &Option<String>| field.clone().filter(|text| !text.is_empty());
         if let Some(token) = text(&stored.registrytoken) {
             return Ok(Some(Credential::Bearer(Secret::new(token))));
@@ -59,7 +76,9 @@ impl AuthFile {
         }
         if let Some(auth) = text(&stored.auth) {
             let found = decoded(&auth);
-            return found.map(Some).ok_or_else(|| wrong(path, format!("`auth` of {key} is not base64 of user:password")));
+            return found.map(Some).ok_or_else(|| {
+                wrong(path, format!("`auth` of {key} is not base64 of user:password"))
+            });
         }
         match (text(&stored.username), text(&stored.password)) {
             (Some(user), Some(password)) => {

@@ -55,8 +55,8 @@ pub(super) async fn ask(name: &str, registry: &str) -> Result<Option<Credential>
         }
         return Err(wrong(format!("ended with {}", output.status)));
     }
-    let answer: Answer =
-        serde_json::from_slice(&output.stdout).map_err(|_| wrong("its answer is not the JSON it should be".to_owned()))?;
+    let answer: Answer = serde_json::from_slice(&output.stdout)
+        .map_err(|_| wrong("its answer is not the JSON it should be".to_owned()))?;
     Ok(Some(match answer.username.as_str() {
         "<token>" => Credential::Refresh(Secret::new(answer.secret)),
         _ => Credential::Basic { user: answer.username, password: Secret::new(answer.secret) },

@@ -16,7 +16,8 @@ use crate::redact::Secret;
 use files::AuthFile;
 
 /// How Docker Hub is called in the files of Docker and podman, the first being what helpers are asked for.
-const DOCKER_HUB: [&str; 4] = ["https://index.docker.io/v1/", "index.docker.io", "docker.io", "registry-1.docker.io"];
+const DOCKER_HUB: [&str; 4] =
+    ["https://index.docker.io/v1/", "index.docker.io", "docker.io", "registry-1.docker.io"];
 
 /// Who we are at one registry.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -71,8 +72,12 @@ pub enum CredentialError {
 impl Credentials {
     /// Takes the variables that start with `MIRROR_AUTH_`, and the files to look into, in order. Files that don't
     /// exist are passed over.
-    pub fn new(variables: impl IntoIterator<Item = (String, String)>, files: Vec<PathBuf>) -> Credentials {
-        let environment = variables.into_iter().map(|(name, value)| (name, Secret::new(value))).collect();
+    pub fn new(
+        variables: impl IntoIterator<Item = (String, String)>,
+        files: Vec<PathBuf>,
+    ) -> Credentials {
+        let environment =
+            variables.into_iter().map(|(name, value)| (name, Secret::new(value))).collect();
         Credentials { environment, files }
     }
 
@@ -90,7 +95,8 @@ impl Credentials {
         for path in &self.files {
             let Some(file) = AuthFile::read(path).await? else { continue };
             if let Some(program) = file.helper(&names)
-                && let Some(found) = helper::ask(&program, names.first().copied().unwrap_or(authority)).await?
+                && let Some(found) =
+                    helper::ask(&program, names.first().copied().unwrap_or(authority)).await?
             {
                 return Ok(found);
             }
@@ -105,7 +111,9 @@ impl Credentials {
 /// `registry.example.com:5000` → `MIRROR_AUTH_REGISTRY_EXAMPLE_COM_5000`; Docker Hub goes by `docker.io`.
 fn variable_name(authority: &str) -> String {
     let authority = if DOCKER_HUB.contains(&authority) { "docker.io" } else { authority };
-    let host = authority.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' });
+    let host = authority
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' });
     format!("MIRROR_AUTH_{}", host.collect::<String>())
 }
 

@@ -1,11 +1,5 @@
 //! The command line, run as a process against real servers on loopback.
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::expect_used,
-    reason = "tests may panic"
-)]
+#![expect(clippy::unwrap_used, reason = "tests may panic")]
 
 mod apply;
 mod bad_input;
