@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use mirror_oci::{DigestMismatch, ManifestError};
+use mirror_oci::{DigestMismatch, ManifestError, Registry};
 
 /// A step of a copy that failed for good.
 #[derive(Debug, Clone)]
@@ -28,6 +28,8 @@ pub enum Cause {
     Digest(DigestMismatch),
     /// A manifest that can't be mirrored.
     Manifest(ManifestError),
+    /// The registry has no such image.
+    Missing(Registry),
     /// The file system.
     Io(std::io::ErrorKind, String),
     /// Anything else, in words.
@@ -70,6 +72,9 @@ impl CopyError {
     pub fn help(&self) -> Option<String> {
         match self.cause() {
             Cause::Registry(error) => error.help(),
+            Cause::Missing(_) => {
+                Some("check the name and the tag, and that they still exist there".into())
+            }
             Cause::Digest(_) => Some("the source, or something on the way, changes bytes; try again, then tell its operator".into()),
             Cause::Io(std::io::ErrorKind::StorageFull, _) => Some("free some space, and run again: what is there already is kept".into()),
             Cause::Io(std::io::ErrorKind::PermissionDenied, _) => Some("mend the permissions of that path".into()),
@@ -85,6 +90,7 @@ impl fmt::Display for CopyError {
             Cause::Registry(error) => error.fmt(f),
             Cause::Digest(error) => error.fmt(f),
             Cause::Manifest(error) => error.fmt(f),
+            Cause::Missing(registry) => write!(f, "{registry} has no such image (404)"),
             Cause::Io(_, text) | Cause::Other(text) => f.write_str(text),
         }
     }

@@ -76,8 +76,7 @@ impl Source {
                 let found = self.host.head_manifest(&self.repository, ManifestRef::Tag(tag)).await;
                 let step = || format!("looking up {}:{tag}", self.repository);
                 found.map_err(|error| CopyError::source(step(), error))?.ok_or_else(|| {
-                    let message = format!("{} has no such image (404)", self.host.name());
-                    CopyError::new(Side::Source, step(), Cause::Other(message))
+                    CopyError::new(Side::Source, step(), Cause::Missing(self.host.name().clone()))
                 })
             }
         }

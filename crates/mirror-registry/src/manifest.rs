@@ -48,6 +48,11 @@ impl Host {
         match answer.status() {
             200 => {}
             404 => return not_found(answer),
+            // The reason stands in a body, which a HEAD has not. What else is refused is not worth a pull.
+            400 => {
+                let error = answer.into_error().await;
+                return Err(self.get_manifest(repository, which).await.err().unwrap_or(error));
+            }
             _ => return Err(answer.into_error().await),
         }
         html(&answer)?;

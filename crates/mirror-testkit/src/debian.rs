@@ -1,7 +1,7 @@
 //! Debian's `docker-registry`, started as a process on a free loopback port.
 
 use std::net::{TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -11,27 +11,74 @@ use tempfile::TempDir;
 pub struct DebianRegistry {
     port: u16,
     child: Child,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl DebianRegistry {
     /// Starts one that lets anybody do anything.
     pub fn start() -> DebianRegistry {
-        DebianRegistry::run(None)
+        DebianRegistry::open(None)
     }
 
     /// Starts one that wants a user and a password (htpasswd).
     pub fn with_password(user: &str, password: &str) -> DebianRegistry {
-        DebianRegistry::run(Some((user, password)))
+        DebianRegistry::open(Some((user, password)))
     }
 
-    fn run(login: Option<(&str, &str)>) -> DebianRegistry {
+    /// Starts one that speaks TLS, with a certificate for `127.0.0.1` that nobody knows.
+    pub fn with_tls() -> DebianRegistry {
         let folder = tempfile::tempdir().unwrap();
+        let status = Command::new("openssl")
+            .args([
+                "req",
+                "-x509",
+                "-newkey",
+                "ec",
+                "-pkeyopt",
+                "ec_paramgen_curve:P-256",
+                "-nodes",
+                "-days",
+                "2",
+            ])
+            .args([
+                "-subj",
+                "/CN=127.0.0.1",
+                "-addext",
+                "subjectAltName=IP:127.0.0.1",
+                "-keyout",
+                "key.pem",
+                "-out",
+                "cert.pem",
+            ])
+            .args(["-addext", "basicConstraints=critical,CA:FALSE"])
+            .current_dir(folder.path())
+            .stderr(Stdio::null())
+            .status();
+        assert!(status.expect("openssl is needed").success());
+        let (cert, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
+        let tls = format!("  tls: {{certificate: {}, key: {}}}\n", cert.display(), key.display());
+        DebianRegistry::run(folder, &tls)
+    }
+
+    fn open(login: Option<(&str, &str)>) -> DebianRegistry {
+        let folder = tempfile::tempdir().unwrap();
+        let mut auth = String::new();
+        if let Some((user, password)) = login {
+            let file = folder.path().join("htpasswd");
+            let output = Command::new("htpasswd").args(["-nbB", user, password]).output();
+            let output = output.expect("htpasswd (Debian package apache2-utils) is needed");
+            std::fs::write(&file, output.stdout).unwrap();
+            auth = format!("auth:\n  htpasswd: {{realm: test, path: {}}}\n", file.display());
+        }
+        DebianRegistry::run(folder, &auth)
+    }
+
+    fn run(folder: TempDir, more: &str) -> DebianRegistry {
         // The port is free now; should another process be faster, the start is tried again.
         for _ in 0..5 {
             let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
             let config = folder.path().join("config.yml");
-            std::fs::write(&config, yaml(folder.path(), port, login)).unwrap();
+            std::fs::write(&config, yaml(folder.path(), port, more)).unwrap();
             let mut child = Command::new("docker-registry")
                 .arg("serve")
                 .arg(&config)
@@ -40,10 +87,15 @@ impl DebianRegistry {
                 .spawn()
                 .expect("docker-registry (Debian package docker-registry) is needed");
             if listens(&mut child, port) {
-                return DebianRegistry { port, child, _folder: folder };
+                return DebianRegistry { port, child, folder };
             }
         }
         panic!("docker-registry does not start");
+    }
+
+    /// Its certificate, which is the authority that signed it as well.
+    pub fn certificate(&self) -> Option<PathBuf> {
+        Some(self.folder.path().join("cert.pem")).filter(|path| path.exists())
     }
 
     /// `127.0.0.1:<port>`.
@@ -59,20 +111,13 @@ impl Drop for DebianRegistry {
     }
 }
 
-fn yaml(folder: &Path, port: u16, login: Option<(&str, &str)>) -> String {
+/// `more` goes behind the section `http`, the last one.
+fn yaml(folder: &Path, port: u16, more: &str) -> String {
     let storage = folder.join("storage");
-    let mut yaml = format!(
-        "version: 0.1\nlog: {{level: error}}\nstorage:\n  filesystem: {{rootdirectory: {}}}\n  delete: {{enabled: true}}\nhttp: {{addr: \"127.0.0.1:{port}\"}}\n",
+    format!(
+        "version: 0.1\nlog: {{level: error}}\nstorage:\n  filesystem: {{rootdirectory: {}}}\n  delete: {{enabled: true}}\nhttp:\n  addr: 127.0.0.1:{port}\n{more}",
         storage.display()
-    );
-    if let Some((user, password)) = login {
-        let file = folder.join("htpasswd");
-        let output = Command::new("htpasswd").args(["-nbB", user, password]).output();
-        let output = output.expect("htpasswd (Debian package apache2-utils) is needed");
-        std::fs::write(&file, output.stdout).unwrap();
-        yaml += &format!("auth:\n  htpasswd: {{realm: test, path: {}}}\n", file.display());
-    }
-    yaml
+    )
 }
 
 fn listens(child: &mut Child, port: u16) -> bool {

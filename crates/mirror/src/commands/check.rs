@@ -47,7 +47,11 @@ fn text(findings: &Findings) {
     let fixable = findings.findings.iter().filter(|finding| finding.fixable).count();
     let mut summary = format!(
         "{} good, {}, {}",
-        count(findings.entries as u64, "image"),
+        if findings.entries == 1 {
+            "1 image is".to_owned()
+        } else {
+            format!("{} images are", findings.entries)
+        },
         count(errors as u64, "error"),
         count(warnings as u64, "warning")
     );

@@ -1,1 +1,177 @@
+use mirror_testkit::ImageBuilder;
 
+use crate::{Pair, steady};
+
+#[test]
+fn what_a_person_sees() {
+    let shared =
+        ImageBuilder::new("one").platforms(&["linux/amd64", "linux/arm64"]).layers(&[700_000]);
+    let (one, two) = (
+        shared.clone().shared_layer("base", 2_000_000).build(),
+        ImageBuilder::new("two").shared_layer("base", 2_000_000).build(),
+    );
+    let pair = Pair::new(&[
+        ("library/one", "1.0", &one),
+        ("team/two", "2", &two),
+        ("library/same", "3", &two),
+    ]);
+    pair.destination.add("docker.io/library/same", "3", &two);
+    pair.destination.add("docker.io/team/two", "2", &one);
+    pair.project.entry("library/gone:4");
+    pair.destination.take_requests();
+    let plan = pair.project.mirror(&["plan"]).ends_with(1).run();
+    let expected = format!(
+        "prod
+  + docker.io/library/one:1.0  new → {one}  3.2 MiB  linux/amd64 linux/arm64
+  ~ docker.io/team/two:2       {one} → {two}  1.9 MiB
+  = 1 image unchanged
+
+error: could not look up docker.io/library/gone:4 for prod
+  caused by: source: looking up library/gone:4: docker.io has no such image (404)
+  help: check the name and the tag, and that they still exist there
+plan: 1 to create, 1 to update, 1 unchanged, 1 not looked up
+  to move: 3.2 MiB of distinct blobs at most; 4 manifests from docker.io
+",
+        one = one.digest().short(),
+        two = two.digest().short()
+    );
+    assert_eq!(steady(&plan.stdout), expected);
+    assert!(
+        pair.destination.take_requests().iter().all(|r| r.method == "HEAD"),
+        "a plan changes nothing"
+    );
+}
+
+#[test]
+fn sizes_cost_pulls_only_for_what_will_be_copied() {
+    let (same, new) = (
+        ImageBuilder::new("same").build(),
+        ImageBuilder::new("new").platforms(&["linux/amd64"]).build(),
+    );
+    let pair = Pair::new(&[("library/same", "1", &same), ("library/new", "1", &new)]);
+    pair.destination.add("docker.io/library/same", "1", &same);
+    let gets = || {
+        pair.source
+            .take_requests()
+            .iter()
+            .filter(|r| r.method == "GET")
+            .map(|r| r.path.clone())
+            .collect::<Vec<_>>()
+    };
+    pair.project.mirror(&["plan"]).run();
+    assert_eq!(gets().len(), 2, "index and child of the new one");
+    let plan = pair.project.mirror(&["plan", "--no-sizes"]).run();
+    assert_eq!(gets(), Vec::<String>::new());
+    assert!(plan.stdout.contains("to move: at least 1 manifest from docker.io"), "{}", plan.stdout);
+}
+
+#[test]
+fn exit_codes() {
+    let image = ImageBuilder::new("x").build();
+    let pair = Pair::new(&[("library/app", "1", &image)]);
+    pair.project.mirror(&["plan"]).run();
+    pair.project.mirror(&["plan", "--exit-code"]).ends_with(3).run();
+    pair.project.mirror(&["apply"]).run();
+    pair.project.mirror(&["plan", "--exit-code"]).run();
+    pair.project.write(
+        "images/docker.io/library/app/b/Dockerfile",
+        &format!("FROM app:1@{}\n", image.digest()),
+    );
+    let ran = pair.project.mirror(&["plan"]).ends_with(4).run();
+    assert!(
+        ran.stdout.contains(
+            "conflict: docker.io/library/app:1 at prod\n  different images would go to one tag"
+        ),
+        "{}",
+        ran.stdout
+    );
+    pair.project.mirror(&["apply"]).ends_with(4).run();
+    pair.project.mirror(&["frobnicate"]).ends_with(2).run();
+}
+
+#[test]
+fn moved_tags_are_noted() {
+    let (old, new) = (ImageBuilder::new("old").build(), ImageBuilder::new("new").build());
+    let pair = Pair::new(&[]);
+    pair.source.add("library/app", "1", &old);
+    pair.source.add("library/app", "1", &new);
+    pair.project.entry(&format!("app:1@{}", old.digest()));
+    let plan = pair.project.mirror(&["plan"]).run();
+    let note = format!(
+        "note: the tag of docker.io/library/app:1@{} is {} by now",
+        old.digest(),
+        new.digest()
+    );
+    assert!(plan.stdout.contains(&note), "{}", plan.stdout);
+    assert!(plan.stdout.contains(&format!("new → {}", old.digest().short())), "the digest wins");
+    pair.source.take_requests();
+    pair.project.mirror(&["apply"]).run();
+    assert!(
+        pair.source.take_requests().iter().all(|r| r.method != "HEAD"),
+        "copying a pinned image asks for no tag"
+    );
+}
+
+#[test]
+fn json_is_a_plan() {
+    let image = ImageBuilder::new("x").platforms(&["linux/amd64", "linux/arm64/v8"]).build();
+    let pair = Pair::new(&[("library/app", "1", &image)]);
+    let ran = pair.project.mirror(&["plan", "--format", "json"]).run();
+    let plan: mirror_plan::Plan = serde_json::from_str(&ran.stdout).unwrap();
+    let copy = plan.copies().next().unwrap();
+    assert_eq!(
+        (copy.digest.clone(), copy.bytes),
+        (image.digest().clone(), Some(image.blob_bytes()))
+    );
+    assert_eq!(
+        copy.platforms.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        ["linux/amd64", "linux/arm64/v8"]
+    );
+    assert_eq!(copy.subject.file, "docker.io/library/app/Dockerfile");
+    let value: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(
+        (&value["format_version"], &value["actions"][0]["change"]),
+        (&1.into(), &"create".into())
+    );
+}
+
+#[test]
+fn one_platform_of_an_index_and_of_a_single_image() {
+    let index = ImageBuilder::new("i").platforms(&["linux/amd64", "linux/arm64/v8"]).build();
+    let single = ImageBuilder::new("s").build();
+    let pair = Pair::new(&[]);
+    pair.source.add("library/index", "1", &index);
+    pair.source.add("library/single", "1", &single);
+    let write = |name: &str, platform: &str| {
+        pair.project.write(
+            &format!("images/docker.io/library/{name}/Dockerfile"),
+            &format!("FROM --platform={platform} {name}:1\n"),
+        );
+    };
+    write("index", "linux/arm64");
+    write("single", "linux/amd64");
+    pair.project.mirror(&["apply"]).run();
+    let digest = |name: &str| {
+        pair.destination.manifest(&format!("docker.io/library/{name}"), "1").unwrap().digest
+    };
+    assert_eq!(digest("index"), index.manifests[1].digest);
+    assert_eq!(digest("single"), *single.digest());
+    assert!(pair.project.mirror(&["plan"]).run().stdout.contains("2 unchanged"));
+    write("index", "windows/amd64");
+    write("single", "linux/s390x");
+    let plan = pair.project.mirror(&["plan"]).ends_with(1).run().stdout;
+    assert!(
+        plan.contains("the image has no manifest for it, only for linux/amd64, linux/arm64/v8"),
+        "{plan}"
+    );
+    assert!(plan.contains("the image is for `linux/amd64`"), "{plan}");
+}
+
+#[test]
+fn from_any_folder_of_the_repository() {
+    let image = ImageBuilder::new("x").build();
+    let pair = Pair::new(&[("library/app", "1", &image)]);
+    let below = pair.project.path().join("images/docker.io/library");
+    let ran = mirror_testkit::Mirror::new(env!("CARGO_BIN_EXE_mirror"), &below, &["plan"]).run();
+    assert!(ran.stdout.contains("plan: 1 to create"), "{}", ran.stdout);
+}

@@ -1,0 +1,83 @@
+//! Which crate may use which, held against the resolved graph, so that nothing sneaks in through a dependency.
+#![expect(clippy::unwrap_used, reason = "tests may panic")]
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, PackageId};
+
+/// Crate, the crates of ours that it may use, and crates from outside that must not be anywhere below it.
+const ARROWS: &[(&str, &[&str], &[&str])] = &[
+    ("mirror-oci", &[], &["tokio", "reqwest", "hyper", "walkdir"]),
+    ("mirror-tree", &["mirror-oci"], &["tokio", "reqwest", "hyper"]),
+    ("mirror-plan", &["mirror-oci", "mirror-tree"], &["tokio", "reqwest", "hyper"]),
+    ("mirror-registry", &["mirror-oci"], &["clap", "aws-config"]),
+    ("mirror-copy", &["mirror-oci", "mirror-registry"], &["clap", "aws-config"]),
+    (
+        "mirror",
+        &["mirror-oci", "mirror-tree", "mirror-plan", "mirror-registry", "mirror-copy"],
+        &["native-tls", "openssl", "aws-lc-rs"],
+    ),
+    ("mirror-testkit", &["mirror-oci"], &["reqwest"]),
+];
+
+/// The graph of this platform; that of all platforms would need packages that nobody here builds.
+fn metadata() -> Metadata {
+    let rustc = std::process::Command::new("rustc").arg("-vV").output().unwrap();
+    let version = String::from_utf8(rustc.stdout).unwrap();
+    let host = version.lines().find_map(|line| line.strip_prefix("host: ")).unwrap();
+    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.toml");
+    let options = ["--locked", "--offline", "--filter-platform", host];
+    let options = options.map(str::to_owned).to_vec();
+    MetadataCommand::new().manifest_path(manifest).other_options(options).exec().unwrap()
+}
+
+/// What each package uses in a normal build, by resolved id.
+fn edges(metadata: &Metadata) -> BTreeMap<&PackageId, Vec<&PackageId>> {
+    let nodes = &metadata.resolve.as_ref().unwrap().nodes;
+    let normal = |kinds: &[cargo_metadata::DepKindInfo]| {
+        kinds.iter().any(|kind| kind.kind == DependencyKind::Normal)
+    };
+    nodes
+        .iter()
+        .map(|node| {
+            (
+                &node.id,
+                node.deps.iter().filter(|dep| normal(&dep.dep_kinds)).map(|dep| &dep.pkg).collect(),
+            )
+        })
+        .collect()
+}
+
+#[test]
+fn arrows() {
+    let metadata = metadata();
+    let edges = edges(&metadata);
+    let name = |id: &PackageId| metadata[id].name.to_string();
+    let members: BTreeSet<String> =
+        metadata.workspace_packages().iter().map(|package| package.name.to_string()).collect();
+    let known: BTreeSet<String> = ARROWS.iter().map(|(name, ..)| (*name).to_owned()).collect();
+    assert_eq!(members, known, "a crate is missing in the table");
+    for (crate_name, allowed, banned) in ARROWS {
+        let package = metadata
+            .workspace_packages()
+            .into_iter()
+            .find(|package| package.name.as_str() == *crate_name)
+            .unwrap();
+        let direct: Vec<String> = edges[&package.id]
+            .iter()
+            .map(|id| name(id))
+            .filter(|name| members.contains(name))
+            .collect();
+        for used in direct {
+            assert!(allowed.contains(&used.as_str()), "{crate_name} must not use {used}");
+        }
+        let mut below = BTreeSet::new();
+        let mut open = vec![&package.id];
+        while let Some(id) = open.pop() {
+            open.extend(edges[id].iter().filter(|next| below.insert(**next)));
+        }
+        for id in below {
+            assert!(!banned.contains(&name(id).as_str()), "{crate_name} drags in {}", name(id));
+        }
+    }
+}
