@@ -20,6 +20,8 @@ pub enum Fault {
     Answer(u16, &'static str, String),
     /// The proper answer, with this header on top.
     Header(&'static str, String),
+    /// 429, to be tried again after so many seconds.
+    Throttle(u64),
     /// Close the connection without an answer.
     Reset,
     /// Send so many bytes of the body, then close the connection.

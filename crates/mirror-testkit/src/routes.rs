@@ -130,6 +130,9 @@ pub(crate) async fn answer(
         Some(Fault::Answer(status, content_type, ref body)) => {
             reply(status).with("content-type", content_type).body(body.clone().into())
         }
+        Some(Fault::Throttle(seconds)) => {
+            refusal(429, "TOOMANYREQUESTS").with("retry-after", seconds.to_string())
+        }
         _ => route(&state, &asked, body),
     };
     if let Some(Fault::Header(name, value)) = &fault {

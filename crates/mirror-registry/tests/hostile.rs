@@ -1,0 +1,145 @@
+//! Registries that mean harm, or are broken as if they did.
+#![expect(clippy::unwrap_used, reason = "tests may panic")]
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::stream;
+use mirror_oci::{Algorithm, Digest, Repository, Tag, media_type};
+use mirror_registry::{
+    Access, Credentials, Error, ErrorKind, Host, HostOptions, ManifestRef, UploadBody,
+};
+use mirror_testkit::{AuthProfile, Fault, ImageBuilder, Profile, Registry};
+
+fn host(registry: &Registry) -> Host {
+    let options =
+        HostOptions { endpoint: None, token_realm: None, concurrency: 8, access: Access::Pull };
+    let variable = format!("MIRROR_AUTH_{}", registry.host().replace(['.', ':'], "_"));
+    let credentials = Credentials::new([(variable, "me:secret".to_owned())], Vec::new());
+    let name = registry.host().parse().unwrap();
+    Host::new(mirror_registry::http_client().unwrap(), Arc::new(credentials), &name, &options)
+        .unwrap()
+}
+
+fn names() -> (Repository, Tag) {
+    ("library/app".parse().unwrap(), "1.0".parse().unwrap())
+}
+
+fn basic() -> Profile {
+    Profile { auth: AuthProfile::Basic("me".into(), "secret".into()), ..Profile::default() }
+}
+
+async fn read(host: &Host, digest: &Digest, size: u64) -> Result<u64, Error> {
+    let (repository, _) = names();
+    let mut reader = host.read_blob(&repository, digest, size);
+    let mut read = 0;
+    while let Some(chunk) = reader.chunk().await? {
+        read += chunk.len() as u64;
+    }
+    Ok(read)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_location_elsewhere_gets_no_credentials() {
+    let (registry, elsewhere) = (Registry::with(basic()), Registry::start());
+    let host = host(&registry);
+    let location = format!("{}/v2/library/app/blobs/uploads/1?_state=secret", elsewhere.endpoint());
+    registry.set_faults(move |exchange| {
+        (exchange.method == "POST").then(|| Fault::Header("location", location.clone()))
+    });
+    let (repository, _) = names();
+    let digest = Digest::of(Algorithm::Sha256, b"content");
+    let body =
+        || async { Ok(Box::pin(stream::iter([Ok(Bytes::from_static(b"content"))])) as UploadBody) };
+    host.upload_blob(&repository, &digest, 7, &repository, body).await.unwrap();
+    let requests = elsewhere.take_requests();
+    assert_eq!(requests.len(), 1);
+    assert_eq!(requests[0].authorization, None);
+    assert!(registry.take_requests().iter().any(|request| request.authorization.is_some()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn redirect_loops_end() {
+    let registry = Registry::start();
+    let target = registry.endpoint();
+    registry.set_faults(|_| Some(Fault::Answer(307, "text/plain", String::new())));
+    let host = host(&registry);
+    let (repository, tag) = names();
+    let error = host.get_manifest(&repository, ManifestRef::Tag(&tag)).await.unwrap_err();
+    assert!(error.to_string().contains("the answer has no Location"), "{error}");
+
+    let looping = Registry::with(Profile { blob_redirect: Some(target), ..Profile::default() });
+    let image = ImageBuilder::new("x").build();
+    looping.add("library/app", "1.0", &image);
+    let own = looping.endpoint();
+    looping.set_faults(move |exchange| {
+        exchange
+            .path
+            .contains("/blobs/")
+            .then(|| Fault::Header("location", format!("{own}{}", exchange.path)))
+    });
+    let host = self::host(&looping);
+    let error = read(&host, &image.blobs[0].0, 300).await.unwrap_err();
+    assert!(error.to_string().contains("too many redirects"), "{error}");
+    assert!(looping.take_requests().len() < 10);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_are_capped() {
+    let registry = Registry::start();
+    let giant = Bytes::from(vec![b' '; 5 << 20]);
+    registry.add_manifest("library/app", "1.0", media_type::OCI_MANIFEST, giant);
+    let image = ImageBuilder::new("x").layers(&[100_000]).build();
+    registry.add("library/other", "1.0", &image);
+    registry.add("library/app", "2.0", &image);
+    let host = host(&registry);
+    let (repository, tag) = names();
+    let error = host.get_manifest(&repository, ManifestRef::Tag(&tag)).await.unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Manifest(_)), "{error}");
+    // A blob that is longer than its descriptor says is refused where it should have ended.
+    let error = read(&host, &image.blobs[0].0, 50_000).await.unwrap_err();
+    assert!(error.to_string().contains("longer than the 50000 bytes"), "{error}");
+    // An error body of any size is no more than an error.
+    registry.set_faults(|_| Some(Fault::Answer(403, "application/json", "x".repeat(10 << 20))));
+    let error = host.get_manifest(&repository, ManifestRef::Tag(&tag)).await.unwrap_err();
+    assert_eq!(error.status(), Some(403));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn digest_headers_are_not_believed() {
+    let registry = Registry::start();
+    let image = ImageBuilder::new("x").build();
+    registry.add("library/app", "1.0", &image);
+    let host = host(&registry);
+    let (repository, tag) = names();
+    for wrong in
+        ["sha256:../../../../etc/passwd", "nonsense", "md5:d41d8cd98f00b204e9800998ecf8427e"]
+    {
+        registry
+            .set_faults(move |_| Some(Fault::Header("docker-content-digest", wrong.to_owned())));
+        let error = host.head_manifest(&repository, ManifestRef::Tag(&tag)).await.unwrap_err();
+        assert!(error.to_string().contains("docker-content-digest"), "{error}");
+        // The manifest itself is hashed, whatever the header says.
+        let manifest = host.get_manifest(&repository, ManifestRef::Tag(&tag)).await.unwrap();
+        assert_eq!(manifest.digest(), image.digest());
+    }
+    let other = Digest::of(Algorithm::Sha256, b"other");
+    let said = other.to_string();
+    registry.set_faults(move |_| Some(Fault::Header("docker-content-digest", said.clone())));
+    let error =
+        host.head_manifest(&repository, ManifestRef::Digest(image.digest())).await.unwrap_err();
+    assert!(error.to_string().contains("asked for sha256:"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_of_a_registry_cannot_forge_output() {
+    let registry = Registry::start();
+    registry.set_faults(|_| Some(Fault::refuse(403, "DENIED", "a\\nerror: forged\\u001b[2J")));
+    let (repository, tag) = names();
+    let error = host(&registry)
+        .get_manifest(&repository, ManifestRef::Tag(&tag))
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(!error.contains(['\n', '\u{1b}']), "{error:?}");
+}

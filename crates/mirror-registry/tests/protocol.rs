@@ -1,0 +1,185 @@
+//! Every verb against every status, and the steps of the protocol one by one.
+#![expect(clippy::unwrap_used, reason = "tests may panic")]
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use futures_util::stream;
+use mirror_oci::{Algorithm, Digest, RawManifest, Repository, Tag};
+use mirror_registry::{
+    Access, Credentials, Error, Host, HostOptions, ManifestRef, Upload, UploadBody,
+};
+use mirror_testkit::{Fault, Image, ImageBuilder, Registry};
+
+fn host(registry: &Registry) -> Host {
+    let options =
+        HostOptions { endpoint: None, token_realm: None, concurrency: 8, access: Access::PullPush };
+    let name = registry.host().parse().unwrap();
+    Host::new(
+        mirror_registry::http_client().unwrap(),
+        Arc::new(Credentials::default()),
+        &name,
+        &options,
+    )
+    .unwrap()
+}
+
+fn repository() -> Repository {
+    "library/app".parse().unwrap()
+}
+
+fn tag() -> Tag {
+    "1.0".parse().unwrap()
+}
+
+fn stocked() -> (Registry, Image) {
+    let (registry, image) = (Registry::start(), ImageBuilder::new("protocol").build());
+    registry.add("library/app", "1.0", &image);
+    (registry, image)
+}
+
+async fn upload(host: &Host, content: &'static [u8]) -> Result<Upload, Error> {
+    let digest = Digest::of(Algorithm::Sha256, content);
+    let body =
+        || async { Ok(Box::pin(stream::iter([Ok(Bytes::from_static(content))])) as UploadBody) };
+    host.upload_blob(&repository(), &digest, content.len() as u64, &repository(), body).await
+}
+
+async fn read_all(host: &Host, image: &Image) -> Result<Vec<u8>, Error> {
+    let (digest, expected) = &image.blobs[0];
+    let repository = repository();
+    let mut reader = host.read_blob(&repository, digest, expected.len() as u64);
+    let mut bytes = Vec::new();
+    while let Some(chunk) = reader.chunk().await? {
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes)
+}
+
+/// One line for each verb: how it ends when everything is answered with `status`, and after how many requests.
+async fn outcomes(status: u16) -> Vec<String> {
+    let (registry, image) = stocked();
+    let host = host(&registry);
+    registry.set_faults(move |_| Some(Fault::refuse(status, "CODE", "why")));
+    let manifest =
+        RawManifest::digested(image.manifests[0].bytes.clone(), &image.manifests[0].media_type)
+            .unwrap();
+    let (repository, tag) = (repository(), tag());
+    let by_tag = ManifestRef::Tag(&tag);
+    let show = |verb: &str, outcome: Result<String, Error>| {
+        let outcome = outcome.map_err(|error| {
+            error.status().map_or("other".to_owned(), |status| status.to_string())
+        });
+        let requests = registry.take_requests().len();
+        format!(
+            "{verb}: {} after {requests}",
+            outcome.unwrap_or_else(|error| format!("error {error}"))
+        )
+    };
+    vec![
+        show(
+            "head",
+            host.head_manifest(&repository, by_tag)
+                .await
+                .map(|found| format!("{}", found.is_some())),
+        ),
+        show("get", host.get_manifest(&repository, by_tag).await.map(|_| "manifest".into())),
+        show(
+            "put",
+            host.put_manifest(&repository, by_tag, &manifest).await.map(|()| "stored".into()),
+        ),
+        show("blob", read_all(&host, &image).await.map(|bytes| bytes.len().to_string())),
+        show("upload", upload(&host, b"x").await.map(|upload| format!("{upload:?}"))),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refusals_are_final_and_failures_are_tried_five_times() {
+    let all = |text: &str, requests: usize| {
+        ["head", "get", "put", "blob", "upload"]
+            .map(|verb| format!("{verb}: error {text} after {requests}"))
+            .to_vec()
+    };
+    for status in [401, 403, 405, 409, 413, 501] {
+        assert_eq!(outcomes(status).await, all(&status.to_string(), 1), "{status}");
+    }
+    let missing = outcomes(404).await;
+    assert_eq!(missing[0], "head: false after 1");
+    assert_eq!(missing[1..], all("404", 1)[1..]);
+    // Each of these waits for its four pauses; they run side by side.
+    let passing = [429, 500, 502, 503, 504]
+        .map(|status| tokio::spawn(async move { (status, outcomes(status).await) }));
+    for outcome in passing {
+        let (status, outcomes) = outcome.await.unwrap();
+        assert_eq!(outcomes, all(&status.to_string(), 5), "{status}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_fails_twice_succeeds() {
+    for fault in [
+        Fault::refuse(503, "UNAVAILABLE", ""),
+        Fault::refuse(429, "TOOMANYREQUESTS", ""),
+        Fault::Reset,
+    ] {
+        let (registry, image) = stocked();
+        let host = host(&registry);
+        let seen = Mutex::new(BTreeMap::new());
+        registry.set_faults(move |exchange| {
+            let mut seen = seen.lock().unwrap();
+            let times = seen.entry(exchange.method.clone()).or_insert(0);
+            *times += 1;
+            (*times <= 2).then(|| fault.clone())
+        });
+        let (repository, tag) = (repository(), tag());
+        let found = host.head_manifest(&repository, ManifestRef::Tag(&tag)).await.unwrap();
+        assert_eq!(found.as_ref(), Some(image.digest()));
+        assert_eq!(read_all(&host, &image).await.unwrap(), *image.blobs[0].1);
+        assert_eq!(upload(&host, b"content").await.unwrap(), Upload::Sent);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_exists_costs_one_request() {
+    let (registry, _) = stocked();
+    let host = host(&registry);
+    assert_eq!(upload(&host, b"content").await.unwrap(), Upload::Sent);
+    registry.take_requests();
+    assert_eq!(upload(&host, b"content").await.unwrap(), Upload::Reused);
+    assert_eq!(registry.take_requests().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mount_source_that_is_refused_becomes_an_upload() {
+    for status in [400, 401, 403, 404] {
+        let (registry, _) = stocked();
+        let host = host(&registry);
+        registry.set_faults(move |exchange| {
+            (exchange.number == 0).then(|| Fault::refuse(status, "X", ""))
+        });
+        let digest = Digest::of(Algorithm::Sha256, b"content");
+        let body = || async {
+            Ok(Box::pin(stream::iter([Ok(Bytes::from_static(b"content"))])) as UploadBody)
+        };
+        let from = "other/place".parse().unwrap();
+        let upload = host.upload_blob(&repository(), &digest, 7, &from, body).await;
+        assert_eq!(upload.unwrap(), Upload::Sent, "{status}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn retry_after_is_obeyed() {
+    let (registry, image) = stocked();
+    let host = host(&registry);
+    registry.set_faults(|exchange| (exchange.number == 0).then_some(Fault::Throttle(1)));
+    let started = std::time::Instant::now();
+    let found = host.head_manifest(&repository(), ManifestRef::Tag(&tag())).await.unwrap();
+    assert_eq!(found.as_ref(), Some(image.digest()));
+    assert!(started.elapsed().as_millis() >= 1000, "{:?}", started.elapsed());
+    // Nobody waits for an hour.
+    registry.take_requests();
+    registry.set_faults(|_| Some(Fault::Throttle(3600)));
+    let error = host.head_manifest(&repository(), ManifestRef::Tag(&tag())).await.unwrap_err();
+    assert_eq!((error.status(), registry.take_requests().len()), (Some(429), 1));
+}

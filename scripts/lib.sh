@@ -1,0 +1,28 @@
+# Shared by the scripts of this folder; sourced, not run.
+
+say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
+
+# Installs Debian packages for programs that are missing: `need program=package …`.
+need() {
+  local missing=() pair
+  for pair in "$@"; do
+    command -v "${pair%%=*}" >/dev/null 2>&1 || missing+=("${pair##*=}")
+  done
+  [ ${#missing[@]} -eq 0 ] && return
+  say "installing ${missing[*]}"
+  local as_root=()
+  [ "$(id -u)" -eq 0 ] || as_root=(sudo)
+  # Debian's docker-registry would start a service on all interfaces; the scripts start their own on loopback.
+  local policy=/usr/sbin/policy-rc.d made=
+  if [ ! -e "$policy" ]; then
+    made=yes
+    printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee "$policy" >/dev/null
+    "${as_root[@]}" chmod +x "$policy"
+  fi
+  "${as_root[@]}" apt-get update -qq
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+  if [ -n "$made" ]; then "${as_root[@]}" rm -f "$policy"; fi
+}
+
+# A program that PyPI or crates.io has, in target/tools.
+tools() { printf '%s/target/tools' "$root"; }
