@@ -64,6 +64,7 @@ pub struct ImageBuilder {
     platforms: Vec<String>,
     layers: Vec<usize>,
     shared: Option<(String, usize)>,
+    per_platform: Option<(String, Vec<usize>)>,
     docker: bool,
     foreign: bool,
 }
@@ -77,6 +78,7 @@ impl ImageBuilder {
             platforms: Vec::new(),
             layers,
             shared: None,
+            per_platform: None,
             docker: false,
             foreign: false,
         }
@@ -100,6 +102,13 @@ impl ImageBuilder {
     #[must_use]
     pub fn shared_layer(mut self, seed: &str, size: usize) -> ImageBuilder {
         self.shared = Some((seed.to_owned(), size));
+        self
+    }
+
+    /// More layers that the images of one platform share, if they have the same `seed`.
+    #[must_use]
+    pub fn platform_layers(mut self, seed: &str, sizes: &[usize]) -> ImageBuilder {
+        self.per_platform = Some((seed.to_owned(), sizes.to_vec()));
         self
     }
 
@@ -162,6 +171,14 @@ impl ImageBuilder {
         let mut layers: Vec<Bytes> = Vec::new();
         for (number, size) in self.layers.iter().enumerate() {
             layers.push(noise(&format!("{}/{platform}/{number}", self.seed), *size));
+        }
+        if let Some((seed, sizes)) = &self.per_platform {
+            layers.extend(
+                sizes
+                    .iter()
+                    .enumerate()
+                    .map(|(n, size)| noise(&format!("{seed}/{platform}/{n}"), *size)),
+            );
         }
         layers.extend(self.shared.as_ref().map(|(seed, size)| noise(seed, *size)));
         let ids: Vec<String> =

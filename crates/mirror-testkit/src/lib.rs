@@ -15,8 +15,10 @@ mod command;
 mod debian;
 mod fault;
 mod image;
+mod proxy;
 mod registry;
 mod routes;
+mod storage;
 mod store;
 
 pub use auth::AuthProfile;
@@ -24,4 +26,5 @@ pub use command::{Mirror, Ran};
 pub use debian::{DebianRegistry, missing_tool};
 pub use fault::{Exchange, Fault};
 pub use image::{Image, ImageBuilder, StoredManifest};
+pub use proxy::{Proxy, Weather};
 pub use registry::{Profile, Recorded, Registry};

@@ -1,0 +1,98 @@
+//! Pieces of `scripts/bench` that a shell can't do well:
+//!
+//! `bench-tool set <name> <storage> <tree>` puts a set of images into the storage folder of a `docker-registry`,
+//! and the tree that wants them beside it; prints `repository:tag` of each.
+//! `bench-tool proxy <to> <delay in ms> <bytes a second>` runs a proxy until it is killed; prints its address.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::panic,
+    reason = "a tool for measurements stops at the first surprise"
+)]
+
+use std::io::Write;
+use std::path::Path;
+use std::time::Duration;
+
+use mirror_testkit::{Image, ImageBuilder, Proxy, Weather};
+
+const MB: usize = 1_000_000;
+const BOTH: [&str; 2] = ["linux/amd64", "linux/arm64"];
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["set", name, storage, tree] => set(name, Path::new(storage), Path::new(tree)),
+        ["proxy", to, delay, rate] => {
+            let delay = Duration::from_millis(delay.parse().expect("milliseconds"));
+            let weather = Weather {
+                delay,
+                rate: rate.parse().expect("bytes a second"),
+                ..Weather::default()
+            };
+            let proxy = Proxy::start(to.parse().expect("host:port"), weather);
+            println!("{}", proxy.host());
+            std::io::stdout().flush().unwrap();
+            loop {
+                std::thread::park();
+            }
+        }
+        _ => panic!(
+            "usage: bench-tool set NAME STORAGE TREE | bench-tool proxy TO MILLISECONDS BYTES"
+        ),
+    }
+}
+
+fn set(name: &str, storage: &Path, tree: &Path) {
+    let (count, pinned, build): (usize, bool, fn(usize) -> Image) = match name {
+        "small" => (200, false, small),
+        "large" => (6, false, large),
+        "shared" => (24, false, shared),
+        "pinned-100" => (100, true, tiny),
+        "pinned-1000" => (1000, true, tiny),
+        "pinned-10000" => (10_000, true, tiny),
+        "one-2gb" => (1, false, one),
+        _ => panic!("no such set: {name}"),
+    };
+    for number in 0..count {
+        let repository = format!("{name}{}/app{number}", number / 100);
+        let image = build(number);
+        image.write_storage(storage, &repository, "1.0");
+        let folder = tree.join("bench.example").join(&repository);
+        std::fs::create_dir_all(&folder).unwrap();
+        let digest = if pinned { format!("@{}", image.digest()) } else { String::new() };
+        std::fs::write(
+            folder.join("Dockerfile"),
+            format!("FROM bench.example/{repository}:1.0{digest}\n"),
+        )
+        .unwrap();
+        println!("{repository}:1.0");
+    }
+}
+
+/// One platform under an index, three layers of 100 KB, one of them the same everywhere.
+fn small(number: usize) -> Image {
+    let builder = ImageBuilder::new(format!("small {number}")).platforms(&["linux/amd64"]);
+    builder.layers(&[100_000, 100_000]).shared_layer("small base", 100_000).build()
+}
+
+/// Two platforms of four layers of 24 MB.
+fn large(number: usize) -> Image {
+    ImageBuilder::new(format!("large {number}")).platforms(&BOTH).layers(&[24 * MB; 4]).build()
+}
+
+/// Two platforms of four layers of 6 MB, three of them the same in all images of a platform.
+fn shared(number: usize) -> Image {
+    let builder = ImageBuilder::new(format!("shared {number}")).platforms(&BOTH).layers(&[6 * MB]);
+    builder.platform_layers("shared base", &[6 * MB; 3]).build()
+}
+
+fn tiny(number: usize) -> Image {
+    ImageBuilder::new(format!("tiny {number}")).platforms(&["linux/amd64"]).layers(&[100]).build()
+}
+
+fn one(_: usize) -> Image {
+    ImageBuilder::new("one").layers(&[2000 * MB]).build()
+}
