@@ -13,6 +13,7 @@ use crate::challenge::Challenge;
 use crate::credentials::{Credential, Credentials};
 use crate::error::{Error, ErrorKind};
 use crate::redact::{Secret, redacted};
+use crate::retry::Pace;
 use crate::token::{Token, TokenAnswer, TokenKey, Tokens};
 
 /// Registries whose token service is on another host. Credentials go there, to the registry's own host, and where
@@ -58,6 +59,8 @@ pub(crate) struct Auth {
     credential: tokio::sync::OnceCell<Credential>,
     challenge: RwLock<Option<Challenge>>,
     tokens: Tokens,
+    /// Of the token service, which may be another host.
+    pace: Pace,
 }
 
 /// What was sent, to tell a stale answer from a fresh one.
@@ -84,6 +87,7 @@ impl Auth {
             credential: tokio::sync::OnceCell::new(),
             challenge: RwLock::new(None),
             tokens: Tokens::default(),
+            pace: Pace::default(),
         }
     }
 
@@ -210,7 +214,7 @@ impl Auth {
             _ => request,
         };
         let what = format!("login at {}", redacted(&url));
-        crate::host::small_json::<TokenAnswer>(request, &what)
+        crate::host::small_json::<TokenAnswer>(request, &what, &self.pace)
             .await?
             .into_token(Instant::now())
             .ok_or_else(|| {

@@ -16,7 +16,7 @@ pub struct BlobReader<'a> {
     host: &'a Host,
     call: Call,
     answer: Option<Answer>,
-    attempts: Attempts,
+    attempts: Attempts<'a>,
     size: u64,
     at: u64,
     /// Bytes of a whole answer to drop, when a server ignored the range.
@@ -37,7 +37,7 @@ impl Host {
             host: self,
             call,
             answer: None,
-            attempts: Attempts::new(),
+            attempts: self.attempts(),
             size,
             at: 0,
             skip: 0,
@@ -65,7 +65,7 @@ impl BlobReader<'_> {
                 Ok(None) => {}
                 Err(error) => {
                     self.answer = None;
-                    self.attempts.again(error, None).await?;
+                    self.attempts.again(error).await?;
                 }
             }
         }

@@ -19,6 +19,7 @@ struct Inner {
     kind: ErrorKind,
     attempts: u32,
     elapsed: Duration,
+    retry_after: Option<Duration>,
 }
 
 /// Why a request failed.
@@ -34,6 +35,9 @@ pub enum ErrorKind {
         /// Message from the error body.
         message: Option<String>,
     },
+    /// Docker Hub's limit on pulls, which lasts for hours, as opposed to one on requests, which lasts for seconds.
+    #[error("429: the limit on pulls is reached: {0}")]
+    PullLimit(String),
     /// The host name is unknown.
     #[error("the host name can't be resolved")]
     Dns,
@@ -79,6 +83,7 @@ impl Error {
             kind,
             attempts: 1,
             elapsed: Duration::ZERO,
+            retry_after: None,
         }))
     }
 
@@ -86,6 +91,16 @@ impl Error {
         self.0.attempts = attempts;
         self.0.elapsed = elapsed;
         self
+    }
+
+    /// What the server said of when to come back.
+    pub(crate) fn with_retry_after(mut self, wait: Option<Duration>) -> Error {
+        self.0.retry_after = wait;
+        self
+    }
+
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        self.0.retry_after
     }
 
     /// Why.
@@ -121,6 +136,9 @@ impl Error {
             }
             ErrorKind::Status { status: 500.., .. } => {
                 "the registry has a problem of its own; try again later"
+            }
+            ErrorKind::PullLimit(_) => {
+                "log in to the registry for a higher limit, or wait for the window to pass"
             }
             ErrorKind::Dns => "check the spelling of the registry, and the network",
             ErrorKind::Refused => "is the registry running at this address and port?",
@@ -190,6 +208,9 @@ pub(crate) fn status_kind(status: u16, content_type: &str, body: &[u8]) -> Error
             }
         };
         let message = Some(printable(&first.message)).filter(|message| !message.is_empty());
+        if status == 429 && message.as_deref().is_some_and(is_pull_limit) {
+            return ErrorKind::PullLimit(message.unwrap_or_default());
+        }
         return ErrorKind::Status { status, code: code.map(|code| printable(&code)), message };
     }
     let text = String::from_utf8_lossy(body);
@@ -205,6 +226,13 @@ pub(crate) fn status_kind(status: u16, content_type: &str, body: &[u8]) -> Error
         return ErrorKind::NotARegistry(format!("it answers {status} with an HTML page"));
     }
     ErrorKind::Status { status, code: None, message: None }
+}
+
+/// Docker Hub's message names the page about raising the limit; its limit on abuse is a plain 429:
+/// <https://docs.docker.com/docker-hub/usage/pulls/>.
+fn is_pull_limit(message: &str) -> bool {
+    let message = message.to_ascii_lowercase();
+    message.contains("pull rate limit") || message.contains("increase-rate-limit")
 }
 
 /// One line, no control characters, at most 300 characters: messages come from outside.
@@ -284,6 +312,14 @@ mod tests {
             ErrorKind::TlsExpected.to_string()
         );
         assert_eq!(show(404, "", "{}"), "404");
+        let hub = r#"{"errors":[{"code":"TOOMANYREQUESTS","message":"You have reached your pull rate limit. You may increase the limit by authenticating and upgrading: https://www.docker.com/increase-rate-limit"}]}"#;
+        assert!(
+            show(429, "application/json", hub)
+                .starts_with("429: the limit on pulls is reached: You have")
+        );
+        let abuse = r#"{"errors":[{"code":"TOOMANYREQUESTS","message":"Too Many Requests"}]}"#;
+        assert_eq!(show(429, "application/json", abuse), "429 TOOMANYREQUESTS: Too Many Requests");
+        assert_eq!(show(429, "text/plain", "Too Many Requests (HAP429)."), "429");
     }
 
     #[test]

@@ -16,13 +16,14 @@ use crate::challenge;
 use crate::credentials::Credentials;
 use crate::error::{Error, ErrorKind, passing_status, status_kind, transport_kind};
 use crate::redact::redacted;
-use crate::retry::Attempts;
+use crate::retry::{Attempts, Pace, retry_after};
 
 /// A connection over which nothing is heard for so long is given up. There is no limit on the whole of a transfer.
 pub(crate) const IDLE: Duration = Duration::from_secs(30);
 const CONNECT: Duration = Duration::from_secs(10);
 const MOST_REDIRECTS: usize = 5;
-const LARGEST_SMALL_BODY: usize = 1 << 20;
+const LARGEST_ERROR: usize = 64 << 10;
+const LARGEST_TOKEN: usize = 1 << 20;
 
 /// One registry.
 pub struct Host {
@@ -32,6 +33,7 @@ pub struct Host {
     auth: Auth,
     access: Access,
     slots: Arc<Semaphore>,
+    pace: Pace,
     met: AtomicBool,
     first: Mutex<()>,
 }
@@ -116,6 +118,7 @@ impl Host {
             http,
             access: options.access,
             slots: Arc::new(Semaphore::new(options.concurrency)),
+            pace: Pace::default(),
             met: AtomicBool::new(false),
             first: Mutex::new(()),
         })
@@ -166,23 +169,26 @@ impl Host {
 
     /// Sends a request, again where that may help, and gives any answer that is not a passing failure.
     pub(crate) async fn call(&self, call: &Call) -> Result<Answer, Error> {
-        let mut attempts = Attempts::new();
+        let mut attempts = self.attempts();
         loop {
-            let (error, retry_after) = match self.send(call).await {
-                Ok(answer) if passing_status(answer.response.status().as_u16()) => {
-                    let retry_after = retry_after(answer.response.headers());
-                    (answer.into_error().await, retry_after)
-                }
+            let error = match self.send(call).await {
+                Ok(answer) if passing_status(answer.status()) => answer.into_error().await,
                 Ok(answer) => return Ok(answer),
-                Err(error) => (error, None),
+                Err(error) => error,
             };
-            attempts.again(error, retry_after).await?;
+            attempts.again(error).await?;
         }
+    }
+
+    /// A budget of attempts for one request, at the pace of this host.
+    pub(crate) fn attempts(&self) -> Attempts<'_> {
+        Attempts::new(&self.pace)
     }
 
     /// One attempt: a slot, the first meeting, redirects.
     pub(crate) async fn send(&self, call: &Call) -> Result<Answer, Error> {
         let slot = self.slot().await?;
+        self.pace.wait().await;
         // Whether and how a registry wants credentials shows with the first answer; the others wait for that
         // instead of being refused all at once.
         let meeting =
@@ -204,6 +210,9 @@ impl Host {
             }
             let target = self.location(&answer)?;
             answer.response = self.follow(call, target).await?;
+        }
+        if !passing_status(answer.status()) {
+            self.pace.served();
         }
         Ok(answer)
     }
@@ -265,16 +274,26 @@ impl Host {
         within_idle(&what, request.send()).await
     }
 
-    /// The `Authorization` for an upload, whose body can't be sent twice.
+    /// The `Authorization` for an upload, whose body can't be sent twice. `rejected` was refused just now.
     pub(crate) async fn upload_header(
         &self,
         url: &Url,
         scope: &Scope,
-    ) -> Result<Option<HeaderValue>, Error> {
+        rejected: Option<&Sent>,
+    ) -> Result<(Sent, Option<HeaderValue>), Error> {
         if !self.is_home(url) {
-            return Ok(None);
+            return Ok((Sent::Nothing, None));
         }
-        Ok(self.auth.header(&self.http, scope, None).await?.1)
+        let rejected = match rejected {
+            Some(Sent::Token(token)) => Some(token),
+            _ => None,
+        };
+        self.auth.header(&self.http, scope, rejected).await
+    }
+
+    /// How fast this host may be asked.
+    pub(crate) fn pace(&self) -> &Pace {
+        &self.pace
     }
 
     pub(crate) fn http(&self) -> &reqwest::Client {
@@ -302,12 +321,19 @@ impl Answer {
 
     /// What an answer with an unwelcome status says.
     pub(crate) async fn into_error(self) -> Error {
-        let status = self.status();
-        let content_type = self.header("content-type").unwrap_or_default().to_owned();
-        let body = read_capped(self.response, &self.request, 64 << 10).await;
-        let body = body.ok().flatten().unwrap_or_default();
-        Error::new(self.request, status_kind(status, &content_type, &body))
+        refusal(self.response, self.request).await
     }
+}
+
+/// What an answer with an unwelcome status says.
+pub(crate) async fn refusal(response: Response, request: String) -> Error {
+    let status = response.status().as_u16();
+    let text = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
+    let content_type = text(header::CONTENT_TYPE).unwrap_or_default().to_owned();
+    let wait = retry_after(response.headers());
+    let body =
+        read_capped(response, &request, LARGEST_ERROR).await.ok().flatten().unwrap_or_default();
+    Error::new(request, status_kind(status, &content_type, &body)).with_retry_after(wait)
 }
 
 /// `GET https://…`, without secrets.
@@ -349,18 +375,21 @@ pub(crate) async fn read_capped(
 pub(crate) async fn small_json<T: DeserializeOwned>(
     request: reqwest::RequestBuilder,
     what: &str,
+    pace: &Pace,
 ) -> Result<T, Error> {
-    let mut attempts = Attempts::new();
+    let mut attempts = Attempts::new(pace);
     loop {
+        pace.wait().await;
         let Some(copy) = request.try_clone() else {
-            return Err(Error::new(
-                what,
-                ErrorKind::Protocol("the request can't be repeated".to_owned()),
-            ));
+            let kind = ErrorKind::Protocol("the request can't be repeated".to_owned());
+            return Err(Error::new(what, kind));
         };
         match small_json_once(copy, what).await {
-            Ok(value) => return Ok(value),
-            Err(error) => attempts.again(error, None).await?,
+            Ok(value) => {
+                pace.served();
+                return Ok(value);
+            }
+            Err(error) => attempts.again(error).await?,
         }
     }
 }
@@ -370,17 +399,12 @@ async fn small_json_once<T: DeserializeOwned>(
     what: &str,
 ) -> Result<T, Error> {
     let response = within_idle(what, request.send()).await?;
-    let status = response.status().as_u16();
-    let content_type =
-        response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let content_type = content_type.unwrap_or_default().to_owned();
-    let body = read_capped(response, what, LARGEST_SMALL_BODY).await?.unwrap_or_default();
-    if status != 200 {
-        return Err(Error::new(what, status_kind(status, &content_type, &body)));
+    if response.status().as_u16() != 200 {
+        return Err(refusal(response, what.to_owned()).await);
     }
-    serde_json::from_slice(&body).map_err(|_| {
-        Error::new(what, ErrorKind::Protocol("the answer is not the JSON it should be".to_owned()))
-    })
+    let body = read_capped(response, what, LARGEST_TOKEN).await?.unwrap_or_default();
+    let kind = || ErrorKind::Protocol("the answer is not the JSON it should be".to_owned());
+    serde_json::from_slice(&body).map_err(|_| Error::new(what, kind()))
 }
 
 fn default_endpoint(name: &Registry) -> String {
@@ -393,11 +417,6 @@ fn default_endpoint(name: &Registry) -> String {
         name if loopback => format!("http://{name}"),
         name => format!("https://{name}"),
     }
-}
-
-/// `Retry-After` in seconds.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok().map(Duration::from_secs)
 }
 
 #[cfg(test)]

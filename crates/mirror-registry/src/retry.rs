@@ -1,24 +1,64 @@
 //! When to try again: the only place that decides it.
 
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use reqwest::header::{HeaderMap, RETRY_AFTER};
+use tokio::time::Instant;
 
 use crate::error::Error;
 
 /// Longest wait that a `Retry-After` header can impose before the request counts as failed.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// A host that says "too many requests" while it serves others is asked again, but not for ever.
+const MOST_THROTTLED: u32 = 200;
+
+/// The pace of one host, shared by all its requests: a pause that it asked for, and what it served.
+#[derive(Debug, Default)]
+pub(crate) struct Pace {
+    until: Mutex<Option<Instant>>,
+    served: AtomicU64,
+}
+
+impl Pace {
+    /// Waits until the host wants to hear from us again.
+    pub(crate) async fn wait(&self) {
+        loop {
+            let until = *self.until.lock().unwrap_or_else(PoisonError::into_inner);
+            match until.filter(|until| *until > Instant::now()) {
+                Some(until) => tokio::time::sleep_until(until).await,
+                None => return,
+            }
+        }
+    }
+
+    /// A request was answered.
+    pub(crate) fn served(&self) {
+        self.served.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn pause(&self, wait: Duration) {
+        let mut until = self.until.lock().unwrap_or_else(PoisonError::into_inner);
+        let end = Instant::now() + wait;
+        *until = Some(until.map_or(end, |until| until.max(end)));
+    }
+}
 
 /// Counts the attempts of one request that brought nothing, and says how long to wait before the next.
-pub(crate) struct Attempts {
+pub(crate) struct Attempts<'a> {
+    pace: &'a Pace,
     started: Instant,
     made: u32,
+    served: u64,
     delays: ExponentialBackoff,
 }
 
-impl Attempts {
-    pub(crate) fn new() -> Attempts {
-        Attempts { started: Instant::now(), made: 0, delays: delays() }
+impl<'a> Attempts<'a> {
+    pub(crate) fn new(pace: &'a Pace) -> Attempts<'a> {
+        let served = pace.served.load(Ordering::Relaxed);
+        Attempts { pace, started: Instant::now(), made: 0, served, delays: delays() }
     }
 
     /// Progress was made: the budget starts anew.
@@ -27,17 +67,25 @@ impl Attempts {
     }
 
     /// Waits for the next attempt after `error`, or gives the error back when there is none.
-    pub(crate) async fn again(
-        &mut self,
-        error: Error,
-        retry_after: Option<Duration>,
-    ) -> Result<(), Error> {
+    ///
+    /// A throttled request makes the whole host pause. It is no failure as long as the host serves others: the
+    /// budget only counts when nothing was served since the last attempt.
+    pub(crate) async fn again(&mut self, error: Error) -> Result<(), Error> {
         self.made += 1;
+        let served = self.pace.served.load(Ordering::Relaxed);
+        let throttled = error.status() == Some(429);
+        if throttled && served != self.served && self.made < MOST_THROTTLED {
+            self.progress();
+        }
+        self.served = served;
         let delay = if error.is_passing() { self.delays.next() } else { None };
-        let wait = delay.map(|delay| delay.max(retry_after.unwrap_or_default()));
+        let wait = delay.map(|delay| delay.max(error.retry_after().unwrap_or_default()));
         match wait {
             Some(wait) if wait <= LONGEST_WAIT => {
                 tracing::debug!(%error, ?wait, "trying again");
+                if throttled {
+                    self.pace.pause(wait);
+                }
                 tokio::time::sleep(wait).await;
                 Ok(())
             }
@@ -55,4 +103,35 @@ fn delays() -> ExponentialBackoff {
         .with_max_times(4)
         .with_jitter()
         .build()
+}
+
+/// `Retry-After`, in seconds or as a date: <https://www.rfc-editor.org/rfc/rfc9110#field.retry-after>.
+pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = httpdate::parse_http_date(text).ok()?;
+    Some(date.duration_since(SystemTime::now()).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seconds(value: &str) -> Option<u64> {
+        let value = value.parse().unwrap();
+        retry_after(&HeaderMap::from_iter([(RETRY_AFTER, value)])).map(|wait| wait.as_secs())
+    }
+
+    #[test]
+    fn retry_after_in_both_forms() {
+        assert_eq!(seconds("7"), Some(7));
+        assert_eq!(seconds(" 0 "), Some(0));
+        assert_eq!(seconds("soon"), None);
+        assert_eq!(seconds("-1"), None);
+        assert_eq!(seconds("Wed, 21 Oct 2015 07:28:00 GMT"), Some(0));
+        let later = httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(30));
+        assert!(seconds(&later).is_some_and(|wait| (28..=30).contains(&wait)), "{later}");
+    }
 }

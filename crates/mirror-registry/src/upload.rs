@@ -14,10 +14,9 @@ use mirror_oci::{Digest, Repository};
 use reqwest::header::{self, HeaderMap, HeaderValue};
 use reqwest::{Method, Response, Url};
 
-use crate::auth::Scope;
-use crate::error::{Error, ErrorKind, passing_status, transport_kind};
-use crate::host::{Call, Host, IDLE, describe};
-use crate::retry::Attempts;
+use crate::auth::{Scope, Sent};
+use crate::error::{Error, ErrorKind, transport_kind};
+use crate::host::{Call, Host, IDLE, describe, refusal};
 
 /// A registry may take its time to hash and store a large blob after the last byte.
 const COMMIT: Duration = Duration::from_secs(300);
@@ -53,25 +52,26 @@ impl Host {
         F: FnMut() -> B,
         B: Future<Output = Result<UploadBody, std::io::Error>>,
     {
-        let mut attempts = Attempts::new();
+        let mut attempts = self.attempts();
+        let mut rejected = None;
         loop {
             let Some(session) = self.start_upload(repository, digest, from).await? else {
                 return Ok(Upload::Reused);
             };
             let scope = Scope::push(repository);
-            let error = match body().await {
-                Ok(body) => match self.send_blob(session, digest, size, &scope, body).await {
-                    Ok(()) => return Ok(Upload::Sent),
-                    Err(error) => error,
-                },
-                Err(error) => {
-                    return Err(Error::new(
-                        "reading the blob",
-                        ErrorKind::Protocol(error.to_string()),
-                    ));
-                }
-            };
-            attempts.again(error, None).await?;
+            let body = body().await.map_err(|error| {
+                Error::new("reading the blob", ErrorKind::Protocol(error.to_string()))
+            })?;
+            let outcome =
+                self.send_blob(session, digest, size, &scope, body, rejected.as_ref()).await;
+            let Err((sent, error)) = outcome else { return Ok(Upload::Sent) };
+            // A token can expire while the upload waits for its bytes: another one, and once more from the start.
+            let expired =
+                error.status() == Some(401) && matches!(sent, Sent::Token(_)) && rejected.is_none();
+            rejected = expired.then_some(sent);
+            if !expired {
+                attempts.again(error).await?;
+            }
         }
     }
 
@@ -109,7 +109,7 @@ impl Host {
         }
     }
 
-    /// Sends the whole blob in one PUT.
+    /// Sends the whole blob in one PUT. With the error comes what was sent as `Authorization`.
     async fn send_blob(
         &self,
         mut session: Url,
@@ -117,14 +117,18 @@ impl Host {
         size: u64,
         scope: &Scope,
         body: UploadBody,
-    ) -> Result<(), Error> {
+        rejected: Option<&Sent>,
+    ) -> Result<(), (Sent, Error)> {
         // The session's own query (`_state=…`) must come back unchanged.
         session.query_pairs_mut().append_pair("digest", digest.as_str());
         let what = describe(&Method::PUT, &session);
-        let authorization = self.upload_header(&session, scope).await?;
-        let _slot = self.slot().await?;
-        let sent = Arc::new(AtomicU64::new(0));
-        let counter = sent.clone();
+        let nothing = |error| (Sent::Nothing, error);
+        let _slot = self.slot().await.map_err(nothing)?;
+        self.pace().wait().await;
+        let (sent, authorization) =
+            self.upload_header(&session, scope, rejected).await.map_err(nothing)?;
+        let moved = Arc::new(AtomicU64::new(0));
+        let counter = moved.clone();
         let body = body.inspect(move |piece| {
             counter.fetch_add(piece.as_ref().map_or(0, Bytes::len) as u64, Ordering::Relaxed);
         });
@@ -134,8 +138,15 @@ impl Host {
         headers.extend(authorization.map(|value| (header::AUTHORIZATION, value)));
         let request =
             self.http().put(session).headers(headers).body(reqwest::Body::wrap_stream(body));
-        let response = moving(&what, size, &sent, request.send()).await?;
-        accepted(response, what).await
+        let error = match moving(&what, size, &moved, request.send()).await {
+            Ok(response) if response.status().is_success() => {
+                self.pace().served();
+                return Ok(());
+            }
+            Ok(response) => refusal(response, what).await,
+            Err(error) => error,
+        };
+        Err((sent, error))
     }
 }
 
@@ -163,22 +174,4 @@ async fn moving(
             }
         }
     }
-}
-
-async fn accepted(response: Response, what: String) -> Result<(), Error> {
-    let status = response.status();
-    if status.is_success() {
-        return Ok(());
-    }
-    let content_type =
-        response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let content_type = content_type.unwrap_or_default().to_owned();
-    let body = crate::host::read_capped(response, &what, 64 << 10)
-        .await
-        .ok()
-        .flatten()
-        .unwrap_or_default();
-    let kind = crate::error::status_kind(status.as_u16(), &content_type, &body);
-    tracing::debug!(passing = passing_status(status.as_u16()), "upload refused");
-    Err(Error::new(what, kind))
 }

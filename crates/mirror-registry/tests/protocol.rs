@@ -1,5 +1,5 @@
 //! Every verb against every status, and the steps of the protocol one by one.
-#![expect(clippy::unwrap_used, reason = "tests may panic")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests may panic")]
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};

@@ -123,8 +123,8 @@ fn two_hundred_images_into_a_real_registry() {
         let builder = ImageBuilder::new(format!("image {n}"))
             .layers(&[2000 + n, 30_000])
             .shared_layer("base", 50_000);
-        let builder = if n % 3 == 0 { builder.docker() } else { builder };
-        if n % 2 == 0 {
+        let builder = if n.is_multiple_of(3) { builder.docker() } else { builder };
+        if n.is_multiple_of(2) {
             builder.platforms(&["linux/amd64", "linux/arm64"]).build()
         } else {
             builder.build()
