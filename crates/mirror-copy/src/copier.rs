@@ -13,6 +13,7 @@ use crate::error::{Cause, CopyError, Side};
 use crate::graph::{Blob, Graph, Source};
 use crate::landing::Landings;
 use crate::layout::Layout;
+use crate::spool::Spool;
 
 /// Blobs of one image that are on their way at once. The hosts limit the sum over all images.
 const BLOBS_AT_ONCE: usize = 6;
@@ -82,15 +83,27 @@ pub struct Transfer {
 }
 
 impl Copier {
-    /// Spools larger blobs in a new folder in `parent`. What moves is told to `events`.
+    /// Spools larger blobs in the folder `spool`, up to `limit` bytes, half of what is free if none is given. What
+    /// moves is told to `events`.
     ///
     /// # Errors
-    /// When the folder can't be made.
-    pub fn new(parent: &Path, events: UnboundedSender<Event>) -> Result<Copier, CopyError> {
-        let downloads = Downloads::new(parent).map_err(|error| {
-            CopyError::io(Side::Destination, "making the spool", parent, &error)
+    /// When the folder can't be used.
+    pub fn new(
+        spool: &Path,
+        limit: Option<u64>,
+        events: UnboundedSender<Event>,
+    ) -> Result<Copier, CopyError> {
+        let opened = Spool::open(spool, limit);
+        let opened = opened.map_err(|error| {
+            CopyError::io(Side::Destination, "opening the spool", spool, &error)
         })?;
-        Ok(Copier { downloads, landings: Landings::default(), events })
+        Ok(Copier { downloads: Downloads::new(opened), landings: Landings::default(), events })
+    }
+
+    /// Announces a job: what it shares with others is kept until all of them have it. Each job is announced before
+    /// the first one is copied.
+    pub fn expect(&self, job: &Job) {
+        job.graph.blobs.iter().for_each(|blob| self.downloads.expect(&blob.digest));
     }
 
     /// Copies one image. When it fails, or the future is dropped, the tag still names what it named before.
@@ -98,6 +111,15 @@ impl Copier {
     /// # Errors
     /// The first step that failed for good.
     pub async fn copy(&self, job: &Job) -> Result<Transfer, CopyError> {
+        let outcome = self.copy_parts(job).await;
+        job.graph
+            .blobs
+            .iter()
+            .for_each(|blob| self.downloads.settle(&blob.digest, outcome.is_ok()));
+        outcome
+    }
+
+    async fn copy_parts(&self, job: &Job) -> Result<Transfer, CopyError> {
         let blobs = stream::iter(&job.graph.blobs)
             .map(|blob| self.blob(job, blob))
             .buffer_unordered(BLOBS_AT_ONCE);
@@ -162,9 +184,9 @@ impl Copier {
         match upload.await {
             Ok(Upload::Reused) => Ok(None),
             Ok(Upload::Sent) => Ok(Some(wanted.transfer(blob))),
-            Err(error) => Err(wanted.failed(|| {
-                CopyError::destination(format!("upload of {}", described(blob)), error)
-            })),
+            Err(error) => {
+                Err(wanted.failed(|| CopyError::destination(format!("upload of {blob}"), error)))
+            }
         }
     }
 
@@ -182,11 +204,7 @@ impl Copier {
                 Ok(Some(wanted.transfer(blob)))
             }
             Err(error) => Err(wanted.failed(|| {
-                layout.wrong(
-                    &format!("writing {}", described(blob)),
-                    &layout.path(&blob.digest),
-                    &error,
-                )
+                layout.wrong(&format!("writing {blob}"), &layout.path(&blob.digest), &error)
             })),
         }
     }
@@ -194,7 +212,7 @@ impl Copier {
     /// The running download of a blob, or a new one. One that failed is not joined.
     fn download(&self, job: &Job, blob: &Blob, wanted: &mut Wanted) -> Arc<Download> {
         let (download, started) = self.downloads.get(&job.source, blob, self.fetched(job.number));
-        wanted.fetched += if started { blob.size } else { 0 };
+        wanted.own_downloads.extend(started.then(|| download.clone()));
         wanted.own = started;
         wanted.download = Some(download.clone());
         download
@@ -232,12 +250,13 @@ struct Failed {
 struct Wanted {
     download: Option<Arc<Download>>,
     own: bool,
-    fetched: u64,
+    own_downloads: Vec<Arc<Download>>,
 }
 
 impl Wanted {
     fn transfer(&self, blob: &Blob) -> Transfer {
-        Transfer { fetched_bytes: self.fetched, pushed_bytes: blob.size, reused_blobs: 0 }
+        let fetched_bytes = self.own_downloads.iter().map(|download| download.fetched()).sum();
+        Transfer { fetched_bytes, pushed_bytes: blob.size, reused_blobs: 0 }
     }
 
     /// A download that failed is the cause; the destination only saw its upload end early.
@@ -290,8 +309,4 @@ async fn push_manifest(job: &Job, manifest: &RawManifest) -> Result<(), CopyErro
             })
         }
     }
-}
-
-fn described(blob: &Blob) -> String {
-    format!("blob {} ({} bytes)", blob.digest.short(), blob.size)
 }

@@ -1,10 +1,11 @@
 //! Everything an image consists of, as its source describes it.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::sync::Arc;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use mirror_oci::{Digest, Links, Platform, RawManifest, Repository, Version};
+use mirror_oci::{ByteSize, Digest, Links, Platform, RawManifest, Repository, Version};
 use mirror_registry::{Host, ManifestRef};
 use serde::Deserialize;
 
@@ -16,13 +17,22 @@ const MOST_MANIFESTS: usize = 2000;
 const AT_ONCE: usize = 8;
 const LARGEST_CONFIG: u64 = 4 << 20;
 
-/// A repository of a registry to copy from.
+/// A repository of a registry.
 #[derive(Debug, Clone)]
-pub struct Source {
+pub struct Place {
     /// The registry.
     pub host: Arc<Host>,
     /// The repository in it.
     pub repository: Repository,
+}
+
+/// Where an image comes from.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// Who says what a tag stands for.
+    pub origin: Place,
+    /// Who has the same content by digest, asked first.
+    pub alternatives: Vec<Place>,
 }
 
 /// Which children of an index are wanted.
@@ -54,7 +64,29 @@ pub struct Blob {
     pub size: u64,
 }
 
+impl fmt::Display for Blob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "blob {} ({})", self.digest.short(), ByteSize(self.size))
+    }
+}
+
 impl Source {
+    /// Everywhere that content can be had by digest, the origin last.
+    pub(crate) fn places(&self) -> impl Iterator<Item = &Place> {
+        self.alternatives.iter().chain([&self.origin])
+    }
+
+    /// A manifest by digest, from the first place that has it.
+    async fn manifest(&self, digest: &Digest) -> Result<RawManifest, mirror_registry::Error> {
+        for place in &self.alternatives {
+            match place.host.get_manifest(&place.repository, ManifestRef::Digest(digest)).await {
+                Ok(manifest) => return Ok(manifest),
+                Err(error) => tracing::debug!(%error, "manifest not had from an alternative"),
+            }
+        }
+        self.origin.host.get_manifest(&self.origin.repository, ManifestRef::Digest(digest)).await
+    }
+
     /// The digest that `version` stands for; of its manifest for `platform`, if one is given.
     ///
     /// Without platform a pinned version costs nothing, a tag one HEAD. With a platform the index has to be read,
@@ -73,10 +105,18 @@ impl Source {
         match version {
             Version::Pinned(pinned) => Ok(pinned.digest.clone()),
             Version::Floating(tag) => {
-                let found = self.host.head_manifest(&self.repository, ManifestRef::Tag(tag)).await;
-                let step = || format!("looking up {}:{tag}", self.repository);
+                let found = self
+                    .origin
+                    .host
+                    .head_manifest(&self.origin.repository, ManifestRef::Tag(tag))
+                    .await;
+                let step = || format!("looking up {}:{tag}", self.origin.repository);
                 found.map_err(|error| CopyError::source(step(), error))?.ok_or_else(|| {
-                    CopyError::new(Side::Source, step(), Cause::Missing(self.host.name().clone()))
+                    CopyError::new(
+                        Side::Source,
+                        step(),
+                        Cause::Missing(self.origin.host.name().clone()),
+                    )
                 })
             }
         }
@@ -91,8 +131,8 @@ impl Source {
             Version::Pinned(pinned) => ManifestRef::Digest(&pinned.digest),
             Version::Floating(tag) => ManifestRef::Tag(tag),
         };
-        let step = format!("looking up {platform} of {}", self.repository);
-        let root = self.host.get_manifest(&self.repository, which).await;
+        let step = format!("looking up {platform} of {}", self.origin.repository);
+        let root = self.origin.host.get_manifest(&self.origin.repository, which).await;
         let root = root.map_err(|error| CopyError::source(step.clone(), error))?;
         let links = links(&root)?;
         if links.manifests.is_empty() {
@@ -134,7 +174,8 @@ impl Source {
         let config = config.ok_or_else(|| {
             fail("the image has no configuration that names a platform".to_owned())
         })?;
-        let mut reader = self.host.read_blob(&self.repository, &config.digest, config.size);
+        let mut reader =
+            self.origin.host.read_blob(&self.origin.repository, &config.digest, config.size, 0);
         let mut bytes = Vec::new();
         while let Some(chunk) =
             reader.chunk().await.map_err(|error| CopyError::source(step.clone(), error))?
@@ -220,8 +261,8 @@ impl Graph {
 }
 
 async fn fetch(source: &Source, digest: Digest) -> Result<(RawManifest, Links), CopyError> {
-    let manifest = source.host.get_manifest(&source.repository, ManifestRef::Digest(&digest)).await;
-    let step = || format!("reading manifest {} of {}", digest.short(), source.repository);
+    let manifest = source.manifest(&digest).await;
+    let step = || format!("reading manifest {} of {}", digest.short(), source.origin.repository);
     let manifest = manifest.map_err(|error| CopyError::source(step(), error))?;
     let links = links(&manifest)?;
     Ok((manifest, links))

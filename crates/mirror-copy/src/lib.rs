@@ -11,8 +11,9 @@ mod error;
 mod graph;
 mod landing;
 mod layout;
+mod spool;
 
 pub use copier::{Copier, Event, Job, Target, Transfer};
 pub use error::{Cause, CopyError, Side};
-pub use graph::{Blob, Graph, Selection, Source};
+pub use graph::{Blob, Graph, Place, Selection, Source};
 pub use layout::Layout;

@@ -9,6 +9,7 @@ mod manifest;
 pub mod media_type;
 mod platform;
 mod reference;
+mod size;
 
 pub use descriptor::Descriptor;
 pub use digest::{Algorithm, Digest, DigestError, DigestMismatch, Verifier};
@@ -17,3 +18,4 @@ pub use platform::{Platform, PlatformError};
 pub use reference::{
     Name, Pinned, Reference, ReferenceError, ReferenceErrorKind, Registry, Repository, Tag, Version,
 };
+pub use size::ByteSize;

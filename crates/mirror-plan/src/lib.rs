@@ -20,7 +20,7 @@ pub use plan::{
     Action, Change, Conflict, Copy, LookupFailure, Note, Plan, Pulls, Subject, Totals, Unchanged,
 };
 pub use report::{Outcome, Report, ReportTotals, Status, Transfer};
-pub use text::{bytes, count, render_plan, render_report};
+pub use text::{count, render_plan, render_report};
 pub use want::{Collision, Platforms, Source, Target, Want, Wants, expand};
 
 /// JSON schemas of everything that is read or written, by file name.

@@ -4,6 +4,7 @@
 use std::fmt::{self, Write as _};
 
 use anstyle::{AnsiColor, Style};
+use mirror_oci::ByteSize;
 
 use crate::observed::Failure;
 use crate::plan::{Change, Copy, Note, Plan, Subject};
@@ -78,32 +79,14 @@ pub fn render_report(report: &Report) -> String {
     let transfer = &totals.transfer;
     let mut moved = format!(
         "{} fetched, {} pushed",
-        bytes(transfer.fetched_bytes),
-        bytes(transfer.pushed_bytes)
+        ByteSize(transfer.fetched_bytes),
+        ByteSize(transfer.pushed_bytes)
     );
     if transfer.reused_blobs > 0 {
         let _ = write!(moved, ", {} reused", count(transfer.reused_blobs, "blob"));
     }
     out.line(STRONG, "applied", &format!("{}; {moved}; {seconds:.1} s", parts.join(", ")));
     out.0
-}
-
-/// A size for people, in binary units: `48.0 MiB`.
-pub fn bytes(size: u64) -> String {
-    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
-    if size < 1024 {
-        return format!("{size} B");
-    }
-    let mut value = size as f64 / 1024.0;
-    let mut unit = UNITS[0];
-    for next in &UNITS[1..] {
-        if value < 1023.95 {
-            break;
-        }
-        value /= 1024.0;
-        unit = next;
-    }
-    format!("{value:.1} {unit}")
 }
 
 /// A number with its noun: `1 image`, `2 images`.
@@ -197,7 +180,8 @@ impl Text {
                 format!("{least}{} from {}", count(pulls.manifests, "manifest"), pulls.registry)
             })
             .collect();
-        let size = totals.bytes.map(|size| format!("{} of distinct blobs at most; ", bytes(size)));
+        let size =
+            totals.bytes.map(|size| format!("{} of distinct blobs at most; ", ByteSize(size)));
         self.detail("to move: ", &format!("{}{}", size.unwrap_or_default(), pulls.join(", ")));
     }
 }
@@ -206,7 +190,7 @@ struct Size<'a>(u64, &'a [mirror_oci::Platform]);
 
 impl fmt::Display for Size<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&bytes(self.0))?;
+        write!(f, "{}", ByteSize(self.0))?;
         match self.1 {
             [] => Ok(()),
             platforms if platforms.len() <= 3 => {
@@ -215,26 +199,5 @@ impl fmt::Display for Size<'_> {
             }
             platforms => write!(f, "  {} platforms", platforms.len()),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sizes() {
-        let cases = [
-            (0, "0 B"),
-            (1023, "1023 B"),
-            (1024, "1.0 KiB"),
-            (50_331_648, "48.0 MiB"),
-            (1_073_700_000, "1.0 GiB"),
-            (u64::MAX, "16384.0 PiB"),
-        ];
-        for (size, text) in cases {
-            assert_eq!(bytes(size), text);
-        }
-        assert_eq!((count(1, "image"), count(0, "image")), ("1 image".into(), "0 images".into()));
     }
 }

@@ -24,8 +24,15 @@ pub struct BlobReader<'a> {
 }
 
 impl Host {
-    /// Starts reading a blob of `size` bytes. The first request goes out with the first [`BlobReader::chunk`].
-    pub fn read_blob(&self, repository: &Repository, digest: &Digest, size: u64) -> BlobReader<'_> {
+    /// Starts reading a blob of `size` bytes at byte `from`. The first request goes out with the first
+    /// [`BlobReader::chunk`].
+    pub fn read_blob(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+        size: u64,
+        from: u64,
+    ) -> BlobReader<'_> {
         let call = Call {
             method: Method::GET,
             url: self.url(repository, &format!("blobs/{digest}")),
@@ -39,7 +46,7 @@ impl Host {
             answer: None,
             attempts: self.attempts(),
             size,
-            at: 0,
+            at: from,
             skip: 0,
         }
     }

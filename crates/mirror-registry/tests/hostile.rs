@@ -31,7 +31,7 @@ fn basic() -> Profile {
 
 async fn read(host: &Host, digest: &Digest, size: u64) -> Result<u64, Error> {
     let (repository, _) = names();
-    let mut reader = host.read_blob(&repository, digest, size);
+    let mut reader = host.read_blob(&repository, digest, size, 0);
     let mut read = 0;
     while let Some(chunk) = reader.chunk().await? {
         read += chunk.len() as u64;

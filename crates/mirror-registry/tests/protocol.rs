@@ -49,7 +49,7 @@ async fn upload(host: &Host, content: &'static [u8]) -> Result<Upload, Error> {
 async fn read_all(host: &Host, image: &Image) -> Result<Vec<u8>, Error> {
     let (digest, expected) = &image.blobs[0];
     let repository = repository();
-    let mut reader = host.read_blob(&repository, digest, expected.len() as u64);
+    let mut reader = host.read_blob(&repository, digest, expected.len() as u64, 0);
     let mut bytes = Vec::new();
     while let Some(chunk) = reader.chunk().await? {
         bytes.extend_from_slice(&chunk);

@@ -96,6 +96,11 @@ pub(crate) struct Apply {
     /// How to show progress, on standard error.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) progress: Progress,
+
+    /// Where to keep layers on their way. What is left there when a run is stopped, the next one goes on with. By
+    /// default mirror-spool in the user's cache folder.
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) spool: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]

@@ -27,9 +27,11 @@ pub(crate) fn credentials() -> Credentials {
     Credentials::new(variables, docker.into_iter().chain(podman).collect())
 }
 
-/// Where to spool.
-pub(crate) fn temporary_folder() -> PathBuf {
-    env::temp_dir()
+/// Where to keep blobs on their way: a place that the next run finds again.
+pub(crate) fn spool() -> PathBuf {
+    let cache = env::var_os("XDG_CACHE_HOME").filter(|value| !value.is_empty()).map(PathBuf::from);
+    let cache = cache.or_else(|| env::home_dir().map(|home| home.join(".cache")));
+    cache.unwrap_or_else(env::temp_dir).join("mirror-spool")
 }
 
 /// Where we are.

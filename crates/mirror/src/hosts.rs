@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use mirror_copy::{CopyError, Layout};
-use mirror_oci::Registry;
-use mirror_plan::{Config, Failure, Place, Side, Wants};
+use mirror_copy::{CopyError, Layout, Place};
+use mirror_oci::{Name, Registry};
+use mirror_plan::{Config, Failure, Side, Wants};
 use mirror_registry::{Access, Host, HostOptions, http_client};
 
 use crate::environment;
@@ -33,10 +33,11 @@ impl Hosts {
         let credentials = Arc::new(environment::credentials());
         let sources: BTreeSet<&Registry> =
             wants.wants.iter().map(|want| &want.source.name.registry).collect();
-        let places: BTreeSet<&Place> = wants.wants.iter().map(|want| &want.target.place).collect();
+        let places: BTreeSet<&mirror_plan::Place> =
+            wants.wants.iter().map(|want| &want.target.place).collect();
         let targets = places.iter().filter_map(|place| match place {
-            Place::Registry(registry) => Some(registry),
-            Place::Layout(_) => None,
+            mirror_plan::Place::Registry(registry) => Some(registry),
+            mirror_plan::Place::Layout(_) => None,
         });
         let targets: BTreeSet<&Registry> = targets.collect();
         let open = |name: &&Registry| {
@@ -62,8 +63,8 @@ impl Hosts {
         };
         let registries = sources.union(&targets).map(open).collect();
         let layouts = places.iter().filter_map(|place| match place {
-            Place::Layout(folder) => Some(folder),
-            Place::Registry(_) => None,
+            mirror_plan::Place::Layout(folder) => Some(folder),
+            mirror_plan::Place::Registry(_) => None,
         });
         let layouts = layouts.map(|folder| {
             (folder.clone(), Layout::open(&root.join(folder)).map(Arc::new).map_err(failure))
@@ -73,6 +74,13 @@ impl Hosts {
 
     pub(crate) fn registry(&self, name: &Registry) -> Result<Arc<Host>, Failure> {
         self.registries.get(name).cloned().unwrap_or_else(|| Err(unknown(name.as_str())))
+    }
+
+    /// Where an image comes from.
+    pub(crate) fn source(&self, name: &Name) -> Result<mirror_copy::Source, Failure> {
+        let origin =
+            Place { host: self.registry(&name.registry)?, repository: name.repository.clone() };
+        Ok(mirror_copy::Source { origin, alternatives: Vec::new() })
     }
 
     pub(crate) fn layout(&self, folder: &str) -> Result<Arc<Layout>, Failure> {

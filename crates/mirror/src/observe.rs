@@ -88,8 +88,7 @@ where
 }
 
 fn place(source: &Source, hosts: &Hosts) -> Result<mirror_copy::Source, Failure> {
-    let host = hosts.registry(&source.name.registry)?;
-    Ok(mirror_copy::Source { host, repository: source.name.repository.clone() })
+    hosts.source(&source.name)
 }
 
 async fn resolve(source: &Source, hosts: &Hosts) -> Result<Digest, Failure> {
@@ -105,7 +104,8 @@ async fn tag_now(source: &Source, hosts: &Hosts) -> Option<Digest> {
     let Version::Pinned(pinned) = &source.version else { return None };
     let tag = pinned.tag.as_ref()?;
     let place = place(source, hosts).ok()?;
-    place.host.head_manifest(&place.repository, ManifestRef::Tag(tag)).await.ok()?
+    let origin = place.origin;
+    origin.host.head_manifest(&origin.repository, ManifestRef::Tag(tag)).await.ok()?
 }
 
 async fn look_at(

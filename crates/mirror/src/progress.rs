@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use mirror_copy::Event;
-use mirror_plan::{Plan, Status, bytes};
+use mirror_oci::ByteSize;
+use mirror_plan::{Plan, Status};
 use serde_json::json;
 
 use crate::cli::Progress;
@@ -140,7 +141,7 @@ impl Display {
                 "copied {} to {} ({} pushed in {seconds:.1} s)",
                 image.name,
                 image.destination,
-                bytes(running.pushed)
+                ByteSize(running.pushed)
             ),
         };
         match &self.kind {

@@ -12,7 +12,7 @@ use crate::hosts::Hosts;
 use crate::load::load;
 use crate::observe::{self, Depth, Tags};
 use crate::progress::Display;
-use crate::{print, run as carry_out};
+use crate::{environment, print, run as carry_out};
 
 pub(crate) fn run(images: Option<&Path>, command: &Apply) -> Exit {
     let started = Instant::now();
@@ -31,7 +31,8 @@ pub(crate) fn run(images: Option<&Path>, command: &Apply) -> Exit {
             }
         };
         let display = Display::new(command.progress, &plan);
-        let outcomes = carry_out::run(&plan, &graphs, &hosts, display).await;
+        let spool = command.spool.clone().unwrap_or_else(environment::spool);
+        let outcomes = carry_out::run(&plan, &graphs, &hosts, &spool, display).await;
         let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let report = Report::new(&plan, outcomes, milliseconds);
         match command.format {
