@@ -54,10 +54,16 @@ pub(crate) struct Download {
 
 #[derive(Debug, Clone)]
 enum State {
-    /// So many bytes can be read.
-    Running(u64),
+    /// So many bytes can be read. The round grows when wrong bytes are thrown away: who has read some must start
+    /// over.
+    Running {
+        round: u32,
+        written: u64,
+    },
     /// All bytes are here and hash to the digest.
-    Done,
+    Done {
+        round: u32,
+    },
     Failed(CopyError),
 }
 
@@ -119,7 +125,7 @@ impl Downloads {
             } else {
                 Storage::File(OnceLock::new(), AtomicBool::new(true))
             });
-        let (sender, state) = watch::channel(State::Running(0));
+        let (sender, state) = watch::channel(State::Running { round: 0, written: 0 });
         let fetched = Arc::new(AtomicU64::new(0));
         let counter = fetched.clone();
         let counted = move |bytes| {
@@ -186,7 +192,8 @@ impl Download {
     }
 
     fn is_spooled(&self) -> bool {
-        matches!(*self.storage, Storage::File(..)) && matches!(*self.state.borrow(), State::Done)
+        matches!(*self.storage, Storage::File(..))
+            && matches!(*self.state.borrow(), State::Done { .. })
     }
 
     /// The bytes, from the first. A small blob is waited for; a larger one is followed while it comes.
@@ -194,17 +201,17 @@ impl Download {
         let gone = || io::Error::other("the blob is not where it should be");
         match &*self.storage {
             Storage::Memory(bytes) => {
-                self.readable(self.size).await?;
+                self.readable(self.size, None).await?;
                 let bytes = bytes.get().cloned().ok_or_else(gone)?;
                 Ok(Box::pin(stream::iter([Ok(bytes)])))
             }
             Storage::File(place, _) => {
                 // The upload is opened when bytes flow, not before: registries close sessions that wait.
-                self.readable(1).await?;
+                let (_, round) = self.readable(1, None).await?;
                 let path = place.get().map(|spooled| spooled.path.clone()).ok_or_else(gone)?;
                 let file = tokio::task::spawn_blocking(move || File::open(path)).await??;
-                let follow = |(download, file, at): (Arc<Download>, File, u64)| async move {
-                    let (piece, file) = download.piece(file, at).await?;
+                let follow = move |(download, file, at): (Arc<Download>, File, u64)| async move {
+                    let (piece, file) = download.piece(file, at, round).await?;
                     let next = at + piece.len() as u64;
                     Ok((!piece.is_empty()).then_some((piece, (download, file, next))))
                 };
@@ -214,11 +221,11 @@ impl Download {
     }
 
     /// The next bytes at `at`; none at the end.
-    async fn piece(&self, mut file: File, at: u64) -> io::Result<(Bytes, File)> {
+    async fn piece(&self, mut file: File, at: u64, round: u32) -> io::Result<(Bytes, File)> {
         if at >= self.size {
             return Ok((Bytes::new(), file));
         }
-        let limit = self.readable(at + 1).await?;
+        let (limit, _) = self.readable(at + 1, Some(round)).await?;
         let want = usize::try_from(limit - at).unwrap_or(PIECE).min(PIECE);
         tokio::task::spawn_blocking(move || {
             let mut piece = BytesMut::zeroed(want);
@@ -229,22 +236,27 @@ impl Download {
         .await?
     }
 
-    /// Waits until `wanted` bytes can be read, and says how many can. The last byte is held back until the digest
-    /// is proven, so that nobody can complete an upload of wrong bytes.
-    async fn readable(&self, wanted: u64) -> io::Result<u64> {
+    /// Waits until `wanted` bytes can be read, and says how many can, in which round. The last byte is held back
+    /// until the digest is proven, so that nobody can complete an upload of wrong bytes.
+    async fn readable(&self, wanted: u64, reading: Option<u32>) -> io::Result<(u64, u32)> {
         let mut state = self.state.clone();
-        let held = self.size.saturating_sub(1);
+        let (size, held) = (self.size, self.size.saturating_sub(1));
         let limit = move |state: &State| match state {
-            State::Running(written) => Some((*written).min(held)),
-            State::Done => Some(u64::MAX),
+            State::Running { round, written } => Some(((*written).min(held), *round)),
+            State::Done { round } => Some((size, *round)),
             State::Failed(_) => None,
         };
-        let ready = state.wait_for(|state| limit(state).is_none_or(|limit| limit >= wanted)).await;
-        match ready.map(|state| limit(&state)) {
-            Ok(Some(limit)) => Ok(limit.min(self.size)),
-            Ok(None) | Err(_) => {
-                Err(io::Error::other(format!("the download of {} failed", self.digest)))
+        let other = |round: u32| reading.is_some_and(|reading| reading != round);
+        let enough = |state: &State| {
+            limit(state).is_none_or(|(limit, round)| other(round) || limit >= wanted)
+        };
+        let ready = state.wait_for(enough).await.ok().and_then(|state| limit(&state));
+        match ready {
+            Some((_, round)) if other(round) => {
+                Err(io::Error::other("wrong bytes came first, starting over"))
             }
+            Some(ready) => Ok(ready),
+            None => Err(io::Error::other(format!("the download of {} failed", self.digest))),
         }
     }
 }
@@ -293,7 +305,20 @@ impl Fetch {
             Storage::Memory(bytes) => self.through_memory(bytes).await,
             Storage::File(place, _) => self.through_file(place).await,
         };
-        self.state.send_replace(outcome.map_or_else(State::Failed, |()| State::Done));
+        let round = self.round();
+        self.state.send_replace(outcome.map_or_else(State::Failed, |()| State::Done { round }));
+    }
+
+    fn round(&self) -> u32 {
+        match &*self.state.borrow() {
+            State::Running { round, .. } | State::Done { round } => *round,
+            State::Failed(_) => 0,
+        }
+    }
+
+    fn wrote(&self, written: u64) {
+        let round = self.round();
+        self.state.send_replace(State::Running { round, written });
     }
 
     async fn through_memory(&self, memory: &OnceLock<Bytes>) -> Result<(), CopyError> {
@@ -363,7 +388,8 @@ impl Fetch {
             Ok(file)
         });
         let file = file.map_err(|error| self.io(&spooled.path, &error))?;
-        self.state.send_replace(State::Running(0));
+        let round = self.round() + 1;
+        self.state.send_replace(State::Running { round, written: 0 });
         Ok(Sink { file, verifier: Verifier::new(&self.blob.digest), at: 0 })
     }
 
@@ -393,7 +419,7 @@ impl Fetch {
         });
         let sink = work.await.map_err(io::Error::from).and_then(|sink| sink);
         let sink = sink.map_err(|error| self.io(&spooled.path, &error))?;
-        self.state.send_replace(State::Running(sink.at));
+        self.wrote(sink.at);
         Ok(sink)
     }
 
@@ -416,7 +442,7 @@ impl Fetch {
                 (sink, buffer) = keep(sink, buffer).await.map_err(|error| self.io(path, &error))?;
                 written += length;
                 (self.progress)(length);
-                self.state.send_replace(State::Running(written));
+                self.wrote(written);
             }
             outcome.map_err(|error| self.failed(error))?;
         }

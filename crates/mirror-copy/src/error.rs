@@ -68,6 +68,11 @@ impl CopyError {
         &self.0.2
     }
 
+    /// Whether a limit on pulls stands in the way, which time alone removes.
+    pub fn is_pull_limit(&self) -> bool {
+        matches!(self.cause(), Cause::Registry(error) if matches!(error.kind(), mirror_registry::ErrorKind::PullLimit(_)))
+    }
+
     /// What the person at the keyboard can do about it.
     pub fn help(&self) -> Option<String> {
         match self.cause() {

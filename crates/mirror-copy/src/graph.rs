@@ -76,6 +76,22 @@ impl Source {
         self.alternatives.iter().chain([&self.origin])
     }
 
+    /// Sets the pulls of a whole level aside, so that no image is begun that can't be finished. Where alternatives
+    /// may have it, only what the origin is really asked for counts.
+    fn reserve(&self, manifests: usize) -> Result<(), CopyError> {
+        if !self.alternatives.is_empty() {
+            return Ok(());
+        }
+        let reserved = self.origin.host.reserve_pulls(manifests as u64);
+        reserved.map_err(|error| {
+            CopyError::source(format!("reading {}", self.origin.repository), error)
+        })
+    }
+
+    async fn turn(&self) -> Option<impl Drop> {
+        if self.alternatives.is_empty() { self.origin.host.pull_turn().await } else { None }
+    }
+
     /// A manifest by digest, from the first place that has it.
     async fn manifest(&self, digest: &Digest) -> Result<RawManifest, mirror_registry::Error> {
         for place in &self.alternatives {
@@ -83,6 +99,9 @@ impl Source {
                 Ok(manifest) => return Ok(manifest),
                 Err(error) => tracing::debug!(%error, "manifest not had from an alternative"),
             }
+        }
+        if !self.alternatives.is_empty() {
+            self.origin.host.reserve_pulls(1)?;
         }
         self.origin.host.get_manifest(&self.origin.repository, ManifestRef::Digest(digest)).await
     }
@@ -208,7 +227,9 @@ impl Graph {
         let mut found: HashMap<Digest, (RawManifest, Links)> = HashMap::new();
         let mut platforms = Vec::new();
         let mut level = vec![root.clone()];
+        let _turn = source.turn().await;
         for depth in 0.. {
+            source.reserve(level.len())?;
             let mut fetched: Vec<(RawManifest, Links)> = stream::iter(level)
                 .map(|digest| fetch(source, digest))
                 .buffered(AT_ONCE)

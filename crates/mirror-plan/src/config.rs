@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::str::FromStr;
 
 use globset::{GlobBuilder, GlobMatcher};
-use mirror_oci::{Name, Platform, Registry};
+use mirror_oci::{Name, Platform, Registry, Repository};
 use mirror_tree::Rules;
 use toml::Spanned;
 
@@ -54,8 +54,28 @@ pub struct RegistrySettings {
     pub endpoint: Option<String>,
     /// Scheme, host and port of a token service that our credentials may go to.
     pub token_realm: Option<String>,
+    /// Registries with the same content by digest, asked first.
+    pub alternatives: Vec<Alternative>,
     /// Most requests at once.
     pub concurrency: Option<u16>,
+}
+
+/// A registry that has another's content, below a path of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Alternative {
+    /// The registry.
+    pub registry: Registry,
+    prefix: Option<Repository>,
+}
+
+impl Alternative {
+    /// Where a repository of the other registry is here.
+    pub fn repository(&self, original: &Repository) -> Option<Repository> {
+        match &self.prefix {
+            None => Some(original.clone()),
+            Some(prefix) => format!("{prefix}/{original}").parse().ok(),
+        }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -243,6 +263,8 @@ impl Problems {
                 .parsed::<Registry>(key, "write the name that references use, such as docker.io");
             let endpoint = file.endpoint.as_ref().and_then(|endpoint| self.endpoint(endpoint));
             let token_realm = file.token_realm.as_ref().and_then(|realm| self.endpoint(realm));
+            let alternatives =
+                file.alternatives.iter().filter_map(|text| self.alternative(text)).collect();
             let concurrency = file.concurrency.as_ref().and_then(|number| {
                 if (1..=256).contains(number.get_ref()) {
                     return Some(*number.get_ref());
@@ -255,10 +277,25 @@ impl Problems {
                 None
             });
             found.extend(registry.map(|registry| {
-                (registry, RegistrySettings { endpoint, token_realm, concurrency })
+                (registry, RegistrySettings { endpoint, token_realm, alternatives, concurrency })
             }));
         }
         found
+    }
+
+    fn alternative(&mut self, text: &Spanned<String>) -> Option<Alternative> {
+        let (host, path) = match text.get_ref().trim_end_matches('/').split_once('/') {
+            Some((host, path)) => (host, Some(path)),
+            None => (text.get_ref().as_str(), None),
+        };
+        let registry = host.parse();
+        let prefix = path.map(str::parse).transpose();
+        if let (Ok(registry), Ok(prefix)) = (registry, prefix) {
+            return Some(Alternative { registry, prefix });
+        }
+        let message = format!("`{}` is not a registry with an optional path", text.get_ref());
+        self.add(text.span(), message, "such as public.ecr.aws/docker");
+        None
     }
 
     fn endpoint(&mut self, text: &Spanned<String>) -> Option<String> {
@@ -326,6 +363,7 @@ layout = "./store"
 [registry."docker.io"]
 endpoint = "http://127.0.0.1:5001/"
 concurrency = 8
+alternatives = ["public.ecr.aws/docker", "mirror.example"]
 
 [check]
 require_digest = true
@@ -349,14 +387,15 @@ platforms = ["linux/amd64"]
         assert_eq!(config.destinations.len(), 2);
         assert_eq!(config.destinations[0].repository, "mirror/{registry}/{name}");
         assert_eq!(config.destinations[1].place, Place::Layout("./store".into()));
+        let hub = &config.registries[&Registry::docker_hub()];
         assert_eq!(
-            config.registries[&Registry::docker_hub()],
-            RegistrySettings {
-                endpoint: Some("http://127.0.0.1:5001".into()),
-                concurrency: Some(8),
-                ..RegistrySettings::default()
-            }
+            (hub.endpoint.as_deref(), hub.concurrency),
+            (Some("http://127.0.0.1:5001"), Some(8))
         );
+        let original = "library/redis".parse().unwrap();
+        let there: Vec<_> =
+            hub.alternatives.iter().map(|a| a.repository(&original).unwrap().to_string()).collect();
+        assert_eq!(there, ["docker/library/redis", "library/redis"]);
         assert!(config.rules.require_digest);
         assert!(
             config.sends(&name("postgres"), "prod") && !config.sends(&name("postgres"), "disk")
@@ -406,6 +445,11 @@ platforms = ["linux/amd64"]
                 "[registry.\"docker.io\"]\nendpoint = \"http://u:p@h.io\"",
                 "\"http://u:p@h.io\"",
                 "is not an endpoint",
+            ),
+            (
+                "[registry.\"docker.io\"]\nalternatives = [\"Ecr/x\"]",
+                "\"Ecr/x\"",
+                "is not a registry with",
             ),
             ("[registry.\"docker.io\"]\nconcurrency = 0", "0", "from 1 to 256"),
             ("[registry.\"docker.io\"]\nconcurrency = 100000", "100000", "invalid value"),

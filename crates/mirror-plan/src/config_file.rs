@@ -57,6 +57,11 @@ pub(crate) struct RegistryFile {
     /// host and not one of the well-known ones.
     #[schemars(with = "Option<String>")]
     pub(crate) token_realm: Option<Spanned<String>>,
+    /// Registries with the same content by digest, asked first: a host, optionally with a path in front of the
+    /// repository, `public.ecr.aws/docker`.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>")]
+    pub(crate) alternatives: Vec<Spanned<String>>,
     /// Most requests at once, 1 to 256.
     #[schemars(with = "Option<u16>", range(min = 1, max = 256))]
     pub(crate) concurrency: Option<Spanned<u16>>,

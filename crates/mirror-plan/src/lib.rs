@@ -13,7 +13,7 @@ mod report;
 mod text;
 mod want;
 
-pub use config::{Config, ConfigProblem, Destination, Place, RegistrySettings};
+pub use config::{Alternative, Config, ConfigProblem, Destination, Place, RegistrySettings};
 pub use finding::{Finding, Findings, Level, Position};
 pub use observed::{Failure, Image, Observed, Side};
 pub use plan::{

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use mirror_oci::{Digest, Platform};
+use mirror_oci::{Digest, Platform, Registry};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +17,8 @@ pub struct Observed {
     pub targets: BTreeMap<Target, Result<Option<Digest>, Failure>>,
     /// For pinned sources: where their tag points now, if that was looked up.
     pub tags: BTreeMap<Source, Digest>,
+    /// Pulls that are left at registries that limit them.
+    pub pulls_left: BTreeMap<Registry, u64>,
     /// What there is to copy, for those sources whose manifests were read.
     pub images: BTreeMap<Source, Result<Image, Failure>>,
 }
@@ -58,6 +60,9 @@ pub struct Failure {
     pub side: Side,
     /// What was tried, on what, and how it failed.
     pub message: String,
+    /// Whether nothing is wrong but a limit on pulls that is used up.
+    #[serde(default)]
+    pub deferred: bool,
     /// What to do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub help: Option<String>,

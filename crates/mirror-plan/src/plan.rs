@@ -174,6 +174,8 @@ pub struct Pulls {
     pub registry: Registry,
     /// Distinct manifests; at least that many where they were not read.
     pub manifests: u64,
+    /// Pulls that the registry has left for us, if it limits them.
+    pub left: Option<u64>,
 }
 
 /// Sums over a plan.
@@ -189,6 +191,8 @@ pub struct Totals {
     pub conflicts: usize,
     /// Wants that could not be looked up.
     pub failures: usize,
+    /// Wants that have to wait for a limit on pulls.
+    pub deferred: usize,
     /// Bytes of the distinct blobs of all images to copy, where the manifests were read.
     pub bytes: Option<u64>,
 }
@@ -270,6 +274,7 @@ impl Plan {
             .map(|(registry, set)| Pulls {
                 registry: registry.clone(),
                 manifests: set.len() as u64,
+                left: observed.pulls_left.get(registry).copied(),
             })
             .collect()
     }
@@ -277,6 +282,7 @@ impl Plan {
     fn count(&self, observed: &Observed) -> Totals {
         let update =
             self.copies().filter(|copy| matches!(copy.change, Change::Update { .. })).count();
+        let deferred = self.failures.iter().filter(|failed| failed.failure.deferred).count();
         let images: Option<Vec<&Image>> = self.images(observed).into_values().collect();
         let distinct = |images: Vec<&Image>| {
             let blobs: BTreeMap<&Digest, u64> = images
@@ -291,7 +297,8 @@ impl Plan {
             update,
             unchanged: self.unchanged.len(),
             conflicts: self.conflicts.len(),
-            failures: self.failures.len(),
+            failures: self.failures.len() - deferred,
+            deferred,
             bytes: images.map(distinct),
         }
     }

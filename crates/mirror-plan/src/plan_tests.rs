@@ -53,6 +53,7 @@ fn example() -> (Wants, Observed) {
     let failure = |side, message: &str| Failure {
         side,
         message: message.into(),
+        deferred: false,
         help: Some("do something".into()),
     };
     for want in &wants.wants {
@@ -90,13 +91,14 @@ fn each_want_has_one_place() {
     assert_eq!(plan.conflicts[0].target, "m/twin:7");
     assert_eq!(plan.notes.len(), 1);
     // Three images share the digests of their two manifests, but pull them from repositories of their own.
-    assert_eq!(plan.pulls, [Pulls { registry: Registry::docker_hub(), manifests: 6 }]);
+    assert_eq!(plan.pulls, [Pulls { registry: Registry::docker_hub(), manifests: 6, left: None }]);
     let totals = Totals {
         create: 2,
         update: 1,
         unchanged: 1,
         conflicts: 1,
         failures: 2,
+        deferred: 0,
         bytes: Some(5_001_000),
     };
     assert_eq!(plan.totals, totals);

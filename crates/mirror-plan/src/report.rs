@@ -82,6 +82,8 @@ pub struct ReportTotals {
     pub unchanged: usize,
     /// Images that failed, at look-up or while copying.
     pub failed: usize,
+    /// Images that wait for a limit on pulls.
+    pub deferred: usize,
     /// Images that were not reached.
     pub cancelled: usize,
     /// Wants that cannot be.
@@ -103,7 +105,10 @@ impl Report {
         let totals = ReportTotals {
             copied: count(|status| *status == Status::Done),
             unchanged: plan.unchanged.len(),
-            failed: plan.failures.len() + count(|status| matches!(status, Status::Failed { .. })),
+            failed: plan.totals.failures
+                + count(|status| matches!(status, Status::Failed { failure } if !failure.deferred)),
+            deferred: plan.totals.deferred
+                + count(|status| matches!(status, Status::Failed { failure } if failure.deferred)),
             cancelled: count(|status| *status == Status::Cancelled),
             conflicts: plan.conflicts.len(),
             transfer,

@@ -7,7 +7,7 @@ use anstyle::{AnsiColor, Style};
 use mirror_oci::ByteSize;
 
 use crate::observed::Failure;
-use crate::plan::{Change, Copy, Note, Plan, Subject};
+use crate::plan::{Change, Copy, LookupFailure, Note, Plan, Subject};
 use crate::report::{Report, Status};
 
 const ADDED: Style = AnsiColor::Green.on_default();
@@ -33,7 +33,7 @@ pub fn render_plan(plan: &Plan) -> String {
         out.detail("", &format!("wanted by {}", conflict.files.join(", ")));
     }
     for failed in &plan.failures {
-        out.line(WRONG, "error", &format!("could not look up {}", what(&failed.subject)));
+        out.looked_up(failed);
         out.failure(&failed.failure);
     }
     for note in &plan.notes {
@@ -57,7 +57,7 @@ pub fn render_report(report: &Report) -> String {
         out.detail("", &format!("wanted by {}", conflict.files.join(", ")));
     }
     for failed in &report.failures {
-        out.line(WRONG, "error", &format!("could not look up {}", what(&failed.subject)));
+        out.looked_up(failed);
         out.failure(&failed.failure);
     }
     for outcome in &report.outcomes {
@@ -71,6 +71,7 @@ pub fn render_report(report: &Report) -> String {
         vec![format!("{} copied", totals.copied), format!("{} unchanged", totals.unchanged)];
     let rest = [
         (totals.failed, "failed"),
+        (totals.deferred, "deferred"),
         (totals.conflicts, "in conflict"),
         (totals.cancelled, "not reached"),
     ];
@@ -112,6 +113,13 @@ impl Text {
 
     fn detail(&mut self, word: &str, text: &str) {
         let _ = writeln!(self.0, "  {word}{text}");
+    }
+
+    fn looked_up(&mut self, failed: &LookupFailure) {
+        let (style, word) =
+            if failed.failure.deferred { (CHANGED, "deferred") } else { (WRONG, "error") };
+        let verb = if failed.failure.deferred { "" } else { "could not look up " };
+        self.line(style, word, &format!("{verb}{}", what(&failed.subject)));
     }
 
     fn failure(&mut self, failure: &Failure) {
@@ -165,7 +173,11 @@ impl Text {
             format!("{} to update", totals.update),
             format!("{} unchanged", totals.unchanged),
         ];
-        let rest = [(totals.conflicts, "in conflict"), (totals.failures, "not looked up")];
+        let rest = [
+            (totals.conflicts, "in conflict"),
+            (totals.failures, "not looked up"),
+            (totals.deferred, "deferred"),
+        ];
         parts.extend(rest.iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}")));
         self.line(STRONG, "plan", &parts.join(", "));
         if plan.actions.is_empty() {
@@ -177,7 +189,13 @@ impl Text {
             .iter()
             .map(|pulls| {
                 let least = if known { "" } else { "at least " };
-                format!("{least}{} from {}", count(pulls.manifests, "manifest"), pulls.registry)
+                let left =
+                    pulls.left.map(|left| format!(" (of {left} pulls left)")).unwrap_or_default();
+                format!(
+                    "{least}{} from {}{left}",
+                    count(pulls.manifests, "manifest"),
+                    pulls.registry
+                )
             })
             .collect();
         let size =

@@ -36,7 +36,7 @@ pub enum ErrorKind {
         message: Option<String>,
     },
     /// Docker Hub's limit on pulls, which lasts for hours, as opposed to one on requests, which lasts for seconds.
-    #[error("429: the limit on pulls is reached: {0}")]
+    #[error("the limit on pulls is reached: {0}")]
     PullLimit(String),
     /// The host name is unknown.
     #[error("the host name can't be resolved")]
@@ -315,7 +315,7 @@ mod tests {
         let hub = r#"{"errors":[{"code":"TOOMANYREQUESTS","message":"You have reached your pull rate limit. You may increase the limit by authenticating and upgrading: https://www.docker.com/increase-rate-limit"}]}"#;
         assert!(
             show(429, "application/json", hub)
-                .starts_with("429: the limit on pulls is reached: You have")
+                .starts_with("the limit on pulls is reached: You have")
         );
         let abuse = r#"{"errors":[{"code":"TOOMANYREQUESTS","message":"Too Many Requests"}]}"#;
         assert_eq!(show(429, "application/json", abuse), "429 TOOMANYREQUESTS: Too Many Requests");

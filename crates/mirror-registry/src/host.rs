@@ -9,12 +9,13 @@ use mirror_oci::{Registry, Repository};
 use reqwest::header::{self, HeaderMap, HeaderValue};
 use reqwest::{Method, Response, Url};
 use serde::de::DeserializeOwned;
-use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Mutex, MutexGuard, OwnedSemaphorePermit, Semaphore};
 
 use crate::auth::{Auth, Scope, Sent};
 use crate::challenge;
 use crate::credentials::Credentials;
 use crate::error::{Error, ErrorKind, passing_status, status_kind, transport_kind};
+use crate::pulls::{PullBudget, Pulls};
 use crate::redact::redacted;
 use crate::retry::{Attempts, Pace, retry_after};
 
@@ -34,6 +35,8 @@ pub struct Host {
     access: Access,
     slots: Arc<Semaphore>,
     pace: Pace,
+    pulls: Pulls,
+    turn: Mutex<()>,
     met: AtomicBool,
     first: Mutex<()>,
 }
@@ -119,6 +122,8 @@ impl Host {
             access: options.access,
             slots: Arc::new(Semaphore::new(options.concurrency)),
             pace: Pace::default(),
+            pulls: Pulls::default(),
+            turn: Mutex::new(()),
             met: AtomicBool::new(false),
             first: Mutex::new(()),
         })
@@ -127,6 +132,33 @@ impl Host {
     /// The name that references use.
     pub fn name(&self) -> &Registry {
         &self.name
+    }
+
+    /// What is left of a limit on pulls, as far as the host has spoken of one.
+    pub fn pull_budget(&self) -> Option<PullBudget> {
+        self.pulls.budget()
+    }
+
+    /// Where pulls are limited, images are read one after the other, so that the last pulls make whole images.
+    /// The turn is over when the guard is dropped.
+    pub async fn pull_turn(&self) -> Option<MutexGuard<'_, ()>> {
+        match self.pulls.budget() {
+            Some(_) => Some(self.turn.lock().await),
+            None => None,
+        }
+    }
+
+    /// Sets pulls of manifests aside before they are made.
+    ///
+    /// # Errors
+    /// When the host has told that fewer are left.
+    pub fn reserve_pulls(&self, pulls: u64) -> Result<(), Error> {
+        if self.pulls.reserve(pulls) {
+            return Ok(());
+        }
+        let left = self.pulls.budget().map_or(0, |budget| budget.left);
+        let kind = ErrorKind::PullLimit(format!("{pulls} needed, {left} left"));
+        Err(Error::new(self.name.as_str(), kind))
     }
 
     /// A URL of this registry, from path segments below `/v2/<repository>/`.
@@ -228,6 +260,7 @@ impl Host {
         let (sent, header) = self.auth.header(&self.http, &call.scope, None).await?;
         let response = self.transmit(call, call.url.clone(), header).await?;
         if response.status().as_u16() != 401 {
+            self.pulls.hear(response.headers());
             return Ok(response);
         }
         let headers = response.headers().get_all(header::WWW_AUTHENTICATE);
@@ -246,7 +279,9 @@ impl Host {
             return Ok(response);
         }
         drop(response);
-        self.transmit(call, call.url.clone(), header).await
+        let response = self.transmit(call, call.url.clone(), header).await?;
+        self.pulls.hear(response.headers());
+        Ok(response)
     }
 
     /// A redirect is followed with the request's own headers, but credentials stay on their host.

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use bytes::Bytes;
 use hyper::service::service_fn;
@@ -31,6 +32,8 @@ pub struct Profile {
     pub referrers: bool,
     /// Whether pushes are refused with 405.
     pub read_only: bool,
+    /// A limit on pulls: so many manifests, counted over so many seconds, as Docker Hub has it.
+    pub pull_limit: Option<(u64, u64)>,
     /// Where blobs are really served from, if not here: a URL that `/v2/…` is appended to.
     pub blob_redirect: Option<String>,
 }
@@ -44,6 +47,7 @@ impl Default for Profile {
             ranges: true,
             referrers: true,
             read_only: false,
+            pull_limit: None,
             blob_redirect: None,
         }
     }
@@ -78,6 +82,7 @@ pub(crate) struct State {
     pub(crate) issued: Mutex<Issued>,
     pub(crate) requests: Mutex<Vec<Recorded>>,
     pub(crate) faults: Mutex<Option<FaultRule>>,
+    pub(crate) pulls: Mutex<Vec<Instant>>,
 }
 
 /// A running registry. It stops when it is dropped.
@@ -110,6 +115,7 @@ impl Registry {
                     issued: Mutex::default(),
                     requests: Mutex::default(),
                     faults: Mutex::default(),
+                    pulls: Mutex::default(),
                 });
                 ready.send((address, state.clone())).unwrap();
                 tokio::select! {

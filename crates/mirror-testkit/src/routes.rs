@@ -4,6 +4,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
@@ -209,7 +210,9 @@ fn route(state: &State, asked: &Asked, body: Bytes) -> Reply {
     }
     let (kind, id) = what.split_once('/').unwrap_or((what, ""));
     match (kind, &asked.method) {
-        ("manifests", &Method::GET | &Method::HEAD) => get_manifest(state, repository, id),
+        ("manifests", &Method::GET | &Method::HEAD) => {
+            pull(state, asked, || get_manifest(state, repository, id))
+        }
         ("manifests", &Method::PUT) => put_manifest(state, asked, repository, id, body),
         ("blobs", &Method::POST) => start_upload(state, asked, repository),
         ("blobs", &Method::PUT) => finish_upload(state, asked, repository, body),
@@ -218,6 +221,28 @@ fn route(state: &State, asked: &Asked, body: Bytes) -> Reply {
         ("referrers", &Method::GET) => referrers(state, repository, id),
         _ => refusal(405, "UNSUPPORTED"),
     }
+}
+
+/// Docker Hub's limit: a GET counts, a HEAD doesn't, both tell what is left.
+fn pull(state: &State, asked: &Asked, answer: impl FnOnce() -> Reply) -> Reply {
+    let Some((limit, seconds)) = state.profile.pull_limit else { return answer() };
+    let mut pulls = state.pulls.lock().unwrap();
+    pulls.retain(|pull| pull.elapsed() < Duration::from_secs(seconds));
+    let counts = asked.method == Method::GET;
+    let left = limit - pulls.len() as u64;
+    if counts && left == 0 {
+        let message =
+            "You have reached your pull rate limit. https://www.docker.com/increase-rate-limit";
+        let body = format!(r#"{{"errors":[{{"code":"TOOMANYREQUESTS","message":"{message}"}}]}}"#);
+        return reply(429).with("content-type", "application/json").body(body.into());
+    }
+    if counts {
+        pulls.push(Instant::now());
+    }
+    let left = left - u64::from(counts);
+    answer()
+        .with("ratelimit-limit", format!("{limit};w={seconds}"))
+        .with("ratelimit-remaining", format!("{left};w={seconds}"))
 }
 
 fn get_manifest(state: &State, repository: &str, id: &str) -> Reply {

@@ -97,6 +97,10 @@ pub(crate) struct Apply {
     #[arg(long, value_enum, default_value_t)]
     pub(crate) progress: Progress,
 
+    /// What to do when a registry's limit on pulls is used up.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) on_limit: OnLimit,
+
     /// Where to keep layers on their way. What is left there when a run is stopped, the next one goes on with. By
     /// default mirror-spool in the user's cache folder.
     #[arg(long, value_name = "FOLDER")]
@@ -134,4 +138,13 @@ pub(crate) enum Progress {
     Lines,
     /// One JSON object a line.
     Json,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OnLimit {
+    /// Leave the rest for another run, name it, and end with code 6.
+    #[default]
+    Defer,
+    /// Wait until pulls are left again.
+    Wait,
 }

@@ -15,11 +15,13 @@ pub(crate) enum Exit {
     Pending = 3,
     /// Wants exclude each other.
     Conflict = 4,
+    /// Some images wait for a limit on pulls.
+    Deferred = 6,
     /// Stopped by Ctrl-C.
     Interrupted = 130,
 }
 
-/// For `--help`. Codes 5 and 6 are spoken for: stale plan, deferred by a rate limit.
+/// For `--help`. Code 5 is spoken for: a stale plan.
 pub(crate) const TABLE: &str = "\
 Exit codes:
   0    done
@@ -27,6 +29,7 @@ Exit codes:
   2    usage, configuration or tree error
   3    changes are pending (plan --exit-code)
   4    conflict: wants that exclude each other
+  6    deferred: a registry's limit on pulls is used up
   130  interrupted";
 
 impl From<Exit> for ExitCode {

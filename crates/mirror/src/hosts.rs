@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use mirror_copy::{CopyError, Layout, Place};
 use mirror_oci::{Name, Registry};
-use mirror_plan::{Config, Failure, Side, Wants};
+use mirror_plan::{Alternative, Config, Failure, Side, Wants};
 use mirror_registry::{Access, Host, HostOptions, http_client};
 
 use crate::environment;
@@ -18,6 +19,7 @@ const CONCURRENCY: usize = 32;
 /// Everything a run talks to.
 pub(crate) struct Hosts {
     registries: BTreeMap<Registry, Result<Arc<Host>, Failure>>,
+    alternatives: BTreeMap<Registry, Vec<Alternative>>,
     layouts: BTreeMap<String, Result<Arc<Layout>, Failure>>,
 }
 
@@ -57,11 +59,21 @@ impl Hosts {
             let host = host.map(Arc::new).map_err(|error| Failure {
                 side,
                 message: error.to_string(),
+                deferred: false,
                 help: error.help(),
             });
             ((*name).clone(), host)
         };
+        let origins: Vec<&Registry> = sources.iter().copied().collect();
+        let alternatives = origins.iter().filter_map(|name| config.registries.get(*name));
+        let alternatives =
+            alternatives.flat_map(|settings| &settings.alternatives).map(|other| &other.registry);
+        let sources: BTreeSet<&Registry> = origins.iter().copied().chain(alternatives).collect();
         let registries = sources.union(&targets).map(open).collect();
+        let alternatives = config.registries.iter();
+        let alternatives = alternatives
+            .map(|(name, settings)| (name.clone(), settings.alternatives.clone()))
+            .collect();
         let layouts = places.iter().filter_map(|place| match place {
             mirror_plan::Place::Layout(folder) => Some(folder),
             mirror_plan::Place::Registry(_) => None,
@@ -69,18 +81,37 @@ impl Hosts {
         let layouts = layouts.map(|folder| {
             (folder.clone(), Layout::open(&root.join(folder)).map(Arc::new).map_err(failure))
         });
-        Ok(Hosts { registries, layouts: layouts.collect() })
+        Ok(Hosts { registries, alternatives, layouts: layouts.collect() })
     }
 
     pub(crate) fn registry(&self, name: &Registry) -> Result<Arc<Host>, Failure> {
         self.registries.get(name).cloned().unwrap_or_else(|| Err(unknown(name.as_str())))
     }
 
+    /// Pulls that are left at registries that limit them.
+    pub(crate) fn pulls_left(&self) -> BTreeMap<Registry, u64> {
+        let open =
+            self.registries.iter().filter_map(|(name, host)| Some((name, host.as_ref().ok()?)));
+        open.filter_map(|(name, host)| Some((name.clone(), host.pull_budget()?.left))).collect()
+    }
+
+    /// The shortest window of a limit on pulls that is used up.
+    pub(crate) fn pull_window(&self) -> Option<Duration> {
+        let budgets = self.registries.values().flatten().filter_map(|host| host.pull_budget());
+        budgets.map(|budget| budget.window).min()
+    }
+
     /// Where an image comes from.
     pub(crate) fn source(&self, name: &Name) -> Result<mirror_copy::Source, Failure> {
         let origin =
             Place { host: self.registry(&name.registry)?, repository: name.repository.clone() };
-        Ok(mirror_copy::Source { origin, alternatives: Vec::new() })
+        let place = |other: &Alternative| {
+            let host = self.registry(&other.registry).ok()?;
+            Some(Place { host, repository: other.repository(&name.repository)? })
+        };
+        let alternatives =
+            self.alternatives.get(&name.registry).into_iter().flatten().filter_map(place);
+        Ok(mirror_copy::Source { origin, alternatives: alternatives.collect() })
     }
 
     pub(crate) fn layout(&self, folder: &str) -> Result<Arc<Layout>, Failure> {
@@ -94,9 +125,19 @@ pub(crate) fn failure(error: CopyError) -> Failure {
         mirror_copy::Side::Source => Side::Source,
         mirror_copy::Side::Destination => Side::Destination,
     };
-    Failure { side, message: error.to_string(), help: error.help() }
+    Failure {
+        side,
+        message: error.to_string(),
+        deferred: error.is_pull_limit(),
+        help: error.help(),
+    }
 }
 
 fn unknown(place: &str) -> Failure {
-    Failure { side: Side::Destination, message: format!("{place} was not prepared"), help: None }
+    Failure {
+        side: Side::Destination,
+        message: format!("{place} was not prepared"),
+        deferred: false,
+        help: None,
+    }
 }

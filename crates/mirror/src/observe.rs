@@ -71,6 +71,7 @@ pub(crate) async fn plan(wants: &Wants, hosts: &Hosts, depth: Depth, tags: Tags)
             graphs.extend(graph.ok().map(|graph| (source, graph)));
         }
     }
+    observed.pulls_left = hosts.pulls_left();
     (Plan::new(wants, &observed), graphs)
 }
 
@@ -128,6 +129,7 @@ async fn look_at(
             host.head_manifest(&target.repository, which).await.map_err(|error| Failure {
                 side: Side::Destination,
                 message: format!("looking up {}:{which}: {error}", target.repository),
+                deferred: false,
                 help: error.help(),
             })
         }
@@ -156,6 +158,7 @@ async fn read(
         return Err(Failure {
             side: Side::Source,
             message: format!("{source} was not resolved"),
+            deferred: false,
             help: None,
         });
     };

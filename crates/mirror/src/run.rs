@@ -108,6 +108,7 @@ fn job(number: usize, copy: &Copy, graphs: &Graphs, hosts: &Hosts) -> Result<Job
     let missing = |what: &str| Failure {
         side: Side::Source,
         message: format!("the plan holds no {what}"),
+        deferred: false,
         help: None,
     };
     let (source, target) = copy.want.as_deref().ok_or_else(|| missing("source"))?;

@@ -1,18 +1,21 @@
 //! `mirror apply`
 
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use mirror_plan::{Report, Status};
+use mirror_plan::{Outcome, Plan, Report, Status};
 use mirror_registry::Access;
 
-use crate::cli::{Apply, Format};
+use crate::cli::{Apply, Format, OnLimit};
 use crate::exit::Exit;
 use crate::hosts::Hosts;
-use crate::load::load;
+use crate::load::{Loaded, load};
 use crate::observe::{self, Depth, Tags};
 use crate::progress::Display;
 use crate::{environment, print, run as carry_out};
+
+/// Shortest and longest time between two looks at a limit on pulls.
+const PATIENCE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(600));
 
 pub(crate) fn run(images: Option<&Path>, command: &Apply) -> Exit {
     let started = Instant::now();
@@ -21,20 +24,18 @@ pub(crate) fn run(images: Option<&Path>, command: &Apply) -> Exit {
         return exit;
     }
     super::in_runtime(async {
-        let hosts = Hosts::new(&loaded.wants, &loaded.config, &loaded.root, Access::PullPush)?;
-        let looking = observe::plan(&loaded.wants, &hosts, Depth::Manifests, Tags::Leave);
-        let (plan, graphs) = tokio::select! {
-            found = looking => found,
-            _ = tokio::signal::ctrl_c() => {
+        let mut earlier = Vec::new();
+        let report = loop {
+            let Some(pass) = pass(&loaded, command).await? else {
                 print::message("interrupted before anything was copied");
                 return Ok(Exit::Interrupted);
+            };
+            let (report, wait) = finish(pass, &mut earlier, started);
+            match wait.filter(|_| command.on_limit == OnLimit::Wait) {
+                Some(wait) if pause(&report, wait).await => {}
+                _ => break report,
             }
         };
-        let display = Display::new(command.progress, &plan);
-        let spool = command.spool.clone().unwrap_or_else(environment::spool);
-        let outcomes = carry_out::run(&plan, &graphs, &hosts, &spool, display).await;
-        let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let report = Report::new(&plan, outcomes, milliseconds);
         match command.format {
             Format::Text => print::data(&mirror_plan::render_report(&report)),
             Format::Json => print::json(&report),
@@ -43,13 +44,65 @@ pub(crate) fn run(images: Option<&Path>, command: &Apply) -> Exit {
     })
 }
 
+/// One time through the tree.
+struct Pass {
+    plan: Plan,
+    outcomes: Vec<Outcome>,
+    window: Option<Duration>,
+}
+
+/// Plans and carries out; nothing when Ctrl-C came before the first copy.
+async fn pass(loaded: &Loaded, command: &Apply) -> Result<Option<Pass>, mirror_registry::Error> {
+    let hosts = Hosts::new(&loaded.wants, &loaded.config, &loaded.root, Access::PullPush)?;
+    let looking = observe::plan(&loaded.wants, &hosts, Depth::Manifests, Tags::Leave);
+    let (plan, graphs) = tokio::select! {
+        found = looking => found,
+        _ = tokio::signal::ctrl_c() => return Ok(None),
+    };
+    let display = Display::new(command.progress, &plan);
+    let spool = command.spool.clone().unwrap_or_else(environment::spool);
+    let outcomes = carry_out::run(&plan, &graphs, &hosts, &spool, display).await;
+    Ok(Some(Pass { plan, outcomes, window: hosts.pull_window() }))
+}
+
+/// Sums up, together with what earlier passes copied; and how long to wait, if something is deferred.
+fn finish(pass: Pass, earlier: &mut Vec<Outcome>, started: Instant) -> (Report, Option<Duration>) {
+    let Pass { mut plan, outcomes, window } = pass;
+    plan.unchanged.retain(|item| !earlier.iter().any(|outcome| outcome.subject == item.subject));
+    let mut all = earlier.clone();
+    all.extend(outcomes);
+    earlier.clear();
+    earlier.extend(all.iter().filter(|outcome| outcome.status == Status::Done).cloned());
+    let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let report = Report::new(&plan, all, milliseconds);
+    // A sliding window gives some pulls back long before it is over.
+    let wait = window.unwrap_or(PATIENCE.1) / 20;
+    let deferred = report.totals.deferred > 0 && report.totals.cancelled == 0;
+    (report, deferred.then(|| wait.clamp(PATIENCE.0, PATIENCE.1)))
+}
+
+/// Waits for pulls; false when Ctrl-C came first.
+async fn pause(report: &Report, wait: Duration) -> bool {
+    let images = mirror_plan::count(report.totals.deferred as u64, "image");
+    print::message(&format!(
+        "{images} wait for a limit on pulls; looking again in {} s",
+        wait.as_secs()
+    ));
+    tokio::select! {
+        () = tokio::time::sleep(wait) => true,
+        _ = tokio::signal::ctrl_c() => false,
+    }
+}
+
 fn exit(report: &Report) -> Exit {
-    if report.outcomes.iter().any(|outcome| outcome.status == Status::Cancelled) {
+    if report.totals.cancelled > 0 {
         Exit::Interrupted
     } else if report.totals.failed > 0 {
         Exit::Failed
     } else if report.totals.conflicts > 0 {
         Exit::Conflict
+    } else if report.totals.deferred > 0 {
+        Exit::Deferred
     } else {
         Exit::Done
     }

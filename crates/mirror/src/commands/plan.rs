@@ -24,10 +24,12 @@ pub(crate) fn run(images: Option<&Path>, command: &Plan) -> Exit {
             Format::Text => print::data(&mirror_plan::render_plan(&plan)),
             Format::Json => print::json(&plan),
         }
-        Ok(if !plan.failures.is_empty() {
+        Ok(if plan.totals.failures > 0 {
             Exit::Failed
         } else if !plan.conflicts.is_empty() {
             Exit::Conflict
+        } else if plan.totals.deferred > 0 {
+            Exit::Deferred
         } else if command.exit_code && !plan.actions.is_empty() {
             Exit::Pending
         } else {

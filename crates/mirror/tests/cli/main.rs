@@ -7,6 +7,7 @@ mod check;
 mod credentials;
 mod documents;
 mod layout;
+mod limits;
 mod plan;
 mod readers;
 
