@@ -1,18 +1,21 @@
 //! Copying: blobs, then children, then the root under its tag.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use mirror_oci::{RawManifest, Repository, Tag};
-use mirror_registry::{Host, ManifestRef, Upload};
+use mirror_oci::{Digest, Repository, Tag};
+use mirror_registry::{Host, Mount, Referrer, Upload};
 use tokio::sync::mpsc::UnboundedSender;
 
+use crate::companion::{self, Companion, Link};
 use crate::download::{Download, Downloads};
-use crate::error::{Cause, CopyError, Side};
+use crate::error::{CopyError, Side};
 use crate::graph::{Blob, Graph, Source};
 use crate::landing::Landings;
 use crate::layout::Layout;
+use crate::push::{self, Under};
 use crate::spool::Spool;
 
 /// Blobs of one image that are on their way at once. The hosts limit the sum over all images.
@@ -37,6 +40,39 @@ pub struct Job {
     pub graph: Arc<Graph>,
     /// Where it goes.
     pub target: Target,
+    /// What to do about signatures and the like.
+    pub companions: Companions,
+    /// What to copy of it.
+    pub scope: Scope,
+}
+
+/// What to do about referrers and signatures of an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Companions {
+    /// Don't look for them.
+    Leave,
+    /// Copy them; where that is refused, say so.
+    Copy,
+    /// Copy them; where that is refused, the image fails.
+    Require,
+}
+
+/// What to copy of an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// Everything.
+    Image,
+    /// Only its referrers and signatures: the image is there already.
+    Companions,
+}
+
+/// What came of a job.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Copied {
+    /// What was moved.
+    pub transfer: Transfer,
+    /// Referrers and signatures that could not be had or were refused, and why.
+    pub warnings: Vec<String>,
 }
 
 /// Where an image goes.
@@ -55,6 +91,8 @@ pub enum Target {
     Layout {
         /// The layout.
         layout: Arc<Layout>,
+        /// The repository that the image would be in at a registry.
+        repository: Repository,
         /// The name of the image in it.
         name: String,
     },
@@ -110,29 +148,146 @@ impl Copier {
     ///
     /// # Errors
     /// The first step that failed for good.
-    pub async fn copy(&self, job: &Job) -> Result<Transfer, CopyError> {
+    pub async fn copy(&self, job: &Job) -> Result<Copied, CopyError> {
         let outcome = self.copy_parts(job).await;
-        job.graph
-            .blobs
-            .iter()
-            .for_each(|blob| self.downloads.settle(&blob.digest, outcome.is_ok()));
+        self.settle(&job.graph, outcome.is_ok());
         outcome
     }
 
-    async fn copy_parts(&self, job: &Job) -> Result<Transfer, CopyError> {
-        let blobs = stream::iter(&job.graph.blobs)
+    fn settle(&self, graph: &Graph, arrived: bool) {
+        graph.blobs.iter().for_each(|blob| self.downloads.settle(&blob.digest, arrived));
+    }
+
+    async fn copy_parts(&self, job: &Job) -> Result<Copied, CopyError> {
+        let own_blobs = async {
+            match job.scope {
+                Scope::Image => self.blobs(job, &job.graph).await,
+                Scope::Companions => Ok(Transfer::default()),
+            }
+        };
+        // Looking for signatures goes on beside the blobs, so it costs no time.
+        let (transfer, found) = tokio::join!(own_blobs, self.find_companions(job));
+        let mut copied = Copied { transfer: transfer?, warnings: Vec::new() };
+        let found = self.accept(job, found, &mut copied)?.unwrap_or_default();
+        if job.scope == Scope::Image {
+            // Without companions the root goes up once, by tag; with them the tag waits until they are there.
+            let root = if found.is_empty() { Under::Own } else { Under::Digest };
+            self.push_image(job, root).await?;
+        }
+        for companion in &found {
+            let one = self.companion(job, companion).await;
+            copied.transfer =
+                copied.transfer.plus(self.accept(job, one, &mut copied)?.unwrap_or_default());
+        }
+        let listed = self.list_companions(job, &found).await;
+        self.accept(job, listed, &mut copied)?;
+        if job.scope == Scope::Image
+            && !found.is_empty()
+            && let Some(root) = job.graph.root()
+        {
+            push::manifest(&job.target, root, Under::Own).await?;
+        }
+        Ok(copied)
+    }
+
+    /// Manifests of the image. A registry that misses a blob it said it had gets all blobs anew, once.
+    async fn push_image(&self, job: &Job, root: Under<'_>) -> Result<(), CopyError> {
+        match push::graph(&job.target, &job.graph, root).await {
+            Err(error) if error.misses_content() => {
+                tracing::debug!(%error, "the destination misses what it said it had; pushing it again");
+                self.heal(job).await?;
+                push::graph(&job.target, &job.graph, root).await
+            }
+            outcome => outcome,
+        }
+    }
+
+    async fn blobs(&self, job: &Job, graph: &Graph) -> Result<Transfer, CopyError> {
+        let blobs = stream::iter(&graph.blobs)
             .map(|blob| self.blob(job, blob))
             .buffer_unordered(BLOBS_AT_ONCE);
-        let transfer = blobs
-            .try_fold(Transfer::default(), |sum, one| async move { Ok(sum.plus(one)) })
-            .await?;
-        for wave in &job.graph.waves {
-            let pushes = stream::iter(wave)
-                .map(|manifest| push_manifest(job, manifest))
-                .buffer_unordered(BLOBS_AT_ONCE);
-            pushes.try_collect::<()>().await?;
+        blobs.try_fold(Transfer::default(), |sum, one| async move { Ok(sum.plus(one)) }).await
+    }
+
+    /// Uploads every blob of the image, whatever the destination says it has.
+    async fn heal(&self, job: &Job) -> Result<(), CopyError> {
+        let Target::Registry { host, repository, .. } = &job.target else { return Ok(()) };
+        let again = stream::iter(&job.graph.blobs).map(|blob| async move {
+            let landing = self.landings.get(host.name(), &blob.digest);
+            let _alone = landing.lock().await;
+            let brought =
+                again(async || self.upload(job, blob, host, repository, Mount::Never).await).await;
+            brought.map(|_| ())
+        });
+        again.buffer_unordered(BLOBS_AT_ONCE).try_collect().await
+    }
+
+    async fn find_companions(&self, job: &Job) -> Result<Vec<Companion>, CopyError> {
+        if job.companions == Companions::Leave {
+            return Ok(Vec::new());
         }
-        Ok(transfer)
+        let found = companion::find(&job.source, &job.graph).await?;
+        for blob in found.iter().flat_map(|companion| &companion.graph.blobs) {
+            self.downloads.expect(&blob.digest);
+        }
+        Ok(found)
+    }
+
+    /// Blobs and manifests of something that belongs to an image.
+    async fn companion(&self, job: &Job, companion: &Companion) -> Result<Transfer, CopyError> {
+        let copy = async {
+            let transfer = self.blobs(job, &companion.graph).await?;
+            let under = match &companion.link {
+                Link::Tag(tag) => Under::Tag(tag),
+                Link::Subject(..) => Under::Digest,
+            };
+            push::graph(&job.target, &companion.graph, under).await?;
+            Ok(transfer)
+        };
+        let outcome = copy.await;
+        self.settle(&companion.graph, outcome.is_ok());
+        outcome
+    }
+
+    /// Where the destination has no list of referrers, they are listed under a tag.
+    async fn list_companions(&self, job: &Job, found: &[Companion]) -> Result<(), CopyError> {
+        let Target::Registry { host, repository, .. } = &job.target else { return Ok(()) };
+        let mut by_subject: BTreeMap<&Digest, Vec<&Referrer>> = BTreeMap::new();
+        for companion in found {
+            if let Link::Subject(subject, referrer) = &companion.link {
+                by_subject.entry(subject).or_default().push(referrer);
+            }
+        }
+        for (subject, referrers) in by_subject {
+            let listed = host.referrers(repository, subject).await;
+            let listed = listed.map_err(|error| {
+                CopyError::destination(
+                    format!("asking for referrers of {}", subject.short()),
+                    error,
+                )
+            })?;
+            if listed.is_none() {
+                companion::list_under_tag(host, repository, subject, &referrers).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What went wrong with a companion is a warning, unless they are required.
+    fn accept<T>(
+        &self,
+        job: &Job,
+        outcome: Result<T, CopyError>,
+        copied: &mut Copied,
+    ) -> Result<Option<T>, CopyError> {
+        match outcome {
+            Ok(value) => Ok(Some(value)),
+            Err(error) if job.companions == Companions::Require => Err(error),
+            Err(error) => {
+                copied.warnings.push(format!("{}: {error}", error.side()));
+                Ok(None)
+            }
+        }
     }
 
     /// Brings one blob to the target, once for all images that want it there.
@@ -144,10 +299,11 @@ impl Copier {
                 let mut transfer = None;
                 if !landed.contains(repository) {
                     // Mounting from itself asks whether the blob is there, in the request that opens the upload.
-                    let from = landed.first().unwrap_or(repository).clone();
-                    transfer =
-                        again(async || self.upload(job, blob, host, repository, &from).await)
-                            .await?;
+                    let from = Mount::From(landed.first().unwrap_or(repository).clone());
+                    transfer = again(async || {
+                        self.upload(job, blob, host, repository, from.clone()).await
+                    })
+                    .await?;
                     landed.push(repository.clone());
                 }
                 transfer
@@ -167,10 +323,10 @@ impl Copier {
         blob: &Blob,
         host: &Host,
         repository: &Repository,
-        from: &Repository,
+        from: Mount,
     ) -> Brought {
         let mut wanted = Wanted::default();
-        let upload = host.upload_blob(repository, &blob.digest, blob.size, from, || {
+        let upload = host.upload_blob(repository, &blob.digest, blob.size, &from, || {
             let download = self.download(job, blob, &mut wanted);
             let (events, number) = (self.events.clone(), job.number);
             async move {
@@ -274,39 +430,5 @@ async fn again(bring: impl AsyncFn() -> Brought) -> Result<Option<Transfer>, Cop
     match bring().await {
         Err(Failed { borrowed: true, .. }) => bring().await.map_err(|failed| failed.error),
         outcome => outcome.map_err(|failed| failed.error),
-    }
-}
-
-/// The root goes up once, by tag where there is one; everything below it by digest.
-async fn push_manifest(job: &Job, manifest: &RawManifest) -> Result<(), CopyError> {
-    let is_root = job.graph.root().is_some_and(|root| root.digest() == manifest.digest());
-    match &job.target {
-        Target::Registry { host, repository, tag } => {
-            let which = match tag {
-                Some(tag) if is_root => ManifestRef::Tag(tag),
-                _ => ManifestRef::Digest(manifest.digest()),
-            };
-            let put = host.put_manifest(repository, which, manifest).await;
-            put.map_err(|error| {
-                CopyError::destination(
-                    format!("pushing manifest {}", manifest.digest().short()),
-                    error,
-                )
-            })
-        }
-        Target::Layout { layout, name } => {
-            let (layout, manifest, name) =
-                (layout.clone(), manifest.clone(), is_root.then(|| name.clone()));
-            let write = tokio::task::spawn_blocking(move || {
-                layout.put_manifest(&manifest, name.as_deref())
-            });
-            write.await.unwrap_or_else(|error| {
-                Err(CopyError::new(
-                    Side::Destination,
-                    "writing a manifest",
-                    Cause::Other(error.to_string()),
-                ))
-            })
-        }
     }
 }

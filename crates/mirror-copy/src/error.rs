@@ -68,6 +68,14 @@ impl CopyError {
         &self.0.2
     }
 
+    /// Whether a destination refused a manifest because it lacks what the manifest points to:
+    /// <https://github.com/opencontainers/distribution-spec/blob/main/spec.md#error-codes>.
+    pub(crate) fn misses_content(&self) -> bool {
+        let Cause::Registry(error) = self.cause() else { return false };
+        let missing = ["MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN", "MANIFEST_UNKNOWN"];
+        self.side() == Side::Destination && error.code().is_some_and(|code| missing.contains(&code))
+    }
+
     /// Whether a limit on pulls stands in the way, which time alone removes.
     pub fn is_pull_limit(&self) -> bool {
         matches!(self.cause(), Cause::Registry(error) if matches!(error.kind(), mirror_registry::ErrorKind::PullLimit(_)))
@@ -102,3 +110,12 @@ impl fmt::Display for CopyError {
 }
 
 impl std::error::Error for CopyError {}
+
+impl fmt::Display for Side {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Side::Source => "source",
+            Side::Destination => "destination",
+        })
+    }
+}

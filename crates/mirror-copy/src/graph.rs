@@ -224,11 +224,48 @@ impl Graph {
         root: &Digest,
         selection: &Selection,
     ) -> Result<Graph, CopyError> {
+        let _turn = source.turn().await;
+        source.reserve(1)?;
+        let (manifest, _) = fetch(source, root.clone()).await?;
+        Graph::complete(source, manifest, selection).await
+    }
+
+    /// Reads everything below a manifest that was read already.
+    pub(crate) async fn below(
+        source: &Source,
+        root: RawManifest,
+        selection: &Selection,
+    ) -> Result<Graph, CopyError> {
+        let _turn = source.turn().await;
+        Graph::complete(source, root, selection).await
+    }
+
+    /// A manifest alone, without what it points to.
+    pub(crate) fn of_single(manifest: RawManifest) -> Graph {
+        Graph { waves: vec![vec![manifest]], blobs: Vec::new(), platforms: Vec::new() }
+    }
+
+    async fn complete(
+        source: &Source,
+        manifest: RawManifest,
+        selection: &Selection,
+    ) -> Result<Graph, CopyError> {
+        let root = manifest.digest().clone();
+        let root = &root;
         let mut found: HashMap<Digest, (RawManifest, Links)> = HashMap::new();
         let mut platforms = Vec::new();
-        let mut level = vec![root.clone()];
-        let _turn = source.turn().await;
-        for depth in 0.. {
+        let mut links_of_root = links(&manifest)?;
+        links_of_root.manifests.retain(|child| selected(selection, child.platform.as_ref()));
+        platforms.extend(links_of_root.manifests.iter().filter_map(|child| child.platform.clone()));
+        let mut level: Vec<Digest> =
+            links_of_root.manifests.iter().map(|child| child.digest.clone()).collect();
+        found.insert(root.clone(), (manifest, links_of_root));
+        level.sort_unstable();
+        level.dedup();
+        for depth in 1.. {
+            if level.is_empty() {
+                break;
+            }
             source.reserve(level.len())?;
             let mut fetched: Vec<(RawManifest, Links)> = stream::iter(level)
                 .map(|digest| fetch(source, digest))
@@ -249,9 +286,6 @@ impl Graph {
             level.sort_unstable();
             level.dedup();
             level.retain(|digest| !found.contains_key(digest));
-            if level.is_empty() {
-                break;
-            }
             if depth == DEEPEST || found.len() + level.len() > MOST_MANIFESTS {
                 let message = format!(
                     "the index is nested deeper than {DEEPEST} levels or has over {MOST_MANIFESTS} manifests"

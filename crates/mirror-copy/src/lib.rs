@@ -5,15 +5,17 @@
 //! the old image or the whole new one. Each distinct blob is fetched once for all targets that want it at the
 //! time, into the spool, and uploads follow the writer.
 
+mod companion;
 mod copier;
 mod download;
 mod error;
 mod graph;
 mod landing;
 mod layout;
+mod push;
 mod spool;
 
-pub use copier::{Copier, Event, Job, Target, Transfer};
+pub use copier::{Companions, Copied, Copier, Event, Job, Scope, Target, Transfer};
 pub use error::{Cause, CopyError, Side};
 pub use graph::{Blob, Graph, Place, Selection, Source};
 pub use layout::Layout;

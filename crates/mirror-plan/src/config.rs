@@ -9,7 +9,7 @@ use mirror_oci::{Name, Platform, Registry, Repository};
 use mirror_tree::Rules;
 use toml::Spanned;
 
-use crate::config_file::{ConfigFile, DestinationFile, ImageFile, RegistryFile};
+use crate::config_file::{ConfigFile, DestinationFile, ImageFile, Referrers, RegistryFile};
 
 const DEFAULT_REPOSITORY: &str = "{registry}/{repository}";
 const DEFAULT_LAYOUT: &str = "./mirror-store";
@@ -24,6 +24,8 @@ pub struct Config {
     pub registries: BTreeMap<Registry, RegistrySettings>,
     /// What the tree must be like.
     pub rules: Rules,
+    /// What to do about signatures and the like.
+    pub referrers: Referrers,
     exceptions: Vec<Exception>,
 }
 
@@ -106,6 +108,7 @@ impl Default for Config {
             }],
             registries: BTreeMap::new(),
             rules: Rules::default(),
+            referrers: Referrers::default(),
             exceptions: Vec::new(),
         }
     }
@@ -130,6 +133,7 @@ impl Config {
                 require_digest: file.check.require_digest,
                 allow_digest_only: file.check.allow_digest_only,
             },
+            referrers: file.copy.referrers,
             ..Config::default()
         };
         if !file.destination.is_empty() {

@@ -22,6 +22,9 @@ pub(crate) struct ConfigFile {
     /// What the tree must be like.
     #[serde(default)]
     pub(crate) check: CheckFile,
+    /// How images are copied.
+    #[serde(default)]
+    pub(crate) copy: CopyFile,
     /// Exceptions for some images; where several match, the last one wins, key by key.
     #[serde(default)]
     pub(crate) image: Vec<ImageFile>,
@@ -77,6 +80,28 @@ pub(crate) struct CheckFile {
     /// A digest without a tag is fine; it is copied without a tag.
     #[serde(default)]
     pub(crate) allow_digest_only: bool,
+}
+
+/// How images are copied.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CopyFile {
+    /// Signatures, attestations and other referrers of images.
+    #[serde(default)]
+    pub(crate) referrers: Referrers,
+}
+
+/// What to do about signatures, attestations and other referrers of images.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Referrers {
+    /// Copy them; a destination that refuses them gives a warning.
+    #[default]
+    Copy,
+    /// Copy them; a destination that refuses them makes the image fail.
+    Require,
+    /// Don't look for them.
+    Off,
 }
 
 /// An exception for the images that a glob matches.

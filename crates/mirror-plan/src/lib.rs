@@ -14,6 +14,7 @@ mod text;
 mod want;
 
 pub use config::{Alternative, Config, ConfigProblem, Destination, Place, RegistrySettings};
+pub use config_file::Referrers;
 pub use finding::{Finding, Findings, Level, Position};
 pub use observed::{Failure, Image, Observed, Side};
 pub use plan::{

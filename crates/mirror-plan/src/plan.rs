@@ -124,6 +124,9 @@ pub struct Unchanged {
     /// What source and destination have.
     #[schemars(with = "String")]
     pub digest: Digest,
+    /// Source and target as wanted, for whoever brings late signatures.
+    #[serde(skip)]
+    pub want: Option<Box<(Source, Target)>>,
 }
 
 /// Wants that cannot be fulfilled as they stand.
@@ -226,7 +229,8 @@ impl Plan {
             (None, Ok(_)) => return,
         };
         if found.as_ref() == Some(&wanted) {
-            return self.unchanged.push(Unchanged { subject, digest: wanted });
+            let pair = Some(Box::new((want.source.clone(), want.target.clone())));
+            return self.unchanged.push(Unchanged { subject, digest: wanted, want: pair });
         }
         let image = match observed.images.get(&want.source) {
             Some(Err(failure)) => return self.fail(subject, failure.clone()),

@@ -37,6 +37,9 @@ pub struct Outcome {
     pub status: Status,
     /// What was moved for it.
     pub transfer: Transfer,
+    /// Signatures and the like that could not be had or were refused, and why.
+    #[serde(default)]
+    pub warnings: Vec<String>,
 }
 
 /// How an action ended.
@@ -45,6 +48,8 @@ pub struct Outcome {
 pub enum Status {
     /// The destination has it.
     Done,
+    /// The destination had it, and now has its late signatures too.
+    Refreshed,
     /// It doesn't; a tag that was there still names the old image.
     Failed {
         /// Why.
@@ -80,6 +85,8 @@ pub struct ReportTotals {
     pub copied: usize,
     /// Images that were as they should be.
     pub unchanged: usize,
+    /// Images among them whose signatures were looked for.
+    pub refreshed: usize,
     /// Images that failed, at look-up or while copying.
     pub failed: usize,
     /// Images that wait for a limit on pulls.
@@ -105,6 +112,7 @@ impl Report {
         let totals = ReportTotals {
             copied: count(|status| *status == Status::Done),
             unchanged: plan.unchanged.len(),
+            refreshed: count(|status| *status == Status::Refreshed),
             failed: plan.totals.failures
                 + count(|status| matches!(status, Status::Failed { failure } if !failure.deferred)),
             deferred: plan.totals.deferred

@@ -61,6 +61,14 @@ pub fn render_report(report: &Report) -> String {
         out.failure(&failed.failure);
     }
     for outcome in &report.outcomes {
+        for warning in &outcome.warnings {
+            out.line(
+                CHANGED,
+                "warning",
+                &format!("{} is without some of its signatures", what(&outcome.subject)),
+            );
+            out.detail("caused by: ", warning);
+        }
         if let Status::Failed { failure } = &outcome.status {
             out.line(WRONG, "error", &format!("could not copy {}", what(&outcome.subject)));
             out.failure(failure);
@@ -70,6 +78,7 @@ pub fn render_report(report: &Report) -> String {
     let mut parts =
         vec![format!("{} copied", totals.copied), format!("{} unchanged", totals.unchanged)];
     let rest = [
+        (totals.refreshed, "refreshed"),
         (totals.failed, "failed"),
         (totals.deferred, "deferred"),
         (totals.conflicts, "in conflict"),

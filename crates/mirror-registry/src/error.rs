@@ -116,6 +116,14 @@ impl Error {
         }
     }
 
+    /// The code that the registry gave, such as `DENIED`.
+    pub fn code(&self) -> Option<&str> {
+        match &self.0.kind {
+            ErrorKind::Status { code, .. } => code.as_deref(),
+            _ => None,
+        }
+    }
+
     /// What the person at the keyboard can do about it.
     pub fn help(&self) -> Option<String> {
         let text = match &self.0.kind {

@@ -1,7 +1,7 @@
 //! One registry: where it is, who we are there, and how a request reaches it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -17,6 +17,7 @@ use crate::credentials::Credentials;
 use crate::error::{Error, ErrorKind, passing_status, status_kind, transport_kind};
 use crate::pulls::{PullBudget, Pulls};
 use crate::redact::redacted;
+use crate::referrers::UNKNOWN;
 use crate::retry::{Attempts, Pace, retry_after};
 
 /// A connection over which nothing is heard for so long is given up. There is no limit on the whole of a transfer.
@@ -37,6 +38,8 @@ pub struct Host {
     pace: Pace,
     pulls: Pulls,
     turn: Mutex<()>,
+    /// Whether the host has a list of referrers, once that is known.
+    pub(crate) lists_referrers: AtomicU8,
     met: AtomicBool,
     first: Mutex<()>,
 }
@@ -124,6 +127,7 @@ impl Host {
             pace: Pace::default(),
             pulls: Pulls::default(),
             turn: Mutex::new(()),
+            lists_referrers: AtomicU8::new(UNKNOWN),
             met: AtomicBool::new(false),
             first: Mutex::new(()),
         })

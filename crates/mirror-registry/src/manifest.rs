@@ -72,6 +72,21 @@ impl Host {
         }
     }
 
+    /// Reads a manifest that need not be there.
+    ///
+    /// # Errors
+    /// When it is there, but isn't what it should be, or the registry can't be asked.
+    pub async fn find_manifest(
+        &self,
+        repository: &Repository,
+        which: ManifestRef<'_>,
+    ) -> Result<Option<RawManifest>, Error> {
+        match self.get_manifest(repository, which).await {
+            Err(error) if error.status() == Some(404) => Ok(None),
+            outcome => outcome.map(Some),
+        }
+    }
+
     /// Reads a manifest, at most 4 MiB, and checks it against the digest it was asked for by.
     ///
     /// # Errors

@@ -24,6 +24,16 @@ const COMMIT: Duration = Duration::from_secs(300);
 /// The bytes of a blob, from the first one. An error ends the upload without a blob.
 pub type UploadBody = Pin<Box<dyn Stream<Item = Result<Bytes, std::io::Error>> + Send>>;
 
+/// Where a blob may be taken from instead of being sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mount {
+    /// This repository of the same registry; the one that the blob goes to will do, which makes the request that
+    /// opens the upload an existence check (201 on distribution 2.8 when the blob is there).
+    From(Repository),
+    /// Nowhere: send it.
+    Never,
+}
+
 /// How a blob got to be there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Upload {
@@ -34,9 +44,8 @@ pub enum Upload {
 }
 
 impl Host {
-    /// Brings a blob of `size` bytes to `repository`. `from` is a repository of the same registry that may have
-    /// it; the repository itself will do, which makes the request an existence check (201 on distribution 2.8 when
-    /// the blob is there). A mount that is declined becomes the upload it opened. `body` is called for each attempt.
+    /// Brings a blob of `size` bytes to `repository`. A mount that is declined becomes the upload it opened. `body` is
+    /// called for each attempt.
     ///
     /// # Errors
     /// When the registry refuses the blob for good, or `body` fails.
@@ -45,7 +54,7 @@ impl Host {
         repository: &Repository,
         digest: &Digest,
         size: u64,
-        from: &Repository,
+        mount: &Mount,
         mut body: F,
     ) -> Result<Upload, Error>
     where
@@ -55,7 +64,7 @@ impl Host {
         let mut attempts = self.attempts();
         let mut rejected = None;
         loop {
-            let Some(session) = self.start_upload(repository, digest, from).await? else {
+            let Some(session) = self.start_upload(repository, digest, mount).await? else {
                 return Ok(Upload::Reused);
             };
             let scope = Scope::push(repository);
@@ -80,13 +89,16 @@ impl Host {
         &self,
         repository: &Repository,
         digest: &Digest,
-        from: &Repository,
+        mount: &Mount,
     ) -> Result<Option<Url>, Error> {
         let mut url = self.url(repository, "blobs/uploads/");
-        url.query_pairs_mut()
-            .append_pair("mount", digest.as_str())
-            .append_pair("from", from.as_str());
-        let scope = Scope::mount(repository, from);
+        let mut scope = Scope::push(repository);
+        if let Mount::From(from) = mount {
+            url.query_pairs_mut()
+                .append_pair("mount", digest.as_str())
+                .append_pair("from", from.as_str());
+            scope = Scope::mount(repository, from);
+        }
         let mut call = Call {
             method: Method::POST,
             url,
@@ -96,7 +108,8 @@ impl Host {
         };
         let mut answer = self.call(&call).await?;
         // 401 for a mount source that does not exist (harbor#17097), 403 or 404 elsewhere: a mount is a hint.
-        if repository != from && matches!(answer.status(), 400 | 401 | 403 | 404 | 405) {
+        let elsewhere = matches!(mount, Mount::From(from) if from != repository);
+        if elsewhere && matches!(answer.status(), 400 | 401 | 403 | 404 | 405) {
             drop(answer);
             call.url.set_query(None);
             call.scope = Scope::push(repository);

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures_util::stream;
 use mirror_oci::{Algorithm, Digest, Repository, Tag, media_type};
 use mirror_registry::{
-    Access, Credentials, Error, ErrorKind, Host, HostOptions, ManifestRef, UploadBody,
+    Access, Credentials, Error, ErrorKind, Host, HostOptions, ManifestRef, Mount, UploadBody,
 };
 use mirror_testkit::{AuthProfile, Fault, ImageBuilder, Profile, Registry};
 
@@ -51,7 +51,9 @@ async fn an_upload_location_elsewhere_gets_no_credentials() {
     let digest = Digest::of(Algorithm::Sha256, b"content");
     let body =
         || async { Ok(Box::pin(stream::iter([Ok(Bytes::from_static(b"content"))])) as UploadBody) };
-    host.upload_blob(&repository, &digest, 7, &repository, body).await.unwrap();
+    host.upload_blob(&repository, &digest, 7, &Mount::From(repository.clone()), body)
+        .await
+        .unwrap();
     let requests = elsewhere.take_requests();
     assert_eq!(requests.len(), 1);
     assert_eq!(requests[0].authorization, None);

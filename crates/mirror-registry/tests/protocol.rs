@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures_util::stream;
 use mirror_oci::{Algorithm, Digest, RawManifest, Repository, Tag};
 use mirror_registry::{
-    Access, Credentials, Error, Host, HostOptions, ManifestRef, Upload, UploadBody,
+    Access, Credentials, Error, Host, HostOptions, ManifestRef, Mount, Upload, UploadBody,
 };
 use mirror_testkit::{Fault, Image, ImageBuilder, Registry};
 
@@ -43,7 +43,8 @@ async fn upload(host: &Host, content: &'static [u8]) -> Result<Upload, Error> {
     let digest = Digest::of(Algorithm::Sha256, content);
     let body =
         || async { Ok(Box::pin(stream::iter([Ok(Bytes::from_static(content))])) as UploadBody) };
-    host.upload_blob(&repository(), &digest, content.len() as u64, &repository(), body).await
+    host.upload_blob(&repository(), &digest, content.len() as u64, &Mount::From(repository()), body)
+        .await
 }
 
 async fn read_all(host: &Host, image: &Image) -> Result<Vec<u8>, Error> {
@@ -162,8 +163,8 @@ async fn a_mount_source_that_is_refused_becomes_an_upload() {
         let body = || async {
             Ok(Box::pin(stream::iter([Ok(Bytes::from_static(b"content"))])) as UploadBody)
         };
-        let from = "other/place".parse().unwrap();
-        let upload = host.upload_blob(&repository(), &digest, 7, &from, body).await;
+        let from: Repository = "other/place".parse().unwrap();
+        let upload = host.upload_blob(&repository(), &digest, 7, &Mount::From(from), body).await;
         assert_eq!(upload.unwrap(), Upload::Sent, "{status}");
     }
 }

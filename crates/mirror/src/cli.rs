@@ -101,6 +101,11 @@ pub(crate) struct Apply {
     #[arg(long, value_enum, default_value_t)]
     pub(crate) on_limit: OnLimit,
 
+    /// Look for late signatures, attestations and other referrers of images that are mirrored already. Reads the
+    /// manifests of all images.
+    #[arg(long)]
+    pub(crate) refresh_referrers: bool,
+
     /// Where to keep layers on their way. What is left there when a run is stopped, the next one goes on with. By
     /// default mirror-spool in the user's cache folder.
     #[arg(long, value_name = "FOLDER")]

@@ -24,6 +24,8 @@ pub(crate) enum Depth {
     Digests,
     /// And read the manifests of what will be copied.
     Manifests,
+    /// And of everything else.
+    All,
 }
 
 /// Whether to ask where the tags beside digests point by now.
@@ -60,7 +62,13 @@ pub(crate) async fn plan(wants: &Wants, hosts: &Hosts, depth: Depth, tags: Tags)
         observed.tags =
             moved.into_iter().filter_map(|(source, digest)| Some((source, digest?))).collect();
     }
-    if depth == Depth::Manifests {
+    if depth != Depth::Digests {
+        let mut copied = copied;
+        if depth == Depth::All {
+            copied.extend(
+                rough.unchanged.iter().filter_map(|item| item.want.as_ref().map(|want| &want.0)),
+            );
+        }
         let seen = &observed.sources;
         let read = all(copied, |source| async move { read(source, seen, hosts).await }).await;
         for (source, graph) in read {

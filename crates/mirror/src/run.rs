@@ -4,8 +4,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
-use mirror_copy::{Copier, Job, Target};
-use mirror_plan::{Copy, Failure, Outcome, Place, Plan, Side, Status, Transfer};
+use mirror_copy::{Companions, Copied, Copier, Job, Scope};
+use mirror_oci::Digest;
+use mirror_plan::{
+    Failure, Outcome, Place, Plan, Referrers, Side, Source, Status, Subject, Target, Transfer,
+};
 use tokio::sync::mpsc;
 
 use crate::hosts::{Hosts, failure};
@@ -15,16 +18,26 @@ use crate::progress::Display;
 /// Images on their way at once; the hosts limit the requests.
 const IMAGES_AT_ONCE: usize = 48;
 
+/// How to carry out a plan.
+pub(crate) struct Manner<'a> {
+    /// Where to keep blobs on their way.
+    pub(crate) spool: &'a Path,
+    /// What to do about signatures and the like.
+    pub(crate) referrers: Referrers,
+    /// Whether to look for those of images that are there already.
+    pub(crate) refresh: bool,
+}
+
 /// Does what the plan says; Ctrl-C stops it, and what was not finished is cancelled.
 pub(crate) async fn run(
     plan: &Plan,
     graphs: &Graphs,
     hosts: &Hosts,
-    spool: &Path,
+    manner: &Manner<'_>,
     display: Display,
 ) -> Vec<Outcome> {
-    let copies: Vec<&Copy> = plan.copies().collect();
-    let mut outcomes: Vec<Option<Ended>> = copies.iter().map(|_| None).collect();
+    let tasks = tasks(plan, manner);
+    let mut outcomes: Vec<Option<Ended>> = tasks.iter().map(|_| None).collect();
     let (events, mut moved) = mpsc::unbounded_channel();
     let display = Arc::new(display);
     let told = display.clone();
@@ -33,14 +46,15 @@ pub(crate) async fn run(
             told.moved(event);
         }
     });
-    match Copier::new(spool, None, events) {
+    match Copier::new(manner.spool, None, events) {
         Err(error) => {
             let failure = failure(error);
-            outcomes.fill(Some((Status::Failed { failure }, Transfer::default())));
+            outcomes.fill(Some((Status::Failed { failure }, Copied::default())));
         }
         Ok(copier) => {
+            let numbered = tasks.iter().enumerate();
             let jobs: Vec<_> =
-                copies.iter().enumerate().map(|(n, copy)| job(n, copy, graphs, hosts)).collect();
+                numbered.map(|(n, task)| job(n, task, graphs, hosts, manner)).collect();
             jobs.iter().flatten().for_each(|job| copier.expect(job));
             copy_all(jobs, &copier, &display, &mut outcomes).await;
         }
@@ -48,15 +62,49 @@ pub(crate) async fn run(
     // All senders are gone with the copier, so the watcher ends when it has told everything.
     let _ = watcher.await;
     display.finish();
-    let outcome = |(copy, outcome): (&&Copy, Option<Ended>)| {
-        let (status, transfer) = outcome.unwrap_or((Status::Cancelled, Transfer::default()));
-        Outcome { subject: copy.subject.clone(), digest: copy.digest.clone(), status, transfer }
-    };
-    copies.iter().zip(outcomes).map(outcome).collect()
+    tasks.iter().zip(outcomes).map(|(task, ended)| outcome(task, ended)).collect()
 }
 
-/// How a copy ended, and what was moved for it.
-type Ended = (Status, Transfer);
+/// Something to carry out.
+struct Task<'a> {
+    subject: &'a Subject,
+    digest: &'a Digest,
+    want: Option<&'a (Source, Target)>,
+    scope: Scope,
+}
+
+/// How a task ended, and what was moved for it.
+type Ended = (Status, Copied);
+
+fn tasks<'a>(plan: &'a Plan, manner: &Manner<'_>) -> Vec<Task<'a>> {
+    let copies = plan.copies().map(|copy| Task {
+        subject: &copy.subject,
+        digest: &copy.digest,
+        want: copy.want.as_deref(),
+        scope: Scope::Image,
+    });
+    let unchanged = plan.unchanged.iter().filter(|_| manner.refresh).map(|item| Task {
+        subject: &item.subject,
+        digest: &item.digest,
+        want: item.want.as_deref(),
+        scope: Scope::Companions,
+    });
+    copies.chain(unchanged).collect()
+}
+
+fn outcome(task: &Task<'_>, ended: Option<Ended>) -> Outcome {
+    let (status, Copied { transfer, warnings }) =
+        ended.unwrap_or((Status::Cancelled, Copied::default()));
+    let mirror_copy::Transfer { fetched_bytes, pushed_bytes, reused_blobs } = transfer;
+    let transfer = Transfer { fetched_bytes, pushed_bytes, reused_blobs };
+    Outcome {
+        subject: task.subject.clone(),
+        digest: task.digest.clone(),
+        status,
+        transfer,
+        warnings,
+    }
+}
 
 /// Copies until everything has ended, or Ctrl-C; what is still running then is dropped.
 async fn copy_all(
@@ -90,39 +138,51 @@ async fn one(
     display: &Display,
 ) -> Ended {
     display.started(number);
-    let outcome = match job {
-        Ok(job) => copier.copy(&job).await.map_err(failure),
-        Err(failure) => Err(failure),
+    let (outcome, scope) = match job {
+        Ok(job) => (copier.copy(&job).await.map_err(failure), job.scope),
+        Err(failure) => (Err(failure), Scope::Image),
     };
     let ended = match outcome {
-        Ok(mirror_copy::Transfer { fetched_bytes, pushed_bytes, reused_blobs }) => {
-            (Status::Done, Transfer { fetched_bytes, pushed_bytes, reused_blobs })
-        }
-        Err(failure) => (Status::Failed { failure }, Transfer::default()),
+        Ok(copied) if scope == Scope::Image => (Status::Done, copied),
+        Ok(copied) => (Status::Refreshed, copied),
+        Err(failure) => (Status::Failed { failure }, Copied::default()),
     };
     display.finished(number, &ended.0);
     ended
 }
 
-fn job(number: usize, copy: &Copy, graphs: &Graphs, hosts: &Hosts) -> Result<Job, Failure> {
+fn job(
+    number: usize,
+    task: &Task<'_>,
+    graphs: &Graphs,
+    hosts: &Hosts,
+    manner: &Manner<'_>,
+) -> Result<Job, Failure> {
     let missing = |what: &str| Failure {
         side: Side::Source,
         message: format!("the plan holds no {what}"),
         deferred: false,
         help: None,
     };
-    let (source, target) = copy.want.as_deref().ok_or_else(|| missing("source"))?;
+    let (source, target) = task.want.ok_or_else(|| missing("source"))?;
     let graph = graphs.get(source).cloned().ok_or_else(|| missing("manifests"))?;
     let to = match &target.place {
-        Place::Registry(registry) => Target::Registry {
+        Place::Registry(registry) => mirror_copy::Target::Registry {
             host: hosts.registry(registry)?,
             repository: target.repository.clone(),
             tag: target.tag.clone(),
         },
-        Place::Layout(folder) => Target::Layout {
+        Place::Layout(folder) => mirror_copy::Target::Layout {
             layout: hosts.layout(folder)?,
-            name: layout_name(target, Some(&copy.digest)),
+            repository: target.repository.clone(),
+            name: layout_name(target, Some(task.digest)),
         },
     };
-    Ok(Job { number, source: hosts.source(&source.name)?, graph, target: to })
+    let companions = match manner.referrers {
+        Referrers::Copy => Companions::Copy,
+        Referrers::Require => Companions::Require,
+        Referrers::Off => Companions::Leave,
+    };
+    let source = hosts.source(&source.name)?;
+    Ok(Job { number, source, graph, target: to, companions, scope: task.scope })
 }

@@ -54,14 +54,20 @@ struct Pass {
 /// Plans and carries out; nothing when Ctrl-C came before the first copy.
 async fn pass(loaded: &Loaded, command: &Apply) -> Result<Option<Pass>, mirror_registry::Error> {
     let hosts = Hosts::new(&loaded.wants, &loaded.config, &loaded.root, Access::PullPush)?;
-    let looking = observe::plan(&loaded.wants, &hosts, Depth::Manifests, Tags::Leave);
+    let depth = if command.refresh_referrers { Depth::All } else { Depth::Manifests };
+    let looking = observe::plan(&loaded.wants, &hosts, depth, Tags::Leave);
     let (plan, graphs) = tokio::select! {
         found = looking => found,
         _ = tokio::signal::ctrl_c() => return Ok(None),
     };
     let display = Display::new(command.progress, &plan);
     let spool = command.spool.clone().unwrap_or_else(environment::spool);
-    let outcomes = carry_out::run(&plan, &graphs, &hosts, &spool, display).await;
+    let manner = carry_out::Manner {
+        spool: &spool,
+        referrers: loaded.config.referrers,
+        refresh: command.refresh_referrers,
+    };
+    let outcomes = carry_out::run(&plan, &graphs, &hosts, &manner, display).await;
     Ok(Some(Pass { plan, outcomes, window: hosts.pull_window() }))
 }
 

@@ -1,6 +1,6 @@
 use mirror_testkit::{Fault, ImageBuilder, Profile, Registry};
 
-use crate::{Pair, Project, steady};
+use crate::{Pair, Project, looks_for_companions, steady};
 
 #[test]
 fn an_index_arrives_byte_for_byte_and_the_second_run_copies_nothing() {
@@ -59,7 +59,9 @@ fn the_tag_comes_last_and_uploads_are_one_post_and_one_put() {
     for put in requests.iter().filter(|r| r.method == "PUT" && r.path.contains("blobs")) {
         assert!(put.content_length.is_some(), "an upload without Content-Length");
     }
-    let source = pair.source.take_requests();
+    let mut source = pair.source.take_requests();
+    let lookups = source.extract_if(.., |request| looks_for_companions(request)).count();
+    assert_eq!(lookups, 3 * 4, "four for each manifest");
     let count = |method: &str, part: &str| {
         source.iter().filter(|r| r.method == method && r.path.contains(part)).count()
     };

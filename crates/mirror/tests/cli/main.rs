@@ -4,6 +4,7 @@
 mod apply;
 mod bad_input;
 mod check;
+mod companions;
 mod credentials;
 mod documents;
 mod layout;
@@ -86,6 +87,11 @@ impl Pair {
         }
         pair
     }
+}
+
+/// Whether a request looks for signatures and the like; those come on top of what copying an image takes.
+fn looks_for_companions(request: &mirror_testkit::Recorded) -> bool {
+    request.path.contains("/referrers/") || request.path.contains("/manifests/sha256-")
 }
 
 /// Hides what differs from run to run: ports and times.

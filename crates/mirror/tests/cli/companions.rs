@@ -1,0 +1,169 @@
+//! Referrers and signatures travel with their images.
+
+use bytes::Bytes;
+use mirror_oci::{Digest, media_type};
+use mirror_testkit::{DebianRegistry, Fault, Image, ImageBuilder, Profile, Registry, missing_tool};
+
+use crate::{Pair, Project};
+
+/// An SBOM about `subject`, with a blob of its own; the digest of its manifest.
+fn attach(registry: &Registry, repository: &str, subject: &Digest, size: usize) -> Image {
+    let mut image = ImageBuilder::new(format!("about {subject}")).layers(&[20]).build();
+    let own = image.manifests.remove(0);
+    let text = String::from_utf8(own.bytes.to_vec()).unwrap();
+    let about = format!(
+        "\"subject\":{{\"mediaType\":\"{}\",\"digest\":\"{subject}\",\"size\":{size}}},\n \"config\"",
+        media_type::OCI_INDEX
+    );
+    let bytes = Bytes::from(text.replacen("\"config\"", &about, 1));
+    let digest = Digest::of(mirror_oci::Algorithm::Sha256, &bytes);
+    image.manifests.push(mirror_testkit::StoredManifest {
+        digest,
+        media_type: own.media_type,
+        bytes,
+    });
+    registry.add(repository, "attached", &image);
+    image
+}
+
+fn cosign(subject: &Digest, suffix: &str) -> String {
+    format!("sha256-{}.{suffix}", subject.hex())
+}
+
+#[test]
+fn they_come_before_the_tag_and_from_index_and_children() {
+    let image = ImageBuilder::new("signed").platforms(&["linux/amd64", "linux/arm64"]).build();
+    let pair = Pair::new(&[("library/app", "1", &image)]);
+    let sbom = attach(&pair.source, "library/app", image.digest(), image.manifests[2].bytes.len());
+    let child = &image.manifests[0].digest;
+    let of_child = attach(&pair.source, "library/app", child, image.manifests[0].bytes.len());
+    let signature = ImageBuilder::new("signature").layers(&[5]).build();
+    pair.source.add("library/app", &cosign(image.digest(), "sig"), &signature);
+    let ran = pair.project.mirror(&["apply"]).run();
+    assert!(!ran.stdout.contains("warning"), "{}", ran.stdout);
+    for companion in [&image, &sbom, &of_child, &signature] {
+        assert!(pair.destination.holds("docker.io/library/app", companion));
+    }
+    let tags = pair.destination.tags();
+    assert_eq!(
+        tags,
+        [
+            "docker.io/library/app:1".to_owned(),
+            format!("docker.io/library/app:{}", cosign(image.digest(), "sig"))
+        ]
+    );
+    let puts: Vec<_> = pair
+        .destination
+        .take_requests()
+        .into_iter()
+        .filter(|r| r.method == "PUT" && r.path.contains("/manifests/"))
+        .map(|r| r.path)
+        .collect();
+    let place = |end: &str| puts.iter().position(|path| path.ends_with(end)).unwrap();
+    assert!(
+        place(image.digest().as_str()) < place(sbom.digest().as_str()),
+        "the root by digest comes before what is about it"
+    );
+    assert_eq!(place("/manifests/1"), puts.len() - 1, "the tag comes last: {puts:#?}");
+}
+
+#[test]
+fn late_signatures_are_brought_by_refreshing() {
+    let image = ImageBuilder::new("late").build();
+    let pair = Pair::new(&[("library/app", "1", &image)]);
+    pair.project.mirror(&["apply"]).run();
+    let sbom = attach(&pair.source, "library/app", image.digest(), image.manifests[0].bytes.len());
+    pair.source.take_requests();
+    pair.project.mirror(&["apply"]).run();
+    assert_eq!(
+        pair.source.take_requests().len(),
+        1,
+        "an unchanged image is not asked about its signatures"
+    );
+    assert!(!pair.destination.holds("docker.io/library/app", &sbom));
+    let ran = pair.project.mirror(&["apply", "--refresh-referrers"]).run();
+    assert!(pair.destination.holds("docker.io/library/app", &sbom));
+    assert!(ran.stdout.contains("applied: 0 copied, 1 unchanged, 1 refreshed; "), "{}", ran.stdout);
+}
+
+#[test]
+fn the_setting_turns_them_off_or_makes_them_a_must() {
+    let image = ImageBuilder::new("x").build();
+    for setting in ["off", "copy", "require"] {
+        let pair = Pair::new(&[("library/app", "1", &image)]);
+        let sbom =
+            attach(&pair.source, "library/app", image.digest(), image.manifests[0].bytes.len());
+        let refused = sbom.digest().to_string();
+        pair.destination.set_faults(move |exchange| {
+            (exchange.method == "PUT" && exchange.path.ends_with(&refused))
+                .then(|| Fault::refuse(405, "UNSUPPORTED", "no subject"))
+        });
+        let config =
+            std::fs::read_to_string(pair.project.path().join("images/mirror.toml")).unwrap();
+        pair.project.write(
+            "images/mirror.toml",
+            &(config + &format!("[copy]\nreferrers = \"{setting}\"\n")),
+        );
+        let ran = pair.project.mirror(&["apply"]).ends_with(i32::from(setting == "require")).run();
+        let lookups =
+            pair.source.take_requests().iter().filter(|r| crate::looks_for_companions(r)).count();
+        assert_eq!(lookups == 0, setting == "off");
+        let warned = ran.stdout.contains("warning: docker.io/library/app:1 for prod is without some of its signatures\n  caused by: destination: pushing manifest sha256:");
+        assert_eq!(warned, setting == "copy", "{}", ran.stdout);
+        assert_eq!(
+            pair.destination.tags().len(),
+            usize::from(setting != "require"),
+            "{}",
+            ran.stdout
+        );
+    }
+}
+
+#[test]
+fn registries_without_a_list_of_referrers() {
+    if missing_tool("docker-registry") {
+        return;
+    }
+    let image = ImageBuilder::new("fallback").platforms(&["linux/amd64"]).build();
+    let source = Registry::start();
+    source.add("library/app", "1", &image);
+    let sbom = attach(&source, "library/app", image.digest(), image.manifests[1].bytes.len());
+    // From a registry with a list to one without: the list goes under a tag.
+    let first = DebianRegistry::start();
+    let project = Project::new();
+    project.config(&source.host(), &first.host()).entry("app:1");
+    project.mirror(&["apply"]).run();
+    // From there on to the next, which has a list, by the tag.
+    let second = Registry::with(Profile { referrers: false, ..Profile::default() });
+    let onward = Project::new();
+    let config = format!(
+        "[[destination]]\nname='p'\nregistry='{}'\nrepository='{{repository}}'\n[registry.'mirror.example']\nendpoint='http://{}'\n",
+        second.host(),
+        first.host()
+    );
+    onward.entry("mirror.example/docker.io/library/app:1").write("images/mirror.toml", &config);
+    let ran = onward.mirror(&["apply"]).run();
+    assert!(!ran.stdout.contains("warning"), "{}", ran.stdout);
+    assert!(
+        second.holds("docker.io/library/app", &image)
+            && second.holds("docker.io/library/app", &sbom)
+    );
+    let tag = format!("sha256-{}", image.digest().hex());
+    let index = second.manifest("docker.io/library/app", &tag).unwrap();
+    assert!(String::from_utf8_lossy(&index.bytes).contains(sbom.digest().as_str()));
+}
+
+#[test]
+fn a_destination_that_lies_about_a_blob_gets_it_once_more() {
+    let image = ImageBuilder::new("lied").layers(&[500, 700]).build();
+    let pair = Pair::new(&[("library/app", "1", &image)]);
+    // The first look says that everything is there already.
+    let counter = std::sync::atomic::AtomicUsize::new(0);
+    pair.destination.set_faults(move |exchange| {
+        let first = exchange.method == "POST"
+            && counter.fetch_add(1, std::sync::atomic::Ordering::Relaxed) < 3;
+        first.then(|| Fault::Answer(201, "text/plain", String::new()))
+    });
+    pair.project.mirror(&["apply"]).run();
+    assert!(pair.destination.holds("docker.io/library/app", &image));
+}
