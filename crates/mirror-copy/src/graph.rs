@@ -328,7 +328,8 @@ fn links(manifest: &RawManifest) -> Result<Links, CopyError> {
     manifest.links().map_err(|error| CopyError::new(Side::Source, step(), Cause::Manifest(error)))
 }
 
-fn selected(selection: &Selection, platform: Option<&Platform>) -> bool {
+/// Whether a child of an index is wanted.
+pub(crate) fn selected(selection: &Selection, platform: Option<&Platform>) -> bool {
     match (selection, platform) {
         (Selection::All, _) => true,
         (Selection::Platforms(_), None) => false,

@@ -145,6 +145,17 @@ impl Layout {
         CopyError::io(Side::Destination, step, path, error)
     }
 
+    /// What `index.json` says a manifest is; nothing for those that only other manifests name.
+    pub(crate) fn media_type_of(&self, digest: &Digest) -> String {
+        let index = self.read_index().ok();
+        let entries = index.map(|index| index.manifests).unwrap_or_default();
+        entries
+            .into_iter()
+            .find(|entry| entry.digest == *digest)
+            .map(|entry| entry.media_type)
+            .unwrap_or_default()
+    }
+
     /// Where a blob or manifest is.
     pub(crate) fn path(&self, digest: &Digest) -> PathBuf {
         self.folder.join("blobs").join(digest.algorithm().name()).join(digest.hex())

@@ -14,8 +14,10 @@ mod landing;
 mod layout;
 mod push;
 mod spool;
+mod verify;
 
 pub use copier::{Companions, Copied, Copier, Event, Job, Scope, Target, Transfer};
 pub use error::{Cause, CopyError, Side};
 pub use graph::{Blob, Graph, Place, Selection, Source};
 pub use layout::Layout;
+pub use verify::{Check, Hole, verify};

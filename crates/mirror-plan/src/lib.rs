@@ -11,6 +11,7 @@ mod observed;
 mod plan;
 mod report;
 mod text;
+mod verification;
 mod want;
 
 pub use config::{Alternative, Config, ConfigProblem, Destination, Place, RegistrySettings};
@@ -21,7 +22,8 @@ pub use plan::{
     Action, Change, Conflict, Copy, LookupFailure, Note, Plan, Pulls, Subject, Totals, Unchanged,
 };
 pub use report::{Outcome, Report, ReportTotals, Status, Transfer};
-pub use text::{count, render_plan, render_report};
+pub use text::{count, render_plan, render_report, render_verification};
+pub use verification::{HoleFound, Verification, VerifyFailure};
 pub use want::{Collision, Platforms, Source, Target, Want, Wants, expand};
 
 /// JSON schemas of everything that is read or written, by file name.
@@ -31,5 +33,6 @@ pub fn schemas() -> Vec<(&'static str, schemars::Schema)> {
         ("findings.schema.json", schemars::schema_for!(Findings)),
         ("plan.schema.json", schemars::schema_for!(Plan)),
         ("report.schema.json", schemars::schema_for!(Report)),
+        ("verification.schema.json", schemars::schema_for!(Verification)),
     ]
 }

@@ -9,6 +9,7 @@ use mirror_oci::ByteSize;
 use crate::observed::Failure;
 use crate::plan::{Change, Copy, LookupFailure, Note, Plan, Subject};
 use crate::report::{Report, Status};
+use crate::verification::Verification;
 
 const ADDED: Style = AnsiColor::Green.on_default();
 const CHANGED: Style = AnsiColor::Yellow.on_default();
@@ -96,6 +97,24 @@ pub fn render_report(report: &Report) -> String {
         let _ = write!(moved, ", {} reused", count(transfer.reused_blobs, "blob"));
     }
     out.line(STRONG, "applied", &format!("{}; {moved}; {seconds:.1} s", parts.join(", ")));
+    out.0
+}
+
+/// What a look at the destinations found, for people.
+pub fn render_verification(found: &Verification) -> String {
+    let mut out = Text(String::new());
+    for hole in &found.holes {
+        out.line(WRONG, "hole", &format!("{}: {}", what(&hole.subject), hole.problem));
+    }
+    for failed in &found.failures {
+        out.line(WRONG, "error", &format!("could not look at {}", what(&failed.subject)));
+        out.failure(&failed.failure);
+    }
+    let mut text = format!("{} of {} whole", found.whole, count(found.images as u64, "image"));
+    if !found.holes.is_empty() {
+        let _ = write!(text, "; {}", count(found.holes.len() as u64, "hole"));
+    }
+    out.line(STRONG, "verified", &text);
     out.0
 }
 

@@ -24,6 +24,33 @@ pub struct BlobReader<'a> {
 }
 
 impl Host {
+    /// Whether a blob of this size is there. One HEAD.
+    ///
+    /// # Errors
+    /// When the registry can't be asked, or answers neither yes nor no.
+    pub async fn has_blob(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+        size: u64,
+    ) -> Result<bool, Error> {
+        let call = Call {
+            method: Method::HEAD,
+            url: self.url(repository, &format!("blobs/{digest}")),
+            scope: self.read_scope(repository),
+            headers: HeaderMap::new(),
+            body: Bytes::new(),
+        };
+        let answer = self.call(&call).await?;
+        match answer.status() {
+            200 => {
+                Ok(answer.header("content-length").is_none_or(|length| length.parse() == Ok(size)))
+            }
+            404 => Ok(false),
+            _ => Err(answer.into_error().await),
+        }
+    }
+
     /// Starts reading a blob of `size` bytes at byte `from`. The first request goes out with the first
     /// [`BlobReader::chunk`].
     pub fn read_blob(

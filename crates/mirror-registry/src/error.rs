@@ -116,6 +116,11 @@ impl Error {
         }
     }
 
+    /// Whether the registry answered, but with something else than was asked for.
+    pub fn is_content(&self) -> bool {
+        matches!(self.0.kind, ErrorKind::Manifest(_) | ErrorKind::Protocol(_))
+    }
+
     /// The code that the registry gave, such as `DENIED`.
     pub fn code(&self) -> Option<&str> {
         match &self.0.kind {

@@ -182,6 +182,21 @@ impl Registry {
             && image.blobs.iter().all(|(digest, bytes)| blob(digest, bytes))
     }
 
+    /// Loses a blob or manifest, as registries do.
+    pub fn lose(&self, repository: &str, digest: &Digest) {
+        let mut store = self.state.store.lock().unwrap();
+        let repository = store.repository(repository);
+        repository.blobs.remove(digest.as_str());
+        repository.manifests.remove(digest.as_str());
+    }
+
+    /// Spoils the bytes of a blob.
+    pub fn spoil(&self, digest: &Digest) {
+        let mut store = self.state.store.lock().unwrap();
+        let size = store.blobs[digest.as_str()].len();
+        store.blobs.insert(digest.to_string(), Bytes::from(vec![0; size]));
+    }
+
     /// All tags, as `repository:tag`.
     pub fn tags(&self) -> Vec<String> {
         let store = self.state.store.lock().unwrap();

@@ -30,6 +30,7 @@ pub(crate) enum Command {
     Check(Check),
     Plan(Plan),
     Apply(Apply),
+    Verify(Verify),
 }
 
 /// Validate the tree and its configuration, without network.
@@ -110,6 +111,26 @@ pub(crate) struct Apply {
     /// default mirror-spool in the user's cache folder.
     #[arg(long, value_name = "FOLDER")]
     pub(crate) spool: Option<PathBuf>,
+}
+
+/// Look for holes in what the destinations hold.
+///
+/// A tag does not prove that everything below it is there. Walks every image of the tree at every destination:
+/// manifests, children, blobs. Sources are not asked, nothing is changed; `apply` doesn't repair what has its tag, so
+/// delete the tag of an image with holes and run `apply`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  mirror verify           is everything there?
+  mirror verify --deep    is every byte of it right? Reads all of it")]
+pub(crate) struct Verify {
+    /// How to print.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Format,
+
+    /// Read every blob and hash it.
+    #[arg(long)]
+    pub(crate) deep: bool,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]

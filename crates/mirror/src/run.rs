@@ -166,7 +166,23 @@ fn job(
     };
     let (source, target) = task.want.ok_or_else(|| missing("source"))?;
     let graph = graphs.get(source).cloned().ok_or_else(|| missing("manifests"))?;
-    let to = match &target.place {
+    let to = self::target(target, Some(task.digest), hosts)?;
+    let companions = match manner.referrers {
+        Referrers::Copy => Companions::Copy,
+        Referrers::Require => Companions::Require,
+        Referrers::Off => Companions::Leave,
+    };
+    let source = hosts.source(&source.name)?;
+    Ok(Job { number, source, graph, target: to, companions, scope: task.scope })
+}
+
+/// Where an image goes.
+pub(crate) fn target(
+    target: &Target,
+    digest: Option<&Digest>,
+    hosts: &Hosts,
+) -> Result<mirror_copy::Target, Failure> {
+    Ok(match &target.place {
         Place::Registry(registry) => mirror_copy::Target::Registry {
             host: hosts.registry(registry)?,
             repository: target.repository.clone(),
@@ -175,14 +191,7 @@ fn job(
         Place::Layout(folder) => mirror_copy::Target::Layout {
             layout: hosts.layout(folder)?,
             repository: target.repository.clone(),
-            name: layout_name(target, Some(task.digest)),
+            name: layout_name(target, digest),
         },
-    };
-    let companions = match manner.referrers {
-        Referrers::Copy => Companions::Copy,
-        Referrers::Require => Companions::Require,
-        Referrers::Off => Companions::Leave,
-    };
-    let source = hosts.source(&source.name)?;
-    Ok(Job { number, source, graph, target: to, companions, scope: task.scope })
+    })
 }

@@ -3,6 +3,7 @@
 mod apply;
 mod check;
 mod plan;
+mod verify;
 
 use crate::cli::{Cli, Command};
 use crate::exit::Exit;
@@ -15,6 +16,7 @@ pub(crate) fn run(cli: Cli) -> Exit {
         Command::Check(command) => check::run(images, command),
         Command::Plan(command) => plan::run(images, command),
         Command::Apply(command) => apply::run(images, command),
+        Command::Verify(command) => verify::run(images, command),
     }
 }
 

@@ -20,7 +20,7 @@ fn the_command_line() {
     let mut text =
         "# The command line\n\nGenerated from `mirror --help`; a test keeps it current.\n"
             .to_owned();
-    for command in ["", "check", "plan", "apply"] {
+    for command in ["", "check", "plan", "apply", "verify"] {
         let arguments: Vec<&str> =
             [command, "--help"].into_iter().filter(|word| !word.is_empty()).collect();
         let help = project.mirror(&arguments).run().stdout;

@@ -11,6 +11,7 @@ mod layout;
 mod limits;
 mod plan;
 mod readers;
+mod verify;
 
 use std::path::Path;
 

@@ -1,0 +1,67 @@
+//! `mirror verify`
+
+use std::path::Path;
+
+use futures_util::{StreamExt, stream};
+use mirror_copy::{Check, Hole, Selection};
+use mirror_plan::{Failure, HoleFound, Platforms, Subject, Verification, VerifyFailure, Want};
+use mirror_registry::Access;
+
+use crate::cli::{Format, Verify};
+use crate::exit::Exit;
+use crate::hosts::{Hosts, failure};
+use crate::load::load;
+use crate::{print, run as carry_out};
+
+/// Images that are looked at at once; the hosts limit the requests.
+const AT_ONCE: usize = 32;
+
+pub(crate) fn run(images: Option<&Path>, command: &Verify) -> Exit {
+    let loaded = load(images);
+    if let Err(exit) = loaded.usable() {
+        return exit;
+    }
+    super::in_runtime(async {
+        let hosts = Hosts::new(&loaded.wants, &loaded.config, &loaded.root, Access::Pull)?;
+        let check = if command.deep { Check::Content } else { Check::Existence };
+        let wants = &loaded.wants.wants;
+        let looks = stream::iter(wants).map(|want| look(want, &hosts, check)).buffered(AT_ONCE);
+        let found: Vec<_> = looks.collect().await;
+        let verification = sum_up(wants, found);
+        match command.format {
+            Format::Text => print::data(&mirror_plan::render_verification(&verification)),
+            Format::Json => print::json(&verification),
+        }
+        let whole = verification.holes.is_empty() && verification.failures.is_empty();
+        Ok(if whole { Exit::Done } else { Exit::Failed })
+    })
+}
+
+async fn look(want: &Want, hosts: &Hosts, check: Check) -> Result<Vec<Hole>, Failure> {
+    let (selection, expected) = match &want.source.platforms {
+        Platforms::All => (Selection::All, want.source.version.digest()),
+        Platforms::Some(platforms) => {
+            (Selection::Platforms(platforms.clone()), want.source.version.digest())
+        }
+        // The digest of one platform's manifest is not in the tree.
+        Platforms::One(_) => (Selection::All, None),
+    };
+    let target = carry_out::target(&want.target, want.source.version.digest(), hosts)?;
+    mirror_copy::verify(&target, expected, &selection, check).await.map_err(failure)
+}
+
+fn sum_up(wants: &[Want], found: Vec<Result<Vec<Hole>, Failure>>) -> Verification {
+    let mut sum =
+        Verification { format_version: 1, images: wants.len(), ..Verification::default() };
+    for (want, outcome) in wants.iter().zip(found) {
+        let subject = Subject::of(want);
+        match outcome {
+            Ok(holes) if holes.is_empty() => sum.whole += 1,
+            Ok(holes) => sum.holes.extend(holes.into_iter().map(|Hole { digest, problem }| {
+                HoleFound { subject: subject.clone(), digest, problem }
+            })),
+            Err(failure) => sum.failures.push(VerifyFailure { subject, failure }),
+        }
+    }
+    sum
+}

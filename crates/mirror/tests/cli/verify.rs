@@ -1,0 +1,77 @@
+use mirror_testkit::ImageBuilder;
+
+use crate::Pair;
+
+#[test]
+fn every_hole_is_found() {
+    let image = ImageBuilder::new("v").platforms(&["linux/amd64", "linux/arm64"]).build();
+    let pair = Pair::new(&[
+        ("library/app", "1", &image),
+        ("library/other", "1", &ImageBuilder::new("o").build()),
+    ]);
+    let absent = pair.project.mirror(&["verify"]).ends_with(1).run();
+    assert!(
+        absent.stdout.contains("hole: docker.io/library/app:1 for prod: it is not there"),
+        "{}",
+        absent.stdout
+    );
+    pair.project.mirror(&["apply"]).run();
+    pair.source.take_requests();
+    let whole = pair.project.mirror(&["verify", "--deep"]).run();
+    assert_eq!(whole.stdout, "verified: 2 of 2 images whole\n");
+    assert_eq!(pair.source.take_requests(), [], "sources are not asked");
+
+    let (layer, size) = (&image.blobs[0].0, image.blobs[0].1.len());
+    pair.destination.spoil(layer);
+    pair.project.mirror(&["verify"]).run();
+    let deep = pair.project.mirror(&["verify", "--deep"]).ends_with(1).run();
+    let expected = format!(
+        "hole: docker.io/library/app:1 for prod: blob {} ({size} B) content has digest",
+        layer.short()
+    );
+    assert!(deep.stdout.contains(&expected), "{}", deep.stdout);
+
+    pair.destination.lose("docker.io/library/app", layer);
+    pair.destination.lose("docker.io/library/app", &image.manifests[1].digest);
+    let ran = pair.project.mirror(&["verify", "--format", "json"]).ends_with(1).run();
+    let found: mirror_plan::Verification = serde_json::from_str(&ran.stdout).unwrap();
+    let holes: Vec<_> = found.holes.iter().map(|hole| hole.digest.clone().unwrap()).collect();
+    assert_eq!(holes, [image.manifests[1].digest.clone(), layer.clone()]);
+    assert_eq!((found.whole, found.images), (1, 2));
+}
+
+#[test]
+fn a_pinned_image_must_have_its_digest() {
+    let (old, new) = (ImageBuilder::new("old").build(), ImageBuilder::new("new").build());
+    let pair = Pair::new(&[]);
+    pair.destination.add("docker.io/library/app", "1", &old);
+    pair.project.entry(&format!("app:1@{}", new.digest()));
+    let ran = pair.project.mirror(&["verify"]).ends_with(1).run();
+    assert!(
+        ran.stdout.contains(&format!("it is {}, the tree wants {}", old.digest(), new.digest())),
+        "{}",
+        ran.stdout
+    );
+}
+
+#[test]
+fn image_layouts_too() {
+    let image = ImageBuilder::new("l").platforms(&["linux/amd64"]).build();
+    let pair = Pair::new(&[("library/app", "1", &image)]);
+    let config = format!("[registry.\"docker.io\"]\nendpoint = \"{}\"\n", pair.source.endpoint());
+    pair.project.write("images/mirror.toml", &config);
+    pair.project.mirror(&["apply"]).run();
+    pair.project.mirror(&["verify", "--deep"]).run();
+    let blob = pair.project.path().join("mirror-store/blobs/sha256").join(image.blobs[0].0.hex());
+    std::fs::write(&blob, vec![0; image.blobs[0].1.len()]).unwrap();
+    pair.project.mirror(&["verify"]).run();
+    let deep = pair.project.mirror(&["verify", "--deep"]).ends_with(1).run();
+    assert!(deep.stdout.contains("content has digest"), "{}", deep.stdout);
+    std::fs::remove_file(&blob).unwrap();
+    let ran = pair.project.mirror(&["verify"]).ends_with(1).run();
+    assert!(
+        ran.stdout.contains("is missing or cut off\nverified: 0 of 1 image whole; 1 hole\n"),
+        "{}",
+        ran.stdout
+    );
+}
