@@ -13,7 +13,7 @@ use crate::challenge::Challenge;
 use crate::credentials::{Credential, Credentials};
 use crate::error::{Error, ErrorKind};
 use crate::redact::{Secret, redacted};
-use crate::retry::Pace;
+use crate::retry::{Pace, Patience};
 use crate::token::{Token, TokenAnswer, TokenKey, Tokens};
 
 /// Registries whose token service is on another host. Credentials go there, to the registry's own host, and where
@@ -75,7 +75,12 @@ pub(crate) enum Sent {
 }
 
 impl Auth {
-    pub(crate) fn new(base: Url, realm: Option<Url>, credentials: Arc<Credentials>) -> Auth {
+    pub(crate) fn new(
+        base: Url,
+        realm: Option<Url>,
+        credentials: Arc<Credentials>,
+        patience: Patience,
+    ) -> Auth {
         let host = base.host_str().unwrap_or_default();
         let authority =
             base.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
@@ -87,7 +92,7 @@ impl Auth {
             credential: tokio::sync::OnceCell::new(),
             challenge: RwLock::new(None),
             tokens: Tokens::default(),
-            pace: Pace::default(),
+            pace: Pace::new(patience),
         }
     }
 

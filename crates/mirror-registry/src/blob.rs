@@ -6,7 +6,7 @@ use reqwest::Method;
 use reqwest::header::{self, HeaderMap, HeaderValue};
 
 use crate::error::{Error, ErrorKind, passing_status, transport_kind};
-use crate::host::{Answer, Call, Host, IDLE};
+use crate::host::{Answer, Call, Host};
 use crate::retry::Attempts;
 
 /// A blob on its way from a registry. When the connection breaks, the rest is asked for where it stopped.
@@ -111,10 +111,11 @@ impl BlobReader<'_> {
             Some(answer) => answer,
             None => self.open().await?,
         };
+        let idle = self.host.pace().idle();
         let broken = |kind| Error::new(answer.request.clone(), kind);
-        let chunk = tokio::time::timeout(IDLE, answer.response.chunk()).await;
-        let chunk = chunk.map_err(|_| broken(ErrorKind::TimedOut(IDLE)))?;
-        let Some(mut bytes) = chunk.map_err(|error| broken(transport_kind(&error, IDLE)))? else {
+        let chunk = tokio::time::timeout(idle, answer.response.chunk()).await;
+        let chunk = chunk.map_err(|_| broken(ErrorKind::TimedOut(idle)))?;
+        let Some(mut bytes) = chunk.map_err(|error| broken(transport_kind(&error, idle)))? else {
             let message = format!("the body ended after {} of {} bytes", self.at, self.size);
             return Err(broken(ErrorKind::Broken(message)));
         };
@@ -167,7 +168,7 @@ impl BlobReader<'_> {
     async fn end(&mut self) -> Result<Option<Bytes>, Error> {
         let Some(mut answer) = self.answer.take() else { return Ok(None) };
         // The end of the body frees the connection for the next request. A failure to read it changes nothing.
-        match tokio::time::timeout(IDLE, answer.response.chunk()).await {
+        match tokio::time::timeout(answer.idle, answer.response.chunk()).await {
             Ok(Ok(Some(more))) if !more.is_empty() => {
                 Err(Error::new(answer.request, too_long(self.size)))
             }

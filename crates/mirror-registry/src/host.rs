@@ -18,10 +18,9 @@ use crate::error::{Error, ErrorKind, passing_status, status_kind, transport_kind
 use crate::pulls::{PullBudget, Pulls};
 use crate::redact::redacted;
 use crate::referrers::UNKNOWN;
-use crate::retry::{Attempts, Pace, retry_after};
+use crate::retry::{Attempts, Pace, Patience, retry_after};
 
-/// A connection over which nothing is heard for so long is given up. There is no limit on the whole of a transfer.
-pub(crate) const IDLE: Duration = Duration::from_secs(30);
+const KEEPALIVE: Duration = Duration::from_secs(30);
 const CONNECT: Duration = Duration::from_secs(10);
 const MOST_REDIRECTS: usize = 5;
 const LARGEST_ERROR: usize = 64 << 10;
@@ -64,6 +63,8 @@ pub struct HostOptions {
     pub concurrency: usize,
     /// What we are going to do there.
     pub access: Access,
+    /// How long to wait for what.
+    pub patience: Patience,
 }
 
 /// The client that all hosts share: connections are pooled, redirects are followed by [`Host`] alone.
@@ -77,9 +78,9 @@ pub fn http_client() -> Result<reqwest::Client, Error> {
         .user_agent(concat!("mirror/", env!("CARGO_PKG_VERSION")))
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(CONNECT)
-        .tcp_keepalive(IDLE)
+        .tcp_keepalive(KEEPALIVE)
         .build()
-        .map_err(|error| Error::new("setting up TLS", transport_kind(&error, IDLE)))
+        .map_err(|error| Error::new("setting up TLS", transport_kind(&error, CONNECT)))
 }
 
 /// A request, to be sent as often as needed.
@@ -95,6 +96,7 @@ pub(crate) struct Call {
 pub(crate) struct Answer {
     pub(crate) response: Response,
     pub(crate) request: String,
+    pub(crate) idle: Duration,
     _slot: OwnedSemaphorePermit,
 }
 
@@ -119,12 +121,12 @@ impl Host {
         let realm = options.token_realm.as_deref().map(parse).transpose()?;
         Ok(Host {
             name: name.clone(),
-            auth: Auth::new(base.clone(), realm, credentials),
+            auth: Auth::new(base.clone(), realm, credentials, options.patience),
             base,
             http,
             access: options.access,
             slots: Arc::new(Semaphore::new(options.concurrency)),
-            pace: Pace::default(),
+            pace: Pace::new(options.patience),
             pulls: Pulls::default(),
             turn: Mutex::new(()),
             lists_referrers: AtomicU8::new(UNKNOWN),
@@ -232,8 +234,12 @@ impl Host {
         let outcome = self.authorized(call).await;
         self.met.store(true, Ordering::Release);
         drop(meeting);
-        let mut answer =
-            Answer { response: outcome?, request: describe(&call.method, &call.url), _slot: slot };
+        let mut answer = Answer {
+            response: outcome?,
+            request: describe(&call.method, &call.url),
+            idle: self.pace.idle(),
+            _slot: slot,
+        };
         let follows = call.method == Method::GET || call.method == Method::HEAD;
         let mut hops = 0;
         while follows && matches!(answer.response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
@@ -310,7 +316,7 @@ impl Host {
         if let Some(authorization) = authorization {
             request = request.header(header::AUTHORIZATION, authorization);
         }
-        within_idle(&what, request.send()).await
+        within_idle(&what, self.pace.idle(), request.send()).await
     }
 
     /// The `Authorization` for an upload, whose body can't be sent twice. `rejected` was refused just now.
@@ -360,18 +366,21 @@ impl Answer {
 
     /// What an answer with an unwelcome status says.
     pub(crate) async fn into_error(self) -> Error {
-        refusal(self.response, self.request).await
+        refusal(self.response, self.request, self.idle).await
     }
 }
 
 /// What an answer with an unwelcome status says.
-pub(crate) async fn refusal(response: Response, request: String) -> Error {
+pub(crate) async fn refusal(response: Response, request: String, idle: Duration) -> Error {
     let status = response.status().as_u16();
     let text = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
     let content_type = text(header::CONTENT_TYPE).unwrap_or_default().to_owned();
     let wait = retry_after(response.headers());
-    let body =
-        read_capped(response, &request, LARGEST_ERROR).await.ok().flatten().unwrap_or_default();
+    let body = read_capped(response, &request, LARGEST_ERROR, idle)
+        .await
+        .ok()
+        .flatten()
+        .unwrap_or_default();
     Error::new(request, status_kind(status, &content_type, &body)).with_retry_after(wait)
 }
 
@@ -383,12 +392,13 @@ pub(crate) fn describe(method: &Method, url: &Url) -> String {
 /// Waits for an answer, but not for ever.
 pub(crate) async fn within_idle(
     what: &str,
+    idle: Duration,
     sending: impl Future<Output = Result<Response, reqwest::Error>>,
 ) -> Result<Response, Error> {
-    match tokio::time::timeout(IDLE, sending).await {
+    match tokio::time::timeout(idle, sending).await {
         Ok(Ok(response)) => Ok(response),
-        Ok(Err(error)) => Err(Error::new(what, transport_kind(&error, IDLE))),
-        Err(_) => Err(Error::new(what, ErrorKind::TimedOut(IDLE))),
+        Ok(Err(error)) => Err(Error::new(what, transport_kind(&error, idle))),
+        Err(_) => Err(Error::new(what, ErrorKind::TimedOut(idle))),
     }
 }
 
@@ -397,12 +407,13 @@ pub(crate) async fn read_capped(
     mut response: Response,
     what: &str,
     cap: usize,
+    idle: Duration,
 ) -> Result<Option<Bytes>, Error> {
     let mut body = BytesMut::new();
     loop {
-        let chunk = tokio::time::timeout(IDLE, response.chunk()).await;
-        let chunk = chunk.map_err(|_| Error::new(what, ErrorKind::TimedOut(IDLE)))?;
-        match chunk.map_err(|error| Error::new(what, transport_kind(&error, IDLE)))? {
+        let chunk = tokio::time::timeout(idle, response.chunk()).await;
+        let chunk = chunk.map_err(|_| Error::new(what, ErrorKind::TimedOut(idle)))?;
+        match chunk.map_err(|error| Error::new(what, transport_kind(&error, idle)))? {
             None => return Ok(Some(body.freeze())),
             Some(chunk) if body.len() + chunk.len() > cap => return Ok(None),
             Some(chunk) => body.extend_from_slice(&chunk),
@@ -423,7 +434,7 @@ pub(crate) async fn small_json<T: DeserializeOwned>(
             let kind = ErrorKind::Protocol("the request can't be repeated".to_owned());
             return Err(Error::new(what, kind));
         };
-        match small_json_once(copy, what).await {
+        match small_json_once(copy, what, pace.idle()).await {
             Ok(value) => {
                 pace.served();
                 return Ok(value);
@@ -436,12 +447,13 @@ pub(crate) async fn small_json<T: DeserializeOwned>(
 async fn small_json_once<T: DeserializeOwned>(
     request: reqwest::RequestBuilder,
     what: &str,
+    idle: Duration,
 ) -> Result<T, Error> {
-    let response = within_idle(what, request.send()).await?;
+    let response = within_idle(what, idle, request.send()).await?;
     if response.status().as_u16() != 200 {
-        return Err(refusal(response, what.to_owned()).await);
+        return Err(refusal(response, what.to_owned(), idle).await);
     }
-    let body = read_capped(response, what, LARGEST_TOKEN).await?.unwrap_or_default();
+    let body = read_capped(response, what, LARGEST_TOKEN, idle).await?.unwrap_or_default();
     let kind = || ErrorKind::Protocol("the answer is not the JSON it should be".to_owned());
     serde_json::from_slice(&body).map_err(|_| Error::new(what, kind()))
 }

@@ -26,4 +26,5 @@ pub use manifest::ManifestRef;
 pub use pulls::PullBudget;
 pub use redact::{Secret, redacted};
 pub use referrers::Referrer;
+pub use retry::Patience;
 pub use upload::{Mount, Upload, UploadBody};

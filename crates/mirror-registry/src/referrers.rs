@@ -88,7 +88,8 @@ impl Host {
             let next = next_page(&answer);
             let request = answer.request.clone();
             let protocol = |why: String| Error::new(request.clone(), ErrorKind::Protocol(why));
-            let body = read_capped(answer.response, &request, MAX_MANIFEST_BYTES).await?;
+            let body =
+                read_capped(answer.response, &request, MAX_MANIFEST_BYTES, answer.idle).await?;
             let body = body
                 .ok_or_else(|| protocol("the list of referrers is longer than 4 MiB".to_owned()))?;
             found.extend(

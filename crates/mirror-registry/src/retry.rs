@@ -15,14 +15,40 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// A host that says "too many requests" while it serves others is asked again, but not for ever.
 const MOST_THROTTLED: u32 = 200;
 
+/// How long to wait for what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// A connection over which nothing is heard for so long is given up. There is no limit on the whole of a
+    /// transfer.
+    pub idle: Duration,
+    /// The pause before the second attempt, about; each further one is twice as long, 20 times this at most.
+    pub first_pause: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Patience {
+        Patience { idle: Duration::from_secs(30), first_pause: Duration::from_millis(250) }
+    }
+}
+
 /// The pace of one host, shared by all its requests: a pause that it asked for, and what it served.
 #[derive(Debug, Default)]
 pub(crate) struct Pace {
+    patience: Patience,
     until: Mutex<Option<Instant>>,
     served: AtomicU64,
 }
 
 impl Pace {
+    pub(crate) fn new(patience: Patience) -> Pace {
+        Pace { patience, ..Pace::default() }
+    }
+
+    /// How long a silent connection is waited for.
+    pub(crate) fn idle(&self) -> Duration {
+        self.patience.idle
+    }
+
     /// Waits until the host wants to hear from us again.
     pub(crate) async fn wait(&self) {
         loop {
@@ -58,12 +84,13 @@ pub(crate) struct Attempts<'a> {
 impl<'a> Attempts<'a> {
     pub(crate) fn new(pace: &'a Pace) -> Attempts<'a> {
         let served = pace.served.load(Ordering::Relaxed);
-        Attempts { pace, started: Instant::now(), made: 0, served, delays: delays() }
+        let delays = delays(pace.patience.first_pause);
+        Attempts { pace, started: Instant::now(), made: 0, served, delays }
     }
 
     /// Progress was made: the budget starts anew.
     pub(crate) fn progress(&mut self) {
-        self.delays = delays();
+        self.delays = delays(self.pace.patience.first_pause);
     }
 
     /// Waits for the next attempt after `error`, or gives the error back when there is none.
@@ -94,11 +121,11 @@ impl<'a> Attempts<'a> {
     }
 }
 
-/// Up to four more attempts, 0.25 s to 5 s apart, jittered so that concurrent requests don't return together.
-fn delays() -> ExponentialBackoff {
+/// Up to four more attempts, jittered so that concurrent requests don't return together.
+fn delays(first: Duration) -> ExponentialBackoff {
     ExponentialBuilder::default()
-        .with_min_delay(Duration::from_millis(250))
-        .with_max_delay(Duration::from_secs(5))
+        .with_min_delay(first)
+        .with_max_delay(first * 20)
         .with_factor(2.0)
         .with_max_times(4)
         .with_jitter()

@@ -16,7 +16,7 @@ use reqwest::{Method, Response, Url};
 
 use crate::auth::{Scope, Sent};
 use crate::error::{Error, ErrorKind, transport_kind};
-use crate::host::{Call, Host, IDLE, describe, refusal};
+use crate::host::{Call, Host, describe, refusal};
 
 /// A registry may take its time to hash and store a large blob after the last byte.
 const COMMIT: Duration = Duration::from_secs(300);
@@ -151,12 +151,12 @@ impl Host {
         headers.extend(authorization.map(|value| (header::AUTHORIZATION, value)));
         let request =
             self.http().put(session).headers(headers).body(reqwest::Body::wrap_stream(body));
-        let error = match moving(&what, size, &moved, request.send()).await {
+        let error = match moving(&what, size, &moved, self.pace().idle(), request.send()).await {
             Ok(response) if response.status().is_success() => {
                 self.pace().served();
                 return Ok(());
             }
-            Ok(response) => refusal(response, what).await,
+            Ok(response) => refusal(response, what, self.pace().idle()).await,
             Err(error) => error,
         };
         Err((sent, error))
@@ -168,12 +168,13 @@ async fn moving(
     what: &str,
     size: u64,
     sent: &AtomicU64,
+    idle: Duration,
     sending: impl Future<Output = Result<Response, reqwest::Error>>,
 ) -> Result<Response, Error> {
     let mut sending = std::pin::pin!(sending);
     let mut before = 0;
     loop {
-        let limit = if sent.load(Ordering::Relaxed) >= size { COMMIT } else { IDLE };
+        let limit = if sent.load(Ordering::Relaxed) >= size { COMMIT.max(idle) } else { idle };
         match tokio::time::timeout(limit, &mut sending).await {
             Ok(outcome) => {
                 return outcome.map_err(|error| Error::new(what, transport_kind(&error, limit)));

@@ -6,14 +6,26 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::stream;
 use mirror_oci::{Algorithm, Digest, Repository, Tag, media_type};
+use mirror_registry::Patience;
 use mirror_registry::{
     Access, Credentials, Error, ErrorKind, Host, HostOptions, ManifestRef, Mount, UploadBody,
 };
 use mirror_testkit::{AuthProfile, Fault, ImageBuilder, Profile, Registry};
 
+/// Short pauses: what is tested is how often, not how long.
+const PATIENCE: Patience = Patience {
+    idle: std::time::Duration::from_secs(10),
+    first_pause: std::time::Duration::from_millis(10),
+};
+
 fn host(registry: &Registry) -> Host {
-    let options =
-        HostOptions { endpoint: None, token_realm: None, concurrency: 8, access: Access::Pull };
+    let options = HostOptions {
+        endpoint: None,
+        token_realm: None,
+        concurrency: 8,
+        access: Access::Pull,
+        patience: PATIENCE,
+    };
     let variable = format!("MIRROR_AUTH_{}", registry.host().replace(['.', ':'], "_"));
     let credentials = Credentials::new([(variable, "me:secret".to_owned())], Vec::new());
     let name = registry.host().parse().unwrap();

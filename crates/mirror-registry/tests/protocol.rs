@@ -7,14 +7,26 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use futures_util::stream;
 use mirror_oci::{Algorithm, Digest, RawManifest, Repository, Tag};
+use mirror_registry::Patience;
 use mirror_registry::{
     Access, Credentials, Error, Host, HostOptions, ManifestRef, Mount, Upload, UploadBody,
 };
 use mirror_testkit::{Fault, Image, ImageBuilder, Registry};
 
+/// Short pauses: what is tested is how often, not how long.
+const PATIENCE: Patience = Patience {
+    idle: std::time::Duration::from_secs(10),
+    first_pause: std::time::Duration::from_millis(10),
+};
+
 fn host(registry: &Registry) -> Host {
-    let options =
-        HostOptions { endpoint: None, token_realm: None, concurrency: 8, access: Access::PullPush };
+    let options = HostOptions {
+        endpoint: None,
+        token_realm: None,
+        concurrency: 8,
+        access: Access::PullPush,
+        patience: PATIENCE,
+    };
     let name = registry.host().parse().unwrap();
     Host::new(
         mirror_registry::http_client().unwrap(),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use mirror_copy::{CopyError, Layout, Place};
 use mirror_oci::{Name, Registry};
 use mirror_plan::{Alternative, Config, Failure, Side, Wants};
-use mirror_registry::{Access, Host, HostOptions, http_client};
+use mirror_registry::{Access, Host, HostOptions, Patience, http_client};
 
 use crate::environment;
 
@@ -54,6 +54,7 @@ impl Hosts {
                 token_realm: settings.token_realm,
                 concurrency: settings.concurrency.map_or(CONCURRENCY, usize::from),
                 access,
+                patience: Patience::default(),
             };
             let host = Host::new(http.clone(), credentials.clone(), name, &options);
             let host = host.map(Arc::new).map_err(|error| Failure {
