@@ -18,10 +18,15 @@ need() {
     made=yes
     printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee "$policy" >/dev/null
     "${as_root[@]}" chmod +x "$policy"
+    # Whatever happens below, services must be able to start again.
+    trap "${as_root[*]} rm -f $policy" EXIT
   fi
   "${as_root[@]}" apt-get update -qq
   "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
-  if [ -n "$made" ]; then "${as_root[@]}" rm -f "$policy"; fi
+  if [ -n "$made" ]; then
+    "${as_root[@]}" rm -f "$policy"
+    trap - EXIT
+  fi
 }
 
 # A program that PyPI or crates.io has, in target/tools.

@@ -10,7 +10,7 @@ use mirror_registry::{Host, Mount, Referrer, Upload};
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::companion::{self, Companion, Link};
-use crate::download::{Download, Downloads};
+use crate::download::{Borrow, Download, Downloads};
 use crate::error::{CopyError, Side};
 use crate::graph::{Blob, Graph, Source};
 use crate::landing::Landings;
@@ -20,6 +20,8 @@ use crate::spool::Spool;
 
 /// Blobs of one image that are on their way at once. The hosts limit the sum over all images.
 const BLOBS_AT_ONCE: usize = 6;
+/// Each place that a blob is fetched from can send wrong bytes once.
+const MOST_RESTARTS: usize = 4;
 
 /// Copies images and remembers, over all of them, which blobs are where.
 #[derive(Debug)]
@@ -105,7 +107,7 @@ pub enum Event {
     Fetched(usize, u64),
     /// Bytes went to the destination of this job.
     Pushed(usize, u64),
-    /// A blob of so many bytes is at the destination of this job, sent or found there.
+    /// A blob of so many bytes was found at the destination of this job.
     Landed(usize, u64),
 }
 
@@ -213,10 +215,12 @@ impl Copier {
     async fn heal(&self, job: &Job) -> Result<(), CopyError> {
         let Target::Registry { host, repository, .. } = &job.target else { return Ok(()) };
         let again = stream::iter(&job.graph.blobs).map(|blob| async move {
-            let landing = self.landings.get(host.name(), &blob.digest);
+            let landing = self.landings.get(host.name().as_str(), &blob.digest);
             let _alone = landing.lock().await;
-            let brought =
-                again(async || self.upload(job, blob, host, repository, Mount::Never).await).await;
+            let brought = again(async |borrow| {
+                self.upload(job, blob, host, repository, Mount::Never, borrow).await
+            })
+            .await;
             brought.map(|_| ())
         });
         again.buffer_unordered(BLOBS_AT_ONCE).try_collect().await
@@ -294,14 +298,14 @@ impl Copier {
     async fn blob(&self, job: &Job, blob: &Blob) -> Result<Transfer, CopyError> {
         let transfer = match &job.target {
             Target::Registry { host, repository, .. } => {
-                let landing = self.landings.get(host.name(), &blob.digest);
+                let landing = self.landings.get(host.name().as_str(), &blob.digest);
                 let mut landed = landing.lock().await;
                 let mut transfer = None;
                 if !landed.contains(repository) {
                     // Mounting from itself asks whether the blob is there, in the request that opens the upload.
                     let from = Mount::From(landed.first().unwrap_or(repository).clone());
-                    transfer = again(async || {
-                        self.upload(job, blob, host, repository, from.clone()).await
+                    transfer = again(async |borrow| {
+                        self.upload(job, blob, host, repository, from.clone(), borrow).await
                     })
                     .await?;
                     landed.push(repository.clone());
@@ -309,10 +313,15 @@ impl Copier {
                 transfer
             }
             Target::Layout { layout, .. } => {
-                again(async || self.write(job, blob, layout).await).await?
+                let landing =
+                    self.landings.get(&layout.folder().display().to_string(), &blob.digest);
+                let _alone = landing.lock().await;
+                again(async |borrow| self.write(job, blob, layout, borrow).await).await?
             }
         };
-        let _ = self.events.send(Event::Landed(job.number, blob.size));
+        if transfer.is_none() {
+            let _ = self.events.send(Event::Landed(job.number, blob.size));
+        }
         Ok(transfer.unwrap_or(Transfer { reused_blobs: 1, ..Transfer::default() }))
     }
 
@@ -324,10 +333,11 @@ impl Copier {
         host: &Host,
         repository: &Repository,
         from: Mount,
+        borrow: Borrow,
     ) -> Brought {
         let mut wanted = Wanted::default();
         let upload = host.upload_blob(repository, &blob.digest, blob.size, &from, || {
-            let download = self.download(job, blob, &mut wanted);
+            let download = self.download(job, blob, borrow, &mut wanted);
             let (events, number) = (self.events.clone(), job.number);
             async move {
                 let body = download.body().await?;
@@ -347,12 +357,12 @@ impl Copier {
     }
 
     /// `None` when the layout had the blob.
-    async fn write(&self, job: &Job, blob: &Blob, layout: &Layout) -> Brought {
+    async fn write(&self, job: &Job, blob: &Blob, layout: &Layout, borrow: Borrow) -> Brought {
         if layout.has(&blob.digest, blob.size) {
             return Ok(None);
         }
         let mut wanted = Wanted::default();
-        let download = self.download(job, blob, &mut wanted);
+        let download = self.download(job, blob, borrow, &mut wanted);
         let write = async { layout.put_blob(&blob.digest, download.body().await?).await };
         match write.await {
             Ok(()) => {
@@ -366,8 +376,15 @@ impl Copier {
     }
 
     /// The running download of a blob, or a new one. One that failed is not joined.
-    fn download(&self, job: &Job, blob: &Blob, wanted: &mut Wanted) -> Arc<Download> {
-        let (download, started) = self.downloads.get(&job.source, blob, self.fetched(job.number));
+    fn download(
+        &self,
+        job: &Job,
+        blob: &Blob,
+        borrow: Borrow,
+        wanted: &mut Wanted,
+    ) -> Arc<Download> {
+        let (download, started) =
+            self.downloads.get(&job.source, blob, borrow, self.fetched(job.number));
         wanted.own_downloads.extend(started.then(|| download.clone()));
         wanted.own = started;
         wanted.download = Some(download.clone());
@@ -399,6 +416,8 @@ struct Failed {
     error: CopyError,
     /// The download was started for another image, perhaps from another repository.
     borrowed: bool,
+    /// The bytes were thrown away and are fetched anew.
+    restarted: bool,
 }
 
 /// The download that is used for a blob at the moment.
@@ -418,17 +437,23 @@ impl Wanted {
     /// A download that failed is the cause; the destination only saw its upload end early.
     fn failed(&self, otherwise: impl FnOnce() -> CopyError) -> Failed {
         let failure = self.download.as_ref().and_then(|download| download.failure());
-        Failed {
-            borrowed: failure.is_some() && !self.own,
-            error: failure.unwrap_or_else(otherwise),
-        }
+        let borrowed = failure.is_some() && !self.own;
+        let sound = failure.is_none();
+        let error = failure.unwrap_or_else(otherwise);
+        Failed { borrowed, restarted: sound && error.is_body(), error }
     }
 }
 
-/// What failed because another image's source did is tried once more from our own.
-async fn again(bring: impl AsyncFn() -> Brought) -> Result<Option<Transfer>, CopyError> {
-    match bring().await {
-        Err(Failed { borrowed: true, .. }) => bring().await.map_err(|failed| failed.error),
-        outcome => outcome.map_err(|failed| failed.error),
+/// Brings a blob. What failed because another image's source did is tried from our own; an upload that followed
+/// bytes which turned out wrong is made anew, since the right ones are on their way.
+async fn again(bring: impl AsyncFn(Borrow) -> Brought) -> Result<Option<Transfer>, CopyError> {
+    let mut borrow = Borrow::Yes;
+    let mut restarts = 0;
+    loop {
+        match bring(borrow).await {
+            Err(Failed { borrowed: true, .. }) if borrow == Borrow::Yes => borrow = Borrow::No,
+            Err(Failed { restarted: true, .. }) if restarts < MOST_RESTARTS => restarts += 1,
+            outcome => return outcome.map_err(|failed| failed.error),
+        }
     }
 }

@@ -3,28 +3,29 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use bytes::{Bytes, BytesMut};
 use futures_util::stream;
-use mirror_oci::{Digest, Verifier};
-use mirror_registry::{BlobReader, UploadBody};
+use mirror_oci::Digest;
+use mirror_registry::UploadBody;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
-use crate::error::{Cause, CopyError, Side};
-use crate::graph::{Blob, Place, Source};
-use crate::spool::{Room, Spool, Spooled};
+use crate::error::{CopyError, STARTING_OVER};
+use crate::fetch::Fetch;
+use crate::graph::{Blob, Source};
+use crate::spool::{Room, Spool};
 
 /// Blobs up to this size stay in memory: most are configs, and a file costs more than it saves.
 const SMALL: u64 = 1 << 20;
 /// What small blobs may take together; what doesn't fit goes through a file.
 const MEMORY: u64 = 16 << 20;
 /// Written and read in pieces of this size.
-const PIECE: usize = 256 << 10;
+pub(crate) const PIECE: usize = 256 << 10;
 
 /// The blobs of a run, by digest.
 #[derive(Debug)]
@@ -41,6 +42,15 @@ struct Entry {
     download: Option<Arc<Download>>,
 }
 
+/// Whether a download that was started for another image will do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Borrow {
+    /// It will.
+    Yes,
+    /// It has failed, perhaps because of where that image comes from.
+    No,
+}
+
 /// A blob on its way, or here.
 #[derive(Debug)]
 pub(crate) struct Download {
@@ -53,7 +63,7 @@ pub(crate) struct Download {
 }
 
 #[derive(Debug, Clone)]
-enum State {
+pub(crate) enum State {
     /// So many bytes can be read. The round grows when wrong bytes are thrown away: who has read some must start
     /// over.
     Running {
@@ -68,7 +78,7 @@ enum State {
 }
 
 #[derive(Debug)]
-enum Storage {
+pub(crate) enum Storage {
     Memory(OnceLock<Bytes>),
     /// Set when there is room; removed when dropped, unless somebody may come back for it.
     File(OnceLock<SpoolFile>, AtomicBool),
@@ -76,10 +86,10 @@ enum Storage {
 
 /// A file of the spool with its room; the handle holds the lock.
 #[derive(Debug)]
-struct SpoolFile {
-    path: PathBuf,
-    file: File,
-    _room: Room,
+pub(crate) struct SpoolFile {
+    pub(crate) path: PathBuf,
+    pub(crate) file: File,
+    pub(crate) _room: Room,
 }
 
 impl Downloads {
@@ -107,16 +117,19 @@ impl Downloads {
         }
     }
 
-    /// The download of a blob, started if it isn't running; then the second value is true.
+    /// The download of a blob, started if there is none to share; then the second value is true.
     pub(crate) fn get(
         &self,
         source: &Source,
         blob: &Blob,
+        borrow: Borrow,
         progress: impl Fn(u64) + Send + Sync + 'static,
     ) -> (Arc<Download>, bool) {
         let mut shared = lock(&self.shared);
         let running = shared.get(&blob.digest).and_then(|entry| entry.download.clone());
-        if let Some(download) = running.filter(|download| download.failure().is_none()) {
+        let usable =
+            |download: &Arc<Download>| borrow == Borrow::Yes && download.failure().is_none();
+        if let Some(download) = running.filter(usable) {
             return (download, false);
         }
         let storage =
@@ -132,11 +145,12 @@ impl Downloads {
             counter.fetch_add(bytes, Ordering::Relaxed);
             progress(bytes);
         };
+        let others = self.shared.clone();
         let fetch = Fetch {
             places: source.places().cloned().collect(),
             blob: blob.clone(),
             spool: self.spool.clone(),
-            shared: self.shared.clone(),
+            make_room: Box::new(move || make_room(&others)),
             storage: storage.clone(),
             state: sender,
             progress: Box::new(counted),
@@ -201,7 +215,8 @@ impl Download {
         let gone = || io::Error::other("the blob is not where it should be");
         match &*self.storage {
             Storage::Memory(bytes) => {
-                self.readable(self.size, None).await?;
+                // All of it, also when that is nothing.
+                self.readable(self.size + 1, None).await?;
                 let bytes = bytes.get().cloned().ok_or_else(gone)?;
                 Ok(Box::pin(stream::iter([Ok(bytes)])))
             }
@@ -226,7 +241,7 @@ impl Download {
             return Ok((Bytes::new(), file));
         }
         let (limit, _) = self.readable(at + 1, Some(round)).await?;
-        let want = usize::try_from(limit - at).unwrap_or(PIECE).min(PIECE);
+        let want = usize::try_from(limit.min(self.size) - at).unwrap_or(PIECE).min(PIECE);
         tokio::task::spawn_blocking(move || {
             let mut piece = BytesMut::zeroed(want);
             file.seek(SeekFrom::Start(at))?;
@@ -243,7 +258,7 @@ impl Download {
         let (size, held) = (self.size, self.size.saturating_sub(1));
         let limit = move |state: &State| match state {
             State::Running { round, written } => Some(((*written).min(held), *round)),
-            State::Done { round } => Some((size, *round)),
+            State::Done { round } => Some((size + 1, *round)),
             State::Failed(_) => None,
         };
         let other = |round: u32| reading.is_some_and(|reading| reading != round);
@@ -252,9 +267,7 @@ impl Download {
         };
         let ready = state.wait_for(enough).await.ok().and_then(|state| limit(&state));
         match ready {
-            Some((_, round)) if other(round) => {
-                Err(io::Error::other("wrong bytes came first, starting over"))
-            }
+            Some((_, round)) if other(round) => Err(io::Error::other(STARTING_OVER)),
             Some(ready) => Ok(ready),
             None => Err(io::Error::other(format!("the download of {} failed", self.digest))),
         }
@@ -269,7 +282,7 @@ impl Drop for Download {
 
 impl Storage {
     /// Nobody will come back for the file.
-    fn forget(&self) {
+    pub(crate) fn forget(&self) {
         if let Storage::File(_, keep) = self {
             keep.store(false, Ordering::Relaxed);
         }
@@ -285,227 +298,4 @@ impl Drop for Storage {
             let _ = std::fs::remove_file(path);
         }
     }
-}
-
-/// A download at work.
-struct Fetch {
-    places: Vec<Place>,
-    blob: Blob,
-    spool: Arc<Spool>,
-    shared: Arc<Mutex<HashMap<Digest, Entry>>>,
-    storage: Arc<Storage>,
-    state: watch::Sender<State>,
-    progress: Box<dyn Fn(u64) + Send + Sync>,
-}
-
-impl Fetch {
-    /// Runs to the end and tells everybody how it went.
-    async fn run(self) {
-        let outcome = match &*self.storage {
-            Storage::Memory(bytes) => self.through_memory(bytes).await,
-            Storage::File(place, _) => self.through_file(place).await,
-        };
-        let round = self.round();
-        self.state.send_replace(outcome.map_or_else(State::Failed, |()| State::Done { round }));
-    }
-
-    fn round(&self) -> u32 {
-        match &*self.state.borrow() {
-            State::Running { round, .. } | State::Done { round } => *round,
-            State::Failed(_) => 0,
-        }
-    }
-
-    fn wrote(&self, written: u64) {
-        let round = self.round();
-        self.state.send_replace(State::Running { round, written });
-    }
-
-    async fn through_memory(&self, memory: &OnceLock<Bytes>) -> Result<(), CopyError> {
-        let mut outcome = Err(self.nowhere());
-        for place in &self.places {
-            outcome = self.small(place).await;
-            if let Ok(bytes) = &outcome {
-                let _ = memory.set(bytes.clone());
-                break;
-            }
-        }
-        outcome.map(|_| ())
-    }
-
-    async fn small(&self, place: &Place) -> Result<Bytes, CopyError> {
-        let mut reader = self.reader(place, 0);
-        let mut bytes = BytesMut::new();
-        while let Some(chunk) = reader.chunk().await.map_err(|error| self.failed(error))? {
-            bytes.extend_from_slice(&chunk);
-            (self.progress)(chunk.len() as u64);
-        }
-        let mut verifier = Verifier::new(&self.blob.digest);
-        verifier.update(&bytes);
-        self.prove(verifier)?;
-        Ok(bytes.freeze())
-    }
-
-    async fn through_file(&self, spooled: &OnceLock<SpoolFile>) -> Result<(), CopyError> {
-        let room = self.spool.reserve(self.blob.size, || make_room(&self.shared)).await;
-        let _room = room.map_err(|error| self.io(self.spool.folder(), &error))?;
-        let Spooled { path, file } = self
-            .spool
-            .file(&self.blob.digest)
-            .map_err(|error| self.io(self.spool.folder(), &error))?;
-        let spooled = spooled.get_or_init(|| SpoolFile { path, file, _room });
-        let mut outcome = Err(self.nowhere());
-        let mut found = 0;
-        // A place goes on with the bytes that are there, unless they were wrong. The origin, which is the last one,
-        // has two tries: an earlier run may have left wrong bytes.
-        for place in self.places.iter().chain(self.places.last()) {
-            let wrong = error_is_digest(&outcome);
-            let sink = if wrong { self.emptied(spooled)? } else { self.resumed(spooled).await? };
-            found = if wrong { 0 } else { found.max(sink.at) };
-            outcome = self.large(place, sink, &spooled.path).await;
-            match &outcome {
-                Ok(()) => break,
-                Err(error) => {
-                    tracing::debug!(%error, host = %place.host.name(), "blob not had from here")
-                }
-            }
-            if self.places.last().is_some_and(|origin| std::ptr::eq(origin, place))
-                && (found == 0 || !error_is_digest(&outcome))
-            {
-                break;
-            }
-        }
-        if error_is_digest(&outcome) {
-            self.storage.forget();
-        }
-        outcome
-    }
-
-    fn emptied(&self, spooled: &SpoolFile) -> Result<Sink, CopyError> {
-        let file = spooled.file.try_clone().and_then(|mut file| {
-            file.set_len(0)?;
-            file.seek(SeekFrom::Start(0))?;
-            Ok(file)
-        });
-        let file = file.map_err(|error| self.io(&spooled.path, &error))?;
-        let round = self.round() + 1;
-        self.state.send_replace(State::Running { round, written: 0 });
-        Ok(Sink { file, verifier: Verifier::new(&self.blob.digest), at: 0 })
-    }
-
-    /// Hashes what an earlier attempt or run left in the file.
-    async fn resumed(&self, spooled: &SpoolFile) -> Result<Sink, CopyError> {
-        let mut file = spooled.file.try_clone().map_err(|error| self.io(&spooled.path, &error))?;
-        let (digest, size) = (self.blob.digest.clone(), self.blob.size);
-        let work = tokio::task::spawn_blocking(move || {
-            let mut verifier = Verifier::new(&digest);
-            let mut buffer = vec![0; PIECE];
-            let mut at = 0;
-            file.seek(SeekFrom::Start(0))?;
-            loop {
-                let read = file.read(&mut buffer)?;
-                if read == 0 {
-                    break;
-                }
-                at += read as u64;
-                verifier.update(buffer.get(..read).unwrap_or_default());
-            }
-            if at > size {
-                file.set_len(0)?;
-                file.seek(SeekFrom::Start(0))?;
-                (verifier, at) = (Verifier::new(&digest), 0);
-            }
-            io::Result::Ok(Sink { file, verifier, at })
-        });
-        let sink = work.await.map_err(io::Error::from).and_then(|sink| sink);
-        let sink = sink.map_err(|error| self.io(&spooled.path, &error))?;
-        self.wrote(sink.at);
-        Ok(sink)
-    }
-
-    /// Reads the rest of a blob from one place.
-    async fn large(&self, place: &Place, sink: Sink, path: &Path) -> Result<(), CopyError> {
-        let mut written = sink.at;
-        let mut sink = Some(sink);
-        let mut reader = self.reader(place, written);
-        let mut buffer = Vec::with_capacity(PIECE);
-        let mut last = written == self.blob.size;
-        while !last {
-            let outcome = reader.chunk().await;
-            // What came before the connection broke for good is kept for the next attempt.
-            last = matches!(outcome, Ok(None) | Err(_));
-            buffer.extend_from_slice(
-                outcome.as_ref().ok().and_then(Option::as_ref).map_or(&[], |chunk| chunk),
-            );
-            if (buffer.len() >= PIECE || last) && !buffer.is_empty() {
-                let length = buffer.len() as u64;
-                (sink, buffer) = keep(sink, buffer).await.map_err(|error| self.io(path, &error))?;
-                written += length;
-                (self.progress)(length);
-                self.wrote(written);
-            }
-            outcome.map_err(|error| self.failed(error))?;
-        }
-        sink.map_or(Ok(()), |sink| self.prove(sink.verifier))
-    }
-
-    fn reader<'a>(&self, place: &'a Place, from: u64) -> BlobReader<'a> {
-        place.host.read_blob(&place.repository, &self.blob.digest, self.blob.size, from)
-    }
-
-    fn prove(&self, verifier: Verifier) -> Result<(), CopyError> {
-        verifier
-            .finish()
-            .map_err(|error| CopyError::new(Side::Source, self.step(), Cause::Digest(error)))
-    }
-
-    fn failed(&self, error: mirror_registry::Error) -> CopyError {
-        CopyError::source(self.step(), error)
-    }
-
-    fn nowhere(&self) -> CopyError {
-        CopyError::new(
-            Side::Source,
-            self.step(),
-            Cause::Other("there is no place to fetch it from".to_owned()),
-        )
-    }
-
-    fn io(&self, path: &Path, error: &io::Error) -> CopyError {
-        CopyError::io(
-            Side::Source,
-            format!("spooling blob {}", self.blob.digest.short()),
-            path,
-            error,
-        )
-    }
-
-    fn step(&self) -> String {
-        format!("download of {}", self.blob)
-    }
-}
-
-/// A file being written, and the hash of what is in it.
-struct Sink {
-    file: File,
-    verifier: Verifier,
-    at: u64,
-}
-
-/// Hashes and writes on a thread of its own, so that two transfers use two cores; hands everything back.
-async fn keep(sink: Option<Sink>, mut buffer: Vec<u8>) -> io::Result<(Option<Sink>, Vec<u8>)> {
-    tokio::task::spawn_blocking(move || {
-        let mut sink = sink;
-        if let Some(sink) = sink.as_mut() {
-            sink.verifier.update(&buffer);
-            sink.file.write_all(&buffer)?;
-        }
-        buffer.clear();
-        Ok((sink, buffer))
-    })
-    .await?
-}
-
-fn error_is_digest(outcome: &Result<(), CopyError>) -> bool {
-    outcome.as_ref().is_err_and(|error| matches!(error.cause(), Cause::Digest(_)))
 }

@@ -6,6 +6,9 @@ use std::sync::Arc;
 
 use mirror_oci::{DigestMismatch, ManifestError, Registry};
 
+/// What a reader of bytes is told that were thrown away.
+pub(crate) const STARTING_OVER: &str = "wrong bytes came first, starting over";
+
 /// A step of a copy that failed for good.
 #[derive(Debug, Clone)]
 pub struct CopyError(Arc<(Side, String, Cause)>);
@@ -76,6 +79,15 @@ impl CopyError {
         self.side() == Side::Destination && error.code().is_some_and(|code| missing.contains(&code))
     }
 
+    /// Whether an upload ended because its own bytes did.
+    pub(crate) fn is_body(&self) -> bool {
+        match self.cause() {
+            Cause::Registry(error) => matches!(error.kind(), mirror_registry::ErrorKind::Body(_)),
+            Cause::Io(_, text) => text.contains(STARTING_OVER),
+            _ => false,
+        }
+    }
+
     /// Whether a limit on pulls stands in the way, which time alone removes.
     pub fn is_pull_limit(&self) -> bool {
         matches!(self.cause(), Cause::Registry(error) if matches!(error.kind(), mirror_registry::ErrorKind::PullLimit(_)))
@@ -91,7 +103,9 @@ impl CopyError {
             Cause::Digest(_) => Some("the source, or something on the way, changes bytes; try again, then tell its operator".into()),
             Cause::Io(std::io::ErrorKind::StorageFull, _) => Some("free some space, and run again: what is there already is kept".into()),
             Cause::Io(std::io::ErrorKind::PermissionDenied, _) => Some("mend the permissions of that path".into()),
-            _ => None,
+            Cause::Manifest(_) => Some("ask the publisher of the image; no registry can hold it byte for byte as it is".into()),
+            Cause::Io(..) => Some("check the path, and the disk it is on".into()),
+            Cause::Other(_) => None,
         }
     }
 }

@@ -64,6 +64,30 @@ pub struct Blob {
     pub size: u64,
 }
 
+impl Selection {
+    /// Every platform that is asked for must be there, or nobody would notice that one is not.
+    fn check(&self, links: &Links) -> Result<(), CopyError> {
+        let Selection::Platforms(wanted) = self else { return Ok(()) };
+        let offered: Vec<&Platform> =
+            links.manifests.iter().filter_map(|child| child.platform.as_ref()).collect();
+        let missing =
+            wanted.iter().find(|wanted| !offered.iter().any(|offered| wanted.accepts(offered)));
+        missing.map_or(Ok(()), |missing| {
+            Err(no_platform(missing, &offered, format!("looking for {missing}")))
+        })
+    }
+}
+
+/// An image that isn't made for a platform.
+fn no_platform(wanted: &Platform, offered: &[&Platform], step: String) -> CopyError {
+    let names: Vec<String> = offered.iter().map(ToString::to_string).collect();
+    let message = match names.as_slice() {
+        [] => format!("the image has no manifest for {wanted}; it is not an index of platforms"),
+        names => format!("the image has no manifest for {wanted}, only for {}", names.join(", ")),
+    };
+    CopyError::new(Side::Source, step, Cause::Other(message))
+}
+
 impl fmt::Display for Blob {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "blob {} ({})", self.digest.short(), ByteSize(self.size))
@@ -161,15 +185,9 @@ impl Source {
         let child =
             links.manifests.iter().find(|child| child.platform.as_ref().is_some_and(offered));
         child.map(|child| child.digest.clone()).ok_or_else(|| {
-            let names: Vec<String> = links
-                .manifests
-                .iter()
-                .filter_map(|child| child.platform.as_ref())
-                .map(ToString::to_string)
-                .collect();
-            let message =
-                format!("the image has no manifest for it, only for {}", names.join(", "));
-            CopyError::new(Side::Source, step, Cause::Other(message))
+            let offered: Vec<&Platform> =
+                links.manifests.iter().filter_map(|child| child.platform.as_ref()).collect();
+            no_platform(platform, &offered, step)
         })
     }
 
@@ -255,6 +273,7 @@ impl Graph {
         let mut found: HashMap<Digest, (RawManifest, Links)> = HashMap::new();
         let mut platforms = Vec::new();
         let mut links_of_root = links(&manifest)?;
+        selection.check(&links_of_root)?;
         links_of_root.manifests.retain(|child| selected(selection, child.platform.as_ref()));
         platforms.extend(links_of_root.manifests.iter().filter_map(|child| child.platform.clone()));
         let mut level: Vec<Digest> =

@@ -6,6 +6,7 @@
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use mirror_oci::{Digest, RawManifest};
@@ -14,9 +15,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::error::{Cause, CopyError, Side};
+use crate::graph::{Selection, selected};
 
 const MARKER: &str = "oci-layout";
 const INDEX: &str = "index.json";
+const PART: &str = ".part-";
 const LOCK: &str = ".index.json.lock";
 const NAME: &str = "org.opencontainers.image.ref.name";
 
@@ -80,7 +83,28 @@ impl Layout {
                 Cause::Other(message),
             ));
         }
+        layout.remove_leftovers();
         Ok(layout)
+    }
+
+    /// Parts that a killed run left behind; a day is more than any blob takes.
+    fn remove_leftovers(&self) {
+        let old = |path: &Path| {
+            let age = fs::metadata(path)
+                .and_then(|metadata| metadata.modified())
+                .map(|time| time.elapsed());
+            matches!(age, Ok(Ok(age)) if age > Duration::from_secs(24 * 3600))
+        };
+        let entries = [self.folder.clone(), self.folder.join("blobs")]
+            .into_iter()
+            .filter_map(|folder| fs::read_dir(folder).ok());
+        for path in entries.flatten().filter_map(|entry| Some(entry.ok()?.path())) {
+            let part =
+                path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(PART));
+            if part && old(&path) {
+                let _ = fs::remove_file(&path);
+            }
+        }
     }
 
     /// The folder.
@@ -98,6 +122,31 @@ impl Layout {
         })?;
         let found = index.manifests.into_iter().find(|entry| entry.name() == Some(name));
         Ok(found.map(|entry| entry.digest).filter(|digest| self.path(digest).exists()))
+    }
+
+    /// The digest under a name, if the image is there with everything below it that is wanted.
+    ///
+    /// # Errors
+    /// When `index.json` can't be read.
+    pub fn whole_digest_of(
+        &self,
+        name: &str,
+        selection: &Selection,
+    ) -> Result<Option<Digest>, CopyError> {
+        let root = self.digest_of(name)?;
+        Ok(root.filter(|root| self.is_whole(root, selection)))
+    }
+
+    /// Looking costs no request here, so a blob that got lost is noticed and brought again.
+    fn is_whole(&self, digest: &Digest, selection: &Selection) -> bool {
+        let manifest = fs::read(self.path(digest))
+            .ok()
+            .and_then(|bytes| RawManifest::digested(bytes.into(), "").ok());
+        let Some(links) = manifest.and_then(|manifest| manifest.links().ok()) else { return false };
+        let mut wanted =
+            links.manifests.iter().filter(|child| selected(selection, child.platform.as_ref()));
+        links.blobs.iter().all(|blob| self.has(&blob.digest, blob.size))
+            && wanted.all(|child| self.is_whole(&child.digest, selection))
     }
 
     /// Whether a blob of this size is there.
@@ -168,7 +217,7 @@ impl Layout {
         if !marker.exists() {
             fs::write(marker, "{\"imageLayoutVersion\":\"1.0.0\"}")?;
         }
-        tempfile::Builder::new().prefix(".part-").tempfile_in(blobs)
+        tempfile::Builder::new().prefix(PART).tempfile_in(blobs)
     }
 
     fn read_index(&self) -> io::Result<Index> {
@@ -195,7 +244,7 @@ impl Layout {
             other: Map::new(),
         });
         index.manifests.sort_by(|a, b| a.name().cmp(&b.name()));
-        let mut file = tempfile::Builder::new().prefix(".part-").tempfile_in(&self.folder)?;
+        let mut file = tempfile::Builder::new().prefix(PART).tempfile_in(&self.folder)?;
         serde_json::to_writer_pretty(&mut file, &index)?;
         persist(file, &self.folder.join(INDEX))
     }

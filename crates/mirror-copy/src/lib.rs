@@ -9,6 +9,7 @@ mod companion;
 mod copier;
 mod download;
 mod error;
+mod fetch;
 mod graph;
 mod landing;
 mod layout;

@@ -7,6 +7,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -15,6 +16,9 @@ use tokio::sync::Notify;
 
 /// Files that nobody came back for are removed after this time.
 const STALE: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// Tells our own files of one blob apart.
+static OWN_FILES: AtomicU64 = AtomicU64::new(0);
 
 /// A folder for blobs on their way.
 #[derive(Debug)]
@@ -43,6 +47,8 @@ pub(crate) struct Room {
 pub(crate) struct Spooled {
     pub(crate) path: PathBuf,
     pub(crate) file: File,
+    /// Whether the next run would find it.
+    pub(crate) resumable: bool,
 }
 
 impl Spool {
@@ -96,25 +102,23 @@ impl Spool {
         Ok(Some(Room { budget: self.budget.clone(), bytes }))
     }
 
-    /// The file for a blob, with whatever an earlier run left in it.
+    /// The file for a blob, with whatever an earlier run left in it; or, when somebody else is at that file, one of
+    /// our own that nobody will come back for.
     pub(crate) fn file(&self, digest: &Digest) -> io::Result<Spooled> {
-        let path = self.folder.join(digest.as_str().replace(':', "-"));
-        let open = |path: &Path| {
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)
-        };
-        let file = open(&path)?;
+        let name = digest.as_str().replace(':', "-");
+        let path = self.folder.join(&name);
+        let file =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)?;
         if file.try_lock().is_ok() && still_there(&path, &file) {
-            return Ok(Spooled { path, file });
+            return Ok(Spooled { path, file, resumable: true });
         }
-        let path = self.folder.join(format!(
-            "{}.{}",
-            digest.as_str().replace(':', "-"),
-            std::process::id()
-        ));
-        let file = open(&path)?;
-        file.set_len(0)?;
-        file.lock()?;
-        Ok(Spooled { path, file })
+        let number = OWN_FILES.fetch_add(1, Ordering::Relaxed);
+        let path = self.folder.join(format!("{name}.{}.{number}", std::process::id()));
+        let file =
+            OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&path)?;
+        // So that a clean-up elsewhere sees that it is in use.
+        let _ = file.try_lock();
+        Ok(Spooled { path, file, resumable: false })
     }
 
     /// The folder.
@@ -214,7 +218,9 @@ mod tests {
             (Spool::open(folder.path(), None).unwrap(), Spool::open(folder.path(), None).unwrap());
         let first = one.file(&digest()).unwrap();
         let second = two.file(&digest()).unwrap();
-        assert_ne!(first.path, second.path);
+        let another = two.file(&digest()).unwrap();
+        assert!(first.resumable && !second.resumable && !another.resumable);
+        assert!(first.path != second.path && second.path != another.path);
         drop(first);
         let third = two.file(&digest()).unwrap();
         assert_eq!(third.path, folder.path().join(digest().as_str().replace(':', "-")));

@@ -158,6 +158,18 @@ impl Config {
         self.matching(name).filter_map(|exception| exception.platforms.as_deref()).last()
     }
 
+    /// Globs of exceptions that none of these names matches.
+    pub fn unused_globs<'a>(&self, names: impl Iterator<Item = &'a Name>) -> Vec<String> {
+        let names: Vec<String> = names.map(ToString::to_string).collect();
+        let unused =
+            |exception: &&Exception| !names.iter().any(|name| exception.glob.is_match(name));
+        self.exceptions
+            .iter()
+            .filter(unused)
+            .map(|exception| exception.glob.glob().glob().to_owned())
+            .collect()
+    }
+
     fn matching(&self, name: &Name) -> impl Iterator<Item = &Exception> {
         let spelled = name.to_string();
         self.exceptions.iter().filter(move |exception| exception.glob.is_match(&spelled))
@@ -208,6 +220,14 @@ impl Problems {
             let place = self.place(file);
             let repository = self.template(file.get_ref());
             if let (Some(place), Some(repository)) = (place, repository) {
+                let twin = found
+                    .iter()
+                    .find(|other| other.place == place && other.repository == repository);
+                if let Some(twin) = twin {
+                    let message = format!("`{name}` and `{}` are the same place", twin.name);
+                    let help = "delete one of them, or give it another `repository`";
+                    self.add(file.get_ref().name.span(), message, help);
+                }
                 found.push(Destination { name: name.clone(), place, repository });
             }
         }
@@ -280,6 +300,17 @@ impl Problems {
                 );
                 None
             });
+            // What distribution/reference makes of the old name.
+            let registry = registry.map(|name| {
+                if name.as_str() == "index.docker.io" { Registry::docker_hub() } else { name }
+            });
+            if registry.as_ref().is_some_and(|registry| found.contains_key(registry)) {
+                self.add(
+                    key.span(),
+                    "index.docker.io is docker.io, which has settings already",
+                    "merge the two",
+                );
+            }
             found.extend(registry.map(|registry| {
                 (registry, RegistrySettings { endpoint, token_realm, alternatives, concurrency })
             }));
@@ -330,6 +361,13 @@ impl Problems {
                 );
             }
         }
+        if file.destinations.as_ref().is_some_and(Vec::is_empty) {
+            self.add(
+                file.pattern.span(),
+                "an empty list of destinations copies nothing",
+                "delete the entries instead",
+            );
+        }
         if file.platforms.as_ref().is_some_and(Vec::is_empty) {
             self.add(
                 file.pattern.span(),
@@ -351,142 +389,5 @@ impl Problems {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const FULL: &str = r#"
-[[destination]]
-name = "prod"
-registry = "registry.example.com:5000"
-repository = "mirror/{registry}/{name}"
-
-[[destination]]
-name = "disk"
-layout = "./store"
-
-[registry."docker.io"]
-endpoint = "http://127.0.0.1:5001/"
-concurrency = 8
-alternatives = ["public.ecr.aws/docker", "mirror.example"]
-
-[check]
-require_digest = true
-
-[[image]]
-match = "docker.io/**"
-destinations = ["prod"]
-
-[[image]]
-match = "docker.io/library/*"
-platforms = ["linux/amd64"]
-"#;
-
-    fn name(text: &str) -> Name {
-        text.parse::<mirror_oci::Reference>().unwrap().name
-    }
-
-    #[test]
-    fn everything_is_read() {
-        let config = Config::parse(FULL).unwrap();
-        assert_eq!(config.destinations.len(), 2);
-        assert_eq!(config.destinations[0].repository, "mirror/{registry}/{name}");
-        assert_eq!(config.destinations[1].place, Place::Layout("./store".into()));
-        let hub = &config.registries[&Registry::docker_hub()];
-        assert_eq!(
-            (hub.endpoint.as_deref(), hub.concurrency),
-            (Some("http://127.0.0.1:5001"), Some(8))
-        );
-        let original = "library/redis".parse().unwrap();
-        let there: Vec<_> =
-            hub.alternatives.iter().map(|a| a.repository(&original).unwrap().to_string()).collect();
-        assert_eq!(there, ["docker/library/redis", "library/redis"]);
-        assert!(config.rules.require_digest);
-        assert!(
-            config.sends(&name("postgres"), "prod") && !config.sends(&name("postgres"), "disk")
-        );
-        assert!(config.sends(&name("quay.io/a/b"), "disk"));
-        assert_eq!(config.platforms(&name("postgres")).unwrap().len(), 1);
-        assert_eq!(config.platforms(&name("grafana/grafana")), None);
-    }
-
-    #[test]
-    fn nothing_is_a_configuration_too() {
-        let config = Config::parse("").unwrap();
-        assert_eq!(config.destinations[0].place, Place::Layout("./mirror-store".into()));
-    }
-
-    #[test]
-    fn problems_have_their_place() {
-        let cases = [
-            ("x = 1", "x", "unknown field `x`"),
-            ("[check]\nrequire = true", "require", "unknown field `require`"),
-            ("a = \"", "", "invalid basic string"),
-            ("[[destination]]\nname = \"a\"", "\"a\"", "needs a registry or a layout"),
-            (
-                "[[destination]]\nname = \"a\"\nregistry = \"r.io\"\nlayout = \"x\"",
-                "\"a\"",
-                "needs a registry or a layout",
-            ),
-            ("[[destination]]\nname = \"a b\"\nlayout = \"x\"", "\"a b\"", "one word"),
-            ("[[destination]]\nname = \"a\"\nregistry = \"R.io/x\"", "\"R.io/x\"", "upper-case"),
-            (
-                "[[destination]]\nname = \"a\"\nlayout = \"x\"\nrepository = \"y\"",
-                "\"y\"",
-                "no placeholder",
-            ),
-            (
-                "[[destination]]\nname = \"a\"\nlayout = \"x\"\nrepository = \"{tag}/{name}\"",
-                "\"{tag}/{name}\"",
-                "`{` may not stand here",
-            ),
-            ("[registry.\"Docker.io\"]", "\"Docker.io\"", "upper-case"),
-            (
-                "[registry.\"docker.io\"]\nendpoint = \"127.0.0.1:5000\"",
-                "\"127.0.0.1:5000\"",
-                "is not an endpoint",
-            ),
-            (
-                "[registry.\"docker.io\"]\nendpoint = \"http://u:p@h.io\"",
-                "\"http://u:p@h.io\"",
-                "is not an endpoint",
-            ),
-            (
-                "[registry.\"docker.io\"]\nalternatives = [\"Ecr/x\"]",
-                "\"Ecr/x\"",
-                "is not a registry with",
-            ),
-            ("[registry.\"docker.io\"]\nconcurrency = 0", "0", "from 1 to 256"),
-            ("[registry.\"docker.io\"]\nconcurrency = 100000", "100000", "invalid value"),
-            ("[[image]]\nmatch = \"[\"", "\"[\"", "is not a glob"),
-            (
-                "[[image]]\nmatch = \"*\"\ndestinations = [\"x\"]",
-                "\"x\"",
-                "there is no destination `x`",
-            ),
-            ("[[image]]\nmatch = \"*\"\nplatforms = []", "\"*\"", "copies nothing"),
-            ("[[image]]\nmatch = \"*\"\nplatforms = [\"arm\"]", "\"arm\"", "is not a platform"),
-        ];
-        for (text, underlined, message) in cases {
-            let problems = Config::parse(text).unwrap_err();
-            assert_eq!(problems.len(), 1, "{text}: {problems:?}");
-            assert!(problems[0].message.contains(message), "{text}: {problems:?}");
-            assert_eq!(
-                text.get(problems[0].span.clone().unwrap()).unwrap(),
-                underlined,
-                "{text}: {problems:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn all_problems_at_once() {
-        let text = "[[destination]]\nname = \"a\"\n[[destination]]\nname = \"a\"\nlayout = \"x\"\n[[image]]\nmatch = \"[\"\ndestinations = [\"z\"]";
-        assert_eq!(Config::parse(text).unwrap_err().len(), 3);
-        let twice = "[[destination]]\nname = \"a\"\nlayout = \"x\"\n[[destination]]\nname = \"a\"\nlayout = \"y\"";
-        assert!(
-            Config::parse(twice).unwrap_err()[0]
-                .message
-                .contains("two destinations are called `a`")
-        );
-    }
-}
+#[path = "config_tests.rs"]
+mod tests;

@@ -8,7 +8,7 @@ use toml::Spanned;
 
 /// Configuration of a mirror. Everything is optional; without a destination, images go to `./mirror-store`.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "tables and values as in images/README.md")]
 #[schemars(title = "images/mirror.toml")]
 pub(crate) struct ConfigFile {
     /// Where images go.
@@ -32,7 +32,7 @@ pub(crate) struct ConfigFile {
 
 /// A place that images are copied to: a registry or an OCI image layout, one of the two.
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table with `name`, and `registry` or `layout`")]
 pub(crate) struct DestinationFile {
     /// What plans and messages call it.
     #[schemars(with = "String")]
@@ -51,7 +51,7 @@ pub(crate) struct DestinationFile {
 
 /// Settings of one host.
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table of settings")]
 pub(crate) struct RegistryFile {
     /// Where to really go: `http://` or `https://`, host and optional port.
     #[schemars(with = "Option<String>")]
@@ -72,7 +72,7 @@ pub(crate) struct RegistryFile {
 
 /// What the tree must be like.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table of settings")]
 pub(crate) struct CheckFile {
     /// Every reference needs a digest.
     #[serde(default)]
@@ -84,7 +84,7 @@ pub(crate) struct CheckFile {
 
 /// How images are copied.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table of settings")]
 pub(crate) struct CopyFile {
     /// Signatures, attestations and other referrers of images.
     #[serde(default)]
@@ -106,7 +106,7 @@ pub enum Referrers {
 
 /// An exception for the images that a glob matches.
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table with `match`")]
 pub(crate) struct ImageFile {
     /// Glob over fully spelled names without tag, `docker.io/library/*`; `*` stops at `/`, `**` doesn't.
     #[serde(rename = "match")]

@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::config::ConfigProblem;
+use crate::text::printable;
 use crate::want::Collision;
 
 /// Everything that was found, as `mirror check --format json` prints it.
@@ -120,10 +121,10 @@ impl Finding {
                 Level::Warning
             },
             code: diagnostic.code.to_string(),
-            file,
+            file: printable(&file),
             position: excerpt.as_ref().map(|(text, span)| position(text, span)),
-            message: diagnostic.message.clone(),
-            help: diagnostic.help.clone(),
+            message: printable(&diagnostic.message),
+            help: diagnostic.help.as_deref().map(printable),
             fixable: diagnostic.fix.is_some(),
             excerpt,
         }
@@ -137,10 +138,26 @@ impl Finding {
             code: "config".to_owned(),
             file: file.to_owned(),
             position: excerpt.as_ref().map(|(text, span)| position(text, span)),
-            message: problem.message.clone(),
+            message: printable(&problem.message),
             help: problem.help.clone(),
             fixable: false,
             excerpt,
+        }
+    }
+
+    /// An exception of the configuration `file` that is about no image.
+    pub fn of_unused_glob(file: &str, glob: &str) -> Finding {
+        Finding {
+            severity: Level::Warning,
+            code: "config".to_owned(),
+            file: file.to_owned(),
+            position: None,
+            message: format!("`match = \"{}\"` matches no image of the tree", printable(glob)),
+            help: Some(
+                "globs are matched against names such as docker.io/library/postgres".to_owned(),
+            ),
+            fixable: false,
+            excerpt: None,
         }
     }
 
@@ -151,12 +168,12 @@ impl Finding {
         Finding {
             severity: Level::Error,
             code: "conflict".to_owned(),
-            file: files.first().cloned().unwrap_or_default(),
+            file: files.first().map(|file| printable(file)).unwrap_or_default(),
             position: None,
-            message: format!(
+            message: printable(&format!(
                 "{} at {}: {}",
                 collision.target, collision.destination, collision.reason
-            ),
+            )),
             help: Some(format!(
                 "change one of {}, or the destination's `repository` in mirror.toml",
                 files.join(", ")

@@ -22,7 +22,7 @@ pub use plan::{
     Action, Change, Conflict, Copy, LookupFailure, Note, Plan, Pulls, Subject, Totals, Unchanged,
 };
 pub use report::{Outcome, Report, ReportTotals, Status, Transfer};
-pub use text::{count, render_plan, render_report, render_verification};
+pub use text::{count, printable, render_plan, render_report, render_verification};
 pub use verification::{HoleFound, Verification, VerifyFailure};
 pub use want::{Collision, Platforms, Source, Target, Want, Wants, expand};
 

@@ -61,7 +61,7 @@ pub struct Copy {
     pub want: Option<Box<(Source, Target)>>,
 }
 
-/// Whether the target is there already. Carried out only while that is still so.
+/// Whether the target is there already.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "change", rename_all = "snake_case")]
 pub enum Change {
@@ -242,7 +242,9 @@ impl Plan {
             digest: wanted,
             change: found.map_or(Change::Create, |from| Change::Update { from }),
             platforms: image.map(|image| image.platforms.clone()).unwrap_or_default(),
-            bytes: image.map(|image| image.blobs.values().sum()),
+            bytes: image.map(|image| {
+                image.blobs.values().fold(0, |sum: u64, size| sum.saturating_add(*size))
+            }),
             want: Some(Box::new((want.source.clone(), want.target.clone()))),
         }));
     }
@@ -294,7 +296,7 @@ impl Plan {
                 .flat_map(|image| &image.blobs)
                 .map(|(digest, size)| (digest, *size))
                 .collect();
-            blobs.values().sum()
+            blobs.values().fold(0, |sum: u64, size| sum.saturating_add(*size))
         };
         Totals {
             create: self.actions.len() - update,

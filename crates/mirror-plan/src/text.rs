@@ -66,12 +66,12 @@ pub fn render_report(report: &Report) -> String {
             out.line(
                 CHANGED,
                 "warning",
-                &format!("{} is without some of its signatures", what(&outcome.subject)),
+                &format!("{} is without some of its signatures", what(&outcome.subject, "at")),
             );
             out.detail("caused by: ", warning);
         }
         if let Status::Failed { failure } = &outcome.status {
-            out.line(WRONG, "error", &format!("could not copy {}", what(&outcome.subject)));
+            out.line(WRONG, "error", &format!("could not copy {}", what(&outcome.subject, "to")));
             out.failure(failure);
         }
     }
@@ -83,7 +83,7 @@ pub fn render_report(report: &Report) -> String {
         (totals.failed, "failed"),
         (totals.deferred, "deferred"),
         (totals.conflicts, "in conflict"),
-        (totals.cancelled, "not reached"),
+        (totals.cancelled, "not finished"),
     ];
     parts.extend(rest.iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}")));
     let seconds = totals.milliseconds as f64 / 1000.0;
@@ -96,6 +96,9 @@ pub fn render_report(report: &Report) -> String {
     if transfer.reused_blobs > 0 {
         let _ = write!(moved, ", {} reused", count(transfer.reused_blobs, "blob"));
     }
+    if totals.cancelled > 0 {
+        out.line(WRONG, "interrupted", "what was copied stays; run again to go on with the rest");
+    }
     out.line(STRONG, "applied", &format!("{}; {moved}; {seconds:.1} s", parts.join(", ")));
     out.0
 }
@@ -104,10 +107,10 @@ pub fn render_report(report: &Report) -> String {
 pub fn render_verification(found: &Verification) -> String {
     let mut out = Text(String::new());
     for hole in &found.holes {
-        out.line(WRONG, "hole", &format!("{}: {}", what(&hole.subject), hole.problem));
+        out.line(WRONG, "hole", &format!("{}: {}", what(&hole.subject, "at"), hole.problem));
     }
     for failed in &found.failures {
-        out.line(WRONG, "error", &format!("could not look at {}", what(&failed.subject)));
+        out.line(WRONG, "error", &format!("could not look at {}", what(&failed.subject, "for")));
         out.failure(&failed.failure);
     }
     let mut text = format!("{} of {} whole", found.whole, count(found.images as u64, "image"));
@@ -118,36 +121,41 @@ pub fn render_verification(found: &Verification) -> String {
     out.0
 }
 
+/// Text from outside on one line, without what a terminal or a CI log would take for a command.
+pub fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
 /// A number with its noun: `1 image`, `2 images`.
 pub fn count(number: u64, noun: &str) -> String {
     let ending = if number == 1 { "" } else { "s" };
     format!("{number} {noun}{ending}")
 }
 
-fn what(subject: &Subject) -> String {
+fn what(subject: &Subject, side: &str) -> String {
     let target = subject.target();
     if subject.source.split('@').next() == Some(target.as_str()) {
-        return format!("{target} for {}", subject.destination);
+        return format!("{target} {side} {}", subject.destination);
     }
-    format!("{} for {} ({target})", subject.source, subject.destination)
+    format!("{} {side} {} ({target})", subject.source, subject.destination)
 }
 
 struct Text(String);
 
 impl Text {
     fn line(&mut self, style: Style, word: &str, text: &str) {
-        let _ = writeln!(self.0, "{style}{word}{style:#}: {text}");
+        let _ = writeln!(self.0, "{style}{word}{style:#}: {}", printable(text));
     }
 
     fn detail(&mut self, word: &str, text: &str) {
-        let _ = writeln!(self.0, "  {word}{text}");
+        let _ = writeln!(self.0, "  {word}{}", printable(text));
     }
 
     fn looked_up(&mut self, failed: &LookupFailure) {
         let (style, word) =
             if failed.failure.deferred { (CHANGED, "deferred") } else { (WRONG, "error") };
         let verb = if failed.failure.deferred { "" } else { "could not look up " };
-        self.line(style, word, &format!("{verb}{}", what(&failed.subject)));
+        self.line(style, word, &format!("{verb}{}", what(&failed.subject, "for")));
     }
 
     fn failure(&mut self, failure: &Failure) {
@@ -159,19 +167,19 @@ impl Text {
         let _ = writeln!(self.0, "{STRONG}{name}{STRONG:#}");
         let copies: Vec<&Copy> =
             plan.copies().filter(|copy| copy.subject.destination == name).collect();
-        let width =
-            copies.iter().map(|copy| copy.subject.target().len()).max().unwrap_or(0).min(60);
+        let unchanged = plan
+            .unchanged
+            .iter()
+            .map(|item| &item.subject)
+            .filter(|subject| subject.destination == name);
+        let subjects = copies.iter().map(|copy| &copy.subject).chain(unchanged);
+        let width = subjects.map(|subject| subject.target().len()).max().unwrap_or(0).min(60);
         for copy in copies {
             self.copy(copy, width);
         }
-        let unchanged =
-            plan.unchanged.iter().filter(|item| item.subject.destination == name).count();
-        if unchanged > 0 {
-            let _ = writeln!(
-                self.0,
-                "  {QUIET}= {} unchanged{QUIET:#}",
-                count(unchanged as u64, "image")
-            );
+        for item in plan.unchanged.iter().filter(|item| item.subject.destination == name) {
+            let (target, digest) = (item.subject.target(), item.digest.short());
+            let _ = writeln!(self.0, "  {QUIET}= {target:width$}  {digest}{QUIET:#}");
         }
         self.0.push('\n');
     }

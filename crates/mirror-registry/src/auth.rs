@@ -10,7 +10,7 @@ use reqwest::Url;
 use reqwest::header::HeaderValue;
 
 use crate::challenge::Challenge;
-use crate::credentials::{Credential, Credentials};
+use crate::credentials::{Credential, CredentialError, Credentials};
 use crate::error::{Error, ErrorKind};
 use crate::redact::{Secret, redacted};
 use crate::retry::{Pace, Patience};
@@ -56,7 +56,7 @@ pub(crate) struct Auth {
     authority: String,
     realm: Option<Url>,
     credentials: Arc<Credentials>,
-    credential: tokio::sync::OnceCell<Credential>,
+    credential: tokio::sync::OnceCell<Result<Credential, CredentialError>>,
     challenge: RwLock<Option<Challenge>>,
     tokens: Tokens,
     /// Of the token service, which may be another host.
@@ -129,10 +129,15 @@ impl Auth {
         }
     }
 
+    /// Who we are here. Asked once: a helper that hangs would hold up every request.
     async fn credential(&self) -> Result<&Credential, Error> {
-        self.credential.get_or_try_init(|| self.credentials.lookup(&self.authority)).await.map_err(
-            |error| Error::new(format!("credentials for {}", self.authority), error.into()),
-        )
+        let secure = self.base.scheme() == "https" || is_loopback(&self.base);
+        let known =
+            self.credential.get_or_init(|| self.credentials.lookup(&self.authority, secure)).await;
+        let wrong = |error: &CredentialError| {
+            Error::new(format!("credentials for {}", self.authority), error.clone().into())
+        };
+        known.as_ref().map_err(wrong)
     }
 
     fn realm_url(&self, realm: &str) -> Result<Url, Error> {
@@ -175,7 +180,7 @@ impl Auth {
         {
             return Ok(token.clone());
         }
-        let token = self.fetch_token(http, key, credential).await?;
+        let token = self.fetch_token(http, key, credential).await.map_err(Error::settled)?;
         *slot = Some(token.clone());
         Ok(token)
     }
@@ -226,6 +231,12 @@ impl Auth {
                 Error::new(what, ErrorKind::Protocol("the answer holds no token".to_owned()))
             })
     }
+}
+
+fn is_loopback(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    host == "localhost"
+        || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 fn basic_header(user: &str, password: &Secret) -> Option<HeaderValue> {

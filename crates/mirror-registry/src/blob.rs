@@ -4,17 +4,21 @@ use bytes::Bytes;
 use mirror_oci::{Digest, Repository};
 use reqwest::Method;
 use reqwest::header::{self, HeaderMap, HeaderValue};
+use tokio::sync::OwnedSemaphorePermit;
 
-use crate::error::{Error, ErrorKind, passing_status, transport_kind};
+use crate::auth::Scope;
+use crate::error::{Error, ErrorKind, transport_kind};
 use crate::host::{Answer, Call, Host};
 use crate::retry::Attempts;
 
 /// A blob on its way from a registry. When the connection breaks, the rest is asked for where it stopped.
 ///
-/// The bytes are not hashed here: whoever keeps them does that, over what was really kept.
+/// The bytes are not hashed here: whoever keeps them does that, over what was really kept. A reader keeps its slot
+/// until the end, also between attempts, so that those who wait for its bytes never wait for each other.
 pub struct BlobReader<'a> {
     host: &'a Host,
     call: Call,
+    slot: Option<OwnedSemaphorePermit>,
     answer: Option<Answer>,
     attempts: Attempts<'a>,
     size: u64,
@@ -63,13 +67,14 @@ impl Host {
         let call = Call {
             method: Method::GET,
             url: self.url(repository, &format!("blobs/{digest}")),
-            scope: self.read_scope(repository),
+            scope: Scope::pull(repository),
             headers: HeaderMap::new(),
             body: Bytes::new(),
         };
         BlobReader {
             host: self,
             call,
+            slot: None,
             answer: None,
             attempts: self.attempts(),
             size,
@@ -87,7 +92,8 @@ impl BlobReader<'_> {
     /// bringing anything.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, Error> {
         loop {
-            if self.at == self.size && self.answer.is_some() {
+            // A body that stopped short of a skipped part is not at its end yet.
+            if self.at == self.size && self.answer.is_some() && self.skip == 0 {
                 return self.end().await;
             }
             match self.step().await {
@@ -111,11 +117,15 @@ impl BlobReader<'_> {
             Some(answer) => answer,
             None => self.open().await?,
         };
-        let idle = self.host.pace().idle();
+        let idle = answer.idle;
         let broken = |kind| Error::new(answer.request.clone(), kind);
         let chunk = tokio::time::timeout(idle, answer.response.chunk()).await;
         let chunk = chunk.map_err(|_| broken(ErrorKind::TimedOut(idle)))?;
         let Some(mut bytes) = chunk.map_err(|error| broken(transport_kind(&error, idle)))? else {
+            if self.at == self.size {
+                self.answer = Some(answer);
+                return Ok(None);
+            }
             let message = format!("the body ended after {} of {} bytes", self.at, self.size);
             return Err(broken(ErrorKind::Broken(message)));
         };
@@ -130,12 +140,21 @@ impl BlobReader<'_> {
     }
 
     async fn open(&mut self) -> Result<Answer, Error> {
+        if self.slot.is_none() {
+            self.slot = Some(self.host.slot().await?);
+        }
         self.call.headers.remove(header::RANGE);
         if self.at > 0 {
             let range = HeaderValue::try_from(format!("bytes={}-", self.at)).ok();
             self.call.headers.extend(range.map(|range| (header::RANGE, range)));
         }
-        let answer = self.host.send(&self.call).await?;
+        let mut answer = self.host.exchange(&self.call).await?;
+        if answer.status() == 416 && self.at > 0 {
+            // The server no longer knows the range: start over and drop what we have.
+            drop(answer);
+            self.call.headers.remove(header::RANGE);
+            answer = self.host.exchange(&self.call).await?;
+        }
         match answer.status() {
             200 => self.skip = self.at,
             206 if starts_at(&answer, self.at) => self.skip = 0,
@@ -145,21 +164,7 @@ impl BlobReader<'_> {
                 );
                 return Err(Error::new(answer.request, kind));
             }
-            // The server no longer knows the range: start over and drop what we have.
-            416 if self.at > 0 => {
-                self.call.headers.remove(header::RANGE);
-                let answer = self.host.send(&self.call).await?;
-                if answer.status() != 200 {
-                    return Err(answer.into_error().await);
-                }
-                self.skip = self.at;
-                return Ok(answer);
-            }
-            status => {
-                let error = answer.into_error().await;
-                tracing::debug!(passing = passing_status(status), %error, "blob refused");
-                return Err(error);
-            }
+            _ => return Err(answer.into_error().await),
         }
         Ok(answer)
     }
@@ -168,15 +173,13 @@ impl BlobReader<'_> {
     async fn end(&mut self) -> Result<Option<Bytes>, Error> {
         let Some(mut answer) = self.answer.take() else { return Ok(None) };
         // The end of the body frees the connection for the next request. A failure to read it changes nothing.
-        match tokio::time::timeout(answer.idle, answer.response.chunk()).await {
+        let more = tokio::time::timeout(answer.idle, answer.response.chunk()).await;
+        self.slot = None;
+        match more {
             Ok(Ok(Some(more))) if !more.is_empty() => {
                 Err(Error::new(answer.request, too_long(self.size)))
             }
-            _ => {
-                self.answer = None;
-                self.size = self.at;
-                Ok(None)
-            }
+            _ => Ok(None),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::error::Error as _;
 use std::fmt;
+use std::io;
 use std::time::Duration;
 
 use mirror_oci::ManifestError;
@@ -20,6 +21,7 @@ struct Inner {
     attempts: u32,
     elapsed: Duration,
     retry_after: Option<Duration>,
+    settled: bool,
 }
 
 /// Why a request failed.
@@ -59,6 +61,9 @@ pub enum ErrorKind {
     /// Any other breakage of the connection.
     #[error("the connection broke: {0}")]
     Broken(String),
+    /// The bytes to send could not be had.
+    #[error("the upload's own bytes could not be had: {0}")]
+    Body(String),
     /// An answer that no registry gives.
     #[error("this is not a container registry: {0}")]
     NotARegistry(String),
@@ -84,6 +89,7 @@ impl Error {
             attempts: 1,
             elapsed: Duration::ZERO,
             retry_after: None,
+            settled: false,
         }))
     }
 
@@ -97,6 +103,18 @@ impl Error {
     pub(crate) fn with_retry_after(mut self, wait: Option<Duration>) -> Error {
         self.0.retry_after = wait;
         self
+    }
+
+    /// Somebody has tried often enough.
+    pub(crate) fn settled(mut self) -> Error {
+        self.0.settled = true;
+        self
+    }
+
+    /// Whether nobody was reached at all.
+    pub(crate) fn is_unreachable(&self) -> bool {
+        use ErrorKind::{Dns, PlainHttp, Refused, TimedOut, Tls, TlsExpected};
+        matches!(self.0.kind, Dns | Refused | TimedOut(_) | PlainHttp | TlsExpected | Tls(_))
     }
 
     pub(crate) fn retry_after(&self) -> Option<Duration> {
@@ -170,8 +188,17 @@ impl Error {
             ErrorKind::NotARegistry(_) => {
                 "check the registry's name and its `endpoint` in images/mirror.toml"
             }
+            ErrorKind::Credentials(_) => {
+                "mend it, or set MIRROR_AUTH_<HOST>=user:password in the environment"
+            }
+            ErrorKind::Protocol(_) => {
+                "tell the operator of the registry; this is not what the specification allows"
+            }
             ErrorKind::Manifest(ManifestError::Schema1) => {
                 "ask its publisher for a rebuilt image, or mirror a newer tag"
+            }
+            ErrorKind::Manifest(_) => {
+                "ask the publisher of the image; no registry can hold it byte for byte as it is"
             }
             ErrorKind::ForeignRealm(_) => {
                 "if that is right, set `token_realm` for this registry in images/mirror.toml"
@@ -183,7 +210,12 @@ impl Error {
 
     /// Whether trying once more may help.
     pub(crate) fn is_passing(&self) -> bool {
+        if self.0.settled {
+            return false;
+        }
         match &self.0.kind {
+            // The session is gone, not the right to upload: a new one will do.
+            ErrorKind::Status { code: Some(code), .. } if code.starts_with("BLOB_UPLOAD_") => true,
             ErrorKind::Status { status, .. } => passing_status(*status),
             ErrorKind::Dns | ErrorKind::Refused | ErrorKind::TimedOut(_) | ErrorKind::Broken(_) => {
                 true
@@ -258,46 +290,47 @@ fn printable(text: &str) -> String {
         .to_owned()
 }
 
+/// The error of rustls that an io error carries, however deep.
+fn inside(error: &io::Error) -> Option<rustls::Error> {
+    let inner = error.get_ref()?;
+    let deeper = || inner.downcast_ref::<io::Error>().and_then(inside);
+    inner.downcast_ref::<rustls::Error>().cloned().or_else(deeper)
+}
+
 /// Sorts out what reqwest, hyper and rustls report.
 pub(crate) fn transport_kind(error: &reqwest::Error, idle: Duration) -> ErrorKind {
     let mut deepest = error.to_string();
     let mut source = error.source();
-    let mut refused = false;
+    let mut io_kind = None;
+    let mut tls = None;
     let mut chain = String::new();
     while let Some(cause) = source {
         deepest = cause.to_string();
         chain.push_str(&deepest);
         chain.push('\n');
         if let Some(io) = cause.downcast_ref::<std::io::Error>() {
-            refused |= io.kind() == std::io::ErrorKind::ConnectionRefused;
+            io_kind = Some(io.kind());
+            // The io error of a handshake holds rustls' own, which `source` passes over.
+            tls = tls.or_else(|| inside(io));
         }
+        tls = tls.or_else(|| cause.downcast_ref::<rustls::Error>().cloned());
         source = cause.source();
     }
     if error.is_timeout() {
         return ErrorKind::TimedOut(idle);
     }
-    if refused {
-        return ErrorKind::Refused;
+    match (io_kind, tls) {
+        (Some(io::ErrorKind::ConnectionRefused), _) => ErrorKind::Refused,
+        // rustls reads `HTTP/1.1 400` as a record of an unknown type.
+        (_, Some(rustls::Error::InvalidMessage(_))) => ErrorKind::PlainHttp,
+        (_, Some(error)) => ErrorKind::Tls(printable(&error.to_string())),
+        _ if chain.contains("dns error") || chain.contains("failed to lookup address") => {
+            ErrorKind::Dns
+        }
+        // hyper reads a TLS alert as a bad HTTP version.
+        _ if chain.contains("invalid HTTP version parsed") => ErrorKind::TlsExpected,
+        _ => ErrorKind::Broken(printable(&deepest)),
     }
-    if chain.contains("dns error") || chain.contains("failed to lookup address") {
-        return ErrorKind::Dns;
-    }
-    // rustls reads `HTTP/1.1 400` as a record of an unknown type.
-    if chain.contains("InvalidContentType") || chain.contains("corrupt message") {
-        return ErrorKind::PlainHttp;
-    }
-    if chain.contains("certificate")
-        || chain.contains("tls")
-        || chain.contains("TLS")
-        || chain.contains("alert")
-    {
-        return ErrorKind::Tls(printable(&deepest));
-    }
-    // hyper reads a TLS alert as a bad HTTP version.
-    if chain.contains("invalid HTTP version parsed") {
-        return ErrorKind::TlsExpected;
-    }
-    ErrorKind::Broken(printable(&deepest))
 }
 
 #[cfg(test)]

@@ -97,7 +97,7 @@ pub(crate) struct Answer {
     pub(crate) response: Response,
     pub(crate) request: String,
     pub(crate) idle: Duration,
-    _slot: OwnedSemaphorePermit,
+    _slot: Option<OwnedSemaphorePermit>,
 }
 
 impl Host {
@@ -223,14 +223,27 @@ impl Host {
         Attempts::new(&self.pace)
     }
 
-    /// One attempt: a slot, the first meeting, redirects.
+    /// One attempt, in a slot of its own.
     pub(crate) async fn send(&self, call: &Call) -> Result<Answer, Error> {
         let slot = self.slot().await?;
+        let mut answer = self.exchange(call).await?;
+        answer._slot = Some(slot);
+        Ok(answer)
+    }
+
+    /// One attempt in the caller's slot: the pause, the first meeting, redirects.
+    pub(crate) async fn exchange(&self, call: &Call) -> Result<Answer, Error> {
         self.pace.wait().await;
+        if let Some(kind) = self.pace.given_up() {
+            return Err(Error::new(describe(&call.method, &call.url), kind));
+        }
         // Whether and how a registry wants credentials shows with the first answer; the others wait for that
         // instead of being refused all at once.
-        let meeting =
+        let mut meeting =
             if self.met.load(Ordering::Acquire) { None } else { Some(self.first.lock().await) };
+        if self.met.load(Ordering::Acquire) {
+            meeting = None;
+        }
         let outcome = self.authorized(call).await;
         self.met.store(true, Ordering::Release);
         drop(meeting);
@@ -238,7 +251,7 @@ impl Host {
             response: outcome?,
             request: describe(&call.method, &call.url),
             idle: self.pace.idle(),
-            _slot: slot,
+            _slot: None,
         };
         let follows = call.method == Method::GET || call.method == Method::HEAD;
         let mut hops = 0;

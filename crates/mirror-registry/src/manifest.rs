@@ -56,18 +56,19 @@ impl Host {
             _ => return Err(answer.into_error().await),
         }
         html(&answer)?;
-        match answer.header(DIGEST_HEADER).map(str::parse::<Digest>) {
+        let request = answer.request.clone();
+        let told = answer.header(DIGEST_HEADER).map(str::parse::<Digest>);
+        // Its slot must be free before another request is made.
+        drop(answer);
+        let protocol = |why: String| Error::new(request, ErrorKind::Protocol(why));
+        match told {
             Some(Ok(digest)) => match which {
-                ManifestRef::Digest(asked) if *asked != digest => Err(Error::new(
-                    answer.request,
-                    ErrorKind::Protocol(format!("asked for {asked}, the registry has {digest}")),
-                )),
+                ManifestRef::Digest(asked) if *asked != digest => {
+                    Err(protocol(format!("asked for {asked}, the registry has {digest}")))
+                }
                 _ => Ok(Some(digest)),
             },
-            Some(Err(error)) => Err(Error::new(
-                answer.request,
-                ErrorKind::Protocol(format!("{DIGEST_HEADER}: {error}")),
-            )),
+            Some(Err(error)) => Err(protocol(format!("{DIGEST_HEADER}: {error}"))),
             None => Ok(Some(self.get_manifest(repository, which).await?.digest().clone())),
         }
     }
@@ -158,10 +159,12 @@ impl Host {
         repository: &Repository,
         which: ManifestRef<'_>,
     ) -> Call {
+        // A HEAD at a destination is followed by pushes: one token serves both.
+        let head = method == Method::HEAD;
         Call {
             method,
             url: self.url(repository, &format!("manifests/{which}")),
-            scope: self.read_scope(repository),
+            scope: if head { self.read_scope(repository) } else { Scope::pull(repository) },
             headers: HeaderMap::from_iter([(
                 header::ACCEPT,
                 HeaderValue::from_static(media_type::ACCEPT),
@@ -173,7 +176,7 @@ impl Host {
 
 /// A page instead of a manifest means that this is a web site.
 fn html(answer: &Answer) -> Result<(), Error> {
-    let content_type = answer.header("content-type").unwrap_or_default();
+    let content_type = answer.header("content-type").unwrap_or_default().to_ascii_lowercase();
     if !content_type.starts_with("text/html") {
         return Ok(());
     }

@@ -8,7 +8,7 @@ use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use tokio::time::Instant;
 
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 
 /// Longest wait that a `Retry-After` header can impose before the request counts as failed.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
@@ -37,6 +37,8 @@ pub(crate) struct Pace {
     patience: Patience,
     until: Mutex<Option<Instant>>,
     served: AtomicU64,
+    /// Why a host that never answered was given up.
+    given_up: Mutex<Option<ErrorKind>>,
 }
 
 impl Pace {
@@ -63,6 +65,22 @@ impl Pace {
     /// A request was answered.
     pub(crate) fn served(&self) {
         self.served.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Why it makes no sense to ask this host: a request has used up its attempts, and nobody ever answered. A tree of
+    /// thousands of images would wait for each of them.
+    pub(crate) fn given_up(&self) -> Option<ErrorKind> {
+        if self.served.load(Ordering::Relaxed) > 0 {
+            return None;
+        }
+        self.given_up.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn give_up(&self, error: &Error) {
+        if error.is_unreachable() && self.served.load(Ordering::Relaxed) == 0 {
+            *self.given_up.lock().unwrap_or_else(PoisonError::into_inner) =
+                Some(error.kind().clone());
+        }
     }
 
     fn pause(&self, wait: Duration) {
@@ -105,7 +123,8 @@ impl<'a> Attempts<'a> {
             self.progress();
         }
         self.served = served;
-        let delay = if error.is_passing() { self.delays.next() } else { None };
+        let hopeless = self.pace.given_up().is_some();
+        let delay = if error.is_passing() && !hopeless { self.delays.next() } else { None };
         let wait = delay.map(|delay| delay.max(error.retry_after().unwrap_or_default()));
         match wait {
             Some(wait) if wait <= LONGEST_WAIT => {
@@ -116,7 +135,10 @@ impl<'a> Attempts<'a> {
                 tokio::time::sleep(wait).await;
                 Ok(())
             }
-            _ => Err(error.after(self.made, self.started.elapsed())),
+            _ => {
+                self.pace.give_up(&error);
+                Err(error.after(self.made, self.started.elapsed()))
+            }
         }
     }
 }

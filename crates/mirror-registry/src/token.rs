@@ -32,7 +32,8 @@ pub(crate) struct Token {
 pub(crate) struct TokenAnswer {
     token: Option<String>,
     access_token: Option<String>,
-    expires_in: Option<u64>,
+    #[serde(default)]
+    expires_in: serde_json::Value,
 }
 
 impl TokenAnswer {
@@ -41,7 +42,8 @@ impl TokenAnswer {
         let text = self.token.filter(|token| !token.is_empty()).or(self.access_token)?;
         // Some services answer 0; treat anything under a minute as a minute. A tenth of the time, at most 30 s,
         // covers clocks and requests on their way.
-        let lifetime = Duration::from_secs(self.expires_in.unwrap_or(60).max(60));
+        let lifetime =
+            Duration::from_secs(self.expires_in.as_f64().unwrap_or(60.0).clamp(60.0, 1e6) as u64);
         let skew = (lifetime / 10).min(Duration::from_secs(30));
         Some(Token {
             secret: Secret::new(text),
@@ -90,6 +92,7 @@ mod tests {
         let lifetime = |json: &str| token(json).unwrap().until - Instant::now();
         assert!(lifetime(r#"{"token":"a"}"#) < Duration::from_secs(55));
         assert!(lifetime(r#"{"token":"a","expires_in":0}"#) > Duration::from_secs(50));
+        assert!(lifetime(r#"{"token":"a","expires_in":-1}"#) > Duration::from_secs(50));
         assert!(lifetime(r#"{"token":"a","expires_in":300}"#) <= Duration::from_secs(270));
         assert!(
             lifetime(r#"{"token":"a","expires_in":99999999999}"#) <= Duration::from_secs(43_200)

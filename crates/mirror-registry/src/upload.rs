@@ -4,12 +4,13 @@
 //! PATCH at 4 MiB.
 
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt};
+use futures_util::Stream;
 use mirror_oci::{Digest, Repository};
 use reqwest::header::{self, HeaderMap, HeaderValue};
 use reqwest::{Method, Response, Url};
@@ -69,7 +70,7 @@ impl Host {
             };
             let scope = Scope::push(repository);
             let body = body().await.map_err(|error| {
-                Error::new("reading the blob", ErrorKind::Protocol(error.to_string()))
+                Error::new("reading the blob", ErrorKind::Body(error.to_string()))
             })?;
             let outcome =
                 self.send_blob(session, digest, size, &scope, body, rejected.as_ref()).await;
@@ -140,18 +141,15 @@ impl Host {
         self.pace().wait().await;
         let (sent, authorization) =
             self.upload_header(&session, scope, rejected).await.map_err(nothing)?;
-        let moved = Arc::new(AtomicU64::new(0));
-        let counter = moved.clone();
-        let body = body.inspect(move |piece| {
-            counter.fetch_add(piece.as_ref().map_or(0, Bytes::len) as u64, Ordering::Relaxed);
-        });
+        let flow = Arc::new(Flow::default());
+        let body = Watched { body, flow: flow.clone() };
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from(size));
         headers.extend(authorization.map(|value| (header::AUTHORIZATION, value)));
         let request =
             self.http().put(session).headers(headers).body(reqwest::Body::wrap_stream(body));
-        let error = match moving(&what, size, &moved, self.pace().idle(), request.send()).await {
+        let error = match moving(&what, size, &flow, self.pace().idle(), request.send()).await {
             Ok(response) if response.status().is_success() => {
                 self.pace().served();
                 return Ok(());
@@ -159,7 +157,52 @@ impl Host {
             Ok(response) => refusal(response, what, self.pace().idle()).await,
             Err(error) => error,
         };
+        // Whoever makes the bytes decides whether there is another try.
+        let error = match flow.failure() {
+            Some(why) => Error::new("reading the blob", ErrorKind::Body(why)),
+            None => error,
+        };
         Err((sent, error))
+    }
+}
+
+/// What happens to the bytes of an upload.
+#[derive(Default)]
+struct Flow {
+    sent: AtomicU64,
+    /// The next bytes are not there yet: it is not the destination that is silent.
+    waiting: AtomicBool,
+    failure: OnceLock<String>,
+}
+
+impl Flow {
+    fn failure(&self) -> Option<String> {
+        self.failure.get().cloned()
+    }
+}
+
+/// A body that tells how it is doing.
+struct Watched {
+    body: UploadBody,
+    flow: Arc<Flow>,
+}
+
+impl Stream for Watched {
+    type Item = Result<Bytes, std::io::Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let next = self.body.as_mut().poll_next(context);
+        self.flow.waiting.store(next.is_pending(), Ordering::Relaxed);
+        match &next {
+            Poll::Ready(Some(Ok(piece))) => {
+                self.flow.sent.fetch_add(piece.len() as u64, Ordering::Relaxed);
+            }
+            Poll::Ready(Some(Err(error))) => {
+                let _ = self.flow.failure.set(error.to_string());
+            }
+            _ => {}
+        }
+        next
     }
 }
 
@@ -167,21 +210,21 @@ impl Host {
 async fn moving(
     what: &str,
     size: u64,
-    sent: &AtomicU64,
+    flow: &Flow,
     idle: Duration,
     sending: impl Future<Output = Result<Response, reqwest::Error>>,
 ) -> Result<Response, Error> {
     let mut sending = std::pin::pin!(sending);
     let mut before = 0;
     loop {
-        let limit = if sent.load(Ordering::Relaxed) >= size { COMMIT.max(idle) } else { idle };
+        let limit = if flow.sent.load(Ordering::Relaxed) >= size { COMMIT.max(idle) } else { idle };
         match tokio::time::timeout(limit, &mut sending).await {
             Ok(outcome) => {
                 return outcome.map_err(|error| Error::new(what, transport_kind(&error, limit)));
             }
             Err(_) => {
-                let now = sent.load(Ordering::Relaxed);
-                if now == before {
+                let now = flow.sent.load(Ordering::Relaxed);
+                if now == before && !flow.waiting.load(Ordering::Relaxed) {
                     return Err(Error::new(what, ErrorKind::TimedOut(limit)));
                 }
                 before = now;

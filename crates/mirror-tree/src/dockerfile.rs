@@ -264,7 +264,7 @@ impl Notes<'_> {
                 "the reference stands in quotes",
             );
             problem.help = Some(format!("write it without: `FROM {bare}`"));
-            problem.fix = Some(Fix::Replace { span, text: bare.to_owned() });
+            problem.fix = certain(bare).then(|| Fix::Replace { span, text: bare.to_owned() });
             return;
         }
         let Some((rest, _)) = words.next() else {
@@ -344,7 +344,7 @@ impl Notes<'_> {
             let at = span.start..span.start + scheme.len() + 3;
             let problem = self.add(Code::UrlScheme, Some(at.clone()), "a reference is not a URL");
             problem.help = Some(format!("write `FROM {bare}`"));
-            problem.fix = Some(Fix::Replace { span: at, text: String::new() });
+            problem.fix = certain(&bare).then_some(Fix::Replace { span: at, text: String::new() });
             return None;
         }
         let error = match written.parse::<Reference>() {
@@ -359,11 +359,20 @@ impl Notes<'_> {
             _ => Code::BadReference,
         };
         let lower = lowered(written, &error.span);
+        let lower_digest = lower
+            .parse::<Reference>()
+            .ok()
+            .and_then(|_| lower.get(error.span.clone()).map(str::to_owned));
         let problem = self.add(code, Some(at.clone()), error.to_string());
         match code {
             Code::UpperCase => {
                 problem.help = Some(format!("write `FROM {lower}`"));
                 let replacement = lower.get(error.span).unwrap_or("").to_owned();
+                problem.fix = Some(Fix::Replace { span: at, text: replacement });
+            }
+            Code::BadDigest if lower_digest.is_some() => {
+                problem.help = Some("digests are written in lower case".into());
+                let replacement = lower_digest.unwrap_or_default();
                 problem.fix = Some(Fix::Replace { span: at, text: replacement });
             }
             Code::BadDigest => {
@@ -455,4 +464,11 @@ impl Notes<'_> {
             .help = Some("use a name with a dot, such as 127.0.0.1 or a full host name".into());
         }
     }
+}
+
+/// Whether a corrected reference needs no second look: it is complete, and not the address of a web page.
+fn certain(reference: &str) -> bool {
+    reference.parse::<Reference>().is_ok_and(|parsed| {
+        parsed.version().is_some() && parsed.name.registry.host() != "hub.docker.com"
+    })
 }

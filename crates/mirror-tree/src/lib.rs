@@ -10,4 +10,4 @@ mod read;
 
 pub use diagnostic::{Code, Diagnostic, Fix, Severity};
 pub use dockerfile::{FromLine, MAX_BYTES, MAX_LINES, Parsed, parse};
-pub use read::{Entry, Rules, Tree, is_dockerfile_name, read};
+pub use read::{Entry, Rules, Tree, is_dockerfile_name, is_free, read};

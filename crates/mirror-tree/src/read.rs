@@ -65,7 +65,15 @@ pub fn read(root: &Path, rules: &Rules) -> Tree {
         }
     }
     let mut seen = 0_usize;
-    for step in WalkDir::new(root).min_depth(1).sort_by_file_name() {
+    // What is hidden is not part of the tree: `.git`, editors' folders.
+    let hidden =
+        |step: &DirEntry| step.depth() > 0 && step.file_name().to_string_lossy().starts_with('.');
+    for step in WalkDir::new(root)
+        .min_depth(1)
+        .sort_by_file_name()
+        .into_iter()
+        .filter_entry(|step| !hidden(step))
+    {
         match step {
             Ok(step) => seen += usize::from(visit(root, &step, rules, &mut tree)),
             Err(error) => {
@@ -107,15 +115,14 @@ pub fn is_dockerfile_name(name: &str) -> bool {
 /// Takes one step of the walk; true when it was, or should have been, an entry.
 fn visit(root: &Path, step: &DirEntry, rules: &Rules, tree: &mut Tree) -> bool {
     let file = relative(root, step.path());
-    let Some(name) = step.file_name().to_str() else {
-        let problem = plain(Code::FileName, &file, "the name of this file is not UTF-8".into());
-        tree.diagnostics.push(Diagnostic { help: Some("rename it".into()), ..problem });
-        return true;
-    };
+    let name = step.file_name().to_string_lossy();
+    let name = &*name;
     let kind = step.file_type();
-    let accepted = is_dockerfile_name(name);
+    let accepted = is_dockerfile_name(name) && !name.ends_with(".dockerignore");
     let lower = name.to_ascii_lowercase();
-    let similar = lower.contains("dockerfile") || lower.contains("containerfile");
+    // `Dockerfile.dockerignore` is BuildKit's.
+    let similar = (lower.contains("dockerfile") || lower.contains("containerfile"))
+        && !lower.ends_with(".dockerignore");
     if kind.is_symlink() {
         let to_folder = fs::metadata(step.path()).is_ok_and(|target| target.is_dir());
         // A dangling link or a loop has no target to look at; its name decides.
@@ -134,6 +141,11 @@ fn visit(root: &Path, step: &DirEntry, rules: &Rules, tree: &mut Tree) -> bool {
             return false;
         }
         not_a_file(tree, &file, "a folder");
+        return true;
+    }
+    if step.file_name().to_str().is_none() && similar {
+        let problem = plain(Code::FileName, &file, "the name of this file is not UTF-8".into());
+        tree.diagnostics.push(Diagnostic { help: Some("rename it".into()), ..problem });
         return true;
     }
     if !accepted {
@@ -192,7 +204,7 @@ fn folder_mismatch(
         return None;
     }
     let target = format!("{expected}/{base}");
-    let free = fs::symlink_metadata(root.join(&target)).is_err();
+    let free = is_free(root, &target);
     let found = if folder.is_empty() {
         "the top of the tree".to_owned()
     } else {
@@ -213,6 +225,21 @@ fn folder_mismatch(
         }),
         fix: free.then_some(Fix::Move(target)),
     })
+}
+
+/// Whether a file can be put there without overwriting anything or leaving the tree through a link.
+pub fn is_free(root: &Path, target: &str) -> bool {
+    let mut path = root.to_owned();
+    let mut parts = target.split('/').peekable();
+    while let Some(part) = parts.next() {
+        path.push(part);
+        match fs::symlink_metadata(&path) {
+            Ok(found) if parts.peek().is_some() && found.is_dir() => {}
+            Ok(_) => return false,
+            Err(_) => return true,
+        }
+    }
+    false
 }
 
 /// Dependabot merges the files of one folder into one dependency, and can fail over them.

@@ -8,7 +8,10 @@ use tracing_subscriber::EnvFilter;
 
 /// The places where credentials are kept: `MIRROR_AUTH_<HOST>`, Docker's `config.json`, podman's `auth.json`.
 pub(crate) fn credentials() -> Credentials {
-    let variables = env::vars().filter(|(name, _)| name.starts_with("MIRROR_AUTH_"));
+    // Variables that are not UTF-8 are not ours.
+    let variables = env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let variables = variables.filter(|(name, _)| name.starts_with("MIRROR_AUTH_"));
     let home = env::home_dir();
     let in_home = |rest: &str| home.as_ref().map(|home| home.join(rest));
     let variable =
@@ -47,6 +50,26 @@ pub(crate) fn start_logging(verbose: bool) {
     tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(filter))
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
         .with_target(false)
         .init();
+}
+
+/// Waits for Ctrl-C, or for whatever else asks us to end: CI sends SIGTERM, a closed terminal SIGHUP.
+pub(crate) async fn interrupted() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let (Ok(mut terminate), Ok(mut hang_up)) =
+            (signal(SignalKind::terminate()), signal(SignalKind::hangup()))
+        {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                _ = terminate.recv() => {}
+                _ = hang_up.recv() => {}
+            }
+            return;
+        }
+    }
+    let _ = tokio::signal::ctrl_c().await;
 }

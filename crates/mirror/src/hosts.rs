@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use mirror_copy::{CopyError, Layout, Place};
 use mirror_oci::{Name, Registry};
-use mirror_plan::{Alternative, Config, Failure, Side, Wants};
+use mirror_plan::{Alternative, Config, Failure, Side, Wants, printable};
 use mirror_registry::{Access, Host, HostOptions, Patience, http_client};
 
 use crate::environment;
@@ -128,7 +128,7 @@ pub(crate) fn failure(error: CopyError) -> Failure {
     };
     Failure {
         side,
-        message: error.to_string(),
+        message: printable(&error.to_string()),
         deferred: error.is_pull_limit(),
         help: error.help(),
     }

@@ -1,6 +1,7 @@
 //! Reading the tree and its configuration.
 
 use std::fs;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,6 +14,7 @@ use crate::print;
 
 const FOLDER: &str = "images";
 const CONFIG: &str = "mirror.toml";
+const LARGEST_CONFIG: u64 = 1 << 20;
 
 /// A tree with its configuration, and everything that is wrong with either.
 pub(crate) struct Loaded {
@@ -28,7 +30,9 @@ pub(crate) struct Loaded {
 
 /// Reads the tree at `images`, or the nearest one.
 pub(crate) fn load(images: Option<&Path>) -> Loaded {
-    let images = images.map_or_else(nearest, Path::to_owned);
+    let images = images.map_or_else(nearest, |images| {
+        std::path::absolute(images).unwrap_or_else(|_| images.to_owned())
+    });
     let shown = shown(&images);
     let mut findings = Findings { format_version: 1, ..Findings::default() };
     let config = read_config(&images, &shown, &mut findings);
@@ -40,6 +44,10 @@ pub(crate) fn load(images: Option<&Path>) -> Loaded {
         .extend(diagnostics.iter().map(|diagnostic| Finding::of_tree(&shown, diagnostic)));
     // With a broken configuration nobody knows where anything goes.
     let wants = if broken { Wants::default() } else { expand(&entries, &config) };
+    let unused = config.unused_globs(entries.iter().map(|entry| &entry.name));
+    findings.findings.extend(
+        unused.iter().map(|glob| Finding::of_unused_glob(&format!("{shown}/{CONFIG}"), glob)),
+    );
     findings
         .findings
         .extend(wants.collisions.iter().map(|collision| Finding::of_collision(&shown, collision)));
@@ -90,7 +98,7 @@ fn shown(images: &Path) -> String {
 /// The configuration; the default when there is none, nothing when it is wrong.
 fn read_config(images: &Path, shown: &str, findings: &mut Findings) -> Option<Config> {
     let file = format!("{shown}/{CONFIG}");
-    let text: Arc<str> = match fs::read_to_string(images.join(CONFIG)) {
+    let text: Arc<str> = match read_small(&images.join(CONFIG)) {
         Ok(text) => text.into(),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             return Some(Config::default());
@@ -113,4 +121,17 @@ fn read_config(images: &Path, shown: &str, findings: &mut Findings) -> Option<Co
         .findings
         .extend(problems.iter().map(|problem| Finding::of_config(&file, &text, problem)));
     None
+}
+
+/// A text file of a reasonable size; not a pipe, a device or a link to one.
+fn read_small(path: &Path) -> io::Result<String> {
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is not a file"));
+    }
+    let mut text = String::new();
+    fs::File::open(path)?.take(LARGEST_CONFIG + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > LARGEST_CONFIG {
+        return Err(io::Error::other("it is larger than 1 MiB"));
+    }
+    Ok(text)
 }

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use futures_util::{StreamExt, stream};
 use mirror_copy::{Graph, Selection};
 use mirror_oci::{Digest, Version};
-use mirror_plan::{Failure, Image, Observed, Place, Plan, Platforms, Side, Source, Target, Wants};
-use mirror_registry::ManifestRef;
+use mirror_plan::{
+    Failure, Image, Observed, Place, Plan, Platforms, Side, Source, Target, Wants, printable,
+};
+use mirror_registry::{Host, ManifestRef};
 
 use crate::hosts::{Hosts, failure};
 
@@ -41,24 +43,41 @@ pub(crate) enum Tags {
 pub(crate) async fn plan(wants: &Wants, hosts: &Hosts, depth: Depth, tags: Tags) -> (Plan, Graphs) {
     let mut observed = Observed::default();
     let sources: BTreeSet<&Source> = wants.wants.iter().map(|want| &want.source).collect();
-    let targets: BTreeSet<&Target> = wants.wants.iter().map(|want| &want.target).collect();
-    let digests: BTreeMap<&Target, &Version> =
-        wants.wants.iter().map(|want| (&want.target, &want.source.version)).collect();
+    let by_target: BTreeMap<&Target, &Source> =
+        wants.wants.iter().map(|want| (&want.target, &want.source)).collect();
+    // An image without a tag is found by its digest, which for one platform is known only when its source was asked.
+    let (tagged, untagged): (BTreeSet<&Target>, BTreeSet<&Target>) =
+        by_target.keys().partition(|target| target.tag.is_some());
     let (found_sources, found_targets) = tokio::join!(
         all(sources, |source| async move { resolve(source, hosts).await }),
-        all(targets, |target| {
-            let version = digests.get(target).copied();
-            async move { look_at(target, version, hosts).await }
+        all(tagged, |target| {
+            let source = by_target.get(target).copied();
+            async move { look_at(target, source, None, hosts).await }
         }),
     );
+    let resolved = |target: &Target| {
+        let source = by_target.get(target)?;
+        found_sources.get(*source)?.as_ref().ok().cloned()
+    };
+    let found_untagged = all(untagged, |target| {
+        let (source, digest) = (by_target.get(target).copied(), resolved(target));
+        async move { look_at(target, source, digest, hosts).await }
+    })
+    .await;
     observed.sources = found_sources;
     observed.targets = found_targets;
+    observed.targets.extend(found_untagged);
     let mut graphs = Graphs::new();
     let rough = Plan::new(wants, &observed);
     let copied: BTreeSet<&Source> =
         rough.copies().filter_map(|copy| copy.want.as_ref().map(|want| &want.0)).collect();
     if tags == Tags::Ask {
-        let moved = all(copied.clone(), |source| async move { tag_now(source, hosts).await }).await;
+        let pinned = wants.wants.iter().map(|want| &want.source);
+        let pinned = pinned.filter(|source| {
+            source.platforms == Platforms::All && source.version.digest().is_some()
+        });
+        let moved =
+            all(pinned.collect(), |source| async move { tag_now(source, hosts).await }).await;
         observed.tags =
             moved.into_iter().filter_map(|(source, digest)| Some((source, digest?))).collect();
     }
@@ -117,30 +136,64 @@ async fn tag_now(source: &Source, hosts: &Hosts) -> Option<Digest> {
     origin.host.head_manifest(&origin.repository, ManifestRef::Tag(tag)).await.ok()?
 }
 
+/// What a target has now. `digest` is what an image without a tag is found by.
 async fn look_at(
     target: &Target,
-    version: Option<&Version>,
+    source: Option<&Source>,
+    digest: Option<Digest>,
     hosts: &Hosts,
 ) -> Result<Option<Digest>, Failure> {
     match &target.place {
-        Place::Layout(folder) => hosts
-            .layout(folder)?
-            .digest_of(&layout_name(target, version.and_then(Version::digest)))
-            .map_err(failure),
+        Place::Layout(folder) => {
+            let layout = hosts.layout(folder)?;
+            let name = layout_name(target, digest.as_ref());
+            let selection = source.map_or(Selection::All, selection);
+            layout.whole_digest_of(&name, &selection).map_err(failure)
+        }
         Place::Registry(registry) => {
             let host = hosts.registry(registry)?;
-            let which = match (&target.tag, version.and_then(Version::digest)) {
+            let which = match (&target.tag, &digest) {
                 (Some(tag), _) => ManifestRef::Tag(tag),
                 (None, Some(digest)) => ManifestRef::Digest(digest),
                 (None, None) => return Ok(None),
             };
-            host.head_manifest(&target.repository, which).await.map_err(|error| Failure {
+            let wanted = source.and_then(|source| source.version.digest());
+            found_at(&host, target, which, wanted).await.map_err(|error| Failure {
                 side: Side::Destination,
-                message: format!("looking up {}:{which}: {error}", target.repository),
+                message: printable(&format!("looking up {}:{which}: {error}", target.repository)),
                 deferred: false,
                 help: error.help(),
             })
         }
+    }
+}
+
+/// The digest at a registry, by the hash function of the one that is wanted.
+async fn found_at(
+    host: &Host,
+    target: &Target,
+    which: ManifestRef<'_>,
+    wanted: Option<&Digest>,
+) -> Result<Option<Digest>, mirror_registry::Error> {
+    let found = match host.head_manifest(&target.repository, which).await {
+        // Some registries answer 403 for what is missing (go-containerregistry#1691). If it is a real refusal, the
+        // push will tell.
+        Err(error) if error.status() == Some(403) => return Ok(None),
+        outcome => outcome?,
+    };
+    let (Some(found), Some(wanted)) = (&found, wanted) else { return Ok(found) };
+    if found.algorithm() == wanted.algorithm() {
+        return Ok(Some(found.clone()));
+    }
+    let manifest = host.get_manifest(&target.repository, which).await?;
+    Ok(Some(Digest::of(wanted.algorithm(), manifest.bytes())))
+}
+
+/// Which children of an index are wanted.
+pub(crate) fn selection(source: &Source) -> Selection {
+    match &source.platforms {
+        Platforms::Some(platforms) => Selection::Platforms(platforms.clone()),
+        Platforms::All | Platforms::One(_) => Selection::All,
     }
 }
 
@@ -158,10 +211,7 @@ async fn read(
     resolved: &BTreeMap<Source, Result<Digest, Failure>>,
     hosts: &Hosts,
 ) -> Result<Arc<Graph>, Failure> {
-    let selection = match &source.platforms {
-        Platforms::Some(platforms) => Selection::Platforms(platforms.clone()),
-        Platforms::All | Platforms::One(_) => Selection::All,
-    };
+    let selection = selection(source);
     let Some(Ok(root)) = resolved.get(source) else {
         return Err(Failure {
             side: Side::Source,

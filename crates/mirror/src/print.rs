@@ -1,6 +1,7 @@
-//! Printing: data to standard output, everything else to standard error. A reader that goes away is no error.
+//! Printing: data to standard output, everything else to standard error. Where nobody listens, there is nobody to
+//! tell, and a copy goes on without its messages.
 
-use std::io::{self, Write};
+use std::io::Write;
 
 use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{AnnotationKind, Group, Level as Shown, Renderer, Snippet};
@@ -9,7 +10,7 @@ use serde::Serialize;
 
 /// Prints data. Colours go only to a terminal.
 pub(crate) fn data(text: &str) {
-    report(anstream::stdout().write_all(text.as_bytes()));
+    let _ = anstream::stdout().write_all(text.as_bytes());
 }
 
 /// Prints data as JSON.
@@ -20,7 +21,7 @@ pub(crate) fn json(value: &impl Serialize) {
 
 /// Prints a message that is not data.
 pub(crate) fn message(text: &str) {
-    report(anstream::stderr().write_all(format!("{text}\n").as_bytes()));
+    let _ = anstream::stderr().write_all(format!("{text}\n").as_bytes());
 }
 
 /// Prints an error in the usual form.
@@ -49,13 +50,4 @@ pub(crate) fn finding(finding: &Finding) -> String {
         group = group.element(Shown::HELP.message(help.as_str()));
     }
     Renderer::styled().decor_style(DecorStyle::Ascii).render(&[group]) + "\n\n"
-}
-
-fn report(outcome: io::Result<()>) {
-    if let Err(error) = outcome
-        && error.kind() != io::ErrorKind::BrokenPipe
-    {
-        // Neither output works; there is nobody left to tell.
-        std::process::exit(74);
-    }
 }

@@ -40,6 +40,17 @@ struct State {
     total: Option<ProgressBar>,
 }
 
+impl State {
+    /// Moves the bars on. What is sent a second time after a failure doesn't move them beyond their end.
+    fn advance(&self, number: usize, bytes: u64) {
+        let bar = self.running.get(&number).and_then(|running| running.bar.as_ref());
+        let Some(bar) = bar else { return };
+        let step = bytes.min(bar.length().unwrap_or(0).saturating_sub(bar.position()));
+        bar.inc(step);
+        self.total.iter().for_each(|total| total.inc(step));
+    }
+}
+
 struct Running {
     since: Instant,
     pushed: u64,
@@ -67,9 +78,7 @@ impl Display {
             && !images.is_empty()
         {
             let bar = bars.add(ProgressBar::new(images.iter().map(|image| image.size).sum()));
-            bar.set_style(style(
-                "{msg:>24} {bar:24} {bytes:>10} of {total_bytes}  {bytes_per_sec}  {eta} left",
-            ));
+            bar.set_style(style("{msg} {wide_bar} {binary_bytes} of {binary_total_bytes} {binary_bytes_per_sec} {eta}"));
             bar.set_message(format!("0 of {} images", images.len()));
             bar.enable_steady_tick(Duration::from_millis(200));
             state.total = Some(bar);
@@ -84,8 +93,10 @@ impl Display {
         match &self.kind {
             Kind::Bars(bars) => {
                 let bar = bars.add(ProgressBar::new(image.size));
-                bar.set_style(style("{wide_msg} {bar:16} {bytes:>10} of {total_bytes:10}"));
-                bar.set_message(image.name.clone());
+                bar.set_style(style(
+                    "  {wide_msg} {bar:12} {binary_bytes:>10} of {binary_total_bytes:10}",
+                ));
+                bar.set_message(format!("{} to {}", image.name, image.destination));
                 running.bar = Some(bar);
             }
             Kind::Json => {
@@ -108,15 +119,9 @@ impl Display {
                 if let Some(running) = state.running.get_mut(&number) {
                     running.pushed += length;
                 }
+                state.advance(number, length);
             }
-            Event::Landed(number, size) => {
-                state
-                    .running
-                    .get(&number)
-                    .and_then(|running| running.bar.as_ref())
-                    .inspect(|bar| bar.inc(size));
-                state.total.iter().for_each(|bar| bar.inc(size));
-            }
+            Event::Landed(number, size) => state.advance(number, size),
         }
     }
 
@@ -145,7 +150,7 @@ impl Display {
             ),
         };
         match &self.kind {
-            // Standard error may be redirected while bars are asked for: println of the bars takes care of both.
+            // Printed through the bars, so that they make room for it.
             Kind::Bars(bars) => {
                 let _ = bars.println(line);
             }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 use mirror_copy::{Companions, Copied, Copier, Job, Scope};
@@ -11,12 +12,16 @@ use mirror_plan::{
 };
 use tokio::sync::mpsc;
 
+use crate::environment;
 use crate::hosts::{Hosts, failure};
 use crate::observe::{Graphs, layout_name};
 use crate::progress::Display;
 
 /// Images on their way at once; the hosts limit the requests.
 const IMAGES_AT_ONCE: usize = 48;
+
+/// Time for the display to tell what has happened when everything is over.
+const LAST_WORDS: Duration = Duration::from_millis(200);
 
 /// How to carry out a plan.
 pub(crate) struct Manner<'a> {
@@ -59,8 +64,12 @@ pub(crate) async fn run(
             copy_all(jobs, &copier, &display, &mut outcomes).await;
         }
     }
-    // All senders are gone with the copier, so the watcher ends when it has told everything.
-    let _ = watcher.await;
+    // The copier and its senders are gone. An upload that was refused early may still be on its way out of a
+    // connection, with a sender of its own; nobody waits for that.
+    let stop = watcher.abort_handle();
+    if tokio::time::timeout(LAST_WORDS, watcher).await.is_err() {
+        stop.abort();
+    }
     display.finish();
     tasks.iter().zip(outcomes).map(|(task, ended)| outcome(task, ended)).collect()
 }
@@ -126,7 +135,7 @@ async fn copy_all(
                 }
                 None => return,
             },
-            _ = tokio::signal::ctrl_c() => return,
+            () = environment::interrupted() => return,
         }
     }
 }

@@ -81,26 +81,43 @@ impl Credentials {
         Credentials { environment, files }
     }
 
-    /// Who we are at `authority`, a host with an optional port.
+    /// Who we are at `authority`, a host with an optional port. Without TLS (`secure`), only what is stored for
+    /// `http://host` in so many words is used: a password for a host is not one to send in the clear.
     ///
     /// # Errors
     /// When a place that should know cannot be read. That is not the same as being nobody.
-    pub(crate) async fn lookup(&self, authority: &str) -> Result<Credential, CredentialError> {
+    pub(crate) async fn lookup(
+        &self,
+        authority: &str,
+        secure: bool,
+    ) -> Result<Credential, CredentialError> {
+        let clear = format!("http://{authority}");
+        if !secure {
+            return self.in_files(&[&clear], &clear).await;
+        }
         let variable = variable_name(authority);
         if let Some(value) = self.environment.get(&variable) {
             return basic(value.expose()).ok_or(CredentialError::Variable(variable));
         }
         let names: Vec<&str> =
             if DOCKER_HUB.contains(&authority) { DOCKER_HUB.to_vec() } else { vec![authority] };
+        self.in_files(&names, names.first().copied().unwrap_or(authority)).await
+    }
+
+    /// The first file that knows one of `names`; helpers are asked for `registry`.
+    async fn in_files(
+        &self,
+        names: &[&str],
+        registry: &str,
+    ) -> Result<Credential, CredentialError> {
         for path in &self.files {
             let Some(file) = AuthFile::read(path).await? else { continue };
-            if let Some(program) = file.helper(&names)
-                && let Some(found) =
-                    helper::ask(&program, names.first().copied().unwrap_or(authority)).await?
+            if let Some(program) = file.helper(names)
+                && let Some(found) = helper::ask(&program, registry).await?
             {
                 return Ok(found);
             }
-            if let Some(found) = file.stored(&names, path)? {
+            if let Some(found) = file.stored(names, path)? {
                 return Ok(found);
             }
         }
@@ -108,13 +125,14 @@ impl Credentials {
     }
 }
 
-/// `registry.example.com:5000` → `MIRROR_AUTH_REGISTRY_EXAMPLE_COM_5000`; Docker Hub goes by `docker.io`.
+/// `my-registry.example.com:5000` → `MIRROR_AUTH_MY__REGISTRY_EXAMPLE_COM_5000`; Docker Hub goes by `docker.io`. A
+/// hyphen is doubled, so that no other host has the same name.
 fn variable_name(authority: &str) -> String {
     let authority = if DOCKER_HUB.contains(&authority) { "docker.io" } else { authority };
-    let host = authority
-        .chars()
-        .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' });
-    format!("MIRROR_AUTH_{}", host.collect::<String>())
+    format!(
+        "MIRROR_AUTH_{}",
+        authority.to_ascii_uppercase().replace('-', "__").replace(['.', ':', '[', ']'], "_")
+    )
 }
 
 /// Splits `user:password`.

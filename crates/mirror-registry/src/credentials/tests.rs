@@ -8,13 +8,14 @@ async fn with_file(text: &str, authority: &str) -> Result<Credential, Credential
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("config.json");
     std::fs::write(&path, text).unwrap();
-    Credentials::new([], vec![folder.path().join("missing"), path]).lookup(authority).await
+    Credentials::new([], vec![folder.path().join("missing"), path]).lookup(authority, true).await
 }
 
 #[test]
 fn variable_names() {
     assert_eq!(variable_name("registry.example.com:5000"), "MIRROR_AUTH_REGISTRY_EXAMPLE_COM_5000");
     assert_eq!(variable_name("registry-1.docker.io"), "MIRROR_AUTH_DOCKER_IO");
+    assert_ne!(variable_name("registry-gitlab.com"), variable_name("registry.gitlab.com"));
     assert_eq!(variable_name("[::1]:5000"), "MIRROR_AUTH____1__5000");
 }
 
@@ -25,12 +26,12 @@ async fn environment_comes_first() {
         ("MIRROR_AUTH_R_IO".into(), "x".into()),
     ];
     let credentials = Credentials::new(variables, Vec::new());
-    assert_eq!(credentials.lookup("quay.io").await, Ok(user("me", "pass:word")));
+    assert_eq!(credentials.lookup("quay.io", true).await, Ok(user("me", "pass:word")));
     assert_eq!(
-        credentials.lookup("r.io").await,
+        credentials.lookup("r.io", true).await,
         Err(CredentialError::Variable("MIRROR_AUTH_R_IO".into()))
     );
-    assert_eq!(credentials.lookup("ghcr.io").await, Ok(Credential::Anonymous));
+    assert_eq!(credentials.lookup("ghcr.io", true).await, Ok(Credential::Anonymous));
     assert!(!format!("{credentials:?}").contains("pass"));
 }
 
@@ -111,4 +112,17 @@ async fn helpers_that_are_not_there_or_are_paths() {
         with_file(r#"{"credHelpers":{"other.io":"x"}}"#, "r.io").await,
         Ok(Credential::Anonymous)
     );
+}
+
+#[tokio::test]
+async fn without_tls_only_what_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("config.json");
+    let auths = r#"{"auths":{"a.io":{"username":"a","password":"b"},"http://b.io":{"username":"a","password":"b"}}}"#;
+    std::fs::write(&path, auths).unwrap();
+    let credentials =
+        Credentials::new([("MIRROR_AUTH_A_IO".to_owned(), "a:b".to_owned())], vec![path]);
+    assert_eq!(credentials.lookup("a.io", false).await, Ok(Credential::Anonymous));
+    assert_eq!(credentials.lookup("b.io", false).await, Ok(user("a", "b")));
+    assert_eq!(credentials.lookup("a.io", true).await, Ok(user("a", "b")));
 }

@@ -58,7 +58,7 @@ async fn pass(loaded: &Loaded, command: &Apply) -> Result<Option<Pass>, mirror_r
     let looking = observe::plan(&loaded.wants, &hosts, depth, Tags::Leave);
     let (plan, graphs) = tokio::select! {
         found = looking => found,
-        _ = tokio::signal::ctrl_c() => return Ok(None),
+        () = environment::interrupted() => return Ok(None),
     };
     let display = Display::new(command.progress, &plan);
     let spool = command.spool.clone().unwrap_or_else(environment::spool);
@@ -96,7 +96,7 @@ async fn pause(report: &Report, wait: Duration) -> bool {
     ));
     tokio::select! {
         () = tokio::time::sleep(wait) => true,
-        _ = tokio::signal::ctrl_c() => false,
+        () = environment::interrupted() => false,
     }
 }
 

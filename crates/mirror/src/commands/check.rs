@@ -1,11 +1,11 @@
 //! `mirror check`
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::path::Path;
 
-use mirror_plan::{Findings, Level, count};
+use mirror_plan::{Findings, Level, count, printable};
 use mirror_tree::{Diagnostic, Fix};
 
 use crate::cli::{Check, CheckFormat};
@@ -18,13 +18,13 @@ const MOST_ROUNDS: usize = 8;
 
 pub(crate) fn run(images: Option<&Path>, command: &Check) -> Exit {
     let mut loaded = load(images);
+    let mut stuck = BTreeSet::new();
     if command.fix {
         for _ in 0..MOST_ROUNDS {
-            match fix(&loaded) {
-                Ok(0) => break,
-                Ok(_) => loaded = load(images),
-                Err(exit) => return exit,
+            if fix(&loaded, &mut stuck) == 0 {
+                break;
             }
+            loaded = load(images);
         }
     }
     let findings = &loaded.findings;
@@ -61,14 +61,18 @@ fn text(findings: &Findings) {
     print::data(&format!("{summary}\n"));
 }
 
-/// Applies one correction to each file concerned, and says how many files that were.
-fn fix(loaded: &Loaded) -> Result<usize, Exit> {
+/// Applies one correction to each file concerned, and says how many files that were. What can't be corrected is told
+/// and left; the others go on.
+fn fix(loaded: &Loaded, stuck: &mut BTreeSet<String>) -> usize {
     let mut by_file: BTreeMap<&str, Vec<&Diagnostic>> = BTreeMap::new();
     for diagnostic in loaded.diagnostics.iter().filter(|diagnostic| diagnostic.fix.is_some()) {
         by_file.entry(&diagnostic.file).or_default().push(diagnostic);
     }
     let mut fixed = 0;
     for (file, diagnostics) in by_file {
+        if stuck.contains(file) {
+            continue;
+        }
         // A line is corrected before the file moves: the move depends on what the line says.
         let replace = diagnostics.iter().rev().find(|d| matches!(d.fix, Some(Fix::Replace { .. })));
         let Some(diagnostic) = replace.or(diagnostics.first()) else { continue };
@@ -80,13 +84,16 @@ fn fix(loaded: &Loaded) -> Result<usize, Exit> {
         match outcome {
             Ok(done) => fixed += usize::from(done),
             Err(error) => {
-                let what = format!("could not correct {}", loaded.images.join(file).display());
+                stuck.insert(file.to_owned());
+                let what = format!(
+                    "could not correct {}",
+                    printable(&loaded.images.join(file).display().to_string())
+                );
                 print::error(&what, &error.to_string(), Some("correct it by hand"));
-                return Err(Exit::Failed);
             }
         }
     }
-    Ok(fixed)
+    fixed
 }
 
 fn replace_in(
@@ -103,33 +110,49 @@ fn replace_in(
         return Err(io::Error::other("the file changed in the meantime"));
     }
     content.replace_range(span, text);
-    let parent = path.parent().unwrap_or(Path::new("."));
-    let temporary = parent
-        .join(format!(".{}.mirror-fix", path.file_name().unwrap_or_default().to_string_lossy()));
-    fs::write(&temporary, content)?;
-    fs::rename(&temporary, &path)?;
-    print::message(&format!("corrected {}: {}", path.display(), diagnostic.code));
+    // A new file under a name that nobody can foresee, so that no link planted there is followed.
+    let mut new = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(Path::new(".")))?;
+    new.write_all(content.as_bytes())?;
+    new.as_file().set_permissions(fs::metadata(&path)?.permissions())?;
+    new.persist(&path).map_err(|error| error.error)?;
+    print::message(&format!(
+        "corrected {}: {}",
+        printable(&path.display().to_string()),
+        diagnostic.code
+    ));
     Ok(true)
 }
 
 /// Moves a file to a place that is still free. Two files may want the same one: the second stays.
 fn move_to(loaded: &Loaded, file: &str, to: &str) -> io::Result<bool> {
+    if !mirror_tree::is_free(&loaded.images, to) {
+        return Ok(false);
+    }
     let (from, to) = (loaded.images.join(file), loaded.images.join(to));
     if let Some(parent) = to.parent() {
         fs::create_dir_all(parent)?;
     }
-    // A hard link refuses to overwrite, a rename doesn't.
-    match fs::hard_link(&from, &to) {
+    // `create_new` refuses to overwrite, a rename doesn't; the copy takes the permissions along.
+    let content = fs::read(&from)?;
+    let mut new = match fs::File::create_new(&to) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
         outcome => outcome?,
+    };
+    let copied = new
+        .write_all(&content)
+        .and_then(|()| new.set_permissions(fs::metadata(&from)?.permissions()));
+    let moved = copied.and_then(|()| fs::remove_file(&from));
+    if let Err(error) = moved {
+        let _ = fs::remove_file(&to);
+        return Err(error);
     }
-    fs::remove_file(&from)?;
     // What is empty now would not be in Git either.
     for folder in from.ancestors().skip(1).take_while(|folder| *folder != loaded.images) {
         if fs::remove_dir(folder).is_err() {
             break;
         }
     }
-    print::message(&format!("moved {} to {}", from.display(), to.display()));
+    let (from, to) = (from.display().to_string(), to.display().to_string());
+    print::message(&format!("moved {} to {}", printable(&from), printable(&to)));
     Ok(true)
 }

@@ -111,7 +111,7 @@ fn one_failing_image_does_not_stop_the_others() {
     assert!(pair.destination.holds("docker.io/library/good", &good));
     assert_eq!(pair.destination.tags(), ["docker.io/library/good:1.0"]);
     let text = ran.stdout;
-    assert!(text.contains("error: could not copy docker.io/library/bad:1.0 for prod\n  caused by: source: download of blob sha256:"), "{text}");
+    assert!(text.contains("error: could not copy docker.io/library/bad:1.0 to prod\n  caused by: source: download of blob sha256:"), "{text}");
     assert!(text.contains("403 DENIED: requested access is denied"), "{text}");
     assert!(text.contains("  help: these credentials may not do that"), "{text}");
     assert!(text.contains("applied: 1 copied, 0 unchanged, 1 failed; "), "{text}");

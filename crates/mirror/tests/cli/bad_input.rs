@@ -207,7 +207,7 @@ fn refusals_of_the_destination() {
         });
         let text = beside_a_good_one(&pair, "good:1.0", "");
         let cause = "destination: upload of blob sha256:";
-        assert_error(&text, "could not copy docker.io/library/bad:1.0 for prod", cause, help);
+        assert_error(&text, "could not copy docker.io/library/bad:1.0 to prod", cause, help);
         assert!(text.contains(&format!("{status} {code}: because")), "{text}");
     }
 }
@@ -296,7 +296,7 @@ fn a_full_disk() {
     let ran = ran.ends_with(1).run();
     assert_error(
         &ran.stdout,
-        "could not copy docker.io/library/big:1.0 for disk",
+        "could not copy docker.io/library/big:1.0 to disk",
         "destination: writing blob sha256:",
         "free some space",
     );

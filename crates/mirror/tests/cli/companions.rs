@@ -108,7 +108,7 @@ fn the_setting_turns_them_off_or_makes_them_a_must() {
         let lookups =
             pair.source.take_requests().iter().filter(|r| crate::looks_for_companions(r)).count();
         assert_eq!(lookups == 0, setting == "off");
-        let warned = ran.stdout.contains("warning: docker.io/library/app:1 for prod is without some of its signatures\n  caused by: destination: pushing manifest sha256:");
+        let warned = ran.stdout.contains("warning: docker.io/library/app:1 at prod is without some of its signatures\n  caused by: destination: pushing manifest sha256:");
         assert_eq!(warned, setting == "copy", "{}", ran.stdout);
         assert_eq!(
             pair.destination.tags().len(),

@@ -24,7 +24,7 @@ fn what_a_person_sees() {
         "prod
   + docker.io/library/one:1.0  new → {one}  3.2 MiB  linux/amd64 linux/arm64
   ~ docker.io/team/two:2       {one} → {two}  1.9 MiB
-  = 1 image unchanged
+  = docker.io/library/same:3   {two}
 
 error: could not look up docker.io/library/gone:4 for prod
   caused by: source: looking up library/gone:4: docker.io has no such image (404)
@@ -106,10 +106,9 @@ fn moved_tags_are_noted() {
     assert!(plan.stdout.contains(&format!("new → {}", old.digest().short())), "the digest wins");
     pair.source.take_requests();
     pair.project.mirror(&["apply"]).run();
-    assert!(
-        pair.source.take_requests().iter().all(|r| r.method != "HEAD"),
-        "copying a pinned image asks for no tag"
-    );
+    let mut asked = pair.source.take_requests();
+    asked.retain(|request| !crate::looks_for_companions(request));
+    assert!(asked.iter().all(|r| r.method != "HEAD"), "copying a pinned image asks for no tag");
 }
 
 #[test]
@@ -161,7 +160,9 @@ fn one_platform_of_an_index_and_of_a_single_image() {
     write("single", "linux/s390x");
     let plan = pair.project.mirror(&["plan"]).ends_with(1).run().stdout;
     assert!(
-        plan.contains("the image has no manifest for it, only for linux/amd64, linux/arm64/v8"),
+        plan.contains(
+            "the image has no manifest for windows/amd64, only for linux/amd64, linux/arm64/v8"
+        ),
         "{plan}"
     );
     assert!(plan.contains("the image is for `linux/amd64`"), "{plan}");

@@ -11,7 +11,7 @@ fn every_hole_is_found() {
     ]);
     let absent = pair.project.mirror(&["verify"]).ends_with(1).run();
     assert!(
-        absent.stdout.contains("hole: docker.io/library/app:1 for prod: it is not there"),
+        absent.stdout.contains("hole: docker.io/library/app:1 at prod: it is not there"),
         "{}",
         absent.stdout
     );
@@ -26,7 +26,7 @@ fn every_hole_is_found() {
     pair.project.mirror(&["verify"]).run();
     let deep = pair.project.mirror(&["verify", "--deep"]).ends_with(1).run();
     let expected = format!(
-        "hole: docker.io/library/app:1 for prod: blob {} ({size} B) content has digest",
+        "hole: docker.io/library/app:1 at prod: blob {} ({size} B) content has digest",
         layer.short()
     );
     assert!(deep.stdout.contains(&expected), "{}", deep.stdout);

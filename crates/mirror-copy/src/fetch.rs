@@ -1,0 +1,242 @@
+//! Fetching one blob: from the first place that has it, on top of what an earlier run left, hashed on the way.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+
+use bytes::{Bytes, BytesMut};
+use mirror_oci::Verifier;
+use mirror_registry::BlobReader;
+use tokio::sync::watch;
+
+use crate::download::{PIECE, SpoolFile, State, Storage};
+use crate::error::{Cause, CopyError, Side};
+use crate::graph::{Blob, Place};
+use crate::spool::{Spool, Spooled};
+
+/// A download at work.
+pub(crate) struct Fetch {
+    pub(crate) places: Vec<Place>,
+    pub(crate) blob: Blob,
+    pub(crate) spool: Arc<Spool>,
+    pub(crate) make_room: Box<dyn Fn() + Send + Sync>,
+    pub(crate) storage: Arc<Storage>,
+    pub(crate) state: watch::Sender<State>,
+    pub(crate) progress: Box<dyn Fn(u64) + Send + Sync>,
+}
+
+impl Fetch {
+    /// Runs to the end and tells everybody how it went.
+    pub(crate) async fn run(self) {
+        let outcome = match &*self.storage {
+            Storage::Memory(bytes) => self.through_memory(bytes).await,
+            Storage::File(place, _) => self.through_file(place).await,
+        };
+        let round = self.round();
+        self.state.send_replace(outcome.map_or_else(State::Failed, |()| State::Done { round }));
+    }
+
+    fn round(&self) -> u32 {
+        match &*self.state.borrow() {
+            State::Running { round, .. } | State::Done { round } => *round,
+            State::Failed(_) => 0,
+        }
+    }
+
+    fn wrote(&self, written: u64) {
+        let round = self.round();
+        self.state.send_replace(State::Running { round, written });
+    }
+
+    async fn through_memory(&self, memory: &OnceLock<Bytes>) -> Result<(), CopyError> {
+        let mut outcome = Err(self.nowhere());
+        for place in &self.places {
+            outcome = self.small(place).await;
+            if let Ok(bytes) = &outcome {
+                let _ = memory.set(bytes.clone());
+                break;
+            }
+        }
+        outcome.map(|_| ())
+    }
+
+    async fn small(&self, place: &Place) -> Result<Bytes, CopyError> {
+        let mut reader = self.reader(place, 0);
+        let mut bytes = BytesMut::new();
+        while let Some(chunk) = reader.chunk().await.map_err(|error| self.failed(error))? {
+            bytes.extend_from_slice(&chunk);
+            (self.progress)(chunk.len() as u64);
+        }
+        let mut verifier = Verifier::new(&self.blob.digest);
+        verifier.update(&bytes);
+        self.prove(verifier)?;
+        Ok(bytes.freeze())
+    }
+
+    async fn through_file(&self, spooled: &OnceLock<SpoolFile>) -> Result<(), CopyError> {
+        let room = self.spool.reserve(self.blob.size, &self.make_room).await;
+        let _room = room.map_err(|error| self.io(self.spool.folder(), &error))?;
+        let Spooled { path, file, resumable } = self
+            .spool
+            .file(&self.blob.digest)
+            .map_err(|error| self.io(self.spool.folder(), &error))?;
+        if !resumable {
+            self.storage.forget();
+        }
+        let spooled = spooled.get_or_init(|| SpoolFile { path, file, _room });
+        let mut outcome = Err(self.nowhere());
+        let mut found = 0;
+        // A place goes on with the bytes that are there, unless they were wrong. The origin, which is the last one,
+        // has two tries: an earlier run may have left wrong bytes.
+        for place in self.places.iter().chain(self.places.last()) {
+            let wrong = error_is_digest(&outcome);
+            let sink = if wrong { self.emptied(spooled)? } else { self.resumed(spooled).await? };
+            found = if wrong { 0 } else { found.max(sink.at) };
+            outcome = self.large(place, sink, &spooled.path).await;
+            match &outcome {
+                Ok(()) => break,
+                Err(error) => {
+                    tracing::debug!(%error, host = %place.host.name(), "blob not had from here")
+                }
+            }
+            if self.places.last().is_some_and(|origin| std::ptr::eq(origin, place))
+                && (found == 0 || !error_is_digest(&outcome))
+            {
+                break;
+            }
+        }
+        if error_is_digest(&outcome) {
+            self.storage.forget();
+        }
+        outcome
+    }
+
+    fn emptied(&self, spooled: &SpoolFile) -> Result<Sink, CopyError> {
+        let file = spooled.file.try_clone().and_then(|mut file| {
+            file.set_len(0)?;
+            file.seek(SeekFrom::Start(0))?;
+            Ok(file)
+        });
+        let file = file.map_err(|error| self.io(&spooled.path, &error))?;
+        let round = self.round() + 1;
+        self.state.send_replace(State::Running { round, written: 0 });
+        Ok(Sink { file, verifier: Verifier::new(&self.blob.digest), at: 0 })
+    }
+
+    /// Hashes what an earlier attempt or run left in the file.
+    async fn resumed(&self, spooled: &SpoolFile) -> Result<Sink, CopyError> {
+        let mut file = spooled.file.try_clone().map_err(|error| self.io(&spooled.path, &error))?;
+        let (digest, size) = (self.blob.digest.clone(), self.blob.size);
+        let work = tokio::task::spawn_blocking(move || {
+            let mut verifier = Verifier::new(&digest);
+            let mut buffer = vec![0; PIECE];
+            let mut at = 0;
+            file.seek(SeekFrom::Start(0))?;
+            loop {
+                let read = file.read(&mut buffer)?;
+                if read == 0 {
+                    break;
+                }
+                at += read as u64;
+                verifier.update(buffer.get(..read).unwrap_or_default());
+            }
+            if at > size {
+                file.set_len(0)?;
+                file.seek(SeekFrom::Start(0))?;
+                (verifier, at) = (Verifier::new(&digest), 0);
+            }
+            io::Result::Ok(Sink { file, verifier, at })
+        });
+        let sink = work.await.map_err(io::Error::from).and_then(|sink| sink);
+        let sink = sink.map_err(|error| self.io(&spooled.path, &error))?;
+        self.wrote(sink.at);
+        Ok(sink)
+    }
+
+    /// Reads the rest of a blob from one place.
+    async fn large(&self, place: &Place, sink: Sink, path: &Path) -> Result<(), CopyError> {
+        let mut written = sink.at;
+        let mut sink = Some(sink);
+        let mut reader = self.reader(place, written);
+        let mut buffer = Vec::with_capacity(PIECE);
+        let mut last = written == self.blob.size;
+        while !last {
+            let outcome = reader.chunk().await;
+            // What came before the connection broke for good is kept for the next attempt.
+            last = matches!(outcome, Ok(None) | Err(_));
+            buffer.extend_from_slice(
+                outcome.as_ref().ok().and_then(Option::as_ref).map_or(&[], |chunk| chunk),
+            );
+            if (buffer.len() >= PIECE || last) && !buffer.is_empty() {
+                let length = buffer.len() as u64;
+                (sink, buffer) = keep(sink, buffer).await.map_err(|error| self.io(path, &error))?;
+                written += length;
+                (self.progress)(length);
+                self.wrote(written);
+            }
+            outcome.map_err(|error| self.failed(error))?;
+        }
+        sink.map_or(Ok(()), |sink| self.prove(sink.verifier))
+    }
+
+    fn reader<'a>(&self, place: &'a Place, from: u64) -> BlobReader<'a> {
+        place.host.read_blob(&place.repository, &self.blob.digest, self.blob.size, from)
+    }
+
+    fn prove(&self, verifier: Verifier) -> Result<(), CopyError> {
+        verifier
+            .finish()
+            .map_err(|error| CopyError::new(Side::Source, self.step(), Cause::Digest(error)))
+    }
+
+    fn failed(&self, error: mirror_registry::Error) -> CopyError {
+        CopyError::source(self.step(), error)
+    }
+
+    fn nowhere(&self) -> CopyError {
+        CopyError::new(
+            Side::Source,
+            self.step(),
+            Cause::Other("there is no place to fetch it from".to_owned()),
+        )
+    }
+
+    fn io(&self, path: &Path, error: &io::Error) -> CopyError {
+        CopyError::io(
+            Side::Source,
+            format!("spooling blob {}", self.blob.digest.short()),
+            path,
+            error,
+        )
+    }
+
+    fn step(&self) -> String {
+        format!("download of {}", self.blob)
+    }
+}
+
+/// A file being written, and the hash of what is in it.
+struct Sink {
+    file: File,
+    verifier: Verifier,
+    at: u64,
+}
+
+/// Hashes and writes on a thread of its own, so that two transfers use two cores; hands everything back.
+async fn keep(sink: Option<Sink>, mut buffer: Vec<u8>) -> io::Result<(Option<Sink>, Vec<u8>)> {
+    tokio::task::spawn_blocking(move || {
+        let mut sink = sink;
+        if let Some(sink) = sink.as_mut() {
+            sink.verifier.update(&buffer);
+            sink.file.write_all(&buffer)?;
+        }
+        buffer.clear();
+        Ok((sink, buffer))
+    })
+    .await?
+}
+
+fn error_is_digest(outcome: &Result<(), CopyError>) -> bool {
+    outcome.as_ref().is_err_and(|error| matches!(error.cause(), Cause::Digest(_)))
+}

@@ -1,0 +1,147 @@
+use super::*;
+
+const FULL: &str = r#"
+[[destination]]
+name = "prod"
+registry = "registry.example.com:5000"
+repository = "mirror/{registry}/{name}"
+
+[[destination]]
+name = "disk"
+layout = "./store"
+
+[registry."docker.io"]
+endpoint = "http://127.0.0.1:5001/"
+concurrency = 8
+alternatives = ["public.ecr.aws/docker", "mirror.example"]
+
+[check]
+require_digest = true
+
+[[image]]
+match = "docker.io/**"
+destinations = ["prod"]
+
+[[image]]
+match = "docker.io/library/*"
+platforms = ["linux/amd64"]
+"#;
+
+fn name(text: &str) -> Name {
+    text.parse::<mirror_oci::Reference>().unwrap().name
+}
+
+#[test]
+fn everything_is_read() {
+    let config = Config::parse(FULL).unwrap();
+    assert_eq!(config.destinations.len(), 2);
+    assert_eq!(config.destinations[0].repository, "mirror/{registry}/{name}");
+    assert_eq!(config.destinations[1].place, Place::Layout("./store".into()));
+    let hub = &config.registries[&Registry::docker_hub()];
+    assert_eq!(
+        (hub.endpoint.as_deref(), hub.concurrency),
+        (Some("http://127.0.0.1:5001"), Some(8))
+    );
+    let original = "library/redis".parse().unwrap();
+    let there: Vec<_> =
+        hub.alternatives.iter().map(|a| a.repository(&original).unwrap().to_string()).collect();
+    assert_eq!(there, ["docker/library/redis", "library/redis"]);
+    assert!(config.rules.require_digest);
+    assert!(config.sends(&name("postgres"), "prod") && !config.sends(&name("postgres"), "disk"));
+    assert!(config.sends(&name("quay.io/a/b"), "disk"));
+    assert_eq!(config.platforms(&name("postgres")).unwrap().len(), 1);
+    assert_eq!(config.platforms(&name("grafana/grafana")), None);
+}
+
+#[test]
+fn nothing_is_a_configuration_too() {
+    let config = Config::parse("").unwrap();
+    assert_eq!(config.destinations[0].place, Place::Layout("./mirror-store".into()));
+}
+
+/// A configuration, what is underlined in it, and a part of the message.
+const PROBLEMS: &[(&str, &str, &str)] = &[
+    ("x = 1", "x", "unknown field `x`"),
+    ("[check]\nrequire = true", "require", "unknown field `require`"),
+    ("a = \"", "", "invalid basic string"),
+    ("[[destination]]\nname = \"a\"", "\"a\"", "needs a registry or a layout"),
+    (
+        "[[destination]]\nname = \"a\"\nregistry = \"r.io\"\nlayout = \"x\"",
+        "\"a\"",
+        "needs a registry or a layout",
+    ),
+    ("[[destination]]\nname = \"a b\"\nlayout = \"x\"", "\"a b\"", "one word"),
+    ("[[destination]]\nname = \"a\"\nregistry = \"R.io/x\"", "\"R.io/x\"", "upper-case"),
+    (
+        "[[destination]]\nname = \"a\"\nlayout = \"x\"\nrepository = \"y\"",
+        "\"y\"",
+        "no placeholder",
+    ),
+    (
+        "[[destination]]\nname = \"a\"\nlayout = \"x\"\nrepository = \"{tag}/{name}\"",
+        "\"{tag}/{name}\"",
+        "`{` may not stand here",
+    ),
+    ("[registry.\"Docker.io\"]", "\"Docker.io\"", "upper-case"),
+    (
+        "[registry.\"docker.io\"]\nendpoint = \"127.0.0.1:5000\"",
+        "\"127.0.0.1:5000\"",
+        "is not an endpoint",
+    ),
+    (
+        "[registry.\"docker.io\"]\nendpoint = \"http://u:p@h.io\"",
+        "\"http://u:p@h.io\"",
+        "is not an endpoint",
+    ),
+    ("[registry.\"docker.io\"]\nalternatives = [\"Ecr/x\"]", "\"Ecr/x\"", "is not a registry with"),
+    ("[registry.\"docker.io\"]\nconcurrency = 0", "0", "from 1 to 256"),
+    ("[registry.\"docker.io\"]\nconcurrency = 100000", "100000", "invalid value"),
+    ("[[image]]\nmatch = \"*\"\ndestinations = []", "\"*\"", "copies nothing"),
+    (
+        "[registry.\"docker.io\"]\n[registry.\"index.docker.io\"]",
+        "\"index.docker.io\"",
+        "has settings already",
+    ),
+    (
+        "[[destination]]\nname = \"a\"\nlayout = \"x\"\n[[destination]]\nname = \"b\"\nlayout = \"x\"",
+        "\"b\"",
+        "are the same place",
+    ),
+    ("[[image]]\nmatch = \"[\"", "\"[\"", "is not a glob"),
+    ("[[image]]\nmatch = \"*\"\ndestinations = [\"x\"]", "\"x\"", "there is no destination `x`"),
+    ("[[image]]\nmatch = \"*\"\nplatforms = []", "\"*\"", "copies nothing"),
+    ("[[image]]\nmatch = \"*\"\nplatforms = [\"arm\"]", "\"arm\"", "is not a platform"),
+];
+
+#[test]
+fn problems_have_their_place() {
+    for (text, underlined, message) in PROBLEMS {
+        let problems = Config::parse(text).unwrap_err();
+        assert_eq!(problems.len(), 1, "{text}: {problems:?}");
+        assert!(problems[0].message.contains(message), "{text}: {problems:?}");
+        assert_eq!(
+            text.get(problems[0].span.clone().unwrap()).unwrap(),
+            *underlined,
+            "{text}: {problems:?}"
+        );
+    }
+}
+
+#[test]
+fn unused_globs() {
+    let config = Config::parse(FULL).unwrap();
+    assert_eq!(
+        config.unused_globs([&name("grafana/grafana")].into_iter()),
+        ["docker.io/library/*"]
+    );
+}
+
+#[test]
+fn all_problems_at_once() {
+    let text = "[[destination]]\nname = \"a\"\n[[destination]]\nname = \"a\"\nlayout = \"x\"\n[[image]]\nmatch = \"[\"\ndestinations = [\"z\"]";
+    assert_eq!(Config::parse(text).unwrap_err().len(), 3);
+    let twice = "[[destination]]\nname = \"a\"\nlayout = \"x\"\n[[destination]]\nname = \"a\"\nlayout = \"y\"";
+    assert!(
+        Config::parse(twice).unwrap_err()[0].message.contains("two destinations are called `a`")
+    );
+}
