@@ -166,3 +166,38 @@ fn an_unreadable_folder_is_named() {
         ran.stdout
     );
 }
+
+#[test]
+fn fix_follows_no_link_and_keeps_permissions() {
+    use std::os::unix::fs::symlink;
+    let project = Project::new();
+    project
+        .write("outside/keep", "mine")
+        .write("images/docker.io/library/x/Dockerfile", "  FROM x:1\n")
+        .write("images/a/Dockerfile", "FROM y:1\n")
+        .write("images/.git/Dockerfile", "FROM z:1\n");
+    let images = project.path().join("images");
+    symlink(
+        project.path().join("outside/keep"),
+        images.join("docker.io/library/x/.Dockerfile.mirror-fix"),
+    )
+    .unwrap();
+    symlink(project.path().join("outside"), images.join("docker.io/library/y")).unwrap();
+    let file = images.join("docker.io/library/x/Dockerfile");
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o640)).unwrap();
+    let ran = project.mirror(&["check", "--fix"]).ends_with(2).run();
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "FROM x:1\n");
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o640);
+    let outside: Vec<_> = std::fs::read_dir(project.path().join("outside"))
+        .unwrap()
+        .flatten()
+        .map(|e| e.file_name())
+        .collect();
+    assert_eq!(outside, ["keep"]);
+    assert_eq!(std::fs::read_to_string(project.path().join("outside/keep")).unwrap(), "mine");
+    assert!(
+        images.join("a/Dockerfile").exists() && images.join(".git/Dockerfile").exists(),
+        "{}",
+        ran.stdout
+    );
+}

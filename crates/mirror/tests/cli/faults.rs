@@ -1,0 +1,324 @@
+//! What breaks on the way, from outside: the binary against servers and networks that fail.
+
+use std::os::unix::ffi::OsStrExt;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use mirror_testkit::{
+    DebianRegistry, Fault, Image, ImageBuilder, Profile, Proxy, Registry, Weather, missing_tool,
+};
+
+use crate::{Pair, Project};
+
+fn config(source: &str, destination: &str, more: &str) -> String {
+    format!(
+        "[[destination]]\nname='prod'\nregistry='{destination}'\n[registry.'docker.io']\nendpoint='{source}'\n{more}"
+    )
+}
+
+#[test]
+fn a_registry_without_digest_headers_needs_one_slot() {
+    let image = ImageBuilder::new("slot").build();
+    let source = Registry::with(Profile { digest_header: false, ..Profile::default() });
+    let destination = Registry::with(Profile { digest_header: false, ..Profile::default() });
+    let project = Project::new();
+    for name in ["a", "b", "c"] {
+        source.add(&format!("library/{name}"), "1", &image);
+        project.entry(&format!("{name}:1"));
+    }
+    let more = format!("concurrency=1\n[registry.'{}']\nconcurrency=1\n", destination.host());
+    project.write("images/mirror.toml", &config(&source.endpoint(), &destination.host(), &more));
+    project.mirror(&["apply"]).run();
+    assert_eq!(destination.tags().len(), 3);
+    assert!(project.mirror(&["plan"]).run().stdout.contains("3 unchanged"));
+}
+
+#[test]
+fn one_registry_as_source_and_destination_with_few_slots() {
+    let registry = Registry::start();
+    let images: Vec<Image> = (0..4)
+        .map(|n| ImageBuilder::new(format!("self {n}")).layers(&[2_000_000]).build())
+        .collect();
+    let project = Project::new();
+    for (n, image) in images.iter().enumerate() {
+        registry.add(&format!("library/app{n}"), "1", image);
+        project.entry(&format!("{}/library/app{n}:1", registry.host()));
+    }
+    let config = format!(
+        "[[destination]]\nname='p'\nregistry='{0}'\nrepository='copy/{{repository}}'\n[registry.'{0}']\nconcurrency=2\n",
+        registry.host()
+    );
+    project.write("images/mirror.toml", &config);
+    let cuts = AtomicUsize::new(0);
+    registry.set_faults(move |exchange| {
+        let blob = exchange.method == "GET" && exchange.path.contains("/blobs/");
+        (blob && cuts.fetch_add(1, Ordering::Relaxed).is_multiple_of(3))
+            .then_some(Fault::Cut(1_100_000))
+    });
+    let started = Instant::now();
+    project.mirror(&["apply"]).run();
+    assert!(started.elapsed() < Duration::from_secs(25), "{:?}", started.elapsed());
+    images
+        .iter()
+        .enumerate()
+        .for_each(|(n, image)| assert!(registry.holds(&format!("copy/library/app{n}"), image)));
+}
+
+#[test]
+fn a_size_that_lies_puts_nothing_unproven_anywhere() {
+    let image = ImageBuilder::new("lie").layers(&[5000]).build();
+    let pair = Pair::new(&[]);
+    let text = String::from_utf8(image.manifests[0].bytes.to_vec()).unwrap();
+    let lying = text.replacen("\"size\":5000", "\"size\":0", 1);
+    assert_ne!(text, lying);
+    pair.source.add("library/liar", "1", &image);
+    pair.source.add_manifest(
+        "library/liar",
+        "1",
+        mirror_oci::media_type::OCI_MANIFEST,
+        lying.into(),
+    );
+    pair.project.entry("liar:1");
+    let endpoint = format!("[registry.\"docker.io\"]\nendpoint = \"{}\"\n", pair.source.endpoint());
+    pair.project.write("images/mirror.toml", &endpoint);
+    let ran = pair.project.mirror(&["apply"]).ends_with(1).run();
+    assert!(ran.stdout.contains("applied: 0 copied, 0 unchanged, 1 failed"), "{}", ran.stdout);
+    assert!(
+        ran.stdout.contains("longer than the 0 bytes that its manifest says"),
+        "{}",
+        ran.stdout
+    );
+    pair.project.mirror(&["verify", "--deep"]).ends_with(1).run();
+}
+
+#[test]
+fn wrong_bytes_of_one_repository_do_not_fail_the_others() {
+    // All four images share a layer; only the repository `bad` serves it wrong.
+    let images: Vec<Image> = (0..4)
+        .map(|n| ImageBuilder::new(format!("share {n}")).shared_layer("base", 3_000_000).build())
+        .collect();
+    let names = ["aaa-bad", "ok1", "ok2", "ok3"];
+    let (source, first, second) = (Registry::start(), Registry::start(), Registry::start());
+    let project = Project::new();
+    for (name, image) in names.iter().zip(&images) {
+        source.add(&format!("library/{name}"), "1", image);
+        project.entry(&format!("{name}:1"));
+    }
+    let layer =
+        images[0].blobs.iter().find(|(_, bytes)| bytes.len() == 3_000_000).unwrap().0.to_string();
+    source.set_faults(move |exchange| {
+        (exchange.path.contains("aaa-bad") && exchange.path.ends_with(&layer))
+            .then_some(Fault::WrongBytes)
+    });
+    let two = format!(
+        "[[destination]]\nname='two'\nregistry='{}'\n[[destination]]\nname='disk'\nlayout='store'\n",
+        second.host()
+    );
+    project.write("images/mirror.toml", &(two + &config(&source.endpoint(), &first.host(), "")));
+    let ran = project.mirror(&["apply"]).ends_with(1).run();
+    assert!(ran.stdout.contains("applied: 9 copied, 0 unchanged, 3 failed"), "{}", ran.stdout);
+    assert_eq!(ran.stdout.matches("content has digest sha256:").count(), 3, "{}", ran.stdout);
+    for destination in [&first, &second] {
+        assert_eq!(destination.tags().len(), 3);
+        names.iter().zip(&images).skip(1).for_each(|(name, image)| {
+            assert!(destination.holds(&format!("docker.io/library/{name}"), image))
+        });
+    }
+}
+
+#[test]
+fn a_cut_tls_connection_is_resumed() {
+    if missing_tool("docker-registry") || missing_tool("openssl") || missing_tool("skopeo") {
+        return;
+    }
+    let image = ImageBuilder::new("tls").layers(&[6_000_000]).build();
+    let tls = DebianRegistry::with_tls();
+    let folder = tempfile::tempdir().unwrap();
+    image.write_layout(folder.path(), "it");
+    let pushed = Command::new("skopeo")
+        .args(["copy", "--quiet", "--preserve-digests", "--dest-tls-verify=false"])
+        .args([
+            format!("oci:{}:it", folder.path().display()),
+            format!("docker://{}/library/app:1", tls.host()),
+        ])
+        .status()
+        .unwrap();
+    assert!(pushed.success());
+    // Each connection ends after 2.5 MB, in the middle of a TLS record.
+    let weather = Weather { cut: Some((1, 2_500_000)), ..Weather::default() };
+    let proxy = Proxy::start(tls.host().parse().unwrap(), weather);
+    let destination = Registry::start();
+    let project = Project::new();
+    project.entry("app:1").write(
+        "images/mirror.toml",
+        &config(&format!("https://{}", proxy.host()), &destination.host(), ""),
+    );
+    let authority = tls.certificate().unwrap();
+    project.mirror(&["apply"]).env("SSL_CERT_FILE", authority.to_str().unwrap()).run();
+    assert!(destination.holds("docker.io/library/app", &image));
+}
+
+#[test]
+fn bad_weather_on_either_side_of_a_real_registry() {
+    if missing_tool("docker-registry") {
+        return;
+    }
+    let images: Vec<Image> = (0..6)
+        .map(|n| {
+            ImageBuilder::new(format!("weather {n}"))
+                .platforms(&["linux/amd64", "linux/arm64"])
+                .layers(&[300_000, 2_000_000])
+                .build()
+        })
+        .collect();
+    let weathers = [
+        Weather { delay: Duration::from_millis(10), ..Weather::default() },
+        Weather { cut: Some((3, 500_000)), ..Weather::default() },
+        Weather { cut: Some((2, 200)), ..Weather::default() },
+        Weather { refuse: Some(3), ..Weather::default() },
+        Weather { rate: 20_000_000, ..Weather::default() },
+    ];
+    for weather in weathers {
+        let (first, second) = (DebianRegistry::start(), DebianRegistry::start());
+        let origin = Registry::start();
+        let project = Project::new();
+        for (n, image) in images.iter().enumerate() {
+            origin.add(&format!("library/app{n}"), "1", image);
+            project.entry(&format!("app{n}:1"));
+        }
+        // Into the first registry through the weather, then out of it through the weather into the second.
+        let proxy = Proxy::start(first.host().parse().unwrap(), weather);
+        project.write("images/mirror.toml", &config(&origin.endpoint(), &proxy.host(), ""));
+        project.mirror(&["apply"]).run();
+        let onward = Project::new();
+        for n in 0..images.len() {
+            onward.entry(&format!("{}/docker.io/library/app{n}:1", proxy.host()));
+        }
+        let to = format!(
+            "[[destination]]\nname='p'\nregistry='{}'\nrepository='{{repository}}'\n",
+            second.host()
+        );
+        onward.write("images/mirror.toml", &to);
+        onward.mirror(&["apply"]).run();
+        onward.mirror(&["verify", "--deep"]).run();
+        assert!(onward.mirror(&["plan"]).run().stdout.contains("6 unchanged"));
+    }
+}
+
+#[test]
+fn a_killed_run_is_continued_where_it_stopped() {
+    let image = ImageBuilder::new("killed").layers(&[4_000_000]).build();
+    let pair = Pair::new(&[("library/app", "1", &image)]);
+    let layer = image.blobs[0].0.to_string();
+    let seen = AtomicUsize::new(0);
+    pair.source.set_faults(move |exchange| {
+        let mine = exchange.path.ends_with(&layer);
+        match mine.then(|| seen.fetch_add(1, Ordering::Relaxed)) {
+            None => None,
+            Some(0) => Some(Fault::Cut(3_000_000)),
+            Some(_) => Some(Fault::Hang),
+        }
+    });
+    let mut child = pair
+        .project
+        .mirror(&["apply", "--spool", "spool"])
+        .into_command()
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let spooled = || {
+        std::fs::read_dir(pair.project.path().join("spool"))
+            .into_iter()
+            .flatten()
+            .flatten()
+            .filter_map(|e| e.metadata().ok())
+            .map(|m| m.len())
+            .sum::<u64>()
+    };
+    let started = Instant::now();
+    while spooled() < 2_000_000 {
+        assert!(started.elapsed() < Duration::from_secs(20), "nothing is spooled");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    std::thread::sleep(Duration::from_millis(300));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(pair.destination.tags(), Vec::<String>::new());
+    pair.source.clear_faults();
+    pair.source.take_requests();
+    let ran = pair.project.mirror(&["apply", "--spool", "spool", "--format", "json"]).run();
+    assert!(pair.destination.holds("docker.io/library/app", &image));
+    let ranges: Vec<_> =
+        pair.source.take_requests().into_iter().filter_map(|request| request.range).collect();
+    assert_eq!(ranges.len(), 1, "{ranges:?}");
+    let report: mirror_plan::Report = serde_json::from_str(&ran.stdout).unwrap();
+    assert!(report.totals.transfer.fetched_bytes < 2_100_000, "{:?}", report.totals.transfer);
+    assert!(!pair.project.path().join("spool").exists(), "an empty spool goes");
+}
+
+#[test]
+fn an_interrupted_run_says_so() {
+    let image = ImageBuilder::new("stopped").build();
+    for signal in ["INT", "TERM"] {
+        let pair = Pair::new(&[("library/app", "1", &image)]);
+        pair.source.set_faults(|exchange| exchange.path.contains("/blobs/").then_some(Fault::Hang));
+        let command = pair
+            .project
+            .mirror(&["apply"])
+            .into_command()
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let started = Instant::now();
+        while !pair.destination.take_requests().iter().any(|request| request.method == "POST") {
+            assert!(started.elapsed() < Duration::from_secs(20));
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let sent = Command::new("kill")
+            .args([format!("-{signal}"), command.id().to_string()])
+            .status()
+            .unwrap();
+        assert!(sent.success());
+        let output = command.wait_with_output().unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(output.status.code(), Some(130), "{said}");
+        assert!(
+            said.contains("interrupted: what was copied stays; run again to go on with the rest"),
+            "{said}"
+        );
+        assert!(said.contains("applied: 0 copied, 0 unchanged, 1 not finished"), "{said}");
+    }
+}
+
+#[test]
+fn nobody_listening_stops_no_copy() {
+    let image = ImageBuilder::new("deaf").build();
+    let pair = Pair::new(&[("library/app", "1", &image)]);
+    let script = format!("{} apply >/dev/full 2>/dev/full", env!("CARGO_BIN_EXE_mirror"));
+    mirror_testkit::Mirror::new("sh", pair.project.path(), &["-c", &script]).run();
+    assert!(pair.destination.holds("docker.io/library/app", &image));
+    let odd = std::ffi::OsStr::from_bytes(b"\xff");
+    let status = pair
+        .project
+        .mirror(&["plan"])
+        .into_command()
+        .env("ODD", odd)
+        .stdout(Stdio::null())
+        .status()
+        .unwrap();
+    assert!(status.success(), "a variable that is not UTF-8 is not ours");
+}
+
+#[test]
+fn a_dead_host_is_given_up_once() {
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let project = Project::new();
+    (0..300).for_each(|n| drop(project.entry(&format!("team/app{n}:1")).path().to_owned()));
+    project.write("images/mirror.toml", &config(&format!("http://{closed}"), "127.0.0.1:1", ""));
+    let started = Instant::now();
+    project.mirror(&["plan"]).ends_with(1).run();
+    assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
+}
