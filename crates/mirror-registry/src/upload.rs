@@ -19,8 +19,8 @@ use crate::auth::{Scope, Sent};
 use crate::error::{Error, ErrorKind, transport_kind};
 use crate::host::{Call, Host, describe, refusal};
 
-/// A registry may take its time to hash and store a large blob after the last byte.
-const COMMIT: Duration = Duration::from_secs(300);
+/// A registry may take its time to hash and store a large blob after the last byte: so many idle times.
+const COMMIT: u32 = 10;
 
 /// The bytes of a blob, from the first one. An error ends the upload without a blob.
 pub type UploadBody = Pin<Box<dyn Stream<Item = Result<Bytes, std::io::Error>> + Send>>;
@@ -217,7 +217,7 @@ async fn moving(
     let mut sending = std::pin::pin!(sending);
     let mut before = 0;
     loop {
-        let limit = if flow.sent.load(Ordering::Relaxed) >= size { COMMIT.max(idle) } else { idle };
+        let limit = if flow.sent.load(Ordering::Relaxed) >= size { idle * COMMIT } else { idle };
         match tokio::time::timeout(limit, &mut sending).await {
             Ok(outcome) => {
                 return outcome.map_err(|error| Error::new(what, transport_kind(&error, limit)));
