@@ -224,7 +224,7 @@ impl Auth {
             _ => request,
         };
         let what = format!("login at {}", redacted(&url));
-        crate::host::small_json::<TokenAnswer>(request, &what, &self.pace)
+        crate::answer::small_json::<TokenAnswer>(request, &what, &self.pace)
             .await?
             .into_token(Instant::now())
             .ok_or_else(|| {

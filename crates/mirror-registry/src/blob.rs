@@ -4,11 +4,11 @@ use bytes::Bytes;
 use mirror_oci::{Digest, Repository};
 use reqwest::Method;
 use reqwest::header::{self, HeaderMap, HeaderValue};
-use tokio::sync::OwnedSemaphorePermit;
 
+use crate::answer::Answer;
 use crate::auth::Scope;
 use crate::error::{Error, ErrorKind, transport_kind};
-use crate::host::{Answer, Call, Host};
+use crate::host::{BodySlot, Call, Host};
 use crate::retry::Attempts;
 
 /// A blob on its way from a registry. When the connection breaks, the rest is asked for where it stopped.
@@ -18,7 +18,7 @@ use crate::retry::Attempts;
 pub struct BlobReader<'a> {
     host: &'a Host,
     call: Call,
-    slot: Option<OwnedSemaphorePermit>,
+    slot: Option<BodySlot>,
     answer: Option<Answer>,
     attempts: Attempts<'a>,
     size: u64,
@@ -141,7 +141,7 @@ impl BlobReader<'_> {
 
     async fn open(&mut self) -> Result<Answer, Error> {
         if self.slot.is_none() {
-            self.slot = Some(self.host.slot().await?);
+            self.slot = Some(self.host.slot_for(self.size - self.at.min(self.size)).await?);
         }
         self.call.headers.remove(header::RANGE);
         if self.at > 0 {

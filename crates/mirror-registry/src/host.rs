@@ -4,27 +4,29 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use mirror_oci::{Registry, Repository};
 use reqwest::header::{self, HeaderMap, HeaderValue};
 use reqwest::{Method, Response, Url};
-use serde::de::DeserializeOwned;
 use tokio::sync::{Mutex, MutexGuard, OwnedSemaphorePermit, Semaphore};
 
+use crate::answer::{Answer, describe, within_idle};
 use crate::auth::{Auth, Scope, Sent};
 use crate::challenge;
 use crate::credentials::Credentials;
-use crate::error::{Error, ErrorKind, passing_status, status_kind, transport_kind};
+use crate::error::{Error, ErrorKind, passing_status, transport_kind};
 use crate::pulls::{PullBudget, Pulls};
 use crate::redact::redacted;
 use crate::referrers::UNKNOWN;
-use crate::retry::{Attempts, Pace, Patience, retry_after};
+use crate::retry::{Attempts, Pace, Patience};
 
 const KEEPALIVE: Duration = Duration::from_secs(30);
 const CONNECT: Duration = Duration::from_secs(10);
 const MOST_REDIRECTS: usize = 5;
-const LARGEST_ERROR: usize = 64 << 10;
-const LARGEST_TOKEN: usize = 1 << 20;
+/// Bodies from this size on fill the line; more of them at once only get in each other's way, and in that of small
+/// requests.
+const LARGE: u64 = 1 << 20;
+const LARGE_AT_ONCE: usize = 4;
 
 /// One registry.
 pub struct Host {
@@ -34,6 +36,7 @@ pub struct Host {
     auth: Auth,
     access: Access,
     slots: Arc<Semaphore>,
+    large: Arc<Semaphore>,
     pace: Pace,
     pulls: Pulls,
     turn: Mutex<()>,
@@ -92,12 +95,10 @@ pub(crate) struct Call {
     pub(crate) body: Bytes,
 }
 
-/// An answer that is not a passing failure. The slot is free again when it is dropped.
-pub(crate) struct Answer {
-    pub(crate) response: Response,
-    pub(crate) request: String,
-    pub(crate) idle: Duration,
-    _slot: Option<OwnedSemaphorePermit>,
+/// The right to send or receive a body.
+pub(crate) struct BodySlot {
+    _large: Option<OwnedSemaphorePermit>,
+    _slot: OwnedSemaphorePermit,
 }
 
 impl Host {
@@ -126,6 +127,7 @@ impl Host {
             http,
             access: options.access,
             slots: Arc::new(Semaphore::new(options.concurrency)),
+            large: Arc::new(Semaphore::new(options.concurrency.min(LARGE_AT_ONCE))),
             pace: Pace::new(options.patience),
             pulls: Pulls::default(),
             turn: Mutex::new(()),
@@ -227,7 +229,7 @@ impl Host {
     pub(crate) async fn send(&self, call: &Call) -> Result<Answer, Error> {
         let slot = self.slot().await?;
         let mut answer = self.exchange(call).await?;
-        answer._slot = Some(slot);
+        answer.slot = Some(slot);
         Ok(answer)
     }
 
@@ -251,7 +253,7 @@ impl Host {
             response: outcome?,
             request: describe(&call.method, &call.url),
             idle: self.pace.idle(),
-            _slot: None,
+            slot: None,
         };
         let follows = call.method == Method::GET || call.method == Method::HEAD;
         let mut hops = 0;
@@ -273,9 +275,19 @@ impl Host {
     }
 
     pub(crate) async fn slot(&self) -> Result<OwnedSemaphorePermit, Error> {
+        self.permit(&self.slots).await
+    }
+
+    /// A slot for a body of this size.
+    pub(crate) async fn slot_for(&self, bytes: u64) -> Result<BodySlot, Error> {
+        let large = if bytes >= LARGE { Some(self.permit(&self.large).await?) } else { None };
+        Ok(BodySlot { _large: large, _slot: self.slot().await? })
+    }
+
+    async fn permit(&self, of: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Error> {
         let closed =
             |_| Error::new(self.name.as_str(), ErrorKind::Broken("shutting down".to_owned()));
-        self.slots.clone().acquire_owned().await.map_err(closed)
+        of.clone().acquire_owned().await.map_err(closed)
     }
 
     /// Sends with the right `Authorization`, and once more when the registry asks for another.
@@ -366,109 +378,6 @@ impl std::fmt::Debug for Host {
             .field("base", &redacted(&self.base))
             .finish_non_exhaustive()
     }
-}
-
-impl Answer {
-    pub(crate) fn status(&self) -> u16 {
-        self.response.status().as_u16()
-    }
-
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.response.headers().get(name).and_then(|value| value.to_str().ok())
-    }
-
-    /// What an answer with an unwelcome status says.
-    pub(crate) async fn into_error(self) -> Error {
-        refusal(self.response, self.request, self.idle).await
-    }
-}
-
-/// What an answer with an unwelcome status says.
-pub(crate) async fn refusal(response: Response, request: String, idle: Duration) -> Error {
-    let status = response.status().as_u16();
-    let text = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
-    let content_type = text(header::CONTENT_TYPE).unwrap_or_default().to_owned();
-    let wait = retry_after(response.headers());
-    let body = read_capped(response, &request, LARGEST_ERROR, idle)
-        .await
-        .ok()
-        .flatten()
-        .unwrap_or_default();
-    Error::new(request, status_kind(status, &content_type, &body)).with_retry_after(wait)
-}
-
-/// `GET https://…`, without secrets.
-pub(crate) fn describe(method: &Method, url: &Url) -> String {
-    format!("{method} {}", redacted(url))
-}
-
-/// Waits for an answer, but not for ever.
-pub(crate) async fn within_idle(
-    what: &str,
-    idle: Duration,
-    sending: impl Future<Output = Result<Response, reqwest::Error>>,
-) -> Result<Response, Error> {
-    match tokio::time::timeout(idle, sending).await {
-        Ok(Ok(response)) => Ok(response),
-        Ok(Err(error)) => Err(Error::new(what, transport_kind(&error, idle))),
-        Err(_) => Err(Error::new(what, ErrorKind::TimedOut(idle))),
-    }
-}
-
-/// The body, or `None` when it is longer than `cap` bytes.
-pub(crate) async fn read_capped(
-    mut response: Response,
-    what: &str,
-    cap: usize,
-    idle: Duration,
-) -> Result<Option<Bytes>, Error> {
-    let mut body = BytesMut::new();
-    loop {
-        let chunk = tokio::time::timeout(idle, response.chunk()).await;
-        let chunk = chunk.map_err(|_| Error::new(what, ErrorKind::TimedOut(idle)))?;
-        match chunk.map_err(|error| Error::new(what, transport_kind(&error, idle)))? {
-            None => return Ok(Some(body.freeze())),
-            Some(chunk) if body.len() + chunk.len() > cap => return Ok(None),
-            Some(chunk) => body.extend_from_slice(&chunk),
-        }
-    }
-}
-
-/// Asks a token service, again where that may help, and reads its JSON.
-pub(crate) async fn small_json<T: DeserializeOwned>(
-    request: reqwest::RequestBuilder,
-    what: &str,
-    pace: &Pace,
-) -> Result<T, Error> {
-    let mut attempts = Attempts::new(pace);
-    loop {
-        pace.wait().await;
-        let Some(copy) = request.try_clone() else {
-            let kind = ErrorKind::Protocol("the request can't be repeated".to_owned());
-            return Err(Error::new(what, kind));
-        };
-        match small_json_once(copy, what, pace.idle()).await {
-            Ok(value) => {
-                pace.served();
-                return Ok(value);
-            }
-            Err(error) => attempts.again(error).await?,
-        }
-    }
-}
-
-async fn small_json_once<T: DeserializeOwned>(
-    request: reqwest::RequestBuilder,
-    what: &str,
-    idle: Duration,
-) -> Result<T, Error> {
-    let response = within_idle(what, idle, request.send()).await?;
-    if response.status().as_u16() != 200 {
-        return Err(refusal(response, what.to_owned(), idle).await);
-    }
-    let body = read_capped(response, what, LARGEST_TOKEN, idle).await?.unwrap_or_default();
-    let kind = || ErrorKind::Protocol("the answer is not the JSON it should be".to_owned());
-    serde_json::from_slice(&body).map_err(|_| Error::new(what, kind()))
 }
 
 fn default_endpoint(name: &Registry) -> String {

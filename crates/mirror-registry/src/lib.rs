@@ -4,6 +4,7 @@
 //! at once, and when a request is tried again. Its methods are the steps of
 //! <https://github.com/opencontainers/distribution-spec/blob/main/spec.md>, one each.
 
+mod answer;
 mod auth;
 mod blob;
 mod challenge;

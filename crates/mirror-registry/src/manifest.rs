@@ -7,9 +7,10 @@ use mirror_oci::{
 use reqwest::Method;
 use reqwest::header::{self, HeaderMap, HeaderValue};
 
+use crate::answer::{Answer, read_capped};
 use crate::auth::Scope;
 use crate::error::{Error, ErrorKind};
-use crate::host::{Answer, Call, Host, read_capped};
+use crate::host::{Call, Host};
 
 const DIGEST_HEADER: &str = "docker-content-digest";
 

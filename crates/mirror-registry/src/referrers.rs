@@ -11,8 +11,9 @@ use reqwest::{Method, Url};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use crate::answer::{Answer, read_capped};
 use crate::error::{Error, ErrorKind};
-use crate::host::{Answer, Call, Host, read_capped};
+use crate::host::{Call, Host};
 use mirror_oci::Repository;
 
 /// Lists longer than this many pages are not signatures any more.

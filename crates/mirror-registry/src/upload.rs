@@ -15,9 +15,10 @@ use mirror_oci::{Digest, Repository};
 use reqwest::header::{self, HeaderMap, HeaderValue};
 use reqwest::{Method, Response, Url};
 
+use crate::answer::{describe, refusal};
 use crate::auth::{Scope, Sent};
 use crate::error::{Error, ErrorKind, transport_kind};
-use crate::host::{Call, Host, describe, refusal};
+use crate::host::{Call, Host};
 
 /// A registry may take its time to hash and store a large blob after the last byte: so many idle times.
 const COMMIT: u32 = 10;
@@ -137,7 +138,7 @@ impl Host {
         session.query_pairs_mut().append_pair("digest", digest.as_str());
         let what = describe(&Method::PUT, &session);
         let nothing = |error| (Sent::Nothing, error);
-        let _slot = self.slot().await.map_err(nothing)?;
+        let _slot = self.slot_for(size).await.map_err(nothing)?;
         self.pace().wait().await;
         let (sent, authorization) =
             self.upload_header(&session, scope, rejected).await.map_err(nothing)?;

@@ -154,7 +154,10 @@ async fn reserve(line: &Mutex<Instant>, rate: u64, bytes: u64) -> Instant {
         *free = (*free).max(now) + Duration::from_secs_f64(bytes as f64 / rate as f64);
         *free
     };
-    tokio::time::sleep_until(free).await;
+    // Timers tick in milliseconds: short waits are saved up.
+    if free > now + Duration::from_millis(5) {
+        tokio::time::sleep_until(free).await;
+    }
     free
 }
 

@@ -1,0 +1,127 @@
+//! Answers: waited for as long as something is heard, and read up to a limit.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use reqwest::header;
+use reqwest::{Method, Response, Url};
+use serde::de::DeserializeOwned;
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::error::{Error, ErrorKind, status_kind, transport_kind};
+use crate::redact::redacted;
+use crate::retry::{Attempts, Pace, retry_after};
+
+const LARGEST_ERROR: usize = 64 << 10;
+const LARGEST_TOKEN: usize = 1 << 20;
+
+/// An answer that is not a passing failure. The slot is free again when it is dropped.
+pub(crate) struct Answer {
+    pub(crate) response: Response,
+    pub(crate) request: String,
+    pub(crate) idle: Duration,
+    pub(crate) slot: Option<OwnedSemaphorePermit>,
+}
+
+impl Answer {
+    pub(crate) fn status(&self) -> u16 {
+        self.response.status().as_u16()
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.response.headers().get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// What an answer with an unwelcome status says.
+    pub(crate) async fn into_error(self) -> Error {
+        refusal(self.response, self.request, self.idle).await
+    }
+}
+
+/// What an answer with an unwelcome status says.
+pub(crate) async fn refusal(response: Response, request: String, idle: Duration) -> Error {
+    let status = response.status().as_u16();
+    let text = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
+    let content_type = text(header::CONTENT_TYPE).unwrap_or_default().to_owned();
+    let wait = retry_after(response.headers());
+    let body = read_capped(response, &request, LARGEST_ERROR, idle)
+        .await
+        .ok()
+        .flatten()
+        .unwrap_or_default();
+    Error::new(request, status_kind(status, &content_type, &body)).with_retry_after(wait)
+}
+
+/// `GET https://…`, without secrets.
+pub(crate) fn describe(method: &Method, url: &Url) -> String {
+    format!("{method} {}", redacted(url))
+}
+
+/// Waits for an answer, but not for ever.
+pub(crate) async fn within_idle(
+    what: &str,
+    idle: Duration,
+    sending: impl Future<Output = Result<Response, reqwest::Error>>,
+) -> Result<Response, Error> {
+    match tokio::time::timeout(idle, sending).await {
+        Ok(Ok(response)) => Ok(response),
+        Ok(Err(error)) => Err(Error::new(what, transport_kind(&error, idle))),
+        Err(_) => Err(Error::new(what, ErrorKind::TimedOut(idle))),
+    }
+}
+
+/// The body, or `None` when it is longer than `cap` bytes.
+pub(crate) async fn read_capped(
+    mut response: Response,
+    what: &str,
+    cap: usize,
+    idle: Duration,
+) -> Result<Option<Bytes>, Error> {
+    let mut body = BytesMut::new();
+    loop {
+        let chunk = tokio::time::timeout(idle, response.chunk()).await;
+        let chunk = chunk.map_err(|_| Error::new(what, ErrorKind::TimedOut(idle)))?;
+        match chunk.map_err(|error| Error::new(what, transport_kind(&error, idle)))? {
+            None => return Ok(Some(body.freeze())),
+            Some(chunk) if body.len() + chunk.len() > cap => return Ok(None),
+            Some(chunk) => body.extend_from_slice(&chunk),
+        }
+    }
+}
+
+/// Asks a token service, again where that may help, and reads its JSON.
+pub(crate) async fn small_json<T: DeserializeOwned>(
+    request: reqwest::RequestBuilder,
+    what: &str,
+    pace: &Pace,
+) -> Result<T, Error> {
+    let mut attempts = Attempts::new(pace);
+    loop {
+        pace.wait().await;
+        let Some(copy) = request.try_clone() else {
+            let kind = ErrorKind::Protocol("the request can't be repeated".to_owned());
+            return Err(Error::new(what, kind));
+        };
+        match small_json_once(copy, what, pace.idle()).await {
+            Ok(value) => {
+                pace.served();
+                return Ok(value);
+            }
+            Err(error) => attempts.again(error).await?,
+        }
+    }
+}
+
+async fn small_json_once<T: DeserializeOwned>(
+    request: reqwest::RequestBuilder,
+    what: &str,
+    idle: Duration,
+) -> Result<T, Error> {
+    let response = within_idle(what, idle, request.send()).await?;
+    if response.status().as_u16() != 200 {
+        return Err(refusal(response, what.to_owned(), idle).await);
+    }
+    let body = read_capped(response, what, LARGEST_TOKEN, idle).await?.unwrap_or_default();
+    let kind = || ErrorKind::Protocol("the answer is not the JSON it should be".to_owned());
+    serde_json::from_slice(&body).map_err(|_| Error::new(what, kind()))
+}
