@@ -146,7 +146,17 @@ fn two_hundred_images_into_a_real_registry() {
             .contains("plan: 0 to create, 0 to update, 200 unchanged")
     );
     for (repository, image) in &images {
-        let name = format!("{}/docker.io/{repository}:1", destination.host());
-        assert_eq!(skopeo_digest(&name, &[]), image.digest().as_str(), "{repository}");
+        let name = format!("{}/docker.io/{repository}", destination.host());
+        assert_eq!(
+            skopeo_digest(&format!("{name}:1"), &[]),
+            image.digest().as_str(),
+            "{repository}"
+        );
+        for child in image.manifests.iter().filter(|manifest| manifest.digest != *image.digest()) {
+            assert_eq!(
+                skopeo_digest(&format!("{name}@{}", child.digest), &[]),
+                child.digest.as_str()
+            );
+        }
     }
 }
