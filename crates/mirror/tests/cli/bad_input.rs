@@ -348,3 +348,46 @@ fn a_token_service_on_a_foreign_host_gets_no_password() {
     assert_eq!(thief.take_requests(), []);
     assert!(!(ran.stdout + &ran.stderr).contains("hunter2"));
 }
+
+#[test]
+fn destinations_that_are_not_registries() {
+    let image = ImageBuilder::new("x").build();
+    let page = Registry::start();
+    page.set_faults(|_| Some(Fault::Answer(200, "text/html", "<html>welcome</html>".into())));
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let plain = Registry::start();
+    let refusing = Registry::start();
+    refusing.set_faults(|_| Some(Fault::refuse(401, "UNAUTHORIZED", "who are you")));
+    let cases = [
+        (page.endpoint(), "this is not a container registry", "check the registry's name"),
+        (format!("http://{closed}"), "connection refused", "is the registry running"),
+        (
+            "http://no-such-host.invalid".into(),
+            "the host name can't be resolved",
+            "check the spelling",
+        ),
+        (
+            format!("https://{}", plain.host()),
+            "the server does not speak TLS",
+            "if that is on purpose",
+        ),
+        (refusing.endpoint(), ": 401\n", "check the credentials"),
+    ];
+    for (url, cause, help) in cases {
+        let (source, good) = (Registry::start(), Registry::start());
+        source.add("library/app", "1", &image);
+        let project = Project::new();
+        let config = format!(
+            "[[destination]]\nname='bad'\nregistry='bad.example'\n[[destination]]\nname='good'\nregistry='{}'\n{}{}",
+            good.host(),
+            endpoint("bad.example", &url),
+            endpoint("docker.io", &source.endpoint())
+        );
+        project.entry("app:1").write("images/mirror.toml", &config);
+        let ran = project.mirror(&["apply"]).ends_with(1).run();
+        let what = "error: could not look up docker.io/library/app:1 for bad";
+        assert_error(&ran.stdout, what, "destination: looking up docker.io/library/app:1: ", help);
+        assert!(ran.stdout.contains(cause), "no {cause:?} in\n{}", ran.stdout);
+        assert!(good.holds("docker.io/library/app", &image), "the other destination goes on");
+    }
+}
