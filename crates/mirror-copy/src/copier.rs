@@ -176,12 +176,15 @@ impl Copier {
             let root = if found.is_empty() { Under::Own } else { Under::Digest };
             self.push_image(job, root).await?;
         }
+        let mut arrived = Vec::new();
         for companion in &found {
             let one = self.companion(job, companion).await;
-            copied.transfer =
-                copied.transfer.plus(self.accept(job, one, &mut copied)?.unwrap_or_default());
+            if let Some(transfer) = self.accept(job, one, &mut copied)? {
+                copied.transfer = copied.transfer.plus(transfer);
+                arrived.push(companion);
+            }
         }
-        let listed = self.list_companions(job, &found).await;
+        let listed = self.list_companions(job, &arrived).await;
         self.accept(job, listed, &mut copied)?;
         if job.scope == Scope::Image
             && !found.is_empty()
@@ -253,11 +256,11 @@ impl Copier {
         outcome
     }
 
-    /// Where the destination has no list of referrers, they are listed under a tag.
-    async fn list_companions(&self, job: &Job, found: &[Companion]) -> Result<(), CopyError> {
+    /// Where the destination has no list of referrers, those that arrived are listed under a tag.
+    async fn list_companions(&self, job: &Job, arrived: &[&Companion]) -> Result<(), CopyError> {
         let Target::Registry { host, repository, .. } = &job.target else { return Ok(()) };
         let mut by_subject: BTreeMap<&Digest, Vec<&Referrer>> = BTreeMap::new();
-        for companion in found {
+        for companion in arrived {
             if let Link::Subject(subject, referrer) = &companion.link {
                 by_subject.entry(subject).or_default().push(referrer);
             }

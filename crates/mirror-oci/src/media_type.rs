@@ -40,11 +40,6 @@ pub fn is_index(media_type: &str) -> bool {
     matches!(media_type, OCI_INDEX | DOCKER_LIST)
 }
 
-/// Whether it names a manifest of any kind, as opposed to a blob.
-pub fn is_manifest(media_type: &str) -> bool {
-    is_index(media_type) || matches!(media_type, OCI_MANIFEST | DOCKER_MANIFEST | OCI_ARTIFACT)
-}
-
 /// Layers that may not be redistributed: registries don't hold them, and their `urls` are never followed.
 pub fn is_foreign_layer(media_type: &str) -> bool {
     media_type.starts_with("application/vnd.docker.image.rootfs.foreign.")

@@ -119,7 +119,7 @@ impl Auth {
                 Ok((Sent::Basic, basic_header(user, password)))
             }
             (Challenge::Basic, _) => Ok((Sent::Nothing, None)),
-            (Challenge::Bearer { realm, service, scope: _ }, credential) => {
+            (Challenge::Bearer { realm, service }, credential) => {
                 let realm = self.realm_url(&realm)?;
                 let key = TokenKey { realm, service, scope: scope.text.clone() };
                 let token = self.token(http, &key, credential, rejected).await?;

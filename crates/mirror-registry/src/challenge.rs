@@ -13,8 +13,6 @@ pub(crate) enum Challenge {
         realm: String,
         /// Name of the registry at the token service.
         service: Option<String>,
-        /// What the token must allow.
-        scope: Option<String>,
     },
 }
 
@@ -25,8 +23,8 @@ pub(crate) fn parse<'a>(headers: impl Iterator<Item = &'a str>) -> Option<Challe
         for (scheme, mut parameters) in schemes(header) {
             if scheme.eq_ignore_ascii_case("bearer") {
                 let realm = parameters.remove("realm")?;
-                let (service, scope) = (parameters.remove("service"), parameters.remove("scope"));
-                return Some(Challenge::Bearer { realm, service, scope });
+                let service = parameters.remove("service");
+                return Some(Challenge::Bearer { realm, service });
             }
             if scheme.eq_ignore_ascii_case("basic") {
                 basic = Some(Challenge::Basic);
@@ -97,36 +95,25 @@ fn unquote(value: &str) -> String {
 mod tests {
     use super::*;
 
-    fn bearer(realm: &str, service: Option<&str>, scope: Option<&str>) -> Option<Challenge> {
-        Some(Challenge::Bearer {
-            realm: realm.into(),
-            service: service.map(Into::into),
-            scope: scope.map(Into::into),
-        })
+    fn bearer(realm: &str, service: Option<&str>) -> Option<Challenge> {
+        Some(Challenge::Bearer { realm: realm.into(), service: service.map(Into::into) })
     }
 
     #[test]
     fn table() {
         let hub = r#"Bearer realm="https://auth.docker.io/token",service="registry.docker.io",scope="repository:library/x:pull""#;
         let cases = [
-            (
-                hub,
-                bearer(
-                    "https://auth.docker.io/token",
-                    Some("registry.docker.io"),
-                    Some("repository:library/x:pull"),
-                ),
-            ),
-            (r#"bearer REALM=https://a/t"#, bearer("https://a/t", None, None)),
+            (hub, bearer("https://auth.docker.io/token", Some("registry.docker.io"))),
+            (r#"bearer REALM=https://a/t"#, bearer("https://a/t", None)),
             (
                 r#"Bearer realm="a", scope="repository:x:pull,push repository:y:pull""#,
-                bearer("a", None, Some("repository:x:pull,push repository:y:pull")),
+                bearer("a", None),
             ),
-            (r#"Bearer realm="a\"b\\c",service="d""#, bearer("a\"b\\c", Some("d"), None)),
+            (r#"Bearer realm="a\"b\\c",service="d""#, bearer("a\"b\\c", Some("d"))),
             (r#"Basic realm="Registry Realm""#, Some(Challenge::Basic)),
             ("Basic", Some(Challenge::Basic)),
             (r#"Negotiate, Basic realm="x""#, Some(Challenge::Basic)),
-            (r#"Basic realm="x", Bearer realm="a",service="s""#, bearer("a", Some("s"), None)),
+            (r#"Basic realm="x", Bearer realm="a",service="s""#, bearer("a", Some("s"))),
             (r#"Bearer service="s""#, None),
             ("Digest realm=\"x\"", None),
             ("", None),
@@ -135,6 +122,6 @@ mod tests {
         for (header, expected) in cases {
             assert_eq!(parse([header].into_iter()), expected, "{header}");
         }
-        assert_eq!(parse(["Basic", r#"Bearer realm="a""#].into_iter()), bearer("a", None, None));
+        assert_eq!(parse(["Basic", r#"Bearer realm="a""#].into_iter()), bearer("a", None));
     }
 }

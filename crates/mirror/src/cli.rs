@@ -116,8 +116,8 @@ pub(crate) struct Apply {
 /// Look for holes in what the destinations hold.
 ///
 /// A tag does not prove that everything below it is there. Walks every image of the tree at every destination:
-/// manifests, children, blobs. Sources are not asked, nothing is changed; `apply` doesn't repair what has its tag, so
-/// delete the tag of an image with holes and run `apply`.
+/// manifests, children, blobs. Sources are not asked, nothing is changed. `apply` repairs image layouts by itself; at a
+/// registry, delete the tag of an image with holes and run `apply`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

@@ -110,6 +110,11 @@ fn the_setting_turns_them_off_or_makes_them_a_must() {
         assert_eq!(lookups == 0, setting == "off");
         let warned = ran.stdout.contains("warning: docker.io/library/app:1 at prod is without some of its signatures\n  caused by: destination: pushing manifest sha256:");
         assert_eq!(warned, setting == "copy", "{}", ran.stdout);
+        assert!(
+            ran.stdout.matches("caused by").count() <= 1,
+            "one refusal, one message:\n{}",
+            ran.stdout
+        );
         assert_eq!(
             pair.destination.tags().len(),
             usize::from(setting != "require"),
@@ -166,4 +171,23 @@ fn a_destination_that_lies_about_a_blob_gets_it_once_more() {
     });
     pair.project.mirror(&["apply"]).run();
     assert!(pair.destination.holds("docker.io/library/app", &image));
+}
+
+#[test]
+fn a_refused_referrer_is_not_listed() {
+    let image = ImageBuilder::new("unlisted").build();
+    let source = Registry::start();
+    let destination = Registry::with(Profile { referrers: false, ..Profile::default() });
+    source.add("library/app", "1", &image);
+    let sbom = attach(&source, "library/app", image.digest(), image.manifests[0].bytes.len());
+    let refused = sbom.digest().to_string();
+    destination.set_faults(move |exchange| {
+        let hit = exchange.method == "PUT" && exchange.path.ends_with(&refused);
+        hit.then(|| Fault::refuse(405, "UNSUPPORTED", "no subject"))
+    });
+    let project = Project::new();
+    project.config(&source.host(), &destination.host()).entry("app:1");
+    let ran = project.mirror(&["apply"]).run();
+    assert_eq!(ran.stdout.matches("caused by").count(), 1, "{}", ran.stdout);
+    assert_eq!(destination.tags(), ["docker.io/library/app:1"], "no list of what isn't there");
 }
