@@ -4,6 +4,7 @@ use std::env;
 use std::path::PathBuf;
 
 use mirror_registry::Credentials;
+use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
 
 /// The places where credentials are kept: `MIRROR_AUTH_<HOST>`, Docker's `config.json`, podman's `auth.json`.
@@ -55,21 +56,41 @@ pub(crate) fn start_logging(verbose: bool) {
         .init();
 }
 
-/// Waits for Ctrl-C, or for whatever else asks us to end: CI sends SIGTERM, a closed terminal SIGHUP.
-pub(crate) async fn interrupted() {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let (Ok(mut terminate), Ok(mut hang_up)) =
-            (signal(SignalKind::terminate()), signal(SignalKind::hangup()))
+/// Ctrl-C, and whatever else asks us to end: CI sends SIGTERM, a closed terminal SIGHUP. Listens from the start, so
+/// that a signal that comes while nobody waits for one is not lost.
+pub(crate) struct Interruption(watch::Receiver<bool>);
+
+impl Interruption {
+    /// Starts to listen; needs the runtime.
+    pub(crate) fn listen() -> Interruption {
+        let (sender, receiver) = watch::channel(false);
+        #[cfg(unix)]
         {
-            tokio::select! {
-                _ = tokio::signal::ctrl_c() => {}
-                _ = terminate.recv() => {}
-                _ = hang_up.recv() => {}
+            use tokio::signal::unix::{SignalKind, signal};
+            for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
+                let Ok(mut signals) = signal(kind) else { continue };
+                let sender = sender.clone();
+                tokio::spawn(async move {
+                    if signals.recv().await.is_some() {
+                        sender.send_replace(true);
+                    }
+                });
             }
-            return;
+        }
+        #[cfg(not(unix))]
+        tokio::spawn(async move {
+            if tokio::signal::ctrl_c().await.is_ok() {
+                sender.send_replace(true);
+            }
+        });
+        Interruption(receiver)
+    }
+
+    /// Waits for the first signal; at once, if it has come already.
+    pub(crate) async fn wait(&self) {
+        let mut heard = self.0.clone();
+        if heard.wait_for(|heard| *heard).await.is_err() {
+            std::future::pending::<()>().await;
         }
     }
-    let _ = tokio::signal::ctrl_c().await;
 }

@@ -12,7 +12,7 @@ use mirror_plan::{
 };
 use tokio::sync::mpsc;
 
-use crate::environment;
+use crate::environment::Interruption;
 use crate::hosts::{Hosts, failure};
 use crate::observe::{Graphs, layout_name};
 use crate::progress::Display;
@@ -31,6 +31,8 @@ pub(crate) struct Manner<'a> {
     pub(crate) referrers: Referrers,
     /// Whether to look for those of images that are there already.
     pub(crate) refresh: bool,
+    /// What stops it.
+    pub(crate) interruption: &'a Interruption,
 }
 
 /// Does what the plan says; Ctrl-C stops it, and what was not finished is cancelled.
@@ -61,7 +63,7 @@ pub(crate) async fn run(
             let jobs: Vec<_> =
                 numbered.map(|(n, task)| job(n, task, graphs, hosts, manner)).collect();
             jobs.iter().flatten().for_each(|job| copier.expect(job));
-            copy_all(jobs, &copier, &display, &mut outcomes).await;
+            copy_all(jobs, &copier, &display, manner.interruption, &mut outcomes).await;
         }
     }
     // The copier and its senders are gone. An upload that was refused early may still be on its way out of a
@@ -120,6 +122,7 @@ async fn copy_all(
     jobs: Vec<Result<Job, Failure>>,
     copier: &Copier,
     display: &Display,
+    interruption: &Interruption,
     outcomes: &mut [Option<Ended>],
 ) {
     let mut finished = stream::iter(jobs.into_iter().enumerate())
@@ -135,7 +138,7 @@ async fn copy_all(
                 }
                 None => return,
             },
-            () = environment::interrupted() => return,
+            () = interruption.wait() => return,
         }
     }
 }

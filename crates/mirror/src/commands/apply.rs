@@ -7,6 +7,7 @@ use mirror_plan::{Outcome, Plan, Report, Status};
 use mirror_registry::Access;
 
 use crate::cli::{Apply, Format, OnLimit};
+use crate::environment::Interruption;
 use crate::exit::Exit;
 use crate::hosts::Hosts;
 use crate::load::{Loaded, load};
@@ -24,15 +25,16 @@ pub(crate) fn run(images: Option<&Path>, command: &Apply) -> Exit {
         return exit;
     }
     super::in_runtime(async {
+        let interruption = Interruption::listen();
         let mut earlier = Vec::new();
         let report = loop {
-            let Some(pass) = pass(&loaded, command).await? else {
+            let Some(pass) = pass(&loaded, command, &interruption).await? else {
                 print::message("interrupted before anything was copied");
                 return Ok(Exit::Interrupted);
             };
             let (report, wait) = finish(pass, &mut earlier, started);
             match wait.filter(|_| command.on_limit == OnLimit::Wait) {
-                Some(wait) if pause(&report, wait).await => {}
+                Some(wait) if pause(&report, wait, &interruption).await => {}
                 _ => break report,
             }
         };
@@ -52,13 +54,17 @@ struct Pass {
 }
 
 /// Plans and carries out; nothing when Ctrl-C came before the first copy.
-async fn pass(loaded: &Loaded, command: &Apply) -> Result<Option<Pass>, mirror_registry::Error> {
+async fn pass(
+    loaded: &Loaded,
+    command: &Apply,
+    interruption: &Interruption,
+) -> Result<Option<Pass>, mirror_registry::Error> {
     let hosts = Hosts::new(&loaded.wants, &loaded.config, &loaded.root, Access::PullPush)?;
     let depth = if command.refresh_referrers { Depth::All } else { Depth::Manifests };
     let looking = observe::plan(&loaded.wants, &hosts, depth, Tags::Leave);
     let (plan, graphs) = tokio::select! {
         found = looking => found,
-        () = environment::interrupted() => return Ok(None),
+        () = interruption.wait() => return Ok(None),
     };
     let display = Display::new(command.progress, &plan);
     let spool = command.spool.clone().unwrap_or_else(environment::spool);
@@ -66,6 +72,7 @@ async fn pass(loaded: &Loaded, command: &Apply) -> Result<Option<Pass>, mirror_r
         spool: &spool,
         referrers: loaded.config.referrers,
         refresh: command.refresh_referrers,
+        interruption,
     };
     let outcomes = carry_out::run(&plan, &graphs, &hosts, &manner, display).await;
     Ok(Some(Pass { plan, outcomes, window: hosts.pull_window() }))
@@ -88,7 +95,7 @@ fn finish(pass: Pass, earlier: &mut Vec<Outcome>, started: Instant) -> (Report, 
 }
 
 /// Waits for pulls; false when Ctrl-C came first.
-async fn pause(report: &Report, wait: Duration) -> bool {
+async fn pause(report: &Report, wait: Duration, interruption: &Interruption) -> bool {
     let images = mirror_plan::count(report.totals.deferred as u64, "image");
     print::message(&format!(
         "{images} wait for a limit on pulls; looking again in {} s",
@@ -96,7 +103,7 @@ async fn pause(report: &Report, wait: Duration) -> bool {
     ));
     tokio::select! {
         () = tokio::time::sleep(wait) => true,
-        () = environment::interrupted() => false,
+        () = interruption.wait() => false,
     }
 }
 
