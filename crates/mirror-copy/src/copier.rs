@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use mirror_oci::{Digest, Repository, Tag};
-use mirror_registry::{Host, Mount, Referrer, Upload};
+use mirror_registry::{Host, Referrer};
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::companion::{self, Companion, Link};
-use crate::download::{Borrow, Download, Downloads};
+use crate::download::Downloads;
 use crate::error::{CopyError, Side};
-use crate::graph::{Blob, Graph, Source};
+use crate::graph::{Graph, Source};
 use crate::landing::Landings;
 use crate::layout::Layout;
 use crate::push::{self, Under};
@@ -20,15 +20,13 @@ use crate::spool::Spool;
 
 /// Blobs of one image that are on their way at once. The hosts limit the sum over all images.
 const BLOBS_AT_ONCE: usize = 6;
-/// Each place that a blob is fetched from can send wrong bytes once.
-const MOST_RESTARTS: usize = 4;
 
 /// Copies images and remembers, over all of them, which blobs are where.
 #[derive(Debug)]
 pub struct Copier {
-    downloads: Downloads,
-    landings: Landings,
-    events: UnboundedSender<Event>,
+    pub(crate) downloads: Downloads,
+    pub(crate) landings: Landings,
+    pub(crate) events: UnboundedSender<Event>,
 }
 
 /// An image to copy.
@@ -216,16 +214,7 @@ impl Copier {
 
     /// Uploads every blob of the image, whatever the destination says it has.
     async fn heal(&self, job: &Job) -> Result<(), CopyError> {
-        let Target::Registry { host, repository, .. } = &job.target else { return Ok(()) };
-        let again = stream::iter(&job.graph.blobs).map(|blob| async move {
-            let landing = self.landings.get(host.name().as_str(), &blob.digest);
-            let _alone = landing.lock().await;
-            let brought = again(async |borrow| {
-                self.upload(job, blob, host, repository, Mount::Never, borrow).await
-            })
-            .await;
-            brought.map(|_| ())
-        });
+        let again = stream::iter(&job.graph.blobs).map(|blob| self.send(job, blob));
         again.buffer_unordered(BLOBS_AT_ONCE).try_collect().await
     }
 
@@ -296,110 +285,6 @@ impl Copier {
             }
         }
     }
-
-    /// Brings one blob to the target, once for all images that want it there.
-    async fn blob(&self, job: &Job, blob: &Blob) -> Result<Transfer, CopyError> {
-        let transfer = match &job.target {
-            Target::Registry { host, repository, .. } => {
-                let landing = self.landings.get(host.name().as_str(), &blob.digest);
-                let mut landed = landing.lock().await;
-                let mut transfer = None;
-                if !landed.contains(repository) {
-                    // Mounting from itself asks whether the blob is there, in the request that opens the upload.
-                    let from = Mount::From(landed.first().unwrap_or(repository).clone());
-                    transfer = again(async |borrow| {
-                        self.upload(job, blob, host, repository, from.clone(), borrow).await
-                    })
-                    .await?;
-                    landed.push(repository.clone());
-                }
-                transfer
-            }
-            Target::Layout { layout, .. } => {
-                let landing =
-                    self.landings.get(&layout.folder().display().to_string(), &blob.digest);
-                let _alone = landing.lock().await;
-                again(async |borrow| self.write(job, blob, layout, borrow).await).await?
-            }
-        };
-        if transfer.is_none() {
-            let _ = self.events.send(Event::Landed(job.number, blob.size));
-        }
-        Ok(transfer.unwrap_or(Transfer { reused_blobs: 1, ..Transfer::default() }))
-    }
-
-    /// `None` when the registry had the blob.
-    async fn upload(
-        &self,
-        job: &Job,
-        blob: &Blob,
-        host: &Host,
-        repository: &Repository,
-        from: Mount,
-        borrow: Borrow,
-    ) -> Brought {
-        let mut wanted = Wanted::default();
-        let upload = host.upload_blob(repository, &blob.digest, blob.size, &from, || {
-            let download = self.download(job, blob, borrow, &mut wanted);
-            let (events, number) = (self.events.clone(), job.number);
-            async move {
-                let body = download.body().await?;
-                Ok(Box::pin(body.inspect(move |piece| {
-                    let length = piece.as_ref().map_or(0, bytes::Bytes::len) as u64;
-                    let _ = events.send(Event::Pushed(number, length));
-                })) as mirror_registry::UploadBody)
-            }
-        });
-        match upload.await {
-            Ok(Upload::Reused) => Ok(None),
-            Ok(Upload::Sent) => Ok(Some(wanted.transfer(blob))),
-            Err(error) => {
-                Err(wanted.failed(|| CopyError::destination(format!("upload of {blob}"), error)))
-            }
-        }
-    }
-
-    /// `None` when the layout had the blob.
-    async fn write(&self, job: &Job, blob: &Blob, layout: &Layout, borrow: Borrow) -> Brought {
-        if layout.has(&blob.digest, blob.size) {
-            return Ok(None);
-        }
-        let mut wanted = Wanted::default();
-        let download = self.download(job, blob, borrow, &mut wanted);
-        let write = async { layout.put_blob(&blob.digest, download.body().await?).await };
-        match write.await {
-            Ok(()) => {
-                let _ = self.events.send(Event::Pushed(job.number, blob.size));
-                Ok(Some(wanted.transfer(blob)))
-            }
-            Err(error) => Err(wanted.failed(|| {
-                layout.wrong(&format!("writing {blob}"), &layout.path(&blob.digest), &error)
-            })),
-        }
-    }
-
-    /// The running download of a blob, or a new one. One that failed is not joined.
-    fn download(
-        &self,
-        job: &Job,
-        blob: &Blob,
-        borrow: Borrow,
-        wanted: &mut Wanted,
-    ) -> Arc<Download> {
-        let (download, started) =
-            self.downloads.get(&job.source, blob, borrow, self.fetched(job.number));
-        wanted.own_downloads.extend(started.then(|| download.clone()));
-        wanted.own = started;
-        wanted.download = Some(download.clone());
-        download
-    }
-
-    fn fetched(&self, number: usize) -> impl Fn(u64) + Send + Sync + 'static {
-        let events = self.events.clone();
-        move |bytes| {
-            let _ = events.send(Event::Fetched(number, bytes));
-        }
-    }
 }
 
 impl Transfer {
@@ -408,55 +293,6 @@ impl Transfer {
             fetched_bytes: self.fetched_bytes + other.fetched_bytes,
             pushed_bytes: self.pushed_bytes + other.pushed_bytes,
             reused_blobs: self.reused_blobs + other.reused_blobs,
-        }
-    }
-}
-
-/// What came of bringing a blob; `None` when it was there.
-type Brought = Result<Option<Transfer>, Failed>;
-
-struct Failed {
-    error: CopyError,
-    /// The download was started for another image, perhaps from another repository.
-    borrowed: bool,
-    /// The bytes were thrown away and are fetched anew.
-    restarted: bool,
-}
-
-/// The download that is used for a blob at the moment.
-#[derive(Default)]
-struct Wanted {
-    download: Option<Arc<Download>>,
-    own: bool,
-    own_downloads: Vec<Arc<Download>>,
-}
-
-impl Wanted {
-    fn transfer(&self, blob: &Blob) -> Transfer {
-        let fetched_bytes = self.own_downloads.iter().map(|download| download.fetched()).sum();
-        Transfer { fetched_bytes, pushed_bytes: blob.size, reused_blobs: 0 }
-    }
-
-    /// A download that failed is the cause; the destination only saw its upload end early.
-    fn failed(&self, otherwise: impl FnOnce() -> CopyError) -> Failed {
-        let failure = self.download.as_ref().and_then(|download| download.failure());
-        let borrowed = failure.is_some() && !self.own;
-        let sound = failure.is_none();
-        let error = failure.unwrap_or_else(otherwise);
-        Failed { borrowed, restarted: sound && error.is_body(), error }
-    }
-}
-
-/// Brings a blob. What failed because another image's source did is tried from our own; an upload that followed
-/// bytes which turned out wrong is made anew, since the right ones are on their way.
-async fn again(bring: impl AsyncFn(Borrow) -> Brought) -> Result<Option<Transfer>, CopyError> {
-    let mut borrow = Borrow::Yes;
-    let mut restarts = 0;
-    loop {
-        match bring(borrow).await {
-            Err(Failed { borrowed: true, .. }) if borrow == Borrow::Yes => borrow = Borrow::No,
-            Err(Failed { restarted: true, .. }) if restarts < MOST_RESTARTS => restarts += 1,
-            outcome => return outcome.map_err(|failed| failed.error),
         }
     }
 }

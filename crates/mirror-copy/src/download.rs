@@ -1,5 +1,6 @@
 //! Blobs on their way from a source, shared by everybody who wants them: small ones in memory, larger ones in a
-//! file of the spool. Readers follow the writer, but get the last byte only when the digest is proven.
+//! file of the spool, unless one reader alone wants a blob that is soon fetched again. Readers follow the writer, but
+//! get the last byte only when the digest is proven.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -19,9 +20,13 @@ use crate::error::{CopyError, STARTING_OVER};
 use crate::fetch::Fetch;
 use crate::graph::{Blob, Source};
 use crate::spool::{Room, Spool};
+use crate::window::Window;
 
 /// Blobs up to this size stay in memory: most are configs, and a file costs more than it saves.
 const SMALL: u64 = 1 << 20;
+/// Blobs up to this size don't go through a file when nobody else wants them: writing costs more than fetching the
+/// rare one again whose upload failed, or which an interrupted run was at.
+const PASSING: u64 = 32 << 20;
 /// What small blobs may take together; what doesn't fit goes through a file.
 const MEMORY: u64 = 16 << 20;
 /// Written and read in pieces of this size.
@@ -39,6 +44,8 @@ pub(crate) struct Downloads {
 struct Entry {
     wanted: usize,
     failed: bool,
+    /// It was fetched before, and wanted again.
+    again: bool,
     download: Option<Arc<Download>>,
 }
 
@@ -81,7 +88,9 @@ pub(crate) enum State {
 pub(crate) enum Storage {
     Memory(OnceLock<Bytes>),
     /// Set when there is room; removed when dropped, unless somebody may come back for it.
-    File(OnceLock<SpoolFile>, AtomicBool),
+    File(OnceLock<SpoolFile>, AtomicBool, Window),
+    /// Nowhere: it is fetched as fast as it is sent. Set when somebody has begun to read, since nobody else can.
+    Passing(AtomicBool, Window),
 }
 
 /// A file of the spool with its room; the handle holds the lock.
@@ -126,18 +135,22 @@ impl Downloads {
         progress: impl Fn(u64) + Send + Sync + 'static,
     ) -> (Arc<Download>, bool) {
         let mut shared = lock(&self.shared);
-        let running = shared.get(&blob.digest).and_then(|entry| entry.download.clone());
-        let usable =
-            |download: &Arc<Download>| borrow == Borrow::Yes && download.failure().is_none();
-        if let Some(download) = running.filter(usable) {
-            return (download, false);
+        let memory = memory_used(&shared);
+        let entry = shared.entry(blob.digest.clone()).or_default();
+        let usable = |download: &&Arc<Download>| {
+            borrow == Borrow::Yes && download.failure().is_none() && !download.is_taken()
+        };
+        if let Some(download) = entry.download.as_ref().filter(usable) {
+            return (download.clone(), false);
         }
-        let storage =
-            Arc::new(if blob.size <= SMALL && memory_used(&shared) + blob.size <= MEMORY {
-                Storage::Memory(OnceLock::new())
-            } else {
-                Storage::File(OnceLock::new(), AtomicBool::new(true))
-            });
+        let storage = Arc::new(if blob.size <= SMALL && memory + blob.size <= MEMORY {
+            Storage::Memory(OnceLock::new())
+        } else if blob.size <= PASSING && entry.wanted <= 1 && !entry.again {
+            Storage::Passing(AtomicBool::new(false), Window::default())
+        } else {
+            Storage::File(OnceLock::new(), AtomicBool::new(true), Window::default())
+        });
+        entry.again = true;
         let (sender, state) = watch::channel(State::Running { round: 0, written: 0 });
         let fetched = Arc::new(AtomicU64::new(0));
         let counter = fetched.clone();
@@ -158,7 +171,7 @@ impl Downloads {
         let task = tokio::spawn(fetch.run()).abort_handle();
         let (digest, size) = (blob.digest.clone(), blob.size);
         let download = Arc::new(Download { digest, size, fetched, state, storage, task });
-        shared.entry(blob.digest.clone()).or_default().download = Some(download.clone());
+        entry.download = Some(download.clone());
         (download, true)
     }
 }
@@ -205,6 +218,16 @@ impl Download {
         self.fetched.load(Ordering::Relaxed)
     }
 
+    /// Whether its bytes come only when they are taken.
+    pub(crate) fn is_passing(&self) -> bool {
+        matches!(*self.storage, Storage::Passing(..))
+    }
+
+    /// Whether somebody else has taken what could be had once.
+    fn is_taken(&self) -> bool {
+        matches!(&*self.storage, Storage::Passing(taken, _) if taken.load(Ordering::Relaxed))
+    }
+
     fn is_spooled(&self) -> bool {
         matches!(*self.storage, Storage::File(..))
             && matches!(*self.state.borrow(), State::Done { .. })
@@ -220,7 +243,7 @@ impl Download {
                 let bytes = bytes.get().cloned().ok_or_else(gone)?;
                 Ok(Box::pin(stream::iter([Ok(bytes)])))
             }
-            Storage::File(place, _) => {
+            Storage::File(place, ..) => {
                 // The upload is opened when bytes flow, not before: registries close sessions that wait.
                 let (_, round) = self.readable(1, None).await?;
                 let path = place.get().map(|spooled| spooled.path.clone()).ok_or_else(gone)?;
@@ -232,6 +255,17 @@ impl Download {
                 };
                 Ok(Box::pin(stream::try_unfold((self, file, 0), follow)))
             }
+            Storage::Passing(taken, _) => {
+                taken.store(true, Ordering::Relaxed);
+                let reader = Reader(self);
+                let (_, round) = reader.0.readable(1, None).await?;
+                let follow = move |(reader, at): (Reader, u64)| async move {
+                    let piece = reader.0.passing(at, round).await?;
+                    let next = at + piece.len() as u64;
+                    Ok((!piece.is_empty()).then_some((piece, (reader, next))))
+                };
+                Ok(Box::pin(stream::try_unfold((reader, 0), follow)))
+            }
         }
     }
 
@@ -241,6 +275,11 @@ impl Download {
             return Ok((Bytes::new(), file));
         }
         let (limit, _) = self.readable(at + 1, Some(round)).await?;
+        if let Storage::File(.., window) = &*self.storage
+            && let Some(piece) = window.get(at, limit)
+        {
+            return Ok((piece, file));
+        }
         let want = usize::try_from(limit.min(self.size) - at).unwrap_or(PIECE).min(PIECE);
         tokio::task::spawn_blocking(move || {
             let mut piece = BytesMut::zeroed(want);
@@ -249,6 +288,18 @@ impl Download {
             Ok((piece.freeze(), file))
         })
         .await?
+    }
+
+    /// The same without a file: what was read before is let go.
+    async fn passing(&self, at: u64, round: u32) -> io::Result<Bytes> {
+        let Storage::Passing(_, window) = &*self.storage else { return Ok(Bytes::new()) };
+        if at >= self.size {
+            return Ok(Bytes::new());
+        }
+        window.take_until(at);
+        let (limit, _) = self.readable(at + 1, Some(round)).await?;
+        let piece = window.get(at, limit);
+        piece.ok_or_else(|| io::Error::other("the bytes are not where they should be"))
     }
 
     /// Waits until `wanted` bytes can be read, and says how many can, in which round. The last byte is held back
@@ -274,6 +325,15 @@ impl Download {
     }
 }
 
+/// The one who reads what is kept nowhere. When it goes, fetching ends.
+struct Reader(Arc<Download>);
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.0.task.abort();
+    }
+}
+
 impl Drop for Download {
     fn drop(&mut self) {
         self.task.abort();
@@ -283,7 +343,7 @@ impl Drop for Download {
 impl Storage {
     /// Nobody will come back for the file.
     pub(crate) fn forget(&self) {
-        if let Storage::File(_, keep) = self {
+        if let Storage::File(_, keep, _) = self {
             keep.store(false, Ordering::Relaxed);
         }
     }
@@ -291,7 +351,7 @@ impl Storage {
 
 impl Drop for Storage {
     fn drop(&mut self) {
-        if let Storage::File(place, keep) = self
+        if let Storage::File(place, keep, _) = self
             && !keep.load(Ordering::Relaxed)
             && let Some(SpoolFile { path, .. }) = place.get()
         {

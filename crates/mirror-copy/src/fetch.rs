@@ -14,6 +14,7 @@ use crate::download::{PIECE, SpoolFile, State, Storage};
 use crate::error::{Cause, CopyError, Side};
 use crate::graph::{Blob, Place};
 use crate::spool::{Spool, Spooled};
+use crate::window::Window;
 
 /// A download at work.
 pub(crate) struct Fetch {
@@ -31,7 +32,8 @@ impl Fetch {
     pub(crate) async fn run(self) {
         let outcome = match &*self.storage {
             Storage::Memory(bytes) => self.through_memory(bytes).await,
-            Storage::File(place, _) => self.through_file(place).await,
+            Storage::Passing(_, window) => self.through_window(window).await,
+            Storage::File(place, _, window) => self.through_file(place, window).await,
         };
         let round = self.round();
         self.state.send_replace(outcome.map_or_else(State::Failed, |()| State::Done { round }));
@@ -74,7 +76,11 @@ impl Fetch {
         Ok(bytes.freeze())
     }
 
-    async fn through_file(&self, spooled: &OnceLock<SpoolFile>) -> Result<(), CopyError> {
+    async fn through_file(
+        &self,
+        spooled: &OnceLock<SpoolFile>,
+        window: &Window,
+    ) -> Result<(), CopyError> {
         let room = self.spool.reserve(self.blob.size, &self.make_room).await;
         let _room = room.map_err(|error| self.io(self.spool.folder(), &error))?;
         let Spooled { path, file, resumable } = self
@@ -91,9 +97,11 @@ impl Fetch {
         // has two tries: an earlier run may have left wrong bytes.
         for place in self.places.iter().chain(self.places.last()) {
             let wrong = error_is_digest(&outcome);
-            let sink = if wrong { self.emptied(spooled)? } else { self.resumed(spooled).await? };
+            window.clear();
+            let mut sink =
+                if wrong { self.emptied(spooled)? } else { self.resumed(spooled).await? };
             found = if wrong { 0 } else { found.max(sink.at) };
-            outcome = self.large(place, sink, &spooled.path).await;
+            outcome = self.large(place, &mut sink, &spooled.path, window).await;
             match &outcome {
                 Ok(()) => break,
                 Err(error) => {
@@ -121,7 +129,7 @@ impl Fetch {
         let file = file.map_err(|error| self.io(&spooled.path, &error))?;
         let round = self.round() + 1;
         self.state.send_replace(State::Running { round, written: 0 });
-        Ok(Sink { file, verifier: Verifier::new(&self.blob.digest), at: 0 })
+        Ok(Sink { file: Some(file), verifier: Some(Verifier::new(&self.blob.digest)), at: 0 })
     }
 
     /// Hashes what an earlier attempt or run left in the file.
@@ -146,7 +154,7 @@ impl Fetch {
                 file.seek(SeekFrom::Start(0))?;
                 (verifier, at) = (Verifier::new(&digest), 0);
             }
-            io::Result::Ok(Sink { file, verifier, at })
+            io::Result::Ok(Sink { file: Some(file), verifier: Some(verifier), at })
         });
         let sink = work.await.map_err(io::Error::from).and_then(|sink| sink);
         let sink = sink.map_err(|error| self.io(&spooled.path, &error))?;
@@ -154,30 +162,62 @@ impl Fetch {
         Ok(sink)
     }
 
+    /// Without a file. A place goes on where the last one stopped; when the bytes turn out wrong, whoever
+    /// wants them starts over, through a file.
+    async fn through_window(&self, window: &Window) -> Result<(), CopyError> {
+        let mut sink = Sink { file: None, verifier: Some(Verifier::new(&self.blob.digest)), at: 0 };
+        let mut outcome = Err(self.nowhere());
+        for place in &self.places {
+            outcome = self.large(place, &mut sink, Path::new(""), window).await;
+            match &outcome {
+                Ok(()) => break,
+                Err(error) => {
+                    tracing::debug!(%error, host = %place.host.name(), "blob not had from here")
+                }
+            }
+            if error_is_digest(&outcome) {
+                break;
+            }
+        }
+        outcome
+    }
+
     /// Reads the rest of a blob from one place.
-    async fn large(&self, place: &Place, sink: Sink, path: &Path) -> Result<(), CopyError> {
-        let mut written = sink.at;
-        let mut sink = Some(sink);
-        let mut reader = self.reader(place, written);
-        let mut buffer = Vec::with_capacity(PIECE);
-        let mut last = written == self.blob.size;
+    async fn large(
+        &self,
+        place: &Place,
+        sink: &mut Sink,
+        path: &Path,
+        window: &Window,
+    ) -> Result<(), CopyError> {
+        let mut reader = self.reader(place, sink.at);
+        let mut pieces = Vec::new();
+        let mut held = 0;
+        let mut last = sink.at == self.blob.size;
         while !last {
             let outcome = reader.chunk().await;
             // What came before the connection broke for good is kept for the next attempt.
             last = matches!(outcome, Ok(None) | Err(_));
-            buffer.extend_from_slice(
-                outcome.as_ref().ok().and_then(Option::as_ref).map_or(&[], |chunk| chunk),
-            );
-            if (buffer.len() >= PIECE || last) && !buffer.is_empty() {
-                let length = buffer.len() as u64;
-                (sink, buffer) = keep(sink, buffer).await.map_err(|error| self.io(path, &error))?;
-                written += length;
-                (self.progress)(length);
-                self.wrote(written);
+            if let Ok(Some(chunk)) = &outcome {
+                held += chunk.len();
+                pieces.push(chunk.clone());
+            }
+            if (held >= PIECE || last) && held > 0 {
+                let before = sink.at;
+                let kept = sink.keep(std::mem::take(&mut pieces)).await;
+                window.add(before, kept.map_err(|error| self.io(path, &error))?);
+                (self.progress)(held as u64);
+                self.wrote(sink.at);
+                held = 0;
+                if sink.file.is_some() {
+                    window.trim();
+                } else {
+                    window.room().await;
+                }
             }
             outcome.map_err(|error| self.failed(error))?;
         }
-        sink.map_or(Ok(()), |sink| self.prove(sink.verifier))
+        self.prove(sink.verifier.take().ok_or_else(|| self.nowhere())?)
     }
 
     fn reader<'a>(&self, place: &'a Place, from: u64) -> BlobReader<'a> {
@@ -216,25 +256,33 @@ impl Fetch {
     }
 }
 
-/// A file being written, and the hash of what is in it.
+/// What has come: perhaps a file, and the hash of it.
 struct Sink {
-    file: File,
-    verifier: Verifier,
+    file: Option<File>,
+    verifier: Option<Verifier>,
     at: u64,
 }
 
-/// Hashes and writes on a thread of its own, so that two transfers use two cores; hands everything back.
-async fn keep(sink: Option<Sink>, mut buffer: Vec<u8>) -> io::Result<(Option<Sink>, Vec<u8>)> {
-    tokio::task::spawn_blocking(move || {
-        let mut sink = sink;
-        if let Some(sink) = sink.as_mut() {
-            sink.verifier.update(&buffer);
-            sink.file.write_all(&buffer)?;
-        }
-        buffer.clear();
-        Ok((sink, buffer))
-    })
-    .await?
+impl Sink {
+    /// Hashes and writes on a thread of its own, so that two transfers use two cores; hands the pieces back.
+    async fn keep(&mut self, pieces: Vec<Bytes>) -> io::Result<Vec<Bytes>> {
+        let (mut verifier, mut file) = (self.verifier.take(), self.file.take());
+        let work = tokio::task::spawn_blocking(move || {
+            for piece in &pieces {
+                if let Some(verifier) = verifier.as_mut() {
+                    verifier.update(piece);
+                }
+                if let Some(file) = file.as_mut() {
+                    file.write_all(piece)?;
+                }
+            }
+            io::Result::Ok((verifier, file, pieces))
+        });
+        let pieces;
+        (self.verifier, self.file, pieces) = work.await??;
+        self.at += pieces.iter().map(|piece| piece.len() as u64).sum::<u64>();
+        Ok(pieces)
+    }
 }
 
 fn error_is_digest(outcome: &Result<(), CopyError>) -> bool {

@@ -1,21 +1,37 @@
 //! Where blobs have landed at each destination, so that the next image mounts instead of uploading.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use mirror_oci::{Digest, Repository};
 
-/// Repositories of one place that hold a blob. Whoever holds the lock brings the blob to one more.
-pub(crate) type Landing = Arc<tokio::sync::Mutex<Vec<Repository>>>;
+/// Whether one repository holds a blob. Whoever holds the lock brings it there.
+pub(crate) type Here = Arc<tokio::sync::Mutex<bool>>;
+
+/// The first repository of a registry that holds a blob. Whoever holds the lock while there is none brings it there;
+/// everybody else mounts from it, all at once.
+pub(crate) type First = Arc<tokio::sync::Mutex<Option<Repository>>>;
 
 /// All landings of a run.
 #[derive(Debug, Default)]
-pub(crate) struct Landings(Mutex<HashMap<(String, Digest), Landing>>);
+pub(crate) struct Landings {
+    here: Mutex<HashMap<(String, Repository, Digest), Here>>,
+    first: Mutex<HashMap<(String, Digest), First>>,
+}
 
 impl Landings {
-    /// The landing of a blob at a registry or layout.
-    pub(crate) fn get(&self, place: &str, digest: &Digest) -> Landing {
-        let mut landings = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        landings.entry((place.to_owned(), digest.clone())).or_default().clone()
+    /// The landing of a blob in one repository of a registry or layout.
+    pub(crate) fn here(&self, place: &str, repository: &Repository, digest: &Digest) -> Here {
+        entry(&self.here, (place.to_owned(), repository.clone(), digest.clone()))
     }
+
+    /// The first landing of a blob anywhere at a registry or layout.
+    pub(crate) fn first(&self, place: &str, digest: &Digest) -> First {
+        entry(&self.first, (place.to_owned(), digest.clone()))
+    }
+}
+
+fn entry<K: Eq + Hash, V: Clone + Default>(map: &Mutex<HashMap<K, V>>, key: K) -> V {
+    map.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_default().clone()
 }

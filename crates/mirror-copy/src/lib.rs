@@ -5,6 +5,7 @@
 //! the old image or the whole new one. Each distinct blob is fetched once for all targets that want it at the
 //! time, into the spool, and uploads follow the writer.
 
+mod bring;
 mod companion;
 mod copier;
 mod download;
@@ -14,8 +15,10 @@ mod graph;
 mod landing;
 mod layout;
 mod push;
+
 mod spool;
 mod verify;
+mod window;
 
 pub use copier::{Companions, Copied, Copier, Event, Job, Scope, Target, Transfer};
 pub use error::{Cause, CopyError, Side};

@@ -9,6 +9,7 @@ mod config_file;
 mod finding;
 mod observed;
 mod plan;
+mod progress;
 mod report;
 mod text;
 mod verification;
@@ -21,6 +22,7 @@ pub use observed::{Failure, Image, Observed, Side};
 pub use plan::{
     Action, Change, Conflict, Copy, LookupFailure, Note, Plan, Pulls, Subject, Totals, Unchanged,
 };
+pub use progress::ProgressLine;
 pub use report::{Outcome, Report, ReportTotals, Status, Transfer};
 pub use text::{count, printable, render_plan, render_report, render_verification};
 pub use verification::{HoleFound, Verification, VerifyFailure};
@@ -32,6 +34,7 @@ pub fn schemas() -> Vec<(&'static str, schemars::Schema)> {
         ("config.schema.json", schemars::schema_for!(config_file::ConfigFile)),
         ("findings.schema.json", schemars::schema_for!(Findings)),
         ("plan.schema.json", schemars::schema_for!(Plan)),
+        ("progress.schema.json", schemars::schema_for!(ProgressLine)),
         ("report.schema.json", schemars::schema_for!(Report)),
         ("verification.schema.json", schemars::schema_for!(Verification)),
     ]

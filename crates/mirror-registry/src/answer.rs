@@ -1,6 +1,6 @@
 //! Answers: waited for as long as something is heard, and read up to a limit.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use reqwest::header;
@@ -19,7 +19,7 @@ const LARGEST_TOKEN: usize = 1 << 20;
 pub(crate) struct Answer {
     pub(crate) response: Response,
     pub(crate) request: String,
-    pub(crate) idle: Duration,
+    pub(crate) trickle: Trickle,
     pub(crate) slot: Option<OwnedSemaphorePermit>,
 }
 
@@ -34,7 +34,7 @@ impl Answer {
 
     /// What an answer with an unwelcome status says.
     pub(crate) async fn into_error(self) -> Error {
-        refusal(self.response, self.request, self.idle).await
+        refusal(self.response, self.request, self.trickle.idle).await
     }
 }
 
@@ -70,6 +70,41 @@ pub(crate) async fn within_idle(
     }
 }
 
+/// Fewer bytes than this in the idle time are not worth waiting for: a server that sends a byte now and then would
+/// hold on to us for ever.
+pub(crate) const LEAST: u64 = 16 << 10;
+
+/// Watches that a body keeps coming. Only time spent waiting counts.
+#[derive(Debug)]
+pub(crate) struct Trickle {
+    pub(crate) idle: Duration,
+    waited: Duration,
+    heard: u64,
+}
+
+impl Trickle {
+    pub(crate) fn new(idle: Duration) -> Trickle {
+        Trickle { idle, waited: Duration::ZERO, heard: 0 }
+    }
+
+    /// The next piece of a body.
+    pub(crate) async fn chunk(
+        &mut self,
+        response: &mut Response,
+    ) -> Result<Option<Bytes>, ErrorKind> {
+        let started = Instant::now();
+        let left = self.idle.saturating_sub(self.waited);
+        let chunk = tokio::time::timeout(left, response.chunk()).await;
+        let chunk = chunk.map_err(|_| ErrorKind::TimedOut(self.idle))?;
+        self.waited += started.elapsed();
+        self.heard += chunk.as_ref().ok().and_then(Option::as_ref).map_or(0, Bytes::len) as u64;
+        if self.heard >= LEAST {
+            *self = Trickle::new(self.idle);
+        }
+        chunk.map_err(|error| transport_kind(&error, self.idle))
+    }
+}
+
 /// The body, or `None` when it is longer than `cap` bytes.
 pub(crate) async fn read_capped(
     mut response: Response,
@@ -78,10 +113,10 @@ pub(crate) async fn read_capped(
     idle: Duration,
 ) -> Result<Option<Bytes>, Error> {
     let mut body = BytesMut::new();
+    let mut trickle = Trickle::new(idle);
     loop {
-        let chunk = tokio::time::timeout(idle, response.chunk()).await;
-        let chunk = chunk.map_err(|_| Error::new(what, ErrorKind::TimedOut(idle)))?;
-        match chunk.map_err(|error| Error::new(what, transport_kind(&error, idle)))? {
+        let chunk = trickle.chunk(&mut response).await;
+        match chunk.map_err(|kind| Error::new(what, kind))? {
             None => return Ok(Some(body.freeze())),
             Some(chunk) if body.len() + chunk.len() > cap => return Ok(None),
             Some(chunk) => body.extend_from_slice(&chunk),

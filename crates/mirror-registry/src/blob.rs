@@ -5,9 +5,9 @@ use mirror_oci::{Digest, Repository};
 use reqwest::Method;
 use reqwest::header::{self, HeaderMap, HeaderValue};
 
-use crate::answer::Answer;
+use crate::answer::{Answer, LEAST};
 use crate::auth::Scope;
-use crate::error::{Error, ErrorKind, transport_kind};
+use crate::error::{Error, ErrorKind};
 use crate::host::{BodySlot, Call, Host};
 use crate::retry::Attempts;
 
@@ -23,6 +23,8 @@ pub struct BlobReader<'a> {
     attempts: Attempts<'a>,
     size: u64,
     at: u64,
+    /// Bytes that the running attempt brought.
+    brought: u64,
     /// Bytes of a whole answer to drop, when a server ignored the range.
     skip: u64,
 }
@@ -79,6 +81,7 @@ impl Host {
             attempts: self.attempts(),
             size,
             at: from,
+            brought: 0,
             skip: 0,
         }
     }
@@ -99,12 +102,18 @@ impl BlobReader<'_> {
             match self.step().await {
                 Ok(Some(bytes)) => {
                     self.at += bytes.len() as u64;
-                    self.attempts.progress();
+                    self.brought += bytes.len() as u64;
                     return Ok(Some(bytes));
                 }
                 Ok(None) => {}
                 Err(error) => {
                     self.answer = None;
+                    // A few bytes in all that time are no progress.
+                    let late = matches!(error.kind(), ErrorKind::TimedOut(_));
+                    if self.brought >= if late { LEAST } else { 1 } {
+                        self.attempts.progress();
+                    }
+                    self.brought = 0;
                     self.attempts.again(error).await?;
                 }
             }
@@ -117,11 +126,9 @@ impl BlobReader<'_> {
             Some(answer) => answer,
             None => self.open().await?,
         };
-        let idle = answer.idle;
         let broken = |kind| Error::new(answer.request.clone(), kind);
-        let chunk = tokio::time::timeout(idle, answer.response.chunk()).await;
-        let chunk = chunk.map_err(|_| broken(ErrorKind::TimedOut(idle)))?;
-        let Some(mut bytes) = chunk.map_err(|error| broken(transport_kind(&error, idle)))? else {
+        let chunk = answer.trickle.chunk(&mut answer.response).await;
+        let Some(mut bytes) = chunk.map_err(broken)? else {
             if self.at == self.size {
                 self.answer = Some(answer);
                 return Ok(None);
@@ -173,10 +180,10 @@ impl BlobReader<'_> {
     async fn end(&mut self) -> Result<Option<Bytes>, Error> {
         let Some(mut answer) = self.answer.take() else { return Ok(None) };
         // The end of the body frees the connection for the next request. A failure to read it changes nothing.
-        let more = tokio::time::timeout(answer.idle, answer.response.chunk()).await;
+        let more = answer.trickle.chunk(&mut answer.response).await;
         self.slot = None;
         match more {
-            Ok(Ok(Some(more))) if !more.is_empty() => {
+            Ok(Some(more)) if !more.is_empty() => {
                 Err(Error::new(answer.request, too_long(self.size)))
             }
             _ => Ok(None),

@@ -10,7 +10,7 @@ use reqwest::header::{self, HeaderMap, HeaderValue};
 use reqwest::{Method, Response, Url};
 use tokio::sync::{Mutex, MutexGuard, OwnedSemaphorePermit, Semaphore};
 
-use crate::answer::{Answer, describe, within_idle};
+use crate::answer::{Answer, Trickle, describe, within_idle};
 use crate::auth::{Auth, Scope, Sent};
 use crate::challenge;
 use crate::credentials::Credentials;
@@ -42,6 +42,7 @@ pub struct Host {
     turn: Mutex<()>,
     /// Whether the host has a list of referrers, once that is known.
     pub(crate) lists_referrers: AtomicU8,
+    pub(crate) asking_referrers: Mutex<()>,
     met: AtomicBool,
     first: Mutex<()>,
 }
@@ -132,6 +133,7 @@ impl Host {
             pulls: Pulls::default(),
             turn: Mutex::new(()),
             lists_referrers: AtomicU8::new(UNKNOWN),
+            asking_referrers: Mutex::new(()),
             met: AtomicBool::new(false),
             first: Mutex::new(()),
         })
@@ -252,7 +254,7 @@ impl Host {
         let mut answer = Answer {
             response: outcome?,
             request: describe(&call.method, &call.url),
-            idle: self.pace.idle(),
+            trickle: Trickle::new(self.pace.idle()),
             slot: None,
         };
         let follows = call.method == Method::GET || call.method == Method::HEAD;
@@ -337,7 +339,10 @@ impl Host {
         let what = describe(&call.method, &url);
         tracing::debug!(request = %what, "sending");
         let mut request = self.http.request(call.method.clone(), url).headers(call.headers.clone());
-        request = request.body(call.body.clone());
+        // Digests are of the bytes as they are; what stands between must not pack them.
+        request = request
+            .header(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"))
+            .body(call.body.clone());
         if let Some(authorization) = authorization {
             request = request.header(header::AUTHORIZATION, authorization);
         }
@@ -407,6 +412,38 @@ mod tests {
             ("10.0.0.1", "https://10.0.0.1"),
         ] {
             assert_eq!(default_endpoint(&name.parse().unwrap()), endpoint);
+        }
+    }
+
+    #[test]
+    fn a_location_must_not_lead_away_from_tls() {
+        use reqwest::ResponseBuilderExt;
+        let options = HostOptions {
+            endpoint: None,
+            token_realm: None,
+            concurrency: 1,
+            access: Access::PullPush,
+            patience: Patience::default(),
+        };
+        let credentials = Arc::new(Credentials::new([], Vec::new()));
+        let name = "registry.example".parse().unwrap();
+        let host = Host::new(http_client().unwrap(), credentials, &name, &options).unwrap();
+        for (asked, location, allowed) in [
+            ("https://registry.example/v2/", "/v2/upload", true),
+            ("https://registry.example/v2/", "https://storage.example/x", true),
+            ("https://registry.example/v2/", "http://registry.example/v2/upload", false),
+            ("https://registry.example/v2/", "file:///etc/passwd", false),
+            ("http://127.0.0.1:5000/v2/", "http://127.0.0.1:5000/v2/upload", true),
+        ] {
+            let response = http::Response::builder()
+                .url(asked.parse().unwrap())
+                .header("location", location)
+                .body(String::new())
+                .unwrap();
+            let trickle = Trickle::new(std::time::Duration::from_secs(1));
+            let request = asked.to_owned();
+            let answer = Answer { response: response.into(), request, trickle, slot: None };
+            assert_eq!(host.location(&answer).is_ok(), allowed, "{asked} to {location}");
         }
     }
 }

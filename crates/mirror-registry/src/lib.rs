@@ -28,4 +28,4 @@ pub use pulls::PullBudget;
 pub use redact::{Secret, redacted};
 pub use referrers::Referrer;
 pub use retry::Patience;
-pub use upload::{Mount, Upload, UploadBody};
+pub use upload::{Mount, Opening, Supply, Upload, UploadBody};

@@ -106,7 +106,8 @@ impl Host {
         let content_type = answer.header("content-type").unwrap_or_default().to_owned();
         let request = answer.request.clone();
         let fail = |error| Error::new(request.clone(), ErrorKind::Manifest(error));
-        let body = read_capped(answer.response, &request, MAX_MANIFEST_BYTES, answer.idle).await?;
+        let body =
+            read_capped(answer.response, &request, MAX_MANIFEST_BYTES, answer.trickle.idle).await?;
         let body = body.ok_or_else(|| fail(ManifestError::TooLarge))?;
         match which {
             ManifestRef::Digest(digest) => {

@@ -61,9 +61,30 @@ impl Host {
         repository: &Repository,
         digest: &Digest,
     ) -> Result<Option<Vec<Referrer>>, Error> {
-        if self.lists_referrers.load(Ordering::Relaxed) == ABSENT {
-            return Ok(None);
+        // Until the first answer nobody knows whether there is a list at all; the others wait for that.
+        let mut asking = None;
+        if self.lists_referrers.load(Ordering::Acquire) == UNKNOWN {
+            asking = Some(self.asking_referrers.lock().await);
         }
+        match self.lists_referrers.load(Ordering::Acquire) {
+            ABSENT => return Ok(None),
+            PRESENT => asking = None,
+            _ => {}
+        }
+        let listed = self.list_referrers(repository, digest).await;
+        if let Ok(listed) = &listed {
+            let known = if listed.is_some() { PRESENT } else { ABSENT };
+            self.lists_referrers.store(known, Ordering::Release);
+        }
+        drop(asking);
+        listed
+    }
+
+    async fn list_referrers(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+    ) -> Result<Option<Vec<Referrer>>, Error> {
         let mut call = Call {
             method: Method::GET,
             url: self.url(repository, &format!("referrers/{digest}")),
@@ -80,17 +101,15 @@ impl Host {
             match answer.status() {
                 200 if is_index(&answer) => {}
                 // Some web servers in front answer anything with a page.
-                200 | 400 | 404 | 405 | 406 | 501 => {
-                    self.lists_referrers.store(ABSENT, Ordering::Relaxed);
-                    return Ok(None);
-                }
+                200 | 400 | 404 | 405 | 406 | 501 => return Ok(None),
                 _ => return Err(answer.into_error().await),
             }
             let next = next_page(&answer);
             let request = answer.request.clone();
             let protocol = |why: String| Error::new(request.clone(), ErrorKind::Protocol(why));
             let body =
-                read_capped(answer.response, &request, MAX_MANIFEST_BYTES, answer.idle).await?;
+                read_capped(answer.response, &request, MAX_MANIFEST_BYTES, answer.trickle.idle)
+                    .await?;
             let body = body
                 .ok_or_else(|| protocol("the list of referrers is longer than 4 MiB".to_owned()))?;
             found.extend(
@@ -117,6 +136,7 @@ impl Host {
 /// Values of [`Host::lists_referrers`].
 pub(crate) const UNKNOWN: u8 = 0;
 const ABSENT: u8 = 1;
+const PRESENT: u8 = 2;
 
 fn is_index(answer: &Answer) -> bool {
     answer

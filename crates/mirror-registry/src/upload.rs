@@ -18,13 +18,24 @@ use reqwest::{Method, Response, Url};
 use crate::answer::{describe, refusal};
 use crate::auth::{Scope, Sent};
 use crate::error::{Error, ErrorKind, transport_kind};
-use crate::host::{Call, Host};
+use crate::host::{BodySlot, Call, Host};
 
 /// A registry may take its time to hash and store a large blob after the last byte: so many idle times.
 const COMMIT: u32 = 10;
 
 /// The bytes of a blob, from the first one. An error ends the upload without a blob.
 pub type UploadBody = Pin<Box<dyn Stream<Item = Result<Bytes, std::io::Error>> + Send>>;
+
+/// How to get at the bytes.
+pub enum Supply {
+    /// They come by themselves, whether they are taken or not: the upload waits for the first, then for its turn.
+    Stored(Opening),
+    /// They come only when they are taken: the upload waits for its turn first.
+    Passing(Opening),
+}
+
+/// Gives the bytes when there are some.
+pub type Opening = Pin<Box<dyn Future<Output = Result<UploadBody, std::io::Error>> + Send>>;
 
 /// Where a blob may be taken from instead of being sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,18 +62,14 @@ impl Host {
     ///
     /// # Errors
     /// When the registry refuses the blob for good, or `body` fails.
-    pub async fn upload_blob<F, B>(
+    pub async fn upload_blob(
         &self,
         repository: &Repository,
         digest: &Digest,
         size: u64,
         mount: &Mount,
-        mut body: F,
-    ) -> Result<Upload, Error>
-    where
-        F: FnMut() -> B,
-        B: Future<Output = Result<UploadBody, std::io::Error>>,
-    {
+        mut body: impl FnMut() -> Supply,
+    ) -> Result<Upload, Error> {
         let mut attempts = self.attempts();
         let mut rejected = None;
         loop {
@@ -70,11 +77,10 @@ impl Host {
                 return Ok(Upload::Reused);
             };
             let scope = Scope::push(repository);
-            let body = body().await.map_err(|error| {
-                Error::new("reading the blob", ErrorKind::Body(error.to_string()))
-            })?;
+            let (body, _slot) = self.body(body(), size).await?;
             let outcome =
                 self.send_blob(session, digest, size, &scope, body, rejected.as_ref()).await;
+            drop(_slot);
             let Err((sent, error)) = outcome else { return Ok(Upload::Sent) };
             // A token can expire while the upload waits for its bytes: another one, and once more from the start.
             let expired =
@@ -82,6 +88,24 @@ impl Host {
             rejected = expired.then_some(sent);
             if !expired {
                 attempts.again(error).await?;
+            }
+        }
+    }
+
+    /// The bytes and a slot to send them in. Whoever makes bytes that wait for nobody must not wait for a slot, and
+    /// whoever waits for one must not keep a download waiting, or two hosts could wait for each other.
+    async fn body(&self, supply: Supply, size: u64) -> Result<(UploadBody, BodySlot), Error> {
+        let unread = |error: std::io::Error| {
+            Error::new("reading the blob", ErrorKind::Body(error.to_string()))
+        };
+        match supply {
+            Supply::Stored(opening) => {
+                let body = opening.await.map_err(unread)?;
+                Ok((body, self.slot_for(size).await?))
+            }
+            Supply::Passing(opening) => {
+                let slot = self.slot_for(size).await?;
+                Ok((opening.await.map_err(unread)?, slot))
             }
         }
     }
@@ -138,7 +162,6 @@ impl Host {
         session.query_pairs_mut().append_pair("digest", digest.as_str());
         let what = describe(&Method::PUT, &session);
         let nothing = |error| (Sent::Nothing, error);
-        let _slot = self.slot_for(size).await.map_err(nothing)?;
         self.pace().wait().await;
         let (sent, authorization) =
             self.upload_header(&session, scope, rejected).await.map_err(nothing)?;

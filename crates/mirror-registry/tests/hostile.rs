@@ -2,29 +2,33 @@
 #![expect(clippy::unwrap_used, reason = "tests may panic")]
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::stream;
 use mirror_oci::{Algorithm, Digest, Repository, Tag, media_type};
 use mirror_registry::Patience;
 use mirror_registry::{
-    Access, Credentials, Error, ErrorKind, Host, HostOptions, ManifestRef, Mount, UploadBody,
+    Access, Credentials, Error, ErrorKind, Host, HostOptions, ManifestRef, Mount, Supply,
+    UploadBody,
 };
 use mirror_testkit::{AuthProfile, Fault, ImageBuilder, Profile, Registry};
 
 /// Short pauses: what is tested is how often, not how long.
-const PATIENCE: Patience = Patience {
-    idle: std::time::Duration::from_secs(10),
-    first_pause: std::time::Duration::from_millis(10),
-};
+const PATIENCE: Patience =
+    Patience { idle: Duration::from_secs(10), first_pause: Duration::from_millis(10) };
 
 fn host(registry: &Registry) -> Host {
+    patient_host(registry, PATIENCE)
+}
+
+fn patient_host(registry: &Registry, patience: Patience) -> Host {
     let options = HostOptions {
         endpoint: None,
         token_realm: None,
         concurrency: 8,
         access: Access::Pull,
-        patience: PATIENCE,
+        patience,
     };
     let variable = format!("MIRROR_AUTH_{}", registry.host().replace(['.', ':'], "_"));
     let credentials = Credentials::new([(variable, "me:secret".to_owned())], Vec::new());
@@ -61,11 +65,8 @@ async fn an_upload_location_elsewhere_gets_no_credentials() {
     });
     let (repository, _) = names();
     let digest = Digest::of(Algorithm::Sha256, b"content");
-    let body =
-        || async { Ok(Box::pin(stream::iter([Ok(Bytes::from_static(b"content"))])) as UploadBody) };
-    host.upload_blob(&repository, &digest, 7, &Mount::From(repository.clone()), body)
-        .await
-        .unwrap();
+    let from = Mount::From(repository.clone());
+    host.upload_blob(&repository, &digest, 7, &from, || supply(b"content")).await.unwrap();
     let requests = elsewhere.take_requests();
     assert_eq!(requests.len(), 1);
     assert_eq!(requests[0].authorization, None);
@@ -156,4 +157,66 @@ async fn messages_of_a_registry_cannot_forge_output() {
         .unwrap_err()
         .to_string();
     assert!(!error.contains(['\n', '\u{1b}']), "{error:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_drips_is_given_up() {
+    let registry = Registry::start();
+    let image = ImageBuilder::new("x").layers(&[3000]).build();
+    registry.add("library/app", "1.0", &image);
+    let pause = Duration::from_millis(20);
+    registry.set_faults(move |_| Some(Fault::Drip(pause)));
+    let host = patient_host(&registry, Patience { idle: pause * 10, first_pause: pause });
+    let (repository, tag) = names();
+    let started = Instant::now();
+    // Each byte comes in time, but the whole would take a minute, and a real attacker's for ever.
+    let error = read(&host, &image.blobs[0].0, 3000).await.unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::TimedOut(_)), "{error}");
+    let error = host.get_manifest(&repository, ManifestRef::Tag(&tag)).await.unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::TimedOut(_)), "{error}");
+    assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_without_end_are_left() {
+    let registry = Registry::start();
+    let image = ImageBuilder::new("x").layers(&[3000]).build();
+    registry.add("library/app", "1.0", &image);
+    registry.set_faults(|_| Some(Fault::Endless));
+    let host = host(&registry);
+    let (repository, tag) = names();
+    let error = read(&host, &image.blobs[0].0, 3000).await.unwrap_err();
+    assert!(error.to_string().contains("longer than the 3000 bytes"), "{error}");
+    let error = host.get_manifest(&repository, ManifestRef::Tag(&tag)).await.unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Manifest(_)), "{error}");
+    let error = host.referrers(&repository, image.digest()).await.unwrap_err();
+    assert!(error.to_string().contains("longer than 4 MiB"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn packed_answers_are_no_manifests() {
+    let registry = Registry::start();
+    let image = ImageBuilder::new("x").build();
+    registry.add("library/app", "1.0", &image);
+    let host = host(&registry);
+    let (repository, tag) = names();
+    let which = ManifestRef::Digest(image.digest());
+    // The header alone is harmless: some storage remembers how layers are packed.
+    registry.set_faults(|_| Some(Fault::Header("content-encoding", "gzip".to_owned())));
+    assert_eq!(host.get_manifest(&repository, which).await.unwrap().digest(), image.digest());
+    // An empty file as gzip packs it.
+    let packed = "\u{1f}\u{8b}\u{8}\0\0\0\0\0\0\u{3}\u{3}\0\0\0\0\0\0\0\0\0";
+    registry
+        .set_faults(move |_| Some(Fault::Answer(200, media_type::OCI_MANIFEST, packed.to_owned())));
+    for which in [which, ManifestRef::Tag(&tag)] {
+        let error = host.get_manifest(&repository, which).await.unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::Manifest(_)), "{error}");
+    }
+}
+
+/// Bytes that are here already.
+fn supply(content: &'static [u8]) -> Supply {
+    Supply::Stored(Box::pin(async move {
+        Ok(Box::pin(stream::iter([Ok(Bytes::from_static(content))])) as UploadBody)
+    }))
 }

@@ -9,7 +9,7 @@ use futures_util::stream;
 use mirror_oci::{Algorithm, Digest, RawManifest, Repository, Tag};
 use mirror_registry::Patience;
 use mirror_registry::{
-    Access, Credentials, Error, Host, HostOptions, ManifestRef, Mount, Upload, UploadBody,
+    Access, Credentials, Error, Host, HostOptions, ManifestRef, Mount, Supply, Upload, UploadBody,
 };
 use mirror_testkit::{Fault, Image, ImageBuilder, Registry};
 
@@ -53,10 +53,15 @@ fn stocked() -> (Registry, Image) {
 
 async fn upload(host: &Host, content: &'static [u8]) -> Result<Upload, Error> {
     let digest = Digest::of(Algorithm::Sha256, content);
-    let body =
-        || async { Ok(Box::pin(stream::iter([Ok(Bytes::from_static(content))])) as UploadBody) };
-    host.upload_blob(&repository(), &digest, content.len() as u64, &Mount::From(repository()), body)
-        .await
+    let (size, from) = (content.len() as u64, Mount::From(repository()));
+    host.upload_blob(&repository(), &digest, size, &from, || supply(content)).await
+}
+
+/// Bytes that are here already.
+fn supply(content: &'static [u8]) -> Supply {
+    Supply::Stored(Box::pin(async move {
+        Ok(Box::pin(stream::iter([Ok(Bytes::from_static(content))])) as UploadBody)
+    }))
 }
 
 async fn read_all(host: &Host, image: &Image) -> Result<Vec<u8>, Error> {
@@ -172,11 +177,9 @@ async fn a_mount_source_that_is_refused_becomes_an_upload() {
             (exchange.number == 0).then(|| Fault::refuse(status, "X", ""))
         });
         let digest = Digest::of(Algorithm::Sha256, b"content");
-        let body = || async {
-            Ok(Box::pin(stream::iter([Ok(Bytes::from_static(b"content"))])) as UploadBody)
-        };
-        let from: Repository = "other/place".parse().unwrap();
-        let upload = host.upload_blob(&repository(), &digest, 7, &Mount::From(from), body).await;
+        let from = Mount::From("other/place".parse().unwrap());
+        let upload =
+            host.upload_blob(&repository(), &digest, 7, &from, || supply(b"content")).await;
         assert_eq!(upload.unwrap(), Upload::Sent, "{status}");
     }
 }

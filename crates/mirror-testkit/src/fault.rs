@@ -28,6 +28,10 @@ pub enum Fault {
     Cut(usize),
     /// Never answer.
     Hang,
+    /// Send the body byte by byte, with a pause before each.
+    Drip(Duration),
+    /// Send the body over and over, without end.
+    Endless,
     /// Change one byte of the body.
     WrongBytes,
     /// Answer after a while.

@@ -16,11 +16,18 @@ use crate::auth::Verdict;
 use crate::fault::{Exchange, Fault};
 use crate::registry::{Recorded, State};
 
-/// A body that may break off.
+/// A body that may end in another way than it should.
 pub(crate) struct Breakable {
-    bytes: Option<Bytes>,
-    size: u64,
-    cut: bool,
+    bytes: Bytes,
+    size: Option<u64>,
+    ending: Ending,
+}
+
+enum Ending {
+    Proper,
+    Cut,
+    Never,
+    Slow(Duration, Pin<Box<tokio::time::Sleep>>),
 }
 
 impl Body for Breakable {
@@ -29,17 +36,29 @@ impl Body for Breakable {
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
+        context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
-        match self.bytes.take() {
-            Some(bytes) if !bytes.is_empty() => Poll::Ready(Some(Ok(Frame::data(bytes)))),
-            _ if self.cut => Poll::Ready(Some(Err(io::Error::other("cut")))),
-            _ => Poll::Ready(None),
+        let this = &mut *self;
+        if this.bytes.is_empty() {
+            let cut = matches!(this.ending, Ending::Cut);
+            return Poll::Ready(cut.then(|| Err(io::Error::other("cut"))));
         }
+        let piece = match &mut this.ending {
+            Ending::Proper | Ending::Cut => std::mem::take(&mut this.bytes),
+            Ending::Never => this.bytes.clone(),
+            Ending::Slow(pause, sleep) => {
+                if sleep.as_mut().poll(context).is_pending() {
+                    return Poll::Pending;
+                }
+                sleep.as_mut().reset(tokio::time::Instant::now() + *pause);
+                this.bytes.split_to(1)
+            }
+        };
+        Poll::Ready(Some(Ok(Frame::data(piece))))
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.size)
+        self.size.map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }
 
@@ -147,13 +166,21 @@ pub(crate) async fn answer(
 }
 
 fn send(asked: &Asked, reply: Reply, fault: Option<&Fault>) -> Response<Breakable> {
+    let head = asked.method == Method::HEAD;
     let size = reply.body.len() as u64;
-    let mut bytes = reply.body;
-    let mut cut = false;
+    let (mut bytes, mut sent) = (reply.body, Some(size));
+    let mut ending = Ending::Proper;
     match fault {
         Some(Fault::Cut(after)) => {
-            cut = true;
+            ending = Ending::Cut;
             bytes.truncate(*after);
+        }
+        Some(Fault::Endless) => {
+            ending = Ending::Never;
+            sent = None;
+        }
+        Some(Fault::Drip(pause)) => {
+            ending = Ending::Slow(*pause, Box::pin(tokio::time::sleep(*pause)));
         }
         Some(Fault::WrongBytes) if !bytes.is_empty() => {
             let mut changed = bytes.to_vec();
@@ -162,11 +189,10 @@ fn send(asked: &Asked, reply: Reply, fault: Option<&Fault>) -> Response<Breakabl
         }
         _ => {}
     }
-    let head = asked.method == Method::HEAD;
-    let body = Breakable {
-        bytes: Some(bytes).filter(|_| !head),
-        size: if head { 0 } else { size },
-        cut: cut && !head,
+    let body = if head {
+        Breakable { bytes: Bytes::new(), size: Some(0), ending: Ending::Proper }
+    } else {
+        Breakable { bytes, size: sent, ending }
     };
     let mut response = Response::new(body);
     *response.status_mut() = StatusCode::from_u16(reply.status).unwrap();

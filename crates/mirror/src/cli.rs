@@ -94,7 +94,8 @@ pub(crate) struct Apply {
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: Format,
 
-    /// How to show progress, on standard error.
+    /// How to show progress, on standard error. The schema of the JSON lines is
+    /// crates/mirror-plan/schemas/progress.schema.json.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) progress: Progress,
 

@@ -14,7 +14,7 @@ use crate::environment;
 
 /// Requests at once to one host, unless the configuration says otherwise. Enough to hide a round trip of 100 ms
 /// behind small blobs, few enough for a small registry.
-const CONCURRENCY: usize = 32;
+const CONCURRENCY: usize = 64;
 
 /// Everything a run talks to.
 pub(crate) struct Hosts {

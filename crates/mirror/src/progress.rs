@@ -8,8 +8,7 @@ use std::time::{Duration, Instant};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use mirror_copy::Event;
 use mirror_oci::ByteSize;
-use mirror_plan::{Plan, Status};
-use serde_json::json;
+use mirror_plan::{Plan, ProgressLine, Status};
 
 use crate::cli::Progress;
 use crate::print;
@@ -37,6 +36,8 @@ enum Kind {
 struct State {
     running: HashMap<usize, Running>,
     finished: usize,
+    pushed: u64,
+    told: Option<Instant>,
     total: Option<ProgressBar>,
 }
 
@@ -100,10 +101,8 @@ impl Display {
                 running.bar = Some(bar);
             }
             Kind::Json => {
-                let line = json!({
-                    "event": "started", "image": image.name, "destination": image.destination, "bytes": image.size,
-                });
-                print::message(&line.to_string());
+                let (name, destination) = (image.name.clone(), image.destination.clone());
+                say(&ProgressLine::Started { image: name, destination, bytes: image.size });
             }
             Kind::Lines => {}
         }
@@ -119,10 +118,28 @@ impl Display {
                 if let Some(running) = state.running.get_mut(&number) {
                     running.pushed += length;
                 }
+                state.pushed += length;
                 state.advance(number, length);
+                self.tell(&mut state);
             }
             Event::Landed(number, size) => state.advance(number, size),
         }
+    }
+
+    /// Says how far everything is, but not more often than once a second.
+    fn tell(&self, state: &mut State) {
+        let now = Instant::now();
+        let early = state.told.is_some_and(|told| now - told < Duration::from_secs(1));
+        if !matches!(self.kind, Kind::Json) || early {
+            return;
+        }
+        state.told = Some(now);
+        say(&ProgressLine::Moved {
+            pushed_bytes: state.pushed,
+            bytes: self.images.iter().map(|image| image.size).sum(),
+            finished: state.finished,
+            of: self.images.len(),
+        });
     }
 
     /// An image is done, or not.
@@ -155,18 +172,15 @@ impl Display {
                 let _ = bars.println(line);
             }
             Kind::Lines => print::message(&format!("[{finished}/{all}] {line}")),
-            Kind::Json => {
-                let mut line = json!({
-                    "event": "finished", "image": image.name, "destination": image.destination,
-                    "pushed_bytes": running.pushed, "seconds": seconds, "finished": finished, "of": all,
-                });
-                if let (Some(line), Ok(serde_json::Value::Object(status))) =
-                    (line.as_object_mut(), serde_json::to_value(status))
-                {
-                    line.extend(status);
-                }
-                print::message(&line.to_string());
-            }
+            Kind::Json => say(&ProgressLine::Finished {
+                image: image.name.clone(),
+                destination: image.destination.clone(),
+                pushed_bytes: running.pushed,
+                seconds,
+                finished,
+                of: all,
+                status: status.clone(),
+            }),
         }
     }
 
@@ -184,6 +198,10 @@ impl Display {
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn say(line: &ProgressLine) {
+    print::message(&serde_json::to_string(line).unwrap_or_default());
 }
 
 /// A template that is a constant can only be wrong in a test.

@@ -1,3 +1,4 @@
+use mirror_plan::{ProgressLine, Status};
 use mirror_testkit::{Fault, ImageBuilder, Profile, Registry};
 
 use crate::{Pair, Project, looks_for_companions, steady};
@@ -266,10 +267,12 @@ fn progress_as_lines_and_json() {
     let image = ImageBuilder::new("p").build();
     let pair = Pair::new(&[("library/app", "1.0", &image)]);
     let ran = pair.project.mirror(&["apply", "--progress", "json", "--format", "json"]).run();
-    let lines: Vec<serde_json::Value> =
+    let lines: Vec<ProgressLine> =
         ran.stderr.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!(lines[0]["event"], "started");
-    assert_eq!(lines[1]["status"], "done");
+    assert!(matches!(&lines[0], ProgressLine::Started { image, .. } if image.ends_with("app:1.0")));
+    assert!(matches!(lines[1], ProgressLine::Moved { of: 1, finished: 0, .. }), "{lines:?}");
+    let last = lines.last().unwrap();
+    assert!(matches!(last, ProgressLine::Finished { status: Status::Done, .. }), "{last:?}");
     let report: mirror_plan::Report = serde_json::from_str(&ran.stdout).unwrap();
     assert_eq!((report.totals.copied, report.outcomes.len()), (1, 1));
     assert_eq!(report.totals.transfer.pushed_bytes, image.blob_bytes());

@@ -12,6 +12,7 @@ mod layout;
 mod limits;
 mod plan;
 mod readers;
+mod requests;
 mod verify;
 
 use std::path::Path;

@@ -1,0 +1,216 @@
+//! Bringing one blob to a target: fetched once, sent once, mounted everywhere else.
+
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+use mirror_oci::Repository;
+use mirror_registry::{Host, Mount, Supply, Upload, UploadBody};
+
+use crate::copier::{Copier, Event, Job, Target, Transfer};
+use crate::download::{Borrow, Download};
+use crate::error::{Cause, CopyError};
+use crate::graph::Blob;
+use crate::layout::Layout;
+
+/// Each place that a blob is fetched from can send wrong bytes once.
+const MOST_RESTARTS: usize = 4;
+
+impl Copier {
+    /// Brings one blob to the target, once for all images that want it there.
+    pub(crate) async fn blob(&self, job: &Job, blob: &Blob) -> Result<Transfer, CopyError> {
+        let transfer = match &job.target {
+            Target::Registry { host, repository, .. } => {
+                self.land(job, blob, host, repository).await?
+            }
+            Target::Layout { layout, repository, .. } => {
+                let place = layout.folder().display().to_string();
+                let first = self.landings.first(&place, &blob.digest);
+                let mut first = first.lock().await;
+                let brought = again(async |borrow| self.write(job, blob, layout, borrow).await);
+                let brought = brought.await?;
+                first.get_or_insert_with(|| repository.clone());
+                brought
+            }
+        };
+        if transfer.is_none() {
+            let _ = self.events.send(Event::Landed(job.number, blob.size));
+        }
+        Ok(transfer.unwrap_or(Transfer { reused_blobs: 1, ..Transfer::default() }))
+    }
+
+    /// Brings one blob to a repository: sent by whoever is first at that registry, mounted from there by the others.
+    async fn land(
+        &self,
+        job: &Job,
+        blob: &Blob,
+        host: &Host,
+        repository: &Repository,
+    ) -> Result<Option<Transfer>, CopyError> {
+        let here = self.landings.here(host.name().as_str(), repository, &blob.digest);
+        let mut here = here.lock().await;
+        if *here {
+            return Ok(None);
+        }
+        let first = self.landings.first(host.name().as_str(), &blob.digest);
+        let mut first = first.lock().await;
+        let transfer = if let Some(from) = first.clone() {
+            drop(first);
+            self.bring(job, blob, host, repository, Mount::From(from)).await?
+        } else {
+            // Mounting from itself asks whether the blob is there, in the request that opens the upload.
+            let from = Mount::From(repository.clone());
+            let transfer = self.bring(job, blob, host, repository, from).await?;
+            *first = Some(repository.clone());
+            transfer
+        };
+        *here = true;
+        Ok(transfer)
+    }
+
+    /// Uploads one blob of an image, whatever the destination says it has.
+    pub(crate) async fn send(&self, job: &Job, blob: &Blob) -> Result<(), CopyError> {
+        let Target::Registry { host, repository, .. } = &job.target else { return Ok(()) };
+        let here = self.landings.here(host.name().as_str(), repository, &blob.digest);
+        let _alone = here.lock().await;
+        self.bring(job, blob, host, repository, Mount::Never).await.map(|_| ())
+    }
+
+    async fn bring(
+        &self,
+        job: &Job,
+        blob: &Blob,
+        host: &Host,
+        repository: &Repository,
+        from: Mount,
+    ) -> Result<Option<Transfer>, CopyError> {
+        again(async |borrow| self.upload(job, blob, host, repository, &from, borrow).await).await
+    }
+
+    /// `None` when the registry had the blob.
+    async fn upload(
+        &self,
+        job: &Job,
+        blob: &Blob,
+        host: &Host,
+        repository: &Repository,
+        from: &Mount,
+        borrow: Borrow,
+    ) -> Brought {
+        let mut wanted = Wanted::default();
+        let upload = host.upload_blob(repository, &blob.digest, blob.size, from, || {
+            let download = self.download(job, blob, borrow, &mut wanted);
+            let (events, number) = (self.events.clone(), job.number);
+            let passing = download.is_passing();
+            let opening = Box::pin(async move {
+                let body = download.body().await?;
+                Ok(Box::pin(body.inspect(move |piece| {
+                    let length = piece.as_ref().map_or(0, bytes::Bytes::len) as u64;
+                    let _ = events.send(Event::Pushed(number, length));
+                })) as UploadBody)
+            });
+            if passing { Supply::Passing(opening) } else { Supply::Stored(opening) }
+        });
+        match upload.await {
+            Ok(Upload::Reused) => Ok(None),
+            Ok(Upload::Sent) => Ok(Some(wanted.transfer(blob))),
+            Err(error) => {
+                Err(wanted.failed(|| CopyError::destination(format!("upload of {blob}"), error)))
+            }
+        }
+    }
+
+    /// `None` when the layout had the blob.
+    async fn write(&self, job: &Job, blob: &Blob, layout: &Layout, borrow: Borrow) -> Brought {
+        if layout.has(&blob.digest, blob.size) {
+            return Ok(None);
+        }
+        let mut wanted = Wanted::default();
+        let download = self.download(job, blob, borrow, &mut wanted);
+        let write = async { layout.put_blob(&blob.digest, download.body().await?).await };
+        match write.await {
+            Ok(()) => {
+                let _ = self.events.send(Event::Pushed(job.number, blob.size));
+                Ok(Some(wanted.transfer(blob)))
+            }
+            Err(error) => Err(wanted.failed(|| {
+                layout.wrong(&format!("writing {blob}"), &layout.path(&blob.digest), &error)
+            })),
+        }
+    }
+
+    /// The running download of a blob, or a new one. One that failed is not joined.
+    fn download(
+        &self,
+        job: &Job,
+        blob: &Blob,
+        borrow: Borrow,
+        wanted: &mut Wanted,
+    ) -> Arc<Download> {
+        let (download, started) =
+            self.downloads.get(&job.source, blob, borrow, self.fetched(job.number));
+        wanted.own_downloads.extend(started.then(|| download.clone()));
+        wanted.own = started;
+        wanted.download = Some(download.clone());
+        download
+    }
+
+    fn fetched(&self, number: usize) -> impl Fn(u64) + Send + Sync + 'static {
+        let events = self.events.clone();
+        move |bytes| {
+            let _ = events.send(Event::Fetched(number, bytes));
+        }
+    }
+}
+
+/// What came of bringing a blob; `None` when it was there.
+type Brought = Result<Option<Transfer>, Failed>;
+
+struct Failed {
+    error: CopyError,
+    /// The download was started for another image, perhaps from another repository.
+    borrowed: bool,
+    /// The bytes were thrown away and are fetched anew.
+    restarted: bool,
+}
+
+/// The download that is used for a blob at the moment.
+#[derive(Default)]
+struct Wanted {
+    download: Option<Arc<Download>>,
+    own: bool,
+    own_downloads: Vec<Arc<Download>>,
+}
+
+impl Wanted {
+    fn transfer(&self, blob: &Blob) -> Transfer {
+        let fetched_bytes = self.own_downloads.iter().map(|download| download.fetched()).sum();
+        Transfer { fetched_bytes, pushed_bytes: blob.size, reused_blobs: 0 }
+    }
+
+    /// A download that failed is the cause; the destination only saw its upload end early.
+    fn failed(&self, otherwise: impl FnOnce() -> CopyError) -> Failed {
+        let failure = self.download.as_ref().and_then(|download| download.failure());
+        let borrowed = failure.is_some() && !self.own;
+        // What passes by can't be fetched anew below the upload that follows it.
+        let passing = self.download.as_ref().is_some_and(|download| download.is_passing());
+        let wrong = failure.as_ref().is_some_and(|error| matches!(error.cause(), Cause::Digest(_)));
+        let sound = failure.is_none();
+        let error = failure.unwrap_or_else(otherwise);
+        let restarted = (sound && error.is_body()) || (passing && wrong);
+        Failed { borrowed, restarted, error }
+    }
+}
+
+/// Brings a blob. What failed because another image's source did is tried from our own; an upload that followed
+/// bytes which turned out wrong is made anew, since the right ones are on their way.
+async fn again(bring: impl AsyncFn(Borrow) -> Brought) -> Result<Option<Transfer>, CopyError> {
+    let mut borrow = Borrow::Yes;
+    let mut restarts = 0;
+    loop {
+        match bring(borrow).await {
+            Err(Failed { borrowed: true, .. }) if borrow == Borrow::Yes => borrow = Borrow::No,
+            Err(Failed { restarted: true, .. }) if restarts < MOST_RESTARTS => restarts += 1,
+            outcome => return outcome.map_err(|failed| failed.error),
+        }
+    }
+}

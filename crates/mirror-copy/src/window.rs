@@ -1,0 +1,137 @@
+//! The newest pieces of a blob, between the one who fetches and those who follow.
+//!
+//! Beside a file of the spool it saves whoever follows closely from reading back; without a file it is all there is,
+//! and fetching goes as fast as sending.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use tokio::sync::Notify;
+
+/// So much is kept for each blob.
+const MOST: u64 = 2 << 20;
+
+/// Pieces without a gap between them, the oldest first.
+#[derive(Debug, Default)]
+pub(crate) struct Window {
+    pieces: Mutex<VecDeque<(u64, Bytes)>>,
+    taken: Notify,
+}
+
+impl Window {
+    /// Adds pieces that begin at `at`.
+    pub(crate) fn add(&self, mut at: u64, pieces: Vec<Bytes>) {
+        let mut kept = self.lock();
+        for piece in pieces {
+            let length = piece.len() as u64;
+            kept.push_back((at, piece));
+            at += length;
+        }
+    }
+
+    /// Lets the oldest go that are too many.
+    pub(crate) fn trim(&self) {
+        let mut kept = self.lock();
+        let end = end(&kept);
+        while kept.front().is_some_and(|(start, _)| end - start > MOST) {
+            kept.pop_front();
+        }
+    }
+
+    /// Waits until what was added has been taken, but for what may be kept.
+    pub(crate) async fn room(&self) {
+        loop {
+            let taken = self.taken.notified();
+            {
+                let kept = self.lock();
+                let start = kept.front().map_or(0, |(start, _)| *start);
+                if end(&kept) - start <= MOST {
+                    return;
+                }
+            }
+            taken.await;
+        }
+    }
+
+    /// Lets everything go that ends before `at`.
+    pub(crate) fn take_until(&self, at: u64) {
+        let mut kept = self.lock();
+        while kept.front().is_some_and(|(start, piece)| start + piece.len() as u64 <= at) {
+            kept.pop_front();
+        }
+        self.taken.notify_one();
+    }
+
+    /// What there is from `at` on, in one piece, but nothing from `limit` on.
+    pub(crate) fn get(&self, at: u64, limit: u64) -> Option<Bytes> {
+        let kept = self.lock();
+        let index = kept.partition_point(|(start, piece)| start + piece.len() as u64 <= at);
+        let (start, piece) = kept.get(index)?;
+        let from = usize::try_from(at.checked_sub(*start)?).ok()?;
+        let to = usize::try_from(limit.checked_sub(*start)?).ok()?.min(piece.len());
+        (from < to).then(|| piece.slice(from..to))
+    }
+
+    /// Forgets everything.
+    pub(crate) fn clear(&self) {
+        self.lock().clear();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, VecDeque<(u64, Bytes)>> {
+        self.pieces.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn end(kept: &VecDeque<(u64, Bytes)>) -> u64 {
+    kept.back().map_or(0, |(start, piece)| start + piece.len() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gives_what_is_there_and_no_byte_beyond_the_limit() {
+        let window = Window::default();
+        assert_eq!(window.get(0, 10), None);
+        window.add(10, vec![Bytes::from_static(b"abc"), Bytes::from_static(b"defg")]);
+        assert_eq!(window.get(9, 17), None);
+        assert_eq!(window.get(10, 17).unwrap(), "abc");
+        assert_eq!(window.get(12, 17).unwrap(), "c");
+        assert_eq!(window.get(13, 16).unwrap(), "def");
+        assert_eq!(window.get(16, 16), None);
+        assert_eq!(window.get(17, 20), None);
+        window.clear();
+        assert_eq!(window.get(10, 17), None);
+    }
+
+    #[test]
+    fn lets_the_oldest_go() {
+        let window = Window::default();
+        let piece = Bytes::from(vec![0; 1 << 20]);
+        window.add(0, vec![piece.clone(), piece.clone()]);
+        window.add(2 << 20, vec![piece]);
+        window.trim();
+        assert_eq!(window.get(0, 3 << 20), None);
+        assert!(window.get(1 << 20, 3 << 20).is_some());
+    }
+
+    #[tokio::test]
+    async fn waits_for_whoever_takes() {
+        let window = Window::default();
+        window.add(0, vec![Bytes::from(vec![0; 1 << 20]); 3]);
+        let filled = async {
+            window.room().await;
+            window.add(3 << 20, vec![Bytes::from_static(b"x")]);
+        };
+        let take = async {
+            tokio::task::yield_now().await;
+            assert_eq!(window.get(3 << 20, 4 << 20), None);
+            window.take_until(1 << 20);
+        };
+        tokio::join!(filled, take);
+        assert_eq!(window.get(3 << 20, 4 << 20).unwrap(), "x");
+        assert_eq!(window.get(0, 4 << 20), None);
+    }
+}
