@@ -13,6 +13,9 @@ use mirror_plan::{Plan, ProgressLine, Status};
 use crate::cli::Progress;
 use crate::print;
 
+/// Bars at once; a terminal has few lines.
+const MOST_BARS: usize = 16;
+
 /// Shows what is happening.
 pub(crate) struct Display {
     images: Vec<Shown>,
@@ -43,18 +46,18 @@ struct State {
 
 impl State {
     /// Moves the bars on. What is sent a second time after a failure doesn't move them beyond their end.
-    fn advance(&self, number: usize, bytes: u64) {
-        let bar = self.running.get(&number).and_then(|running| running.bar.as_ref());
-        let Some(bar) = bar else { return };
-        let step = bytes.min(bar.length().unwrap_or(0).saturating_sub(bar.position()));
-        bar.inc(step);
-        self.total.iter().for_each(|total| total.inc(step));
+    fn advance(&mut self, number: usize, bytes: u64, size: u64) {
+        let Some(running) = self.running.get_mut(&number) else { return };
+        let step = bytes.min(size.saturating_sub(running.moved));
+        running.moved += step;
+        running.bar.iter().chain(&self.total).for_each(|bar| bar.inc(step));
     }
 }
 
 struct Running {
     since: Instant,
     pushed: u64,
+    moved: u64,
     bar: Option<ProgressBar>,
 }
 
@@ -81,7 +84,6 @@ impl Display {
             let bar = bars.add(ProgressBar::new(images.iter().map(|image| image.size).sum()));
             bar.set_style(style("{msg} {wide_bar} {binary_bytes} of {binary_total_bytes} {binary_bytes_per_sec} {eta}"));
             bar.set_message(format!("0 of {} images", images.len()));
-            bar.enable_steady_tick(Duration::from_millis(200));
             state.total = Some(bar);
         }
         Display { images, kind, state: Mutex::new(state) }
@@ -90,40 +92,59 @@ impl Display {
     /// An image has its turn.
     pub(crate) fn started(&self, number: usize) {
         let Some(image) = self.images.get(number) else { return };
-        let mut running = Running { since: Instant::now(), pushed: 0, bar: None };
-        match &self.kind {
-            Kind::Bars(bars) => {
-                let bar = bars.add(ProgressBar::new(image.size));
-                bar.set_style(style(
-                    "  {wide_msg} {bar:12} {binary_bytes:>10} of {binary_total_bytes:10}",
-                ));
-                bar.set_message(format!("{} to {}", image.name, image.destination));
-                running.bar = Some(bar);
-            }
-            Kind::Json => {
-                let (name, destination) = (image.name.clone(), image.destination.clone());
-                say(&ProgressLine::Started { image: name, destination, bytes: image.size });
-            }
-            Kind::Lines => {}
+        if matches!(self.kind, Kind::Json) {
+            let (name, destination) = (image.name.clone(), image.destination.clone());
+            say(&ProgressLine::Started { image: name, destination, bytes: image.size });
         }
+        let running = Running { since: Instant::now(), pushed: 0, moved: 0, bar: None };
         self.state().running.insert(number, running);
+    }
+
+    /// A bar for an image of which bytes move; those that wait for others would only fill the screen.
+    fn show(&self, state: &mut State, number: usize) {
+        let Kind::Bars(bars) = &self.kind else { return };
+        let shown = state.running.values().filter(|running| running.bar.is_some()).count();
+        let (Some(image), Some(running)) =
+            (self.images.get(number), state.running.get_mut(&number))
+        else {
+            return;
+        };
+        if running.bar.is_some() || shown >= MOST_BARS {
+            return;
+        }
+        let bar = bars.add(ProgressBar::new(image.size));
+        bar.set_style(style("  {wide_msg} {bar:12} {binary_bytes:>10} of {binary_total_bytes:10}"));
+        bar.set_message(format!("{} to {}", image.name, image.destination));
+        bar.inc(running.moved);
+        running.bar = Some(bar);
+    }
+
+    /// Draws anew what is on the screen, whose size may have changed.
+    pub(crate) fn refresh(&self) {
+        let state = self.state();
+        state
+            .running
+            .values()
+            .filter_map(|running| running.bar.as_ref())
+            .for_each(ProgressBar::tick);
+        state.total.iter().for_each(ProgressBar::tick);
     }
 
     /// Bytes moved.
     pub(crate) fn moved(&self, event: Event) {
+        let (number, bytes, pushed) = match event {
+            Event::Fetched(..) => return,
+            Event::Pushed(number, bytes) => (number, bytes, bytes),
+            Event::Landed(number, bytes) => (number, bytes, 0),
+        };
         let mut state = self.state();
-        match event {
-            Event::Fetched(..) => {}
-            Event::Pushed(number, length) => {
-                if let Some(running) = state.running.get_mut(&number) {
-                    running.pushed += length;
-                }
-                state.pushed += length;
-                state.advance(number, length);
-                self.tell(&mut state);
-            }
-            Event::Landed(number, size) => state.advance(number, size),
+        state.pushed += pushed;
+        if let Some(running) = state.running.get_mut(&number) {
+            running.pushed += pushed;
         }
+        state.advance(number, bytes, self.images.get(number).map_or(0, |image| image.size));
+        self.show(&mut state, number);
+        self.tell(&mut state);
     }
 
     /// Says how far everything is, but not more often than once a second.

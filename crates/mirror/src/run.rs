@@ -20,6 +20,9 @@ use crate::progress::Display;
 /// Images on their way at once; the hosts limit the requests.
 const IMAGES_AT_ONCE: usize = 48;
 
+/// How often rates, remaining time and the width of the terminal are looked at.
+const REDRAW: Duration = Duration::from_millis(200);
+
 /// Time for the display to tell what has happened when everything is over.
 const LAST_WORDS: Duration = Duration::from_millis(200);
 
@@ -49,8 +52,15 @@ pub(crate) async fn run(
     let display = Arc::new(display);
     let told = display.clone();
     let watcher = tokio::spawn(async move {
-        while let Some(event) = moved.recv().await {
-            told.moved(event);
+        let mut clock = tokio::time::interval(REDRAW);
+        loop {
+            tokio::select! {
+                event = moved.recv() => match event {
+                    Some(event) => told.moved(event),
+                    None => return,
+                },
+                _ = clock.tick() => told.refresh(),
+            }
         }
     });
     match Copier::new(manner.spool, None, events) {
