@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures_util::StreamExt;
 use mirror_oci::Repository;
-use mirror_registry::{Host, Mount, Supply, Upload, UploadBody};
+use mirror_registry::{Host, Kind, Mount, Supply, Upload, UploadBody};
 
 use crate::copier::{Copier, Event, Job, Target, Transfer};
 use crate::download::{Borrow, Download};
@@ -48,8 +48,14 @@ impl Copier {
     ) -> Result<Option<Transfer>, CopyError> {
         let here = self.landings.here(host.name().as_str(), repository, &blob.digest);
         let mut here = here.lock().await;
-        if *here {
+        if *here || job.there.contains(&blob.digest) {
+            *here = true;
             return Ok(None);
+        }
+        if host.kind() == Kind::Ecr {
+            let transfer = self.land_at_ecr(job, blob, host, repository).await?;
+            *here = true;
+            return Ok(transfer);
         }
         let first = self.landings.first(host.name().as_str(), &blob.digest);
         let mut first = first.lock().await;
@@ -65,6 +71,35 @@ impl Copier {
         };
         *here = true;
         Ok(transfer)
+    }
+
+    /// ECR says nothing of what is there when an upload is opened, and mounts only what a pushed manifest names:
+    /// <https://github.com/aws/containers-roadmap/issues/2860>.
+    async fn land_at_ecr(
+        &self,
+        job: &Job,
+        blob: &Blob,
+        host: &Host,
+        repository: &Repository,
+    ) -> Result<Option<Transfer>, CopyError> {
+        let first = self.landings.first(host.name().as_str(), &blob.digest);
+        let from = first.lock().await.clone();
+        let from = from.filter(|_| host.mounts()).map_or(Mount::Never, Mount::From);
+        self.bring(job, blob, host, repository, from).await
+    }
+
+    /// Blobs of an image that has arrived can be mounted from its repository, also where that takes a manifest.
+    pub(crate) fn mountable(&self, job: &Job) {
+        let Target::Registry { host, repository, .. } = &job.target else { return };
+        if host.kind() != Kind::Ecr || !host.mounts() {
+            return;
+        }
+        for blob in &job.graph.blobs {
+            let first = self.landings.first(host.name().as_str(), &blob.digest);
+            if let Ok(mut first) = first.try_lock() {
+                first.get_or_insert_with(|| repository.clone());
+            }
+        }
     }
 
     /// Uploads one blob of an image, whatever the destination says it has.

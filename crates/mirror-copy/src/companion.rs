@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{StreamExt, stream};
 use mirror_oci::{Digest, RawManifest, Repository, Tag, media_type};
 use mirror_registry::{Host, ManifestRef, Referrer};
 use serde_json::{Value, json};
@@ -36,49 +36,80 @@ pub(crate) enum Link {
     Subject(Digest, Referrer),
 }
 
-/// Finds the companions of all manifests of an image. Referrers come before the tags that list them.
-pub(crate) async fn find(source: &Source, graph: &Graph) -> Result<Vec<Companion>, CopyError> {
+/// Companions of an image, and what kept us from finding more.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    /// Referrers come before what is found by tag.
+    pub(crate) companions: Vec<Companion>,
+    pub(crate) problems: Vec<CopyError>,
+}
+
+/// Finds the companions of all manifests of an image. One that can't be had does not hide the others.
+pub(crate) async fn find(source: &Source, graph: &Graph) -> Found {
     let subjects: Vec<Digest> =
         graph.manifests().map(|manifest| manifest.digest().clone()).collect();
     let found =
         stream::iter(subjects).map(|subject| of_manifest(source, subject)).buffered(AT_ONCE);
-    let found: Vec<Vec<Companion>> = found.try_collect().await?;
-    let mut companions: Vec<Companion> = found.into_iter().flatten().collect();
-    companions.sort_by_key(|companion| matches!(companion.link, Link::Tag(_)));
-    Ok(companions)
+    let mut all = Found::default();
+    for found in found.collect::<Vec<Found>>().await {
+        all.companions.extend(found.companions);
+        all.problems.extend(found.problems);
+    }
+    all.companions.sort_by_key(|companion| matches!(companion.link, Link::Tag(_)));
+    all
 }
 
 /// At most four look-ups: the list of referrers or the tag in its place, and cosign's three tags.
-async fn of_manifest(source: &Source, subject: Digest) -> Result<Vec<Companion>, CopyError> {
-    let origin = &source.origin;
-    let step = || format!("looking for signatures of {}", subject.short());
-    let mut companions = Vec::new();
-    let listed = origin.host.referrers(&origin.repository, &subject).await;
-    let listed = match listed.map_err(|error| CopyError::source(step(), error))? {
-        Some(listed) => listed,
-        None => {
-            let index = tagged(source, &subject, "").await?;
-            let listed = index.as_ref().map(|index| Referrer::list(index.bytes())).transpose();
-            let listed =
-                listed.map_err(|why| CopyError::new(Side::Source, step(), Cause::Other(why)))?;
-            companions.extend(index.map(|index| Companion {
-                link: Link::Tag(fallback_tag(&subject)),
-                graph: Graph::of_single(index),
-            }));
-            listed.unwrap_or_default()
+async fn of_manifest(source: &Source, subject: Digest) -> Found {
+    let mut found = Found::default();
+    let listed = match listed(source, &subject).await {
+        Ok(listed) => listed,
+        Err(problem) => {
+            found.problems.push(problem);
+            Vec::new()
         }
     };
     for referrer in listed {
-        let graph = Graph::read(source, &referrer.digest, &Selection::All).await?;
-        companions.push(Companion { link: Link::Subject(subject.clone(), referrer), graph });
-    }
-    for suffix in COSIGN {
-        if let Some(manifest) = tagged(source, &subject, suffix).await? {
-            let graph = Graph::below(source, manifest, &Selection::All).await?;
-            companions.push(Companion { link: Link::Tag(cosign_tag(&subject, suffix)), graph });
+        match Graph::read(source, &referrer.digest, &Selection::All).await {
+            Ok(graph) => {
+                let link = Link::Subject(subject.clone(), referrer);
+                found.companions.push(Companion { link, graph });
+            }
+            Err(problem) => found.problems.push(problem),
         }
     }
-    Ok(companions)
+    for suffix in COSIGN {
+        let graph = async {
+            match tagged(source, &subject, suffix).await? {
+                Some(manifest) => Graph::below(source, manifest, &Selection::All).await.map(Some),
+                None => Ok(None),
+            }
+        };
+        match graph.await {
+            Ok(graph) => {
+                found.companions.extend(graph.map(|graph| Companion {
+                    link: Link::Tag(cosign_tag(&subject, suffix)),
+                    graph,
+                }))
+            }
+            Err(problem) => found.problems.push(problem),
+        }
+    }
+    found
+}
+
+/// Referrers by the API, or by the tag that stands for it where there is none.
+async fn listed(source: &Source, subject: &Digest) -> Result<Vec<Referrer>, CopyError> {
+    let origin = &source.origin;
+    let step = || format!("looking for signatures of {}", subject.short());
+    let listed = origin.host.referrers(&origin.repository, subject).await;
+    if let Some(listed) = listed.map_err(|error| CopyError::source(step(), error))? {
+        return Ok(listed);
+    }
+    let index = tagged(source, subject, "").await?;
+    let listed = index.as_ref().map(|index| Referrer::list(index.bytes())).transpose();
+    let listed = listed.map_err(|why| CopyError::new(Side::Source, step(), Cause::Other(why)))?;
+    Ok(listed.unwrap_or_default())
 }
 
 async fn tagged(

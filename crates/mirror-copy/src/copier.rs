@@ -1,8 +1,9 @@
 //! Copying: blobs, then children, then the root under its tag.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use mirror_oci::{Digest, Repository, Tag};
@@ -44,6 +45,8 @@ pub struct Job {
     pub companions: Companions,
     /// What to copy of it.
     pub scope: Scope,
+    /// Blobs that the target is known to have.
+    pub there: BTreeSet<Digest>,
 }
 
 /// What to do about referrers and signatures of an image.
@@ -150,6 +153,9 @@ impl Copier {
     /// The first step that failed for good.
     pub async fn copy(&self, job: &Job) -> Result<Copied, CopyError> {
         let outcome = self.copy_parts(job).await;
+        if outcome.is_ok() {
+            self.mountable(job);
+        }
         self.settle(&job.graph, outcome.is_ok());
         outcome
     }
@@ -166,20 +172,23 @@ impl Copier {
             }
         };
         // Looking for signatures goes on beside the blobs, so it costs no time.
-        let (transfer, found) = tokio::join!(own_blobs, self.find_companions(job));
+        let (transfer, (found, problems)) = tokio::join!(own_blobs, self.find_companions(job));
         let mut copied = Copied { transfer: transfer?, warnings: Vec::new() };
-        let found = self.accept(job, found, &mut copied)?.unwrap_or_default();
+        for problem in problems {
+            self.accept::<()>(job, Err(problem), &mut copied)?;
+        }
         if job.scope == Scope::Image {
             // Without companions the root goes up once, by tag; with them the tag waits until they are there.
             let root = if found.is_empty() { Under::Own } else { Under::Digest };
             self.push_image(job, root).await?;
         }
         let mut arrived = Vec::new();
-        for companion in &found {
-            let one = self.companion(job, companion).await;
+        for held in &found {
+            let one = self.companion(job, &held.companion).await;
+            held.arrived.store(one.is_ok(), Ordering::Relaxed);
             if let Some(transfer) = self.accept(job, one, &mut copied)? {
                 copied.transfer = copied.transfer.plus(transfer);
-                arrived.push(companion);
+                arrived.push(&held.companion);
             }
         }
         let listed = self.list_companions(job, &arrived).await;
@@ -218,31 +227,29 @@ impl Copier {
         again.buffer_unordered(BLOBS_AT_ONCE).try_collect().await
     }
 
-    async fn find_companions(&self, job: &Job) -> Result<Vec<Companion>, CopyError> {
+    async fn find_companions(&self, job: &Job) -> (Vec<Held<'_>>, Vec<CopyError>) {
         if job.companions == Companions::Leave {
-            return Ok(Vec::new());
+            return (Vec::new(), Vec::new());
         }
-        let found = companion::find(&job.source, &job.graph).await?;
-        for blob in found.iter().flat_map(|companion| &companion.graph.blobs) {
-            self.downloads.expect(&blob.digest);
-        }
-        Ok(found)
+        let found = companion::find(&job.source, &job.graph).await;
+        let hold = |companion: Companion| {
+            for blob in &companion.graph.blobs {
+                self.downloads.expect(&blob.digest);
+            }
+            Held { copier: self, companion, arrived: AtomicBool::new(false) }
+        };
+        (found.companions.into_iter().map(hold).collect(), found.problems)
     }
 
     /// Blobs and manifests of something that belongs to an image.
     async fn companion(&self, job: &Job, companion: &Companion) -> Result<Transfer, CopyError> {
-        let copy = async {
-            let transfer = self.blobs(job, &companion.graph).await?;
-            let under = match &companion.link {
-                Link::Tag(tag) => Under::Tag(tag),
-                Link::Subject(..) => Under::Digest,
-            };
-            push::graph(&job.target, &companion.graph, under).await?;
-            Ok(transfer)
+        let transfer = self.blobs(job, &companion.graph).await?;
+        let under = match &companion.link {
+            Link::Tag(tag) => Under::Tag(tag),
+            Link::Subject(..) => Under::Digest,
         };
-        let outcome = copy.await;
-        self.settle(&companion.graph, outcome.is_ok());
-        outcome
+        push::graph(&job.target, &companion.graph, under).await?;
+        Ok(transfer)
     }
 
     /// Where the destination has no list of referrers, those that arrived are listed under a tag.
@@ -278,12 +285,28 @@ impl Copier {
     ) -> Result<Option<T>, CopyError> {
         match outcome {
             Ok(value) => Ok(Some(value)),
-            Err(error) if job.companions == Companions::Require => Err(error),
+            // An image whose signatures wait for a limit on pulls waits with them.
+            Err(error) if job.companions == Companions::Require || error.is_pull_limit() => {
+                Err(error)
+            }
             Err(error) => {
                 copied.warnings.push(format!("{}: {error}", error.side()));
                 Ok(None)
             }
         }
+    }
+}
+
+/// A companion whose blobs are wanted, until this is dropped.
+struct Held<'a> {
+    copier: &'a Copier,
+    companion: Companion,
+    arrived: AtomicBool,
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.copier.settle(&self.companion.graph, self.arrived.load(Ordering::Relaxed));
     }
 }
 

@@ -24,7 +24,7 @@ use crate::window::Window;
 
 /// Blobs up to this size stay in memory: most are configs, and a file costs more than it saves.
 const SMALL: u64 = 1 << 20;
-/// Blobs up to this size don't go through a file when nobody else wants them: writing costs more than fetching the
+/// Blobs below this size don't go through a file when nobody else wants them: writing costs more than fetching the
 /// rare one again whose upload failed, or which an interrupted run was at.
 const PASSING: u64 = 32 << 20;
 /// What small blobs may take together; what doesn't fit goes through a file.
@@ -89,8 +89,8 @@ pub(crate) enum Storage {
     Memory(OnceLock<Bytes>),
     /// Set when there is room; removed when dropped, unless somebody may come back for it.
     File(OnceLock<SpoolFile>, AtomicBool, Window),
-    /// Nowhere: it is fetched as fast as it is sent. Set when somebody has begun to read, since nobody else can.
-    Passing(AtomicBool, Window),
+    /// Nowhere: it is fetched as fast as the one who asked for it sends it. Nobody else can share it.
+    Passing(Window),
 }
 
 /// A file of the spool with its room; the handle holds the lock.
@@ -138,15 +138,15 @@ impl Downloads {
         let memory = memory_used(&shared);
         let entry = shared.entry(blob.digest.clone()).or_default();
         let usable = |download: &&Arc<Download>| {
-            borrow == Borrow::Yes && download.failure().is_none() && !download.is_taken()
+            borrow == Borrow::Yes && download.failure().is_none() && !download.is_passing()
         };
         if let Some(download) = entry.download.as_ref().filter(usable) {
             return (download.clone(), false);
         }
         let storage = Arc::new(if blob.size <= SMALL && memory + blob.size <= MEMORY {
             Storage::Memory(OnceLock::new())
-        } else if blob.size <= PASSING && entry.wanted <= 1 && !entry.again {
-            Storage::Passing(AtomicBool::new(false), Window::default())
+        } else if (SMALL..PASSING).contains(&blob.size) && entry.wanted <= 1 && !entry.again {
+            Storage::Passing(Window::default())
         } else {
             Storage::File(OnceLock::new(), AtomicBool::new(true), Window::default())
         });
@@ -194,12 +194,12 @@ fn memory_used(shared: &HashMap<Digest, Entry>) -> u64 {
 fn make_room(shared: &Mutex<HashMap<Digest, Entry>>) {
     let mut idle = Vec::new();
     for entry in lock(shared).values_mut() {
-        let unused = |download: &mut Arc<Download>| {
-            Arc::strong_count(download) == 1 && download.is_spooled()
-        };
+        let unused =
+            |download: &mut Arc<Download>| Arc::strong_count(download) == 1 && download.is_over();
         idle.extend(entry.download.take_if(unused));
     }
-    for download in idle {
+    // What a failed one has brought stays for the next attempt.
+    for download in idle.iter().filter(|download| download.failure().is_none()) {
         download.storage.forget();
     }
 }
@@ -223,14 +223,10 @@ impl Download {
         matches!(*self.storage, Storage::Passing(..))
     }
 
-    /// Whether somebody else has taken what could be had once.
-    fn is_taken(&self) -> bool {
-        matches!(&*self.storage, Storage::Passing(taken, _) if taken.load(Ordering::Relaxed))
-    }
-
-    fn is_spooled(&self) -> bool {
+    /// Whether it takes room in the spool and nothing more comes.
+    fn is_over(&self) -> bool {
         matches!(*self.storage, Storage::File(..))
-            && matches!(*self.state.borrow(), State::Done { .. })
+            && matches!(*self.state.borrow(), State::Done { .. } | State::Failed(_))
     }
 
     /// The bytes, from the first. A small blob is waited for; a larger one is followed while it comes.
@@ -255,8 +251,8 @@ impl Download {
                 };
                 Ok(Box::pin(stream::try_unfold((self, file, 0), follow)))
             }
-            Storage::Passing(taken, _) => {
-                taken.store(true, Ordering::Relaxed);
+            Storage::Passing(window) => {
+                window.begin();
                 let reader = Reader(self);
                 let (_, round) = reader.0.readable(1, None).await?;
                 let follow = move |(reader, at): (Reader, u64)| async move {
@@ -292,7 +288,7 @@ impl Download {
 
     /// The same without a file: what was read before is let go.
     async fn passing(&self, at: u64, round: u32) -> io::Result<Bytes> {
-        let Storage::Passing(_, window) = &*self.storage else { return Ok(Bytes::new()) };
+        let Storage::Passing(window) = &*self.storage else { return Ok(Bytes::new()) };
         if at >= self.size {
             return Ok(Bytes::new());
         }

@@ -32,7 +32,10 @@ impl Fetch {
     pub(crate) async fn run(self) {
         let outcome = match &*self.storage {
             Storage::Memory(bytes) => self.through_memory(bytes).await,
-            Storage::Passing(_, window) => self.through_window(window).await,
+            Storage::Passing(window) => {
+                window.begun().await;
+                self.through_window(window).await
+            }
             Storage::File(place, _, window) => self.through_file(place, window).await,
         };
         let round = self.round();
@@ -114,6 +117,8 @@ impl Fetch {
                 break;
             }
         }
+        // Those who come later read the file.
+        window.clear();
         if error_is_digest(&outcome) {
             self.storage.forget();
         }

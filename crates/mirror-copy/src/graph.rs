@@ -258,11 +258,6 @@ impl Graph {
         Graph::complete(source, root, selection).await
     }
 
-    /// A manifest alone, without what it points to.
-    pub(crate) fn of_single(manifest: RawManifest) -> Graph {
-        Graph { waves: vec![vec![manifest]], blobs: Vec::new(), platforms: Vec::new() }
-    }
-
     async fn complete(
         source: &Source,
         manifest: RawManifest,

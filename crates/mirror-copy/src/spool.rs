@@ -17,6 +17,12 @@ use tokio::sync::Notify;
 /// Files that nobody came back for are removed after this time.
 const STALE: Duration = Duration::from_secs(7 * 24 * 3600);
 
+/// How often those who wait for room ask who can let go of some.
+const ASK_AGAIN: Duration = Duration::from_millis(100);
+
+/// How often the folder may vanish under us before that is an error.
+const MOST_REMOVALS: usize = 20;
+
 /// Tells our own files of one blob apart.
 static OWN_FILES: AtomicU64 = AtomicU64::new(0);
 
@@ -81,7 +87,8 @@ impl Spool {
             if let Some(room) = self.try_reserve(bytes)? {
                 return Ok(room);
             }
-            freed.await;
+            // A blob that has arrived everywhere frees nothing by itself: it is let go when somebody asks.
+            let _ = tokio::time::timeout(ASK_AGAIN, freed).await;
         }
     }
 
@@ -107,18 +114,32 @@ impl Spool {
     pub(crate) fn file(&self, digest: &Digest) -> io::Result<Spooled> {
         let name = digest.as_str().replace(':', "-");
         let path = self.folder.join(&name);
-        let file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)?;
+        let file = self.open_file(&path)?;
         if file.try_lock().is_ok() && still_there(&path, &file) {
             return Ok(Spooled { path, file, resumable: true });
         }
-        let number = OWN_FILES.fetch_add(1, Ordering::Relaxed);
-        let path = self.folder.join(format!("{name}.{}.{number}", std::process::id()));
-        let file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&path)?;
+        // Processes in containers share a folder and a process id; no name is taken twice all the same.
+        let (number, random) = (OWN_FILES.fetch_add(1, Ordering::Relaxed), random());
+        let path = self.folder.join(format!("{name}.{random:016x}.{number}"));
+        let file = self.open_file(&path)?;
         // So that a clean-up elsewhere sees that it is in use.
         let _ = file.try_lock();
         Ok(Spooled { path, file, resumable: false })
+    }
+
+    /// Another process may take the empty folder away at any time.
+    fn open_file(&self, path: &Path) -> io::Result<File> {
+        let open =
+            || OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
+        for _ in 0..MOST_REMOVALS {
+            match open() {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    fs::create_dir_all(&self.folder)?;
+                }
+                outcome => return outcome,
+            }
+        }
+        open()
     }
 
     /// The folder.
@@ -140,6 +161,10 @@ impl Drop for Room {
         *used = used.saturating_sub(self.bytes);
         self.budget.freed.notify_waiters();
     }
+}
+
+fn random() -> u64 {
+    std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), std::process::id())
 }
 
 /// Another process may have removed the file between our opening and locking it.
@@ -209,6 +234,30 @@ mod tests {
         assert_eq!(spool.reserve(1000, || ()).await.unwrap().bytes, 1000);
         let error = spool.reserve(u64::MAX / 2, || ()).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+    }
+
+    #[test]
+    fn the_folder_may_vanish() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("spool");
+        let (one, two) = (Spool::open(&place, None).unwrap(), Spool::open(&place, None).unwrap());
+        drop(one);
+        assert!(!place.exists());
+        assert!(two.file(&digest()).unwrap().resumable);
+    }
+
+    #[tokio::test]
+    async fn room_can_come_from_whoever_lets_go_later() {
+        let folder = tempfile::tempdir().unwrap();
+        let spool = Spool::open(folder.path(), Some(100)).unwrap();
+        let held = Mutex::new(Some(spool.reserve(80, || ()).await.unwrap()));
+        let asked = AtomicU64::new(0);
+        let let_go = || {
+            if asked.fetch_add(1, Ordering::Relaxed) > 2 {
+                held.lock().unwrap().take();
+            }
+        };
+        assert_eq!(spool.reserve(80, let_go).await.unwrap().bytes, 80);
     }
 
     #[test]

@@ -17,9 +17,20 @@ const MOST: u64 = 2 << 20;
 pub(crate) struct Window {
     pieces: Mutex<VecDeque<(u64, Bytes)>>,
     taken: Notify,
+    begun: Notify,
 }
 
 impl Window {
+    /// Somebody is ready to read.
+    pub(crate) fn begin(&self) {
+        self.begun.notify_one();
+    }
+
+    /// Waits until somebody is ready to read: bytes that nobody takes would only fill the memory.
+    pub(crate) async fn begun(&self) {
+        self.begun.notified().await;
+    }
+
     /// Adds pieces that begin at `at`.
     pub(crate) fn add(&self, mut at: u64, pieces: Vec<Bytes>) {
         let mut kept = self.lock();

@@ -69,6 +69,8 @@ fn host(registry: &Registry, access: Access) -> Arc<Host> {
             idle: Duration::from_millis(400),
             first_pause: Duration::from_millis(2),
         },
+        kind: mirror_registry::Kind::Standard,
+        login: None,
     };
     let name = registry.host().parse().unwrap();
     let client = mirror_registry::http_client().unwrap();
@@ -100,6 +102,7 @@ async fn run(scene: &Scene, spool: &Path) -> Vec<Result<(), CopyError>> {
                 target,
                 companions,
                 scope: Scope::Image,
+                there: Default::default(),
             };
             copier.expect(&job);
             copier.copy(&job).await.map(|_| ())

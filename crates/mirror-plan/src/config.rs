@@ -9,6 +9,7 @@ use mirror_oci::{Name, Platform, Registry, Repository};
 use mirror_tree::Rules;
 use toml::Spanned;
 
+use crate::config_ecr::EcrRules;
 use crate::config_file::{ConfigFile, DestinationFile, ImageFile, Referrers, RegistryFile};
 
 const DEFAULT_REPOSITORY: &str = "{registry}/{repository}";
@@ -38,6 +39,8 @@ pub struct Destination {
     pub place: Place,
     /// The repository of a copy, with placeholders.
     pub(crate) repository: String,
+    /// How repositories are kept, if it is a private registry of Amazon ECR.
+    pub ecr: Option<EcrRules>,
 }
 
 /// Where a destination is.
@@ -60,6 +63,8 @@ pub struct RegistrySettings {
     pub alternatives: Vec<Alternative>,
     /// Most requests at once.
     pub concurrency: Option<u16>,
+    /// The role to assume at Amazon ECR.
+    pub role: Option<String>,
 }
 
 /// A registry that has another's content, below a path of its own.
@@ -105,6 +110,7 @@ impl Default for Config {
                 name: "mirror-store".to_owned(),
                 place: Place::Layout(DEFAULT_LAYOUT.to_owned()),
                 repository: DEFAULT_REPOSITORY.to_owned(),
+                ecr: None,
             }],
             registries: BTreeMap::new(),
             rules: Rules::default(),
@@ -120,6 +126,17 @@ impl Config {
     /// # Errors
     /// Everything that is wrong with it: one problem when it isn't TOML of the right shape, otherwise all.
     pub fn parse(text: &str) -> Result<Config, Vec<ConfigProblem>> {
+        Config::parse_with(text, &|_| Err("no other file can be read here".to_owned()))
+    }
+
+    /// The same, with documents that are named in it: `read` gives the text of a file beside it, or why it can't.
+    ///
+    /// # Errors
+    /// As [`Config::parse`].
+    pub fn parse_with(
+        text: &str,
+        read: &dyn Fn(&str) -> Result<String, String>,
+    ) -> Result<Config, Vec<ConfigProblem>> {
         let file: ConfigFile = toml::from_str(text).map_err(|error| {
             let message = error.message().to_owned();
             let help = message
@@ -127,7 +144,7 @@ impl Config {
                 .then(|| "see images/README.md for all keys".to_owned());
             vec![ConfigProblem { span: error.span(), message, help }]
         })?;
-        let mut problems = Problems(Vec::new());
+        let mut problems = Problems { found: Vec::new(), read };
         let mut config = Config {
             rules: Rules {
                 require_digest: file.check.require_digest,
@@ -143,7 +160,7 @@ impl Config {
         let names: BTreeSet<&str> = config.destinations.iter().map(|d| d.name.as_str()).collect();
         config.exceptions =
             file.image.iter().filter_map(|image| problems.exception(image, &names)).collect();
-        if problems.0.is_empty() { Ok(config) } else { Err(problems.0) }
+        if problems.found.is_empty() { Ok(config) } else { Err(problems.found) }
     }
 
     /// Whether copies of `name` go to the destination called `destination`.
@@ -177,11 +194,19 @@ impl Config {
 }
 
 /// Collects what is wrong.
-struct Problems(Vec<ConfigProblem>);
+pub(crate) struct Problems<'a> {
+    found: Vec<ConfigProblem>,
+    pub(crate) read: &'a dyn Fn(&str) -> Result<String, String>,
+}
 
-impl Problems {
-    fn add(&mut self, span: Range<usize>, message: impl Into<String>, help: impl Into<String>) {
-        self.0.push(ConfigProblem {
+impl Problems<'_> {
+    pub(crate) fn add(
+        &mut self,
+        span: Range<usize>,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) {
+        self.found.push(ConfigProblem {
             span: Some(span),
             message: message.into(),
             help: Some(help.into()),
@@ -228,7 +253,8 @@ impl Problems {
                     let help = "delete one of them, or give it another `repository`";
                     self.add(file.get_ref().name.span(), message, help);
                 }
-                found.push(Destination { name: name.clone(), place, repository });
+                let ecr = self.ecr_rules(file.get_ref(), &place);
+                found.push(Destination { name: name.clone(), place, repository, ecr });
             }
         }
         found
@@ -296,7 +322,7 @@ impl Problems {
                 self.add(
                     number.span(),
                     "concurrency is a number from 1 to 256",
-                    "32 is a good start",
+                    "64 is the default",
                 );
                 None
             });
@@ -312,7 +338,10 @@ impl Problems {
                 );
             }
             found.extend(registry.map(|registry| {
-                (registry, RegistrySettings { endpoint, token_realm, alternatives, concurrency })
+                let role = file.role.as_ref().and_then(|role| self.role(role, &registry));
+                let settings =
+                    RegistrySettings { endpoint, token_realm, alternatives, concurrency, role };
+                (registry, settings)
             }));
         }
         found

@@ -47,6 +47,70 @@ pub(crate) struct DestinationFile {
     /// Default: `{registry}/{repository}`.
     #[schemars(with = "Option<String>")]
     pub(crate) repository: Option<Spanned<String>>,
+    /// For Amazon ECR: how repositories are made and kept.
+    #[schemars(with = "Option<EcrFile>")]
+    pub(crate) ecr: Option<Spanned<EcrFile>>,
+}
+
+/// How repositories of an ECR destination are made and kept. What is not mentioned is left alone.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a table of settings")]
+pub(crate) struct EcrFile {
+    /// In an exception: glob over repository names at the destination, `docker.io/library/*`; `*` stops at `/`, `**`
+    /// doesn't.
+    #[serde(rename = "match")]
+    #[schemars(with = "Option<String>")]
+    pub(crate) pattern: Option<Spanned<String>>,
+    /// Make repositories that are missing; the default.
+    pub(crate) create: Option<bool>,
+    /// Whether tags can't be moved: true, false, or `{ except = ["latest*"] }`.
+    #[schemars(with = "Option<ImmutableTagsFile>")]
+    pub(crate) immutable_tags: Option<Spanned<ImmutableTagsFile>>,
+    /// `"AES256"`, `"KMS"` or the ARN of a key. Can't be changed later.
+    #[schemars(with = "Option<String>")]
+    pub(crate) encryption: Option<Spanned<String>>,
+    /// Scan each image that is pushed.
+    pub(crate) scan_on_push: Option<bool>,
+    /// Which images expire: a table, or the name of a JSON file beside `mirror.toml`.
+    #[schemars(with = "Option<DocumentFile>")]
+    pub(crate) lifecycle_policy: Option<Spanned<DocumentFile>>,
+    /// Who else may do what: a table, the name of a JSON file beside `mirror.toml`, or
+    /// `{ organization = "o-…" }` to let everybody there pull.
+    #[schemars(with = "Option<DocumentFile>")]
+    pub(crate) repository_policy: Option<Spanned<DocumentFile>>,
+    /// Resource tags.
+    pub(crate) tags: Option<BTreeMap<String, String>>,
+    /// Exceptions for some repositories; where several match, the last one wins, key by key.
+    #[serde(default)]
+    pub(crate) repository: Vec<EcrFile>,
+}
+
+/// Whether tags can't be moved.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(untagged, expecting = "true, false, or a table with `except`")]
+pub(crate) enum ImmutableTagsFile {
+    /// All of them, or none.
+    All(bool),
+    /// All but some.
+    Except(ExceptFile),
+}
+
+/// Tags that can be moved all the same.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ExceptFile {
+    /// Names with `*` for any characters, five at most.
+    pub(crate) except: Vec<String>,
+}
+
+/// A JSON document.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(untagged, expecting = "the name of a JSON file, or a table")]
+pub(crate) enum DocumentFile {
+    /// A file beside `mirror.toml`.
+    File(String),
+    /// The document itself.
+    Inline(serde_json::Map<String, serde_json::Value>),
 }
 
 /// Settings of one host.
@@ -68,6 +132,9 @@ pub(crate) struct RegistryFile {
     /// Most requests at once, 1 to 256.
     #[schemars(with = "Option<u16>", range(min = 1, max = 256))]
     pub(crate) concurrency: Option<Spanned<u16>>,
+    /// For Amazon ECR: the role to assume there, `arn:aws:iam::123456789012:role/mirror`.
+    #[schemars(with = "Option<String>")]
+    pub(crate) role: Option<Spanned<String>>,
 }
 
 /// What the tree must be like.

@@ -5,18 +5,23 @@
 //! people is rendered from that same value.
 
 mod config;
+mod config_ecr;
 mod config_file;
+mod ecr;
 mod finding;
 mod observed;
 mod plan;
 mod progress;
 mod report;
+mod repository;
 mod text;
 mod verification;
 mod want;
 
 pub use config::{Alternative, Config, ConfigProblem, Destination, Place, RegistrySettings};
+pub use config_ecr::EcrRules;
 pub use config_file::Referrers;
+pub use ecr::{EcrRegistry, Setting, SettingChange, Settings, is_ecr_public};
 pub use finding::{Finding, Findings, Level, Position};
 pub use observed::{Failure, Image, Observed, Side};
 pub use plan::{
@@ -24,6 +29,10 @@ pub use plan::{
 };
 pub use progress::ProgressLine;
 pub use report::{Outcome, Report, ReportTotals, Status, Transfer};
+pub use repository::{
+    Expiring, RepositoryAction, RepositoryAt, RepositoryOutcome, RepositoryProblem,
+    RepositoryState, RepositoryWant,
+};
 pub use text::{count, printable, render_plan, render_report, render_verification};
 pub use verification::{HoleFound, Verification, VerifyFailure};
 pub use want::{Collision, Platforms, Source, Target, Want, Wants, expand};

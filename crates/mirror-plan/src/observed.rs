@@ -6,6 +6,7 @@ use mirror_oci::{Digest, Platform, Registry};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::repository::{RepositoryAt, RepositoryState};
 use crate::want::{Source, Target};
 
 /// Everything that was looked up, by what was asked.
@@ -19,6 +20,8 @@ pub struct Observed {
     pub tags: BTreeMap<Source, Digest>,
     /// Pulls that are left at registries that limit them.
     pub pulls_left: BTreeMap<Registry, u64>,
+    /// Repositories at destinations where they have to be made; nothing where there is none.
+    pub repositories: BTreeMap<RepositoryAt, Result<Option<RepositoryState>, Failure>>,
     /// What there is to copy, for those sources whose manifests were read.
     pub images: BTreeMap<Source, Result<Image, Failure>>,
 }

@@ -6,7 +6,9 @@ use mirror_oci::{Digest, Name, Platform, Registry, Repository, Tag};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::ecr::{Setting, SettingChange, Settings, changes, is_immutable};
 use crate::observed::{Failure, Image, Observed};
+use crate::repository::{RepositoryAction, RepositoryAt, RepositoryState, RepositoryWant};
 use crate::want::{Platforms, Source, Target, Want, Wants};
 
 /// What would make the destinations match the tree.
@@ -35,6 +37,10 @@ pub struct Plan {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "action", rename_all = "snake_case")]
 pub enum Action {
+    /// Make a repository.
+    CreateRepository(RepositoryAction),
+    /// Change settings of a repository.
+    UpdateRepository(RepositoryAction),
     /// Copy an image.
     Copy(Copy),
 }
@@ -167,6 +173,23 @@ pub enum Note {
         #[schemars(with = "String")]
         upstream: Digest,
     },
+    /// A lifecycle policy would delete images that the tree names.
+    WouldExpire {
+        /// The repository.
+        #[serde(flatten)]
+        at: RepositoryAt,
+        /// The images, by tag or digest.
+        images: Vec<String>,
+    },
+    /// A repository is encrypted in another way than wanted, which can't be changed.
+    OtherEncryption {
+        /// The repository.
+        #[serde(flatten)]
+        at: RepositoryAt,
+        /// How it is, and how it was wanted.
+        #[serde(flatten)]
+        change: SettingChange,
+    },
 }
 
 /// How many manifests are pulled from a registry.
@@ -184,6 +207,12 @@ pub struct Pulls {
 /// Sums over a plan.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Totals {
+    /// Repositories to make.
+    #[serde(default)]
+    pub create_repositories: usize,
+    /// Repositories whose settings change.
+    #[serde(default)]
+    pub update_repositories: usize,
     /// Images that are not there yet.
     pub create: usize,
     /// Images that replace another one.
@@ -204,11 +233,19 @@ impl Plan {
     /// Compares what is wanted with what is there.
     pub fn new(wants: &Wants, observed: &Observed) -> Plan {
         let mut plan = Plan { format_version: 1, ..Plan::default() };
+        plan.add_repositories(wants, observed);
+        let kept: BTreeMap<(&str, &Repository), &RepositoryWant> = wants
+            .repositories
+            .iter()
+            .map(|want| ((want.at.destination.as_str(), &want.at.repository), want))
+            .collect();
         for want in &wants.wants {
-            plan.add(want, observed);
+            let target = &want.target;
+            let repository = kept.get(&(target.destination.as_str(), &target.repository)).copied();
+            plan.add(want, repository, observed);
         }
-        plan.conflicts = wants.collisions.iter().map(conflict).collect();
-        plan.notes = notes(&wants.wants, observed);
+        plan.conflicts.extend(wants.collisions.iter().map(conflict));
+        plan.notes.extend(notes(&wants.wants, observed));
         plan.pulls = plan.count_pulls(observed);
         plan.totals = plan.count(observed);
         plan
@@ -216,10 +253,93 @@ impl Plan {
 
     /// The copies among the actions.
     pub fn copies(&self) -> impl Iterator<Item = &Copy> {
-        self.actions.iter().map(|Action::Copy(copy)| copy)
+        self.actions.iter().filter_map(|action| match action {
+            Action::Copy(copy) => Some(copy),
+            _ => None,
+        })
     }
 
-    fn add(&mut self, want: &Want, observed: &Observed) {
+    /// Repositories to make and to change among the actions; true for those to make.
+    pub fn repositories(&self) -> impl Iterator<Item = (bool, &RepositoryAction)> {
+        self.actions.iter().filter_map(|action| match action {
+            Action::CreateRepository(action) => Some((true, action)),
+            Action::UpdateRepository(action) => Some((false, action)),
+            Action::Copy(_) => None,
+        })
+    }
+
+    fn add_repositories(&mut self, wants: &Wants, observed: &Observed) {
+        for want in &wants.repositories {
+            let at = want.at.clone();
+            match observed.repositories.get(&at) {
+                Some(Ok(None)) if want.create => {
+                    let settings = changes(&want.settings, &Settings::new());
+                    self.actions.push(Action::CreateRepository(RepositoryAction { at, settings }));
+                }
+                Some(Ok(Some(state))) => self.compare(want, state, wants),
+                // Each want of it says so.
+                Some(Ok(None) | Err(_)) | None => {}
+            }
+        }
+    }
+
+    fn compare(&mut self, want: &RepositoryWant, state: &RepositoryState, wants: &Wants) {
+        let at = &want.at;
+        let changes = changes(&want.settings, &state.settings);
+        let (fixed, settings): (Vec<_>, Vec<_>) =
+            changes.into_iter().partition(|change| change.setting == Setting::Encryption);
+        let fixed =
+            fixed.into_iter().map(|change| Note::OtherEncryption { at: at.clone(), change });
+        self.notes.extend(fixed);
+        let named = wants.wants.iter().filter(|wanted| {
+            wanted.target.destination == at.destination && wanted.target.repository == at.repository
+        });
+        let (tags, digests): (BTreeSet<_>, BTreeSet<_>) =
+            named.map(|want| (want.target.tag.as_ref(), want.source.version.digest())).unzip();
+        let images = state.expiring.iter().flat_map(|image| {
+            let tags = image.tags.iter().filter(|tag| tags.contains(&Some(tag)));
+            let mut named: Vec<String> = tags.map(ToString::to_string).collect();
+            if named.is_empty() && digests.contains(&Some(&image.digest)) {
+                named.push(image.digest.to_string());
+            }
+            named
+        });
+        let images: Vec<String> = images.collect();
+        if !images.is_empty() {
+            self.notes.push(Note::WouldExpire { at: at.clone(), images });
+        }
+        if !settings.is_empty() {
+            let action = RepositoryAction { at: at.clone(), settings };
+            self.actions.push(Action::UpdateRepository(action));
+        }
+    }
+
+    /// Why an image can't go to its repository as that is, or will be.
+    fn hindrance(
+        want: &Want,
+        kept: &RepositoryWant,
+        found: Option<&Digest>,
+        observed: &Observed,
+    ) -> Option<String> {
+        match observed.repositories.get(&kept.at)?.as_ref().ok()? {
+            None => (!kept.create)
+                .then(|| "the repository does not exist, and `create` is false for it".to_owned()),
+            Some(state) => {
+                let immutable = kept.settings.get(&Setting::ImmutableTags);
+                let immutable = immutable.or(state.settings.get(&Setting::ImmutableTags))?;
+                let tag = want.target.tag.as_ref()?;
+                let found = found?;
+                is_immutable(immutable, tag.as_str()).then(|| {
+                    format!(
+                        "the tag is immutable there and is another image, {}; delete it there, or mirror another tag",
+                        found.short()
+                    )
+                })
+            }
+        }
+    }
+
+    fn add(&mut self, want: &Want, kept: Option<&RepositoryWant>, observed: &Observed) {
         let subject = Subject::of(want);
         let found = observed.targets.get(&want.target).cloned().unwrap_or(Ok(None));
         let (wanted, found) = match (observed.sources.get(&want.source), found) {
@@ -231,6 +351,12 @@ impl Plan {
         if found.as_ref() == Some(&wanted) {
             let pair = Some(Box::new((want.source.clone(), want.target.clone())));
             return self.unchanged.push(Unchanged { subject, digest: wanted, want: pair });
+        }
+        let hindrance = kept.and_then(|kept| Plan::hindrance(want, kept, found.as_ref(), observed));
+        if let Some(reason) = hindrance {
+            let (files, target) = (vec![want.file.clone()], subject.target());
+            let destination = subject.destination;
+            return self.conflicts.push(Conflict { files, destination, target, reason });
         }
         let image = match observed.images.get(&want.source) {
             Some(Err(failure)) => return self.fail(subject, failure.clone()),
@@ -299,7 +425,9 @@ impl Plan {
             blobs.values().fold(0, |sum: u64, size| sum.saturating_add(*size))
         };
         Totals {
-            create: self.actions.len() - update,
+            create_repositories: self.repositories().filter(|(create, _)| *create).count(),
+            update_repositories: self.repositories().filter(|(create, _)| !create).count(),
+            create: self.copies().count() - update,
             update,
             unchanged: self.unchanged.len(),
             conflicts: self.conflicts.len(),

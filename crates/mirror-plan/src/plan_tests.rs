@@ -100,6 +100,7 @@ fn each_want_has_one_place() {
         failures: 2,
         deferred: 0,
         bytes: Some(5_001_000),
+        ..Totals::default()
     };
     assert_eq!(plan.totals, totals);
 }
@@ -119,7 +120,7 @@ fn json_round_trip() {
     let mut plan = Plan::new(&wants, &observed);
     let json = serde_json::to_string(&plan).unwrap();
     for action in &mut plan.actions {
-        let Action::Copy(copy) = action;
+        let Action::Copy(copy) = action else { panic!("{action:?}") };
         copy.want = None;
     }
     plan.unchanged.iter_mut().for_each(|item| item.want = None);

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::observed::Failure;
 use crate::plan::{Conflict, LookupFailure, Plan, Subject};
+use crate::repository::RepositoryOutcome;
 
 /// What became of a plan.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -15,6 +16,9 @@ pub struct Report {
     pub format_version: u32,
     /// One for each action, in the order of the plan.
     pub outcomes: Vec<Outcome>,
+    /// Repositories that were made or changed, or were to be.
+    #[serde(default)]
+    pub repositories: Vec<RepositoryOutcome>,
     /// Conflicts of the plan; nothing was done about them.
     pub conflicts: Vec<Conflict>,
     /// What the plan could not look up.
@@ -85,9 +89,12 @@ pub struct ReportTotals {
     pub copied: usize,
     /// Images that were as they should be.
     pub unchanged: usize,
+    /// Repositories made or changed as wanted.
+    #[serde(default)]
+    pub repositories: usize,
     /// Images among them whose signatures were looked for.
     pub refreshed: usize,
-    /// Images that failed, at look-up or while copying.
+    /// Images that failed, at look-up or while copying, and repositories that are not as wanted.
     pub failed: usize,
     /// Images that wait for a limit on pulls.
     pub deferred: usize,
@@ -103,7 +110,13 @@ pub struct ReportTotals {
 
 impl Report {
     /// Sums up what became of `plan` in `milliseconds`.
-    pub fn new(plan: &Plan, outcomes: Vec<Outcome>, milliseconds: u64) -> Report {
+    pub fn new(
+        plan: &Plan,
+        repositories: Vec<RepositoryOutcome>,
+        outcomes: Vec<Outcome>,
+        milliseconds: u64,
+    ) -> Report {
+        let broken = repositories.iter().filter(|outcome| !outcome.problems.is_empty()).count();
         let count = |wanted: fn(&Status) -> bool| {
             outcomes.iter().filter(|outcome| wanted(&outcome.status)).count()
         };
@@ -113,7 +126,9 @@ impl Report {
             copied: count(|status| *status == Status::Done),
             unchanged: plan.unchanged.len(),
             refreshed: count(|status| *status == Status::Refreshed),
+            repositories: repositories.len() - broken,
             failed: plan.totals.failures
+                + broken
                 + count(|status| matches!(status, Status::Failed { failure } if !failure.deferred)),
             deferred: plan.totals.deferred
                 + count(|status| matches!(status, Status::Failed { failure } if failure.deferred)),
@@ -123,6 +138,6 @@ impl Report {
             milliseconds,
         };
         let (conflicts, failures) = (plan.conflicts.clone(), plan.failures.clone());
-        Report { format_version: 1, outcomes, conflicts, failures, totals }
+        Report { format_version: 1, outcomes, repositories, conflicts, failures, totals }
     }
 }

@@ -9,6 +9,7 @@ use mirror_oci::ByteSize;
 use crate::observed::Failure;
 use crate::plan::{Change, Copy, LookupFailure, Note, Plan, Subject};
 use crate::report::{Report, Status};
+use crate::repository::{RepositoryAction, RepositoryOutcome};
 use crate::verification::Verification;
 
 const ADDED: Style = AnsiColor::Green.on_default();
@@ -22,6 +23,7 @@ pub fn render_plan(plan: &Plan) -> String {
     let mut out = Text(String::new());
     let mut destinations: Vec<&str> =
         plan.copies().map(|copy| copy.subject.destination.as_str()).collect();
+    destinations.extend(plan.repositories().map(|(_, action)| action.at.destination.as_str()));
     destinations.extend(plan.unchanged.iter().map(|item| item.subject.destination.as_str()));
     destinations.sort_unstable();
     destinations.dedup();
@@ -37,11 +39,7 @@ pub fn render_plan(plan: &Plan) -> String {
         out.looked_up(failed);
         out.failure(&failed.failure);
     }
-    for note in &plan.notes {
-        let Note::TagMoved { source, upstream, .. } = note;
-        out.line(CHANGED, "note", &format!("the tag of {source} is {upstream} by now"));
-        out.detail("", "the digest in the tree is what is copied");
-    }
+    plan.notes.iter().for_each(|note| out.note(note));
     out.totals(plan);
     out.0
 }
@@ -60,6 +58,9 @@ pub fn render_report(report: &Report) -> String {
     for failed in &report.failures {
         out.looked_up(failed);
         out.failure(&failed.failure);
+    }
+    for outcome in &report.repositories {
+        out.repository_problems(outcome);
     }
     for outcome in &report.outcomes {
         for warning in &outcome.warnings {
@@ -85,6 +86,10 @@ pub fn render_report(report: &Report) -> String {
         (totals.conflicts, "in conflict"),
         (totals.cancelled, "not finished"),
     ];
+    if totals.repositories > 0 {
+        let noun = repositories_noun(totals.repositories);
+        parts.push(format!("{} {noun} made or changed", totals.repositories));
+    }
     parts.extend(rest.iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}")));
     let seconds = totals.milliseconds as f64 / 1000.0;
     let transfer = &totals.transfer;
@@ -174,6 +179,11 @@ impl Text {
             .filter(|subject| subject.destination == name);
         let subjects = copies.iter().map(|copy| &copy.subject).chain(unchanged);
         let width = subjects.map(|subject| subject.target().len()).max().unwrap_or(0).min(60);
+        for (create, action) in
+            plan.repositories().filter(|(_, action)| action.at.destination == name)
+        {
+            self.repository(create, action);
+        }
         for copy in copies {
             self.copy(copy, width);
         }
@@ -182,6 +192,66 @@ impl Text {
             let _ = writeln!(self.0, "  {QUIET}= {target:width$}  {digest}{QUIET:#}");
         }
         self.0.push('\n');
+    }
+
+    fn repository(&mut self, create: bool, action: &RepositoryAction) {
+        let (style, sign, word) =
+            if create { (ADDED, '+', "new") } else { (CHANGED, '~', "settings") };
+        let name = &action.at.repository;
+        let _ = writeln!(self.0, "  {style}{sign}{style:#} repository {name}  {word}");
+        for change in &action.settings {
+            let to = shortened(&change.to);
+            let text = match &change.from {
+                None => format!("{}: {to}", change.setting),
+                Some(from) => format!("{}: {} → {to}", change.setting, shortened(from)),
+            };
+            self.detail("    ", &text);
+        }
+    }
+
+    fn repository_problems(&mut self, outcome: &RepositoryOutcome) {
+        let RepositoryOutcome { at, create, problems } = outcome;
+        for problem in problems {
+            let what = match problem.setting {
+                None if *create => "could not make".to_owned(),
+                None => "could not change".to_owned(),
+                Some(setting) => format!("could not set {setting} of"),
+            };
+            let text = format!("{what} repository {} at {}", at.repository, at.destination);
+            self.line(WRONG, "error", &text);
+            self.failure(&problem.failure);
+        }
+    }
+
+    fn note(&mut self, note: &Note) {
+        match note {
+            Note::TagMoved { source, upstream, .. } => {
+                self.line(CHANGED, "note", &format!("the tag of {source} is {upstream} by now"));
+                self.detail("", "the digest in the tree is what is copied");
+            }
+            Note::WouldExpire { at, images } => {
+                let text = format!(
+                    "the lifecycle policy of {} at {} would delete images that the tree names: {}",
+                    at.repository,
+                    at.destination,
+                    images.join(", ")
+                );
+                self.line(CHANGED, "warning", &text);
+                self.detail("help: ", "except them from the rules, or delete them from the tree");
+            }
+            Note::OtherEncryption { at, change } => {
+                let from = change.from.as_ref().map(shortened).unwrap_or_default();
+                let text = format!(
+                    "{} at {} is encrypted with {from}, not with {}",
+                    at.repository,
+                    at.destination,
+                    shortened(&change.to)
+                );
+                self.line(CHANGED, "warning", &text);
+                let help = "encryption is fixed when a repository is made; delete it, and apply makes it anew";
+                self.detail("help: ", help);
+            }
+        }
     }
 
     fn copy(&mut self, copy: &Copy, width: usize) {
@@ -204,11 +274,17 @@ impl Text {
 
     fn totals(&mut self, plan: &Plan) {
         let totals = &plan.totals;
-        let mut parts = vec![
+        let mut parts = Vec::new();
+        let repositories =
+            [(totals.create_repositories, "new"), (totals.update_repositories, "changed")];
+        for (number, word) in repositories.into_iter().filter(|(number, _)| *number > 0) {
+            parts.push(format!("{number} {word} {}", repositories_noun(number)));
+        }
+        parts.extend([
             format!("{} to create", totals.create),
             format!("{} to update", totals.update),
             format!("{} unchanged", totals.unchanged),
-        ];
+        ]);
         let rest = [
             (totals.conflicts, "in conflict"),
             (totals.failures, "not looked up"),
@@ -216,7 +292,7 @@ impl Text {
         ];
         parts.extend(rest.iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}")));
         self.line(STRONG, "plan", &parts.join(", "));
-        if plan.actions.is_empty() {
+        if plan.copies().next().is_none() {
             return;
         }
         let known = totals.bytes.is_some();
@@ -237,6 +313,22 @@ impl Text {
         let size =
             totals.bytes.map(|size| format!("{} of distinct blobs at most; ", ByteSize(size)));
         self.detail("to move: ", &format!("{}{}", size.unwrap_or_default(), pulls.join(", ")));
+    }
+}
+
+fn repositories_noun(number: usize) -> &'static str {
+    if number == 1 { "repository" } else { "repositories" }
+}
+
+/// A setting's value on a line: documents are in the JSON form of the plan.
+fn shortened(value: &serde_json::Value) -> String {
+    let text = match value {
+        serde_json::Value::String(text) => text.clone(),
+        value => value.to_string(),
+    };
+    match text.char_indices().nth(100) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text,
     }
 }
 

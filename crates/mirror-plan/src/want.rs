@@ -6,6 +6,8 @@ use mirror_oci::{Name, Platform, Repository, Tag, Version};
 use mirror_tree::Entry;
 
 use crate::config::{Config, Destination, Place};
+use crate::ecr::name_problem;
+use crate::repository::{RepositoryAt, RepositoryWant};
 
 /// One entry for one destination.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,6 +68,8 @@ pub struct Wants {
     pub wants: Vec<Want>,
     /// Wants that exclude each other; none of them is in `wants`.
     pub collisions: Vec<Collision>,
+    /// Repositories that they need, at destinations where those have to be made; sorted.
+    pub repositories: Vec<RepositoryWant>,
 }
 
 /// Wants that exclude each other, or one that can't be expressed at its destination.
@@ -109,8 +113,27 @@ pub fn expand(entries: &[Entry], config: &Config) -> Wants {
     found
         .wants
         .sort_by(|a, b| (&a.file, &a.target.destination).cmp(&(&b.file, &b.target.destination)));
+    found.repositories = repositories(&found.wants, config);
     found.collisions.sort_by(|a, b| (&a.files, &a.destination).cmp(&(&b.files, &b.destination)));
     found
+}
+
+fn repositories(wants: &[Want], config: &Config) -> Vec<RepositoryWant> {
+    let mut found: BTreeMap<RepositoryAt, RepositoryWant> = BTreeMap::new();
+    for want in wants {
+        let Target { destination, place, repository, .. } = &want.target;
+        let rules = config.destinations.iter().find(|known| known.name == *destination);
+        let (Some(rules), Place::Registry(registry)) =
+            (rules.and_then(|known| known.ecr.as_ref()), place)
+        else {
+            continue;
+        };
+        let (destination, repository) = (destination.clone(), repository.clone());
+        let (create, settings) = rules.of(&repository);
+        let at = RepositoryAt { destination, registry: registry.clone(), repository };
+        found.insert(at.clone(), RepositoryWant { at, create, settings });
+    }
+    found.into_values().collect()
 }
 
 /// What a copy is fetched by at its destination. Two wants with one address fight over it.
@@ -125,12 +148,18 @@ fn address(want: &Want) -> Address {
 
 fn want(entry: &Entry, destination: &Destination, config: &Config) -> Result<Want, Collision> {
     let text = repository_text(&entry.name, &destination.repository);
-    let repository = text.parse::<Repository>().map_err(|error| Collision {
+    let unfit = |reason: String| Collision {
         files: vec![entry.file.clone()],
         destination: destination.name.clone(),
         target: text.clone(),
-        reason: format!("`{text}` can't be the name of a repository: {error}"),
-    })?;
+        reason: format!("`{text}` can't be the name of a repository: {reason}"),
+    };
+    let repository = text.parse::<Repository>().map_err(|error| unfit(error.to_string()))?;
+    if destination.ecr.is_some()
+        && let Some(problem) = name_problem(&repository)
+    {
+        return Err(unfit(problem));
+    }
     let platforms = match (&entry.platform, config.platforms(&entry.name)) {
         (Some(platform), _) => Platforms::One(platform.clone()),
         (None, None) => Platforms::All,

@@ -1,7 +1,7 @@
 //! Answers to challenges: which `Authorization` header goes with which request.
 
 use std::sync::{Arc, RwLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -10,10 +10,10 @@ use reqwest::Url;
 use reqwest::header::HeaderValue;
 
 use crate::challenge::Challenge;
-use crate::credentials::{Credential, CredentialError, Credentials};
+use crate::credentials::{Credential, CredentialError, Credentials, Login, LoginSource};
 use crate::error::{Error, ErrorKind};
 use crate::redact::{Secret, redacted};
-use crate::retry::{Pace, Patience};
+use crate::retry::{Attempts, Pace, Patience};
 use crate::token::{Token, TokenAnswer, TokenKey, Tokens};
 
 /// Registries whose token service is on another host. Credentials go there, to the registry's own host, and where
@@ -57,10 +57,19 @@ pub(crate) struct Auth {
     realm: Option<Url>,
     credentials: Arc<Credentials>,
     credential: tokio::sync::OnceCell<Result<Credential, CredentialError>>,
+    login: Option<LoginSource>,
+    logged_in: tokio::sync::Mutex<Option<LoggedIn>>,
     challenge: RwLock<Option<Challenge>>,
     tokens: Tokens,
     /// Of the token service, which may be another host.
     pace: Pace,
+}
+
+/// A login that was made, if there were credentials for it.
+struct LoggedIn {
+    login: Option<Login>,
+    since: Instant,
+    until: Instant,
 }
 
 /// What was sent, to tell a stale answer from a fresh one.
@@ -79,6 +88,7 @@ impl Auth {
         base: Url,
         realm: Option<Url>,
         credentials: Arc<Credentials>,
+        login: Option<LoginSource>,
         patience: Patience,
     ) -> Auth {
         let host = base.host_str().unwrap_or_default();
@@ -90,6 +100,8 @@ impl Auth {
             realm,
             credentials,
             credential: tokio::sync::OnceCell::new(),
+            login,
+            logged_in: tokio::sync::Mutex::new(None),
             challenge: RwLock::new(None),
             tokens: Tokens::default(),
             pace: Pace::new(patience),
@@ -113,7 +125,15 @@ impl Auth {
         let challenge =
             self.challenge.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
         let Some(challenge) = challenge else { return Ok((Sent::Nothing, None)) };
-        match (challenge, self.credential().await?) {
+        let known = self.credential().await?;
+        let login =
+            if *known == Credential::Anonymous { self.login(rejected).await? } else { None };
+        let logged_in =
+            login.map(|Login { user, password, .. }| Credential::Basic { user, password });
+        match (challenge, logged_in.as_ref().unwrap_or(known)) {
+            (Challenge::Basic, Credential::Basic { user, password }) if logged_in.is_some() => {
+                Ok((Sent::Token(password.clone()), basic_header(user, password)))
+            }
             (_, Credential::Bearer(token)) => Ok((Sent::Token(token.clone()), bearer(token))),
             (Challenge::Basic, Credential::Basic { user, password }) => {
                 Ok((Sent::Basic, basic_header(user, password)))
@@ -138,6 +158,42 @@ impl Auth {
             Error::new(format!("credentials for {}", self.authority), error.clone().into())
         };
         known.as_ref().map_err(wrong)
+    }
+
+    /// Who a cloud makes us for a while, shared by all requests; another one when `rejected` was it.
+    async fn login(&self, rejected: Option<&Secret>) -> Result<Option<Login>, Error> {
+        let Some(source) = &self.login else { return Ok(None) };
+        let mut logged_in = self.logged_in.lock().await;
+        if let Some(LoggedIn { login, until, .. }) = logged_in.as_ref()
+            && *until > Instant::now()
+            && login.as_ref().is_none_or(|login| Some(&login.password) != rejected)
+        {
+            return Ok(login.clone());
+        }
+        let mut attempts = Attempts::new(&self.pace);
+        let login = loop {
+            match source.ask().await {
+                Ok(login) => break login,
+                Err(error) => attempts.again(error).await.map_err(Error::settled)?,
+            }
+        };
+        // Renewed well before it ends: an upload may take a while.
+        let lifetime = login.as_ref().map_or(Duration::from_secs(3600), |login| login.lifetime);
+        let since = Instant::now();
+        let until = since + lifetime.mul_f64(0.8);
+        *logged_in = Some(LoggedIn { login: login.clone(), since, until });
+        Ok(login)
+    }
+
+    /// How old the login is.
+    pub(crate) async fn login_age(&self) -> Duration {
+        let logged_in = self.logged_in.lock().await;
+        logged_in.as_ref().map_or(Duration::ZERO, |login| login.since.elapsed())
+    }
+
+    /// Whether a refusal can mean that a login is over: ECR says so with 403.
+    pub(crate) fn logs_in(&self) -> bool {
+        self.login.is_some()
     }
 
     fn realm_url(&self, realm: &str) -> Result<Url, Error> {

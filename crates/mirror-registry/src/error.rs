@@ -70,6 +70,9 @@ pub enum ErrorKind {
     /// A breach of the protocol.
     #[error("{0}")]
     Protocol(String),
+    /// A service beside the registry can't be used.
+    #[error("{0}")]
+    Service(String),
     /// A manifest that can't be taken.
     #[error(transparent)]
     Manifest(ManifestError),
@@ -91,6 +94,36 @@ impl Error {
             retry_after: None,
             settled: false,
         }))
+    }
+
+    /// A refusal by a service beside the registry, such as the one that makes its repositories.
+    pub fn refused(
+        request: impl Into<String>,
+        status: u16,
+        code: Option<String>,
+        message: Option<String>,
+    ) -> Error {
+        Error::new(request, ErrorKind::Status { status, code, message })
+    }
+
+    /// A connection to such a service that broke.
+    pub fn broken(request: impl Into<String>, why: impl Into<String>) -> Error {
+        Error::new(request, ErrorKind::Broken(why.into()))
+    }
+
+    /// An answer of such a service that can't be used, or credentials that it needs and nobody has.
+    pub fn unusable(request: impl Into<String>, why: impl Into<String>) -> Error {
+        Error::new(request, ErrorKind::Service(why.into()))
+    }
+
+    /// Whether a login was sent that is over. ECR says 403 then, and nothing else tells it from a missing right.
+    pub(crate) fn is_expired_login(&self) -> bool {
+        match &self.0.kind {
+            ErrorKind::Status { status: 403, message: Some(message), .. } => {
+                message.to_ascii_lowercase().contains("expired")
+            }
+            _ => false,
+        }
     }
 
     pub(crate) fn after(mut self, attempts: u32, elapsed: Duration) -> Error {

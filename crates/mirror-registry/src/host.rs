@@ -10,19 +10,21 @@ use reqwest::header::{self, HeaderMap, HeaderValue};
 use reqwest::{Method, Response, Url};
 use tokio::sync::{Mutex, MutexGuard, OwnedSemaphorePermit, Semaphore};
 
-use crate::answer::{Answer, Trickle, describe, within_idle};
+use crate::answer::{Answer, Trickle, describe, refusal, within_idle};
 use crate::auth::{Auth, Scope, Sent};
 use crate::challenge;
 use crate::credentials::Credentials;
-use crate::error::{Error, ErrorKind, passing_status, transport_kind};
+use crate::error::{Error, ErrorKind, passing_status};
+use crate::options::{Access, HostOptions, Kind, default_endpoint};
 use crate::pulls::{PullBudget, Pulls};
+use crate::rates::Rates;
 use crate::redact::redacted;
 use crate::referrers::UNKNOWN;
-use crate::retry::{Attempts, Pace, Patience};
+use crate::retry::{Attempts, Pace};
 
-const KEEPALIVE: Duration = Duration::from_secs(30);
-const CONNECT: Duration = Duration::from_secs(10);
 const MOST_REDIRECTS: usize = 5;
+/// A login younger than this is good.
+const YOUNG: Duration = Duration::from_secs(60);
 /// Bodies from this size on fill the line; more of them at once only get in each other's way, and in that of small
 /// requests.
 const LARGE: u64 = 1 << 20;
@@ -37,6 +39,11 @@ pub struct Host {
     access: Access,
     slots: Arc<Semaphore>,
     large: Arc<Semaphore>,
+    upload_slots: Arc<Semaphore>,
+    large_uploads: Arc<Semaphore>,
+    kind: Kind,
+    rates: Rates,
+    mounts: AtomicBool,
     pace: Pace,
     pulls: Pulls,
     turn: Mutex<()>,
@@ -45,46 +52,6 @@ pub struct Host {
     pub(crate) asking_referrers: Mutex<()>,
     met: AtomicBool,
     first: Mutex<()>,
-}
-
-/// What we are going to do at a host; tokens are asked for accordingly.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Access {
-    /// Only read.
-    Pull,
-    /// Read and write.
-    PullPush,
-}
-
-/// What can be set for a host.
-#[derive(Debug, Clone)]
-pub struct HostOptions {
-    /// Where to really go, `http://127.0.0.1:5001`. By default TLS to the host itself; plain HTTP on loopback.
-    pub endpoint: Option<String>,
-    /// Another place that our credentials may go to for a token.
-    pub token_realm: Option<String>,
-    /// Most requests at once.
-    pub concurrency: usize,
-    /// What we are going to do there.
-    pub access: Access,
-    /// How long to wait for what.
-    pub patience: Patience,
-}
-
-/// The client that all hosts share: connections are pooled, redirects are followed by [`Host`] alone.
-///
-/// # Errors
-/// When the trust store of the system can't be used.
-pub fn http_client() -> Result<reqwest::Client, Error> {
-    // Another provider may have been installed by whoever embeds us; either will do.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    reqwest::Client::builder()
-        .user_agent(concat!("mirror/", env!("CARGO_PKG_VERSION")))
-        .redirect(reqwest::redirect::Policy::none())
-        .connect_timeout(CONNECT)
-        .tcp_keepalive(KEEPALIVE)
-        .build()
-        .map_err(|error| Error::new("setting up TLS", transport_kind(&error, CONNECT)))
 }
 
 /// A request, to be sent as often as needed.
@@ -123,12 +90,23 @@ impl Host {
         let realm = options.token_realm.as_deref().map(parse).transpose()?;
         Ok(Host {
             name: name.clone(),
-            auth: Auth::new(base.clone(), realm, credentials, options.patience),
+            auth: Auth::new(
+                base.clone(),
+                realm,
+                credentials,
+                options.login.clone(),
+                options.patience,
+            ),
             base,
             http,
             access: options.access,
             slots: Arc::new(Semaphore::new(options.concurrency)),
             large: Arc::new(Semaphore::new(options.concurrency.min(LARGE_AT_ONCE))),
+            upload_slots: Arc::new(Semaphore::new(options.concurrency)),
+            large_uploads: Arc::new(Semaphore::new(options.concurrency.min(LARGE_AT_ONCE))),
+            kind: options.kind,
+            rates: Rates::of(options.kind),
+            mounts: AtomicBool::new(options.kind == Kind::Standard),
             pace: Pace::new(options.patience),
             pulls: Pulls::default(),
             turn: Mutex::new(()),
@@ -142,6 +120,43 @@ impl Host {
     /// The name that references use.
     pub fn name(&self) -> &Registry {
         &self.name
+    }
+
+    /// What kind of registry it is.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Whether blobs can be mounted from other repositories.
+    pub fn mounts(&self) -> bool {
+        self.mounts.load(Ordering::Relaxed)
+    }
+
+    /// Tells whether blobs can be mounted, where that is a setting of the account.
+    pub fn set_mounts(&self, mounts: bool) {
+        self.mounts.store(mounts, Ordering::Relaxed);
+    }
+
+    /// Asks a service beside the registry, at the pace of this host and again where that may help: the pause after a
+    /// refusal is one for both.
+    ///
+    /// # Errors
+    /// What `question` failed with for good.
+    pub async fn retrying<T>(
+        &self,
+        question: impl AsyncFn() -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let mut attempts = self.attempts();
+        loop {
+            self.pace.wait().await;
+            match question().await {
+                Ok(answer) => {
+                    self.pace.served();
+                    return Ok(answer);
+                }
+                Err(error) => attempts.again(error).await?,
+            }
+        }
     }
 
     /// What is left of a limit on pulls, as far as the host has spoken of one.
@@ -229,6 +244,7 @@ impl Host {
 
     /// One attempt, in a slot of its own.
     pub(crate) async fn send(&self, call: &Call) -> Result<Answer, Error> {
+        self.rates.wait(&call.method, call.url.path()).await;
         let slot = self.slot().await?;
         let mut answer = self.exchange(call).await?;
         answer.slot = Some(slot);
@@ -280,10 +296,18 @@ impl Host {
         self.permit(&self.slots).await
     }
 
-    /// A slot for a body of this size.
+    /// A slot to receive a body of this size.
     pub(crate) async fn slot_for(&self, bytes: u64) -> Result<BodySlot, Error> {
         let large = if bytes >= LARGE { Some(self.permit(&self.large).await?) } else { None };
         Ok(BodySlot { _large: large, _slot: self.slot().await? })
+    }
+
+    /// A slot to send a body of this size. An upload waits for its download in such a slot, perhaps one of the same
+    /// host: if both took from one store, uploads could hold what their downloads need.
+    pub(crate) async fn upload_slot_for(&self, bytes: u64) -> Result<BodySlot, Error> {
+        let large =
+            if bytes >= LARGE { Some(self.permit(&self.large_uploads).await?) } else { None };
+        Ok(BodySlot { _large: large, _slot: self.permit(&self.upload_slots).await? })
     }
 
     async fn permit(&self, of: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Error> {
@@ -296,6 +320,9 @@ impl Host {
     async fn authorized(&self, call: &Call) -> Result<Response, Error> {
         let (sent, header) = self.auth.header(&self.http, &call.scope, None).await?;
         let response = self.transmit(call, call.url.clone(), header).await?;
+        if response.status().as_u16() == 403 && self.auth.logs_in() {
+            return self.logged_in_anew(call, &sent, response).await;
+        }
         if response.status().as_u16() != 401 {
             self.pulls.hear(response.headers());
             return Ok(response);
@@ -319,6 +346,28 @@ impl Host {
         let response = self.transmit(call, call.url.clone(), header).await?;
         self.pulls.hear(response.headers());
         Ok(response)
+    }
+
+    /// After a 403: another login, if that is what it says.
+    async fn logged_in_anew(
+        &self,
+        call: &Call,
+        sent: &Sent,
+        response: Response,
+    ) -> Result<Response, Error> {
+        let what = describe(&call.method, &call.url);
+        let refusal = refusal(response, what, self.pace.idle()).await;
+        let Sent::Token(over) = sent else { return Err(refusal) };
+        // A HEAD has no body that says why. A login of a moment ago is not over.
+        let silent = call.method == Method::HEAD && self.auth.login_age().await > YOUNG;
+        if !refusal.is_expired_login() && !silent {
+            return Err(refusal);
+        }
+        let (again, header) = self.auth.header(&self.http, &call.scope, Some(over)).await?;
+        if again == *sent {
+            return Err(refusal);
+        }
+        self.transmit(call, call.url.clone(), header).await
     }
 
     /// A redirect is followed with the request's own headers, but credentials stay on their host.
@@ -371,6 +420,10 @@ impl Host {
         &self.pace
     }
 
+    pub(crate) fn rates(&self) -> &Rates {
+        &self.rates
+    }
+
     pub(crate) fn http(&self) -> &reqwest::Client {
         &self.http
     }
@@ -385,35 +438,11 @@ impl std::fmt::Debug for Host {
     }
 }
 
-fn default_endpoint(name: &Registry) -> String {
-    let host = name.host();
-    let loopback = host == "localhost"
-        || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
-    match name.as_str() {
-        // https://docs.docker.com/reference/api/registry/: the registry of docker.io has another name.
-        "docker.io" => "https://registry-1.docker.io".to_owned(),
-        name if loopback => format!("http://{name}"),
-        name => format!("https://{name}"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn endpoints() {
-        for (name, endpoint) in [
-            ("docker.io", "https://registry-1.docker.io"),
-            ("quay.io", "https://quay.io"),
-            ("localhost:5000", "http://localhost:5000"),
-            ("127.0.0.1:5000", "http://127.0.0.1:5000"),
-            ("[::1]:5000", "http://[::1]:5000"),
-            ("10.0.0.1", "https://10.0.0.1"),
-        ] {
-            assert_eq!(default_endpoint(&name.parse().unwrap()), endpoint);
-        }
-    }
+    use crate::options::http_client;
+    use crate::retry::Patience;
 
     #[test]
     fn a_location_must_not_lead_away_from_tls() {
@@ -424,6 +453,8 @@ mod tests {
             concurrency: 1,
             access: Access::PullPush,
             patience: Patience::default(),
+            kind: Kind::Standard,
+            login: None,
         };
         let credentials = Arc::new(Credentials::new([], Vec::new()));
         let name = "registry.example".parse().unwrap();

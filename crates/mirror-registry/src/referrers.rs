@@ -72,7 +72,8 @@ impl Host {
             _ => {}
         }
         let listed = self.list_referrers(repository, digest).await;
-        if let Ok(listed) = &listed {
+        // Once it has listed some, a refusal is about that manifest.
+        if let (Ok(listed), Some(_)) = (&listed, &asking) {
             let known = if listed.is_some() { PRESENT } else { ABSENT };
             self.lists_referrers.store(known, Ordering::Release);
         }

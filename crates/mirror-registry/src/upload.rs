@@ -83,8 +83,8 @@ impl Host {
             drop(_slot);
             let Err((sent, error)) = outcome else { return Ok(Upload::Sent) };
             // A token can expire while the upload waits for its bytes: another one, and once more from the start.
-            let expired =
-                error.status() == Some(401) && matches!(sent, Sent::Token(_)) && rejected.is_none();
+            let refused = error.status() == Some(401) || error.is_expired_login();
+            let expired = refused && matches!(sent, Sent::Token(_)) && rejected.is_none();
             rejected = expired.then_some(sent);
             if !expired {
                 attempts.again(error).await?;
@@ -101,10 +101,10 @@ impl Host {
         match supply {
             Supply::Stored(opening) => {
                 let body = opening.await.map_err(unread)?;
-                Ok((body, self.slot_for(size).await?))
+                Ok((body, self.upload_slot_for(size).await?))
             }
             Supply::Passing(opening) => {
-                let slot = self.slot_for(size).await?;
+                let slot = self.upload_slot_for(size).await?;
                 Ok((opening.await.map_err(unread)?, slot))
             }
         }
@@ -162,6 +162,7 @@ impl Host {
         session.query_pairs_mut().append_pair("digest", digest.as_str());
         let what = describe(&Method::PUT, &session);
         let nothing = |error| (Sent::Nothing, error);
+        self.rates().wait(&Method::PUT, "blobs").await;
         self.pace().wait().await;
         let (sent, authorization) =
             self.upload_header(&session, scope, rejected).await.map_err(nothing)?;

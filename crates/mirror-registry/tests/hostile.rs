@@ -29,6 +29,8 @@ fn patient_host(registry: &Registry, patience: Patience) -> Host {
         concurrency: 8,
         access: Access::Pull,
         patience,
+        kind: mirror_registry::Kind::Standard,
+        login: None,
     };
     let variable = format!("MIRROR_AUTH_{}", registry.host().replace(['.', ':'], "_"));
     let credentials = Credentials::new([(variable, "me:secret".to_owned())], Vec::new());

@@ -26,6 +26,8 @@ fn host(registry: &Registry) -> Host {
         concurrency: 8,
         access: Access::PullPush,
         patience: PATIENCE,
+        kind: mirror_registry::Kind::Standard,
+        login: None,
     };
     let name = registry.host().parse().unwrap();
     Host::new(

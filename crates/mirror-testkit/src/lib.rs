@@ -13,6 +13,9 @@
 mod auth;
 mod command;
 mod debian;
+mod ecr;
+mod ecr_calls;
+mod ecr_routes;
 mod fault;
 mod image;
 mod proxy;
@@ -24,6 +27,7 @@ mod store;
 pub use auth::AuthProfile;
 pub use command::{Mirror, Ran};
 pub use debian::{DebianRegistry, missing_tool};
+pub use ecr::{ACCOUNT, AwsCall, FakeEcr};
 pub use fault::{Exchange, Fault};
 pub use image::{Image, ImageBuilder, StoredManifest};
 pub use proxy::{Proxy, Weather};

@@ -36,6 +36,9 @@ pub struct Profile {
     pub pull_limit: Option<(u64, u64)>,
     /// Where blobs are really served from, if not here: a URL that `/v2/…` is appended to.
     pub blob_redirect: Option<String>,
+    /// Whether it behaves like ECR: logins, repositories that must exist, immutable tags, rates, mounts only where
+    /// the account wants them.
+    pub ecr: bool,
 }
 
 impl Default for Profile {
@@ -49,6 +52,7 @@ impl Default for Profile {
             read_only: false,
             pull_limit: None,
             blob_redirect: None,
+            ecr: false,
         }
     }
 }
@@ -126,6 +130,10 @@ impl Registry {
         });
         let (address, state) = address.recv().unwrap();
         Registry { address, state, _stop: stop }
+    }
+
+    pub(crate) fn state(&self) -> Arc<State> {
+        self.state.clone()
     }
 
     /// `127.0.0.1:<port>`.

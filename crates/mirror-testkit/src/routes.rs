@@ -13,6 +13,7 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 use mirror_oci::Digest;
 
 use crate::auth::Verdict;
+use crate::ecr_routes;
 use crate::fault::{Exchange, Fault};
 use crate::registry::{Recorded, State};
 
@@ -231,6 +232,24 @@ fn route(state: &State, asked: &Asked, body: Bytes) -> Reply {
     if let Verdict::Challenge(challenge) = verdict {
         return refusal(401, "UNAUTHORIZED").with("www-authenticate", challenge);
     }
+    if state.profile.ecr
+        && let Some(refused) = ecr_routes::refused(
+            state,
+            &asked.method,
+            repository,
+            what,
+            asked.header("authorization"),
+        )
+    {
+        let (status, code, message) = refused;
+        let body = format!(r#"{{"errors":[{{"code":"{code}","message":"{message}"}}]}}"#);
+        let answer = reply(status).with("content-type", "application/json").body(body.into());
+        return if status == 401 {
+            answer.with("www-authenticate", "Basic realm=\"ecr\"")
+        } else {
+            answer
+        };
+    }
     if writes && state.profile.read_only {
         return refusal(405, "UNSUPPORTED");
     }
@@ -296,6 +315,7 @@ fn start_upload(state: &State, asked: &Asked, repository: &str) -> Reply {
     let mut store = state.store.lock().unwrap();
     if let (Some(digest), Some(from)) = (asked.query("mount"), asked.query("from"))
         && (state.profile.mount || from == repository)
+        && (!state.profile.ecr || ecr_routes::may_mount(&store, from, digest))
         && store.has_blob(from, digest)
     {
         store.repository(repository).blobs.insert(digest.to_owned());

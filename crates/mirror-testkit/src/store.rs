@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use bytes::Bytes;
 use mirror_oci::{Algorithm, Digest, RawManifest};
 
+use crate::ecr::Region;
 use crate::image::{Image, StoredManifest};
 
 /// Blobs by digest; repositories with what they may see of them.
@@ -13,6 +14,7 @@ pub(crate) struct Store {
     pub(crate) blobs: HashMap<String, Bytes>,
     pub(crate) repositories: BTreeMap<String, Repository>,
     pub(crate) sessions: u64,
+    pub(crate) ecr: Region,
 }
 
 #[derive(Debug, Default)]

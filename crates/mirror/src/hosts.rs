@@ -6,9 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mirror_copy::{CopyError, Layout, Place};
+use mirror_ecr::{Aws, Ecr, private_login, public_login};
 use mirror_oci::{Name, Registry};
-use mirror_plan::{Alternative, Config, Failure, Side, Wants, printable};
-use mirror_registry::{Access, Host, HostOptions, Patience, http_client};
+use mirror_plan::{
+    Alternative, Config, EcrRegistry, Failure, RegistrySettings, Side, Wants, is_ecr_public,
+    printable,
+};
+use mirror_registry::{
+    Access, Credentials, Host, HostOptions, HttpClient, Kind, LoginSource, Patience, http_client,
+};
 
 use crate::environment;
 
@@ -21,18 +27,17 @@ pub(crate) struct Hosts {
     registries: BTreeMap<Registry, Result<Arc<Host>, Failure>>,
     alternatives: BTreeMap<Registry, Vec<Alternative>>,
     layouts: BTreeMap<String, Result<Arc<Layout>, Failure>>,
+    ecrs: BTreeMap<Registry, Arc<Ecr>>,
 }
 
 impl Hosts {
     /// Gets ready for all registries that are wanted from or to. `push` is what we are going to do at destinations.
-    pub(crate) fn new(
+    pub(crate) async fn new(
         wants: &Wants,
         config: &Config,
         root: &Path,
         push: Access,
     ) -> Result<Hosts, mirror_registry::Error> {
-        let http = http_client()?;
-        let credentials = Arc::new(environment::credentials());
         let sources: BTreeSet<&Registry> =
             wants.wants.iter().map(|want| &want.source.name.registry).collect();
         let places: BTreeSet<&mirror_plan::Place> =
@@ -42,35 +47,28 @@ impl Hosts {
             mirror_plan::Place::Layout(_) => None,
         });
         let targets: BTreeSet<&Registry> = targets.collect();
-        let open = |name: &&Registry| {
+        let alternatives = sources.iter().filter_map(|name| config.registries.get(*name));
+        let alternatives =
+            alternatives.flat_map(|settings| &settings.alternatives).map(|other| &other.registry);
+        let sources: BTreeSet<&Registry> = sources.iter().copied().chain(alternatives).collect();
+        let mut opening = Opening {
+            http: http_client()?,
+            credentials: Arc::new(environment::credentials()),
+            aws: None,
+        };
+        let mut registries = BTreeMap::new();
+        let mut ecrs = BTreeMap::new();
+        for name in sources.union(&targets) {
             let settings = config.registries.get(*name).cloned().unwrap_or_default();
             let (access, side) = if targets.contains(name) {
                 (push, Side::Destination)
             } else {
                 (Access::Pull, Side::Source)
             };
-            let options = HostOptions {
-                endpoint: settings.endpoint,
-                token_realm: settings.token_realm,
-                concurrency: settings.concurrency.map_or(CONCURRENCY, usize::from),
-                access,
-                patience: Patience::default(),
-            };
-            let host = Host::new(http.clone(), credentials.clone(), name, &options);
-            let host = host.map(Arc::new).map_err(|error| Failure {
-                side,
-                message: error.to_string(),
-                deferred: false,
-                help: error.help(),
-            });
-            ((*name).clone(), host)
-        };
-        let origins: Vec<&Registry> = sources.iter().copied().collect();
-        let alternatives = origins.iter().filter_map(|name| config.registries.get(*name));
-        let alternatives =
-            alternatives.flat_map(|settings| &settings.alternatives).map(|other| &other.registry);
-        let sources: BTreeSet<&Registry> = origins.iter().copied().chain(alternatives).collect();
-        let registries = sources.union(&targets).map(open).collect();
+            let (host, ecr) = opening.open(name, settings, access, side).await;
+            ecrs.extend(ecr.map(|ecr| ((*name).clone(), Arc::new(ecr))));
+            registries.insert((*name).clone(), host);
+        }
         let alternatives = config.registries.iter();
         let alternatives = alternatives
             .map(|(name, settings)| (name.clone(), settings.alternatives.clone()))
@@ -82,11 +80,16 @@ impl Hosts {
         let layouts = layouts.map(|folder| {
             (folder.clone(), Layout::open(&root.join(folder)).map(Arc::new).map_err(failure))
         });
-        Ok(Hosts { registries, alternatives, layouts: layouts.collect() })
+        Ok(Hosts { registries, alternatives, layouts: layouts.collect(), ecrs })
     }
 
     pub(crate) fn registry(&self, name: &Registry) -> Result<Arc<Host>, Failure> {
         self.registries.get(name).cloned().unwrap_or_else(|| Err(unknown(name.as_str())))
+    }
+
+    /// The part of a registry that only AWS has words for.
+    pub(crate) fn ecr(&self, name: &Registry) -> Option<&Arc<Ecr>> {
+        self.ecrs.get(name)
     }
 
     /// Pulls that are left at registries that limit them.
@@ -117,6 +120,74 @@ impl Hosts {
 
     pub(crate) fn layout(&self, folder: &str) -> Result<Arc<Layout>, Failure> {
         self.layouts.get(folder).cloned().unwrap_or_else(|| Err(unknown(folder)))
+    }
+}
+
+/// What all registries are opened with; AWS once it is needed.
+struct Opening {
+    http: HttpClient,
+    credentials: Arc<Credentials>,
+    aws: Option<Aws>,
+}
+
+impl Opening {
+    async fn open(
+        &mut self,
+        name: &Registry,
+        settings: RegistrySettings,
+        access: Access,
+        side: Side,
+    ) -> (Result<Arc<Host>, Failure>, Option<Ecr>) {
+        let (login, client) = self.login(name, settings.role.as_deref()).await;
+        let options = HostOptions {
+            endpoint: settings.endpoint,
+            token_realm: settings.token_realm,
+            concurrency: settings.concurrency.map_or(CONCURRENCY, usize::from),
+            access,
+            patience: Patience::default(),
+            kind: EcrRegistry::of(name).map_or(Kind::Standard, |_| Kind::Ecr),
+            login,
+        };
+        let host = Host::new(self.http.clone(), self.credentials.clone(), name, &options);
+        let host = host.map(Arc::new).map_err(|error| Failure {
+            side,
+            message: error.to_string(),
+            deferred: false,
+            help: error.help(),
+        });
+        let ecr =
+            client.zip(host.as_ref().ok()).map(|(client, host)| Ecr::new(client, host.clone()));
+        (host, ecr)
+    }
+
+    /// Who makes a login at this registry, if Amazon does; and a client for it, if it is a private one.
+    async fn login(
+        &mut self,
+        name: &Registry,
+        role: Option<&str>,
+    ) -> (Option<LoginSource>, Option<mirror_ecr::Client>) {
+        let private = EcrRegistry::of(name);
+        if private.is_none() && !is_ecr_public(name) {
+            return (None, None);
+        }
+        let aws = match self.aws.take() {
+            Some(aws) => aws,
+            None => Aws::from_environment().await,
+        };
+        let aws = self.aws.insert(aws);
+        let Some(registry) = private else { return (Some(public_login(aws)), None) };
+        let client = aws.client(&registry, role).await;
+        (Some(private_login(client.clone())), Some(client))
+    }
+}
+
+/// What a refusal by a destination, or a service beside it, means for plan and report.
+pub(crate) fn at_destination(error: &mirror_registry::Error) -> Failure {
+    Failure {
+        side: Side::Destination,
+        message: printable(&error.to_string()),
+        deferred: false,
+        help: error.help(),
     }
 }
 

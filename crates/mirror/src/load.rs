@@ -113,7 +113,15 @@ fn read_config(images: &Path, shown: &str, findings: &mut Findings) -> Option<Co
             return None;
         }
     };
-    let problems = match Config::parse(&text) {
+    let beside = |name: &str| {
+        let path = Path::new(name);
+        let inside = path.components().all(|part| matches!(part, std::path::Component::Normal(_)));
+        if !inside {
+            return Err("it is not beside mirror.toml, or below".to_owned());
+        }
+        read_small(&images.join(path)).map_err(|error| format!("can't be read: {error}"))
+    };
+    let problems = match Config::parse_with(&text, &beside) {
         Ok(config) => return Some(config),
         Err(problems) => problems,
     };

@@ -7,8 +7,10 @@ mod exit;
 mod hosts;
 mod load;
 mod observe;
+mod observe_ecr;
 mod print;
 mod progress;
+mod repositories;
 mod run;
 
 use std::process::ExitCode;

@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
 use mirror_copy::{Graph, Selection};
-use mirror_oci::{Digest, Version};
+use mirror_oci::{Digest, Repository, Version};
 use mirror_plan::{
     Failure, Image, Observed, Place, Plan, Platforms, Side, Source, Target, Wants, printable,
 };
 use mirror_registry::{Host, ManifestRef};
 
 use crate::hosts::{Hosts, failure};
+use crate::observe_ecr;
 
 /// Look-ups on their way at once; each host has its own, lower limit.
 const AT_ONCE: usize = 256;
@@ -41,36 +42,8 @@ pub(crate) enum Tags {
 
 /// Observes and plans.
 pub(crate) async fn plan(wants: &Wants, hosts: &Hosts, depth: Depth, tags: Tags) -> (Plan, Graphs) {
-    let mut observed = Observed::default();
-    let sources: BTreeSet<&Source> = wants.wants.iter().map(|want| &want.source).collect();
-    let by_target: BTreeMap<&Target, &Source> =
-        wants.wants.iter().map(|want| (&want.target, &want.source)).collect();
-    // An image without a tag is found by its digest, which for one platform is known only when its source was asked.
-    let (tagged, untagged): (BTreeSet<&Target>, BTreeSet<&Target>) =
-        by_target.keys().partition(|target| target.tag.is_some());
-    let (found_sources, found_targets) = tokio::join!(
-        all(sources, |source| async move { resolve(source, hosts).await }),
-        all(tagged, |target| {
-            let source = by_target.get(target).copied();
-            async move { look_at(target, source, None, hosts).await }
-        }),
-    );
-    let resolved = |target: &Target| {
-        let source = by_target.get(target)?;
-        found_sources.get(*source)?.as_ref().ok().cloned()
-    };
-    let found_untagged = all(untagged, |target| {
-        let (source, digest) = (by_target.get(target).copied(), resolved(target));
-        async move { look_at(target, source, digest, hosts).await }
-    })
-    .await;
-    observed.sources = found_sources;
-    observed.targets = found_targets;
-    observed.targets.extend(found_untagged);
-    let mut graphs = Graphs::new();
+    let mut observed = compare(wants, hosts).await;
     let rough = Plan::new(wants, &observed);
-    let copied: BTreeSet<&Source> =
-        rough.copies().filter_map(|copy| copy.want.as_ref().map(|want| &want.0)).collect();
     if tags == Tags::Ask {
         let pinned = wants.wants.iter().map(|want| &want.source);
         let pinned = pinned.filter(|source| {
@@ -81,15 +54,17 @@ pub(crate) async fn plan(wants: &Wants, hosts: &Hosts, depth: Depth, tags: Tags)
         observed.tags =
             moved.into_iter().filter_map(|(source, digest)| Some((source, digest?))).collect();
     }
+    let mut graphs = Graphs::new();
     if depth != Depth::Digests {
-        let mut copied = copied;
+        let mut wanted: BTreeSet<&Source> =
+            rough.copies().filter_map(|copy| copy.want.as_ref().map(|want| &want.0)).collect();
         if depth == Depth::All {
-            copied.extend(
+            wanted.extend(
                 rough.unchanged.iter().filter_map(|item| item.want.as_ref().map(|want| &want.0)),
             );
         }
         let seen = &observed.sources;
-        let read = all(copied, |source| async move { read(source, seen, hosts).await }).await;
+        let read = all(wanted, |source| async move { read(source, seen, hosts).await }).await;
         for (source, graph) in read {
             observed.images.insert(
                 source.clone(),
@@ -100,6 +75,43 @@ pub(crate) async fn plan(wants: &Wants, hosts: &Hosts, depth: Depth, tags: Tags)
     }
     observed.pulls_left = hosts.pulls_left();
     (Plan::new(wants, &observed), graphs)
+}
+
+/// What sources stand for, and what targets have.
+async fn compare(wants: &Wants, hosts: &Hosts) -> Observed {
+    let sources: BTreeSet<&Source> = wants.wants.iter().map(|want| &want.source).collect();
+    let by_target: BTreeMap<&Target, &Source> =
+        wants.wants.iter().map(|want| (&want.target, &want.source)).collect();
+    let in_bulk: BTreeSet<(&str, &Repository)> = wants
+        .repositories
+        .iter()
+        .map(|want| (want.at.destination.as_str(), &want.at.repository))
+        .collect();
+    // An image without a tag is found by its digest, which for one platform is known only when its source was asked.
+    let (tagged, untagged): (BTreeSet<&Target>, BTreeSet<&Target>) = by_target
+        .keys()
+        .filter(|target| !in_bulk.contains(&(target.destination.as_str(), &target.repository)))
+        .partition(|target| target.tag.is_some());
+    let (sources, mut targets) = tokio::join!(
+        all(sources, |source| async move { resolve(source, hosts).await }),
+        all(tagged, |target| {
+            let source = by_target.get(target).copied();
+            async move { look_at(target, source, None, hosts).await }
+        }),
+    );
+    let resolved = |target: &Target| {
+        let source = by_target.get(target)?;
+        sources.get(*source)?.as_ref().ok().cloned()
+    };
+    let found_untagged = all(untagged, |target| {
+        let (source, digest) = (by_target.get(target).copied(), resolved(target));
+        async move { look_at(target, source, digest, hosts).await }
+    })
+    .await;
+    targets.extend(found_untagged);
+    let seen = observe_ecr::look(wants, hosts, resolved).await;
+    targets.extend(seen.targets);
+    Observed { sources, targets, repositories: seen.repositories, ..Observed::default() }
 }
 
 /// Asks one question about each key, many at once.

@@ -1,5 +1,6 @@
 //! Carrying out a plan: many images at once, each on its own.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +17,7 @@ use crate::environment::Interruption;
 use crate::hosts::{Hosts, failure};
 use crate::observe::{Graphs, layout_name};
 use crate::progress::Display;
+use crate::repositories::Prepared;
 
 /// Images on their way at once; the hosts limit the requests.
 const IMAGES_AT_ONCE: usize = 48;
@@ -44,6 +46,7 @@ pub(crate) async fn run(
     graphs: &Graphs,
     hosts: &Hosts,
     manner: &Manner<'_>,
+    prepared: &Prepared,
     display: Display,
 ) -> Vec<Outcome> {
     let tasks = tasks(plan, manner);
@@ -70,10 +73,17 @@ pub(crate) async fn run(
         }
         Ok(copier) => {
             let numbered = tasks.iter().enumerate();
-            let jobs: Vec<_> =
-                numbered.map(|(n, task)| job(n, task, graphs, hosts, manner)).collect();
+            let jobs: Vec<_> = numbered
+                .map(|(n, task)| match task.want.and_then(|want| prepared.hindrance(&want.1)) {
+                    Some(failure) => Err(failure),
+                    None => job(n, task, graphs, hosts, manner),
+                })
+                .collect();
             jobs.iter().flatten().for_each(|job| copier.expect(job));
-            copy_all(jobs, &copier, &display, manner.interruption, &mut outcomes).await;
+            let targets = tasks.iter().map(|task| task.want.map(|want| &want.1));
+            let jobs = jobs.into_iter().zip(targets).collect();
+            let with = With { copier: &copier, display: &display, hosts, prepared };
+            copy_all(jobs, &with, manner.interruption, &mut outcomes).await;
         }
     }
     // The copier and its senders are gone. An upload that was refused early may still be on its way out of a
@@ -127,16 +137,26 @@ fn outcome(task: &Task<'_>, ended: Option<Ended>) -> Outcome {
     }
 }
 
+/// What every copy works with.
+struct With<'a> {
+    copier: &'a Copier,
+    display: &'a Display,
+    hosts: &'a Hosts,
+    prepared: &'a Prepared,
+}
+
+/// Something to copy, or why it can't be, and where it goes.
+type Prospect<'a> = (Result<Job, Failure>, Option<&'a Target>);
+
 /// Copies until everything has ended, or Ctrl-C; what is still running then is dropped.
 async fn copy_all(
-    jobs: Vec<Result<Job, Failure>>,
-    copier: &Copier,
-    display: &Display,
+    jobs: Vec<Prospect<'_>>,
+    with: &With<'_>,
     interruption: &Interruption,
     outcomes: &mut [Option<Ended>],
 ) {
     let mut finished = stream::iter(jobs.into_iter().enumerate())
-        .map(|(number, job)| async move { (number, one(number, job, copier, display).await) })
+        .map(|(number, job)| async move { (number, one(number, job, with).await) })
         .buffer_unordered(IMAGES_AT_ONCE);
     loop {
         tokio::select! {
@@ -153,15 +173,16 @@ async fn copy_all(
     }
 }
 
-async fn one(
-    number: usize,
-    job: Result<Job, Failure>,
-    copier: &Copier,
-    display: &Display,
-) -> Ended {
-    display.started(number);
+async fn one(number: usize, (job, target): Prospect<'_>, with: &With<'_>) -> Ended {
+    with.display.started(number);
     let (outcome, scope) = match job {
-        Ok(job) => (copier.copy(&job).await.map_err(failure), job.scope),
+        Ok(mut job) => {
+            if let Some(target) = target.filter(|_| job.scope == Scope::Image) {
+                let blobs = job.graph.blobs.iter().map(|blob| blob.digest.clone()).collect();
+                job.there = with.prepared.blobs_there(target, blobs, with.hosts).await;
+            }
+            (with.copier.copy(&job).await.map_err(failure), job.scope)
+        }
         Err(failure) => (Err(failure), Scope::Image),
     };
     let ended = match outcome {
@@ -169,7 +190,7 @@ async fn one(
         Ok(copied) => (Status::Refreshed, copied),
         Err(failure) => (Status::Failed { failure }, Copied::default()),
     };
-    display.finished(number, &ended.0);
+    with.display.finished(number, &ended.0);
     ended
 }
 
@@ -195,7 +216,8 @@ fn job(
         Referrers::Off => Companions::Leave,
     };
     let source = hosts.source(&source.name)?;
-    Ok(Job { number, source, graph, target: to, companions, scope: task.scope })
+    let there = BTreeSet::new();
+    Ok(Job { number, source, graph, target: to, companions, scope: task.scope, there })
 }
 
 /// Where an image goes.

@@ -12,9 +12,17 @@ const ARROWS: &[(&str, &[&str], &[&str])] = &[
     ("mirror-plan", &["mirror-oci", "mirror-tree"], &["tokio", "reqwest", "hyper"]),
     ("mirror-registry", &["mirror-oci"], &["clap", "aws-config"]),
     ("mirror-copy", &["mirror-oci", "mirror-registry"], &["clap", "aws-config"]),
+    ("mirror-ecr", &["mirror-oci", "mirror-plan", "mirror-registry"], &["clap"]),
     (
         "mirror",
-        &["mirror-oci", "mirror-tree", "mirror-plan", "mirror-registry", "mirror-copy"],
+        &[
+            "mirror-oci",
+            "mirror-tree",
+            "mirror-plan",
+            "mirror-registry",
+            "mirror-copy",
+            "mirror-ecr",
+        ],
         &["native-tls", "openssl", "aws-lc-rs"],
     ),
     ("mirror-testkit", &["mirror-oci"], &["reqwest"]),

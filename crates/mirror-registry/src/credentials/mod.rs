@@ -8,10 +8,14 @@ mod helper;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use crate::error::Error;
 use crate::redact::Secret;
 use files::AuthFile;
 
@@ -36,6 +40,41 @@ pub enum Credential {
     Refresh(Secret),
     /// A token to be sent as it is.
     Bearer(Secret),
+}
+
+/// A user and password that are made for the moment, by a cloud.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Login {
+    /// The user.
+    pub user: String,
+    /// The password.
+    pub password: Secret,
+    /// How long it holds from now on.
+    pub lifetime: Duration,
+}
+
+/// Where to get a login from, when no other place knows who we are.
+#[derive(Clone)]
+pub struct LoginSource(Arc<dyn Fn() -> LoginAnswer + Send + Sync>);
+
+/// A login on its way; none where there are no credentials and none are needed.
+pub type LoginAnswer = Pin<Box<dyn Future<Output = Result<Option<Login>, Error>> + Send>>;
+
+impl LoginSource {
+    /// Asks `source` for each login.
+    pub fn new(source: impl Fn() -> LoginAnswer + Send + Sync + 'static) -> LoginSource {
+        LoginSource(Arc::new(source))
+    }
+
+    pub(crate) async fn ask(&self) -> Result<Option<Login>, Error> {
+        (self.0)().await
+    }
+}
+
+impl std::fmt::Debug for LoginSource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("LoginSource")
+    }
 }
 
 /// The places where credentials are kept.

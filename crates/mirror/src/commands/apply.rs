@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use mirror_plan::{Outcome, Plan, Report, Status};
+use mirror_plan::{Outcome, Plan, Report, RepositoryOutcome, Status};
 use mirror_registry::Access;
 
 use crate::cli::{Apply, Format, OnLimit};
@@ -13,7 +13,7 @@ use crate::hosts::Hosts;
 use crate::load::{Loaded, load};
 use crate::observe::{self, Depth, Tags};
 use crate::progress::Display;
-use crate::{environment, print, run as carry_out};
+use crate::{environment, print, repositories, run as carry_out};
 
 /// Shortest and longest time between two looks at a limit on pulls.
 const PATIENCE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(600));
@@ -49,6 +49,7 @@ pub(crate) fn run(images: Option<&Path>, command: &Apply) -> Exit {
 /// One time through the tree.
 struct Pass {
     plan: Plan,
+    repositories: Vec<RepositoryOutcome>,
     outcomes: Vec<Outcome>,
     window: Option<Duration>,
 }
@@ -59,13 +60,14 @@ async fn pass(
     command: &Apply,
     interruption: &Interruption,
 ) -> Result<Option<Pass>, mirror_registry::Error> {
-    let hosts = Hosts::new(&loaded.wants, &loaded.config, &loaded.root, Access::PullPush)?;
+    let hosts = Hosts::new(&loaded.wants, &loaded.config, &loaded.root, Access::PullPush).await?;
     let depth = if command.refresh_referrers { Depth::All } else { Depth::Manifests };
     let looking = observe::plan(&loaded.wants, &hosts, depth, Tags::Leave);
     let (plan, graphs) = tokio::select! {
         found = looking => found,
         () = interruption.wait() => return Ok(None),
     };
+    let prepared = repositories::prepare(&plan, &hosts, interruption).await;
     let display = Display::new(command.progress, &plan);
     let spool = command.spool.clone().unwrap_or_else(environment::spool);
     let manner = carry_out::Manner {
@@ -74,20 +76,21 @@ async fn pass(
         refresh: command.refresh_referrers,
         interruption,
     };
-    let outcomes = carry_out::run(&plan, &graphs, &hosts, &manner, display).await;
-    Ok(Some(Pass { plan, outcomes, window: hosts.pull_window() }))
+    let outcomes = carry_out::run(&plan, &graphs, &hosts, &manner, &prepared, display).await;
+    let window = hosts.pull_window();
+    Ok(Some(Pass { plan, repositories: prepared.outcomes, outcomes, window }))
 }
 
 /// Sums up, together with what earlier passes copied; and how long to wait, if something is deferred.
 fn finish(pass: Pass, earlier: &mut Vec<Outcome>, started: Instant) -> (Report, Option<Duration>) {
-    let Pass { mut plan, outcomes, window } = pass;
+    let Pass { mut plan, repositories, outcomes, window } = pass;
     plan.unchanged.retain(|item| !earlier.iter().any(|outcome| outcome.subject == item.subject));
     let mut all = earlier.clone();
     all.extend(outcomes);
     earlier.clear();
     earlier.extend(all.iter().filter(|outcome| outcome.status == Status::Done).cloned());
     let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-    let report = Report::new(&plan, all, milliseconds);
+    let report = Report::new(&plan, repositories, all, milliseconds);
     // A sliding window gives some pulls back long before it is over.
     let wait = window.unwrap_or(PATIENCE.1) / 20;
     let deferred = report.totals.deferred > 0 && report.totals.cancelled == 0;

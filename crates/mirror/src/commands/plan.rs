@@ -17,7 +17,7 @@ pub(crate) fn run(images: Option<&Path>, command: &Plan) -> Exit {
         return exit;
     }
     super::in_runtime(async {
-        let hosts = Hosts::new(&loaded.wants, &loaded.config, &loaded.root, Access::Pull)?;
+        let hosts = Hosts::new(&loaded.wants, &loaded.config, &loaded.root, Access::Pull).await?;
         let depth = if command.no_sizes { Depth::Digests } else { Depth::Manifests };
         let (plan, _) = observe::plan(&loaded.wants, &hosts, depth, Tags::Ask).await;
         match command.format {

@@ -191,3 +191,56 @@ fn a_refused_referrer_is_not_listed() {
     assert_eq!(ran.stdout.matches("caused by").count(), 1, "{}", ran.stdout);
     assert_eq!(destination.tags(), ["docker.io/library/app:1"], "no list of what isn't there");
 }
+
+#[test]
+fn one_that_is_missing_does_not_hide_the_others() {
+    let image = ImageBuilder::new("dangling").build();
+    let pair = Pair::new(&[("library/app", "1", &image)]);
+    let size = image.manifests[0].bytes.len();
+    let lost = attach(&pair.source, "library/app", image.digest(), size);
+    let signature = ImageBuilder::new("signature").layers(&[5]).build();
+    pair.source.add("library/app", &cosign(image.digest(), "sig"), &signature);
+    let gone = format!("/manifests/{}", lost.digest());
+    pair.source.set_faults(move |exchange| {
+        exchange.path.ends_with(&gone).then(|| Fault::refuse(404, "MANIFEST_UNKNOWN", ""))
+    });
+    let ran = pair.project.mirror(&["apply"]).run();
+    assert!(ran.stdout.contains("warning"), "{}", ran.stdout);
+    assert!(pair.destination.holds("docker.io/library/app", &signature));
+    assert_eq!(pair.destination.tags().len(), 2, "{:?}", pair.destination.tags());
+}
+
+#[test]
+fn referrers_that_the_destination_has_of_its_own_stay_listed() {
+    let without = || Registry::with(Profile { referrers: false, ..Profile::default() });
+    let (source, destination, project) = (without(), without(), Project::new());
+    let image = ImageBuilder::new("both").build();
+    let theirs = ImageBuilder::new("theirs").build();
+    destination.add("docker.io/library/app", "theirs", &theirs);
+    source.add("library/app", "1", &image);
+    project.entry("app:1").config(&source.host(), &destination.host());
+    let size = image.manifests[0].bytes.len();
+    let sbom = attach(&source, "library/app", image.digest(), size);
+    let tag = format!("sha256-{}", image.digest().hex());
+    let index = |digest: &Digest| {
+        let entry = format!(
+            r#"{{"mediaType":"{}","digest":"{digest}","size":10}}"#,
+            media_type::OCI_MANIFEST
+        );
+        Bytes::from(format!(
+            r#"{{"schemaVersion":2,"mediaType":"{}","manifests":[{entry}]}}"#,
+            media_type::OCI_INDEX
+        ))
+    };
+    source.add_manifest("library/app", &tag, media_type::OCI_INDEX, index(sbom.digest()));
+    let repository = "docker.io/library/app";
+    destination.add_manifest(repository, &tag, media_type::OCI_INDEX, index(theirs.digest()));
+    let ran = project.mirror(&["apply"]).run();
+    assert!(!ran.stdout.contains("warning"), "{}", ran.stdout);
+    let listed = destination.manifest(repository, &tag).unwrap();
+    let text = String::from_utf8(listed.bytes.to_vec()).unwrap();
+    assert!(
+        text.contains(theirs.digest().as_str()) && text.contains(sbom.digest().as_str()),
+        "{text}"
+    );
+}

@@ -66,6 +66,38 @@ fn one_registry_as_source_and_destination_with_few_slots() {
 }
 
 #[test]
+fn one_registry_as_source_and_destination_across_a_slow_line() {
+    // Uploads that wait for downloads of the same host must not hold what those need.
+    let registry = Registry::start();
+    let weather = Weather { delay: Duration::from_millis(10), ..Weather::default() };
+    let proxy = Proxy::start(registry.host().parse().unwrap(), weather);
+    for concurrency in [1, 64] {
+        let project = Project::new();
+        let config = format!(
+            "[[destination]]\nname='p'\nregistry='{0}'\nrepository='copy{concurrency}/{{repository}}'\n[registry.'{0}']\nendpoint='http://{1}'\nconcurrency={concurrency}\n",
+            registry.host(),
+            proxy.host()
+        );
+        project.write("images/mirror.toml", &config);
+        let images: Vec<Image> = (0..8)
+            .map(|n| {
+                ImageBuilder::new(format!("slow {concurrency} {n}")).layers(&[4_000_000; 3]).build()
+            })
+            .collect();
+        for (n, image) in images.iter().enumerate() {
+            registry.add(&format!("library/app{n}"), "1", image);
+            project.entry(&format!("{}/library/app{n}:1", registry.host()));
+        }
+        let started = Instant::now();
+        project.mirror(&["apply"]).run();
+        assert!(started.elapsed() < Duration::from_secs(60), "{:?}", started.elapsed());
+        for (n, image) in images.iter().enumerate() {
+            assert!(registry.holds(&format!("copy{concurrency}/library/app{n}"), image));
+        }
+    }
+}
+
+#[test]
 fn a_size_that_lies_puts_nothing_unproven_anywhere() {
     let image = ImageBuilder::new("lie").layers(&[5000]).build();
     let pair = Pair::new(&[]);

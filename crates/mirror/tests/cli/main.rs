@@ -7,6 +7,7 @@ mod check;
 mod companions;
 mod credentials;
 mod documents;
+mod ecr;
 mod faults;
 mod layout;
 mod limits;

@@ -1,0 +1,94 @@
+//! Logins at the registries themselves. A token holds for the whole registry and twelve hours:
+//! <https://docs.aws.amazon.com/AmazonECR/latest/userguide/registry_auth.html>.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use mirror_registry::{Error, Login, LoginSource, Secret};
+
+use crate::error::translate;
+use crate::{Aws, Client};
+
+const ACTION: &str = "ecr:GetAuthorizationToken";
+const PUBLIC_ACTION: &str = "ecr-public:GetAuthorizationToken";
+/// Where tokens for the public registry come from, whatever region is configured:
+/// <https://docs.aws.amazon.com/AmazonECR/latest/public/public-registry-auth.html>.
+const PUBLIC_REGION: &str = "us-east-1";
+
+/// Logins at a private registry.
+pub fn private_login(client: Client) -> LoginSource {
+    let client = Arc::new(client);
+    LoginSource::new(move || {
+        let client = client.clone();
+        Box::pin(async move {
+            let answer = client.ecr.get_authorization_token().send().await;
+            let answer = answer.map_err(|error| translate(ACTION, "*", error))?;
+            let data = answer.authorization_data().first();
+            let token = data.and_then(|data| data.authorization_token()).unwrap_or_default();
+            let ends = data.and_then(|data| data.expires_at()).map(|time| time.secs());
+            login(token, ends).map(Some)
+        })
+    })
+}
+
+/// Logins at public.ecr.aws. Without AWS credentials there is none, and none is needed: it only raises limits.
+pub fn public_login(aws: &Aws) -> LoginSource {
+    let config = aws_sdk_ecrpublic::config::Builder::from(&aws.0)
+        .region(aws_config::Region::from_static(PUBLIC_REGION));
+    let client = aws_sdk_ecrpublic::Client::from_conf(config.build());
+    LoginSource::new(move || {
+        let client = client.clone();
+        Box::pin(async move {
+            let answer = match client.get_authorization_token().send().await {
+                Ok(answer) => answer,
+                Err(error) => {
+                    let error = translate(PUBLIC_ACTION, "*", error);
+                    tracing::debug!(%error, "no login at public.ecr.aws");
+                    return Ok(None);
+                }
+            };
+            let data = answer.authorization_data();
+            let token = data.and_then(|data| data.authorization_token()).unwrap_or_default();
+            let ends = data.and_then(|data| data.expires_at()).map(|time| time.secs());
+            login(token, ends).map(Some)
+        })
+    })
+}
+
+/// The token is `AWS:<password>` in base64.
+fn login(token: &str, ends: Option<i64>) -> Result<Login, Error> {
+    let wrong = || Error::unusable("login at Amazon ECR", "the token has not the form it should");
+    let text = STANDARD.decode(token).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    let text = text.ok_or_else(wrong)?;
+    let (user, password) = text.split_once(':').ok_or_else(wrong)?;
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let ends = ends.and_then(|ends| u64::try_from(ends).ok()).map(Duration::from_secs);
+    // A clock that is wrong must not make us ask for each request.
+    let lifetime = ends.map_or(Duration::from_secs(3600), |ends| ends.saturating_sub(now));
+    Ok(Login {
+        user: user.to_owned(),
+        password: Secret::new(password),
+        lifetime: lifetime.max(Duration::from_secs(60)),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens() {
+        let soon =
+            SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs() + 7200;
+        let made = login(&STANDARD.encode("AWS:pass:word"), Some(soon as i64)).unwrap();
+        assert_eq!((made.user.as_str(), made.password.expose()), ("AWS", "pass:word"));
+        assert!((7000..=7200).contains(&made.lifetime.as_secs()));
+        let past = login(&STANDARD.encode("AWS:x"), Some(5)).unwrap();
+        assert_eq!(past.lifetime.as_secs(), 60);
+        for wrong in ["", "nonsense!", &STANDARD.encode("no colon")] {
+            assert!(login(wrong, None).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,310 @@
+//! Amazon ECR without its network: the names of its registries, and how repositories there are kept.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use mirror_oci::{Registry, Repository};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+/// A private registry of Amazon ECR: one account in one region.
+///
+/// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/Registries.html>,
+/// <https://docs.aws.amazon.com/general/latest/gr/ecr.html>
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EcrRegistry {
+    /// The twelve digits of the account.
+    pub account: String,
+    /// The region, `eu-central-1`.
+    pub region: String,
+    /// Whether the name is one of a FIPS endpoint.
+    pub fips: bool,
+    /// Whether the name is one of an endpoint with IPv6.
+    pub dual_stack: bool,
+}
+
+impl EcrRegistry {
+    /// Recognises `<account>.dkr.ecr.<region>.amazonaws.com` and its FIPS, dual-stack and Chinese forms.
+    pub fn of(registry: &Registry) -> Option<EcrRegistry> {
+        let name = registry.as_str();
+        let (account, rest) = name.split_once('.')?;
+        if account.len() != 12 || !account.bytes().all(|byte| byte.is_ascii_digit()) {
+            return None;
+        }
+        let (service, rest, dual_stack) = match rest.strip_prefix("dkr.") {
+            Some(rest) => {
+                let (service, rest) = rest.split_once('.')?;
+                (service, rest, false)
+            }
+            None => {
+                let (service, rest) = rest.strip_prefix("dkr-")?.split_once('.')?;
+                (service, rest, true)
+            }
+        };
+        let domains: &[&str] = if dual_stack {
+            &[".on.aws", ".on.amazonwebservices.com.cn"]
+        } else {
+            &[".amazonaws.com", ".amazonaws.com.cn"]
+        };
+        let region = domains.iter().find_map(|domain| rest.strip_suffix(domain))?;
+        let fips = match service {
+            "ecr" => false,
+            "ecr-fips" => true,
+            _ => return None,
+        };
+        let whole = !region.is_empty()
+            && region.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        let (account, region) = (account.to_owned(), region.to_owned());
+        whole.then_some(EcrRegistry { account, region, fips, dual_stack })
+    }
+
+    /// The partition of ARNs in this region.
+    pub fn partition(&self) -> &'static str {
+        if self.region.starts_with("cn-") {
+            "aws-cn"
+        } else if self.region.starts_with("us-gov-") {
+            "aws-us-gov"
+        } else {
+            "aws"
+        }
+    }
+
+    /// The ARN of repositories, whose name may hold `*`.
+    pub fn arn(&self, repository: &str) -> String {
+        let (partition, region, account) = (self.partition(), &self.region, &self.account);
+        format!("arn:{partition}:ecr:{region}:{account}:repository/{repository}")
+    }
+}
+
+/// Whether this is the public registry of Amazon, <https://docs.aws.amazon.com/AmazonECR/latest/public/>.
+pub fn is_ecr_public(registry: &Registry) -> bool {
+    matches!(registry.as_str(), "public.ecr.aws" | "ecr-public.aws.com")
+}
+
+/// Why ECR has no repository of this name, though the specification allows it:
+/// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_CreateRepository.html>.
+pub(crate) fn name_problem(repository: &Repository) -> Option<String> {
+    let name = repository.as_str();
+    if !(2..=256).contains(&name.len()) {
+        return Some("ECR takes names of 2 to 256 characters".to_owned());
+    }
+    let pair = ["__", "--"].into_iter().find(|pair| name.contains(pair))?;
+    Some(format!("ECR takes no `{pair}` in a name"))
+}
+
+/// What can be set for a repository.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Setting {
+    /// Whether a tag can be moved: true, false, or `{"except": ["latest*"]}`.
+    ImmutableTags,
+    /// `"AES256"`, `"KMS"` or the ARN of a key. Fixed when the repository is made.
+    Encryption,
+    /// Whether each pushed image is scanned.
+    ScanOnPush,
+    /// Which images expire.
+    LifecyclePolicy,
+    /// Who else may do what.
+    RepositoryPolicy,
+    /// Resource tags; only those that are named are looked at.
+    Tags,
+}
+
+impl fmt::Display for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Setting::ImmutableTags => "immutable_tags",
+            Setting::Encryption => "encryption",
+            Setting::ScanOnPush => "scan_on_push",
+            Setting::LifecyclePolicy => "lifecycle_policy",
+            Setting::RepositoryPolicy => "repository_policy",
+            Setting::Tags => "tags",
+        })
+    }
+}
+
+/// Settings of one repository, as JSON in the shape that [`Setting`] describes. What is not in it is left alone.
+pub type Settings = BTreeMap<Setting, Value>;
+
+/// A setting that differs from what is wanted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SettingChange {
+    /// Which.
+    pub setting: Setting,
+    /// What it is; nothing when there is none.
+    pub from: Option<Value>,
+    /// What it is to be.
+    pub to: Value,
+}
+
+/// What differs, compared by meaning and not by text.
+pub(crate) fn changes(wanted: &Settings, found: &Settings) -> Vec<SettingChange> {
+    let differing = wanted.iter().filter(|(setting, to)| {
+        let from = found.get(setting);
+        !from.is_some_and(|from| same(**setting, from, to))
+    });
+    differing
+        .map(|(setting, to)| SettingChange {
+            setting: *setting,
+            from: found.get(setting).cloned(),
+            to: to.clone(),
+        })
+        .collect()
+}
+
+fn same(setting: Setting, found: &Value, wanted: &Value) -> bool {
+    match setting {
+        // The key that ECR makes by itself has an ARN of its own.
+        Setting::Encryption if wanted == "KMS" => found != "AES256",
+        Setting::Tags => wanted
+            .as_object()
+            .is_none_or(|wanted| wanted.iter().all(|(key, value)| found.get(key) == Some(value))),
+        Setting::LifecyclePolicy | Setting::RepositoryPolicy => meaning(found) == meaning(wanted),
+        _ => found == wanted,
+    }
+}
+
+/// A policy in one spelling of the many that mean the same: IAM takes a value for a list of one, an account for the
+/// ARN of its root, and lists in any order.
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_grammar.html>
+fn meaning(document: &Value) -> Value {
+    match document {
+        Value::Object(fields) => {
+            let fields = fields.iter().map(|(key, value)| (key.clone(), meaning(value)));
+            Value::Object(fields.collect::<Map<_, _>>())
+        }
+        Value::Array(items) => {
+            let mut items: Vec<Value> = items.iter().map(meaning).collect();
+            items.sort_by_cached_key(ToString::to_string);
+            items.dedup();
+            match items.as_slice() {
+                [single] => single.clone(),
+                _ => Value::Array(items),
+            }
+        }
+        Value::String(text) => {
+            let root = text.strip_suffix(":root").and_then(|arn| arn.rsplit("::").next());
+            let account = root.filter(|id| id.len() == 12 && text.starts_with("arn:"));
+            Value::String(account.unwrap_or(text).to_owned())
+        }
+        // ECR and people write numbers with and without a fraction.
+        Value::Number(number) => number.as_f64().map_or_else(|| document.clone(), |n| json!(n)),
+        _ => document.clone(),
+    }
+}
+
+/// Whether a tag can't be moved where `immutable_tags` is this.
+pub(crate) fn is_immutable(setting: &Value, tag: &str) -> bool {
+    match setting {
+        Value::Bool(immutable) => *immutable,
+        Value::Object(fields) => {
+            let except = fields.get("except").and_then(Value::as_array);
+            let patterns = except.into_iter().flatten().filter_map(Value::as_str);
+            !patterns.into_iter().any(|pattern| wildcard(pattern, tag))
+        }
+        _ => false,
+    }
+}
+
+/// `*` stands for any characters, none included.
+fn wildcard(pattern: &str, text: &str) -> bool {
+    match pattern.split_once('*') {
+        None => pattern == text,
+        Some((before, after)) => text.strip_prefix(before).is_some_and(|rest| {
+            (0..=rest.len()).filter_map(|at| rest.get(at..)).any(|rest| wildcard(after, rest))
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ecr(name: &str) -> Option<(String, String, bool, bool)> {
+        EcrRegistry::of(&name.parse().unwrap())
+            .map(|ecr| (ecr.account, ecr.region, ecr.fips, ecr.dual_stack))
+    }
+
+    #[test]
+    fn registries() {
+        let known = |region: &str, fips, dual| {
+            Some(("123456789012".to_owned(), region.to_owned(), fips, dual))
+        };
+        for (name, expected) in [
+            (
+                "123456789012.dkr.ecr.eu-central-1.amazonaws.com",
+                known("eu-central-1", false, false),
+            ),
+            ("123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn", known("cn-north-1", false, false)),
+            ("123456789012.dkr.ecr-fips.us-east-1.amazonaws.com", known("us-east-1", true, false)),
+            ("123456789012.dkr-ecr.eu-west-1.on.aws", known("eu-west-1", false, true)),
+            ("123456789012.dkr-ecr-fips.us-east-2.on.aws", known("us-east-2", true, true)),
+            (
+                "123456789012.dkr-ecr.cn-north-1.on.amazonwebservices.com.cn",
+                known("cn-north-1", false, true),
+            ),
+            ("12345678901.dkr.ecr.eu-central-1.amazonaws.com", None),
+            ("123456789012.dkr.ecr.eu-central-1.amazonaws.com.evil.example", None),
+            ("123456789012.dkr.ecr.amazonaws.com", None),
+            ("123456789012.dkr.s3.eu-central-1.amazonaws.com", None),
+            ("public.ecr.aws", None),
+        ] {
+            assert_eq!(ecr(name), expected, "{name}");
+        }
+        let arn = |name: &str| EcrRegistry::of(&name.parse().unwrap()).unwrap().arn("a/*");
+        assert_eq!(
+            arn("123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn"),
+            "arn:aws-cn:ecr:cn-north-1:123456789012:repository/a/*"
+        );
+        assert!(
+            arn("123456789012.dkr.ecr.us-gov-west-1.amazonaws.com").starts_with("arn:aws-us-gov:")
+        );
+    }
+
+    #[test]
+    fn names() {
+        let problem = |name: &str| name_problem(&name.parse().unwrap());
+        assert_eq!(problem("docker.io/library/postgres"), None);
+        assert!(problem("a").is_some_and(|why| why.contains("2 to 256")));
+        assert!(problem("a/b__c").is_some_and(|why| why.contains("`__`")));
+        assert!(problem("a/b--c").is_some_and(|why| why.contains("`--`")));
+    }
+
+    #[test]
+    fn policies_are_compared_by_meaning() {
+        let policy = json!({"Version": "2012-10-17", "Statement": [{
+            "Sid": "pull", "Effect": "Allow", "Principal": {"AWS": "123456789012"},
+            "Action": ["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]}]});
+        let stored = json!({"Statement": [{
+            "Action": ["ecr:GetDownloadUrlForLayer", "ecr:BatchGetImage"], "Effect": "Allow",
+            "Principal": {"AWS": ["arn:aws:iam::123456789012:root"]}, "Sid": "pull"}],
+            "Version": "2012-10-17"});
+        assert!(same(Setting::RepositoryPolicy, &stored, &policy));
+        let mut other = stored.clone();
+        other["Statement"][0]["Effect"] = json!("Deny");
+        assert!(!same(Setting::RepositoryPolicy, &other, &policy));
+        assert!(same(
+            Setting::Tags,
+            &json!({"team": "a", "owner": "somebody"}),
+            &json!({"team": "a"})
+        ));
+        assert!(!same(Setting::Tags, &json!({"team": "b"}), &json!({"team": "a"})));
+        assert!(same(Setting::Encryption, &json!("arn:aws:kms:x:1:key/y"), &json!("KMS")));
+        assert!(!same(Setting::Encryption, &json!("AES256"), &json!("KMS")));
+    }
+
+    #[test]
+    fn exclusions() {
+        let except = json!({"except": ["latest", "dev-*-x"]});
+        assert!(is_immutable(&json!(true), "1"));
+        assert!(!is_immutable(&json!(false), "1"));
+        for (tag, immutable) in
+            [("latest", false), ("latest2", true), ("dev-1-x", false), ("dev-1", true)]
+        {
+            assert_eq!(is_immutable(&except, tag), immutable, "{tag}");
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! What can be set for a host, and the client that all of them share.
+
+use std::time::Duration;
+
+use mirror_oci::Registry;
+
+use crate::credentials::LoginSource;
+use crate::error::{Error, transport_kind};
+use crate::retry::Patience;
+
+const KEEPALIVE: Duration = Duration::from_secs(30);
+const CONNECT: Duration = Duration::from_secs(10);
+
+/// What we are going to do at a host; tokens are asked for accordingly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Only read.
+    Pull,
+    /// Read and write.
+    PullPush,
+}
+
+/// What can be set for a host.
+#[derive(Debug, Clone)]
+pub struct HostOptions {
+    /// Where to really go, `http://127.0.0.1:5001`. By default TLS to the host itself; plain HTTP on loopback.
+    pub endpoint: Option<String>,
+    /// Another place that our credentials may go to for a token.
+    pub token_realm: Option<String>,
+    /// Most requests at once.
+    pub concurrency: usize,
+    /// What we are going to do there.
+    pub access: Access,
+    /// How long to wait for what.
+    pub patience: Patience,
+    /// What kind of registry it is.
+    pub kind: Kind,
+    /// Who makes us a login, where no other place knows who we are.
+    pub login: Option<LoginSource>,
+}
+
+/// Kinds of registries that differ in more than their answers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Kind {
+    /// As the specification says.
+    #[default]
+    Standard,
+    /// Amazon ECR: has rates for each kind of request, and mounts only what a pushed manifest names, if at all.
+    Ecr,
+}
+
+/// The client that all hosts share: connections are pooled, redirects are followed by [`Host`] alone.
+///
+/// # Errors
+/// When the trust store of the system can't be used.
+pub fn http_client() -> Result<reqwest::Client, Error> {
+    // Another provider may have been installed by whoever embeds us; either will do.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder()
+        .user_agent(concat!("mirror/", env!("CARGO_PKG_VERSION")))
+        .redirect(reqwest::redirect::Policy::none())
+        .connect_timeout(CONNECT)
+        .tcp_keepalive(KEEPALIVE)
+        .build()
+        .map_err(|error| Error::new("setting up TLS", transport_kind(&error, CONNECT)))
+}
+
+pub(crate) fn default_endpoint(name: &Registry) -> String {
+    let host = name.host();
+    let loopback = host == "localhost"
+        || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
+    match name.as_str() {
+        // https://docs.docker.com/reference/api/registry/: the registry of docker.io has another name.
+        "docker.io" => "https://registry-1.docker.io".to_owned(),
+        name if loopback => format!("http://{name}"),
+        name => format!("https://{name}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endpoints() {
+        for (name, endpoint) in [
+            ("docker.io", "https://registry-1.docker.io"),
+            ("quay.io", "https://quay.io"),
+            ("localhost:5000", "http://localhost:5000"),
+            ("127.0.0.1:5000", "http://127.0.0.1:5000"),
+            ("[::1]:5000", "http://[::1]:5000"),
+            ("10.0.0.1", "https://10.0.0.1"),
+        ] {
+            assert_eq!(default_endpoint(&name.parse().unwrap()), endpoint);
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! Looking at destinations in Amazon ECR: repositories and images in bulk, through AWS.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures_util::{StreamExt, stream};
+use mirror_ecr::Ecr;
+use mirror_oci::{Digest, Registry, Repository, Tag};
+use mirror_plan::{
+    Failure, Place, RepositoryAt, RepositoryState, RepositoryWant, Setting, Target, Wants,
+};
+
+use crate::hosts::{Hosts, at_destination};
+
+/// Repositories that are asked about at once.
+const AT_ONCE: usize = 16;
+
+/// What was seen at destinations in ECR.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    pub(crate) repositories: BTreeMap<RepositoryAt, Result<Option<RepositoryState>, Failure>>,
+    /// Of the tags that are wanted; nothing for one that is missing.
+    pub(crate) targets: BTreeMap<Target, Result<Option<Digest>, Failure>>,
+}
+
+/// Looks at all of them. `resolved` gives the digest that an image without tag is found by.
+pub(crate) async fn look(
+    wants: &Wants,
+    hosts: &Hosts,
+    resolved: impl Fn(&Target) -> Option<Digest>,
+) -> Seen {
+    let mut seen = Seen::default();
+    let mut by_registry: BTreeMap<&Registry, Vec<&RepositoryWant>> = BTreeMap::new();
+    for want in &wants.repositories {
+        by_registry.entry(&want.at.registry).or_default().push(want);
+    }
+    for (registry, repositories) in by_registry {
+        let Some(ecr) = hosts.ecr(registry) else { continue };
+        let states = states(ecr, &repositories).await;
+        let expected = |want: &RepositoryWant| match &states {
+            Ok(found) => Ok(found.get(&want.at.repository).cloned().flatten()),
+            Err(failure) => Err(failure.clone()),
+        };
+        seen.repositories.extend(repositories.iter().map(|want| (want.at.clone(), expected(want))));
+        let looks = stream::iter(&repositories).map(|want| {
+            let targets: Vec<&Target> = wants
+                .wants
+                .iter()
+                .map(|want| &want.target)
+                .filter(|t| is_in(t, &want.at))
+                .collect();
+            let state = expected(want);
+            let resolved = &resolved;
+            async move { targets_in(ecr, want, state, targets, resolved).await }
+        });
+        seen.targets.extend(looks.buffer_unordered(AT_ONCE).concat().await);
+    }
+    seen
+}
+
+/// Whether a target is in this repository.
+fn is_in(target: &Target, at: &RepositoryAt) -> bool {
+    target.destination == at.destination
+        && target.repository == at.repository
+        && matches!(&target.place, Place::Registry(registry) if *registry == at.registry)
+}
+
+async fn states(
+    ecr: &Ecr,
+    repositories: &[&RepositoryWant],
+) -> Result<BTreeMap<Repository, Option<RepositoryState>>, Failure> {
+    let mut wanted: BTreeMap<Repository, BTreeSet<Setting>> = BTreeMap::new();
+    for want in repositories {
+        wanted.entry(want.at.repository.clone()).or_default().extend(want.settings.keys());
+    }
+    let mut found = ecr.repositories(&wanted).await.map_err(|error| at_destination(&error))?;
+    for want in repositories {
+        let policy = want.settings.get(&Setting::LifecyclePolicy);
+        let state = found.get_mut(&want.at.repository).and_then(Option::as_mut);
+        let (Some(policy), Some(state)) = (policy, state) else { continue };
+        // What a policy deletes that is there already can't be asked after any more.
+        if state.settings.get(&Setting::LifecyclePolicy) == Some(policy) {
+            continue;
+        }
+        match ecr.would_expire(&want.at.repository, policy).await {
+            Ok(expiring) => state.expiring = expiring,
+            Err(error) => tracing::debug!(%error, "no preview of a lifecycle policy"),
+        }
+    }
+    Ok(found)
+}
+
+/// What the targets of one repository are now: one call for each hundred.
+async fn targets_in(
+    ecr: &Ecr,
+    want: &RepositoryWant,
+    state: Result<Option<RepositoryState>, Failure>,
+    targets: Vec<&Target>,
+    resolved: &impl Fn(&Target) -> Option<Digest>,
+) -> Vec<(Target, Result<Option<Digest>, Failure>)> {
+    let all = |outcome: Result<Option<Digest>, Failure>| {
+        targets.iter().map(|target| ((*target).clone(), outcome.clone())).collect()
+    };
+    match state {
+        Err(failure) => return all(Err(failure)),
+        Ok(None) => return all(Ok(None)),
+        Ok(Some(_)) => {}
+    }
+    let tags: BTreeSet<Tag> = targets.iter().filter_map(|target| target.tag.clone()).collect();
+    let untagged = targets.iter().filter(|target| target.tag.is_none());
+    let digests: BTreeSet<Digest> = untagged.filter_map(|target| resolved(target)).collect();
+    match ecr.images(&want.at.repository, &tags, &digests).await {
+        Err(error) => all(Err(at_destination(&error))),
+        Ok((by_tag, there)) => targets
+            .iter()
+            .map(|target| {
+                let found = match &target.tag {
+                    Some(tag) => by_tag.get(tag).cloned(),
+                    None => resolved(target).filter(|digest| there.contains(digest)),
+                };
+                ((*target).clone(), Ok(found))
+            })
+            .collect(),
+    }
+}

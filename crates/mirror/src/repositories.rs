@@ -1,0 +1,147 @@
+//! Making and keeping repositories, before images are copied there.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures_util::{StreamExt, stream};
+use mirror_ecr::Ecr;
+use mirror_oci::{Digest, Registry, Repository};
+use mirror_plan::{
+    Failure, Place, Plan, RepositoryAction, RepositoryOutcome, RepositoryProblem, Setting,
+    Settings, Side, Target,
+};
+
+use crate::environment::Interruption;
+use crate::hosts::{Hosts, at_destination};
+
+/// Repositories at once. Making one has a rate of its own, which AWS does not tell.
+const AT_ONCE: usize = 8;
+
+/// Repositories as they are now.
+#[derive(Debug, Default)]
+pub(crate) struct Prepared {
+    pub(crate) outcomes: Vec<RepositoryOutcome>,
+    /// Those that could not be made, and why.
+    missing: BTreeMap<(Registry, Repository), Failure>,
+    /// Those that were made just now, and are empty.
+    new: BTreeSet<(Registry, Repository)>,
+}
+
+/// Carries out what the plan says of repositories; what Ctrl-C leaves is left.
+pub(crate) async fn prepare(plan: &Plan, hosts: &Hosts, interruption: &Interruption) -> Prepared {
+    let mut prepared = Prepared::default();
+    let mut work = stream::iter(plan.repositories())
+        .map(|(create, action)| one(create, action, hosts))
+        .buffered(AT_ONCE);
+    loop {
+        tokio::select! {
+            next = work.next() => match next {
+                Some((outcome, made)) => prepared.add(outcome, made),
+                None => break,
+            },
+            () = interruption.wait() => return prepared,
+        }
+    }
+    let copied: BTreeSet<&Registry> = plan
+        .copies()
+        .filter_map(|copy| match &copy.want.as_ref()?.1.place {
+            Place::Registry(registry) => Some(registry),
+            Place::Layout(_) => None,
+        })
+        .collect();
+    for ecr in copied.into_iter().filter_map(|registry| hosts.ecr(registry)) {
+        ecr.learn_mounts().await;
+    }
+    prepared
+}
+
+impl Prepared {
+    fn add(&mut self, outcome: RepositoryOutcome, made: bool) {
+        let key = (outcome.at.registry.clone(), outcome.at.repository.clone());
+        let fatal = outcome.problems.iter().find(|problem| problem.setting.is_none());
+        if let Some(problem) = fatal.filter(|_| outcome.create) {
+            self.missing.insert(key, problem.failure.clone());
+        } else if made {
+            self.new.insert(key);
+        }
+        self.outcomes.push(outcome);
+    }
+
+    /// Why nothing can be copied to this target.
+    pub(crate) fn hindrance(&self, target: &Target) -> Option<Failure> {
+        let Place::Registry(registry) = &target.place else { return None };
+        let failure = self.missing.get(&(registry.clone(), target.repository.clone()))?;
+        let message = format!("its repository could not be made: {}", failure.message);
+        Some(Failure { message, ..failure.clone() })
+    }
+
+    /// Which of these blobs the target has, where that is asked in bulk. Not to know costs uploads, nothing else.
+    pub(crate) async fn blobs_there(
+        &self,
+        target: &Target,
+        blobs: Vec<Digest>,
+        hosts: &Hosts,
+    ) -> BTreeSet<Digest> {
+        let Place::Registry(registry) = &target.place else { return BTreeSet::new() };
+        let Some(ecr) = hosts.ecr(registry) else { return BTreeSet::new() };
+        if self.new.contains(&(registry.clone(), target.repository.clone())) {
+            return BTreeSet::new();
+        }
+        ecr.layers(&target.repository, &blobs).await.unwrap_or_else(|error| {
+            tracing::debug!(%error, "which blobs are there is unknown");
+            BTreeSet::new()
+        })
+    }
+}
+
+/// What became of one repository, and whether it was made just now.
+async fn one(create: bool, action: &RepositoryAction, hosts: &Hosts) -> (RepositoryOutcome, bool) {
+    let at = action.at.clone();
+    let mut outcome = RepositoryOutcome { at, create, problems: Vec::new() };
+    let Some(ecr) = hosts.ecr(&action.at.registry) else {
+        let failure = Failure {
+            side: Side::Destination,
+            message: format!("{} was not prepared", action.at.registry),
+            deferred: false,
+            help: None,
+        };
+        outcome.problems.push(RepositoryProblem { setting: None, failure });
+        return (outcome, false);
+    };
+    let mut settings: Settings =
+        action.settings.iter().map(|change| (change.setting, change.to.clone())).collect();
+    let mut made = false;
+    if create {
+        match ecr.create(&action.at.repository, &settings).await {
+            Ok(new) => {
+                made = new;
+                // What was given with its making is made; another run may have had other wishes.
+                settings.retain(|setting, _| {
+                    let alone = [Setting::LifecyclePolicy, Setting::RepositoryPolicy];
+                    alone.contains(setting) || (!new && *setting != Setting::Encryption)
+                });
+            }
+            Err(error) => {
+                let failure = at_destination(&error);
+                outcome.problems.push(RepositoryProblem { setting: None, failure });
+                return (outcome, false);
+            }
+        }
+    }
+    outcome.problems.extend(set_all(ecr, &action.at.repository, &settings).await);
+    (outcome, made)
+}
+
+async fn set_all(
+    ecr: &Ecr,
+    repository: &Repository,
+    settings: &Settings,
+) -> Vec<RepositoryProblem> {
+    let mut problems = Vec::new();
+    for (setting, value) in settings {
+        if let Err(error) = ecr.set(repository, *setting, value).await {
+            let failure = at_destination(&error);
+            problems.push(RepositoryProblem { setting: Some(*setting), failure });
+        }
+    }
+    problems
+}

@@ -1,0 +1,477 @@
+//! Mirroring to Amazon ECR: through the real SDK, against a control plane and registries that behave like it.
+
+use std::collections::BTreeMap;
+
+use mirror_plan::{Action, Note, Plan, Report};
+use mirror_testkit::{ACCOUNT, FakeEcr, Image, ImageBuilder, Mirror, Ran, Registry};
+use serde_json::json;
+
+use crate::Project;
+
+const REGION: &str = "eu-central-1";
+
+/// A source, an account with one region, and a project that mirrors from one to the other.
+struct Scene {
+    source: Registry,
+    ecr: FakeEcr,
+    project: Project,
+}
+
+impl Scene {
+    /// `settings` is what `[destination.ecr]` says.
+    fn new(settings: &str) -> Scene {
+        let scene = Scene {
+            source: Registry::start(),
+            ecr: FakeEcr::start(&[REGION]),
+            project: Project::new(),
+        };
+        scene.configure(settings);
+        scene
+    }
+
+    fn configure(&self, settings: &str) {
+        let config = format!(
+            "[[destination]]\nname = \"prod\"\nregistry = \"{}\"\n[destination.ecr]\n{settings}\n{}[registry.\"docker.io\"]\nendpoint = \"{}\"\n",
+            FakeEcr::name(REGION),
+            self.ecr.endpoint_config(REGION),
+            self.source.endpoint()
+        );
+        self.project.write("images/mirror.toml", &config);
+    }
+
+    fn image(&self, name: &str, tag: &str) -> Image {
+        let image = ImageBuilder::new(format!("{name}:{tag}")).build();
+        self.source.add(&format!("library/{name}"), tag, &image);
+        self.project.entry(&format!("{name}:{tag}"));
+        image
+    }
+
+    fn mirror(&self, arguments: &[&str]) -> Mirror {
+        let mirror = self.project.mirror(arguments).env("AWS_ENDPOINT_URL", self.ecr.endpoint());
+        mirror.env("AWS_ACCESS_KEY_ID", "AKID").env("AWS_SECRET_ACCESS_KEY", "secret")
+    }
+
+    fn plan(&self) -> Plan {
+        let ran = self.mirror(&["plan", "--format", "json"]).run();
+        serde_json::from_str(&ran.stdout).unwrap()
+    }
+
+    /// AWS calls by action.
+    fn calls(&self) -> BTreeMap<String, usize> {
+        let mut calls = BTreeMap::new();
+        for call in self.ecr.take_calls() {
+            *calls.entry(call.action).or_default() += 1;
+        }
+        calls
+    }
+
+    fn destination(&self) -> &Registry {
+        self.ecr.registry(REGION)
+    }
+}
+
+fn report(ran: &Ran) -> Report {
+    serde_json::from_str(&ran.stdout).unwrap()
+}
+
+const EVERYTHING: &str = r#"
+immutable_tags = { except = ["latest"] }
+encryption = "KMS"
+scan_on_push = true
+lifecycle_policy = "lifecycle.json"
+repository_policy = { organization = "o-abc123" }
+tags = { team = "platform" }
+
+[[destination.ecr.repository]]
+match = "docker.io/library/scratchpad"
+immutable_tags = false
+"#;
+
+const LIFECYCLE: &str = r#"{"rules": [{"rulePriority": 1, "selection": {"tagStatus": "any",
+  "countType": "imageCountMoreThan", "countNumber": 100}, "action": {"type": "expire"}}]}"#;
+
+#[test]
+fn repositories_are_made_filled_and_then_as_wanted() {
+    let scene = Scene::new(EVERYTHING);
+    scene.project.write("images/lifecycle.json", LIFECYCLE);
+    let images = [scene.image("app", "1"), scene.image("app", "2"), scene.image("scratchpad", "1")];
+    let shown = scene.mirror(&["plan"]).run().stdout;
+    assert!(shown.contains("+ repository docker.io/library/app  new"), "{shown}");
+    assert!(shown.contains("immutable_tags: {\"except\":[\"latest\"]}"), "{shown}");
+    assert!(shown.contains("2 new repositories"), "{shown}");
+    let ran = scene.mirror(&["apply", "--format", "json"]).run();
+    let report = report(&ran);
+    assert_eq!((report.totals.repositories, report.totals.copied), (2, 3));
+    for (image, name) in images.iter().zip(["app", "app", "scratchpad"]) {
+        assert!(scene.destination().holds(&format!("docker.io/library/{name}"), image));
+    }
+    let (lifecycle, policy, tags) = scene.ecr.documents(REGION, "docker.io/library/app");
+    let lifecycle: serde_json::Value = serde_json::from_str(&lifecycle.unwrap()).unwrap();
+    assert_eq!(lifecycle, serde_json::from_str::<serde_json::Value>(LIFECYCLE).unwrap());
+    assert!(policy.unwrap().contains("\"aws:PrincipalOrgID\":\"o-abc123\""));
+    assert_eq!(tags, ["team=platform"]);
+    let again = scene.plan();
+    assert_eq!((again.actions.len(), again.unchanged.len(), again.notes.len()), (0, 3, 0));
+    scene.mirror(&["plan", "--exit-code"]).run();
+}
+
+#[test]
+fn drift_is_shown_setting_by_setting_and_mended() {
+    let scene = Scene::new("immutable_tags = true\nscan_on_push = true\ntags = { team = 'a' }\n");
+    let image = scene.image("app", "1");
+    let settings = json!({
+        "imageTagMutability": "IMMUTABLE",
+        "tags": [{"Key": "team", "Value": "b"}, {"Key": "owner", "Value": "me"}],
+    });
+    scene.ecr.add_repository(REGION, "docker.io/library/app", &settings);
+    scene.destination().add("docker.io/library/app", "1", &image);
+    let shown = scene.mirror(&["plan"]).run().stdout;
+    assert!(shown.contains("~ repository docker.io/library/app  settings"), "{shown}");
+    assert!(shown.contains("scan_on_push: false → true"), "{shown}");
+    assert!(!shown.contains("immutable_tags"), "what is as wanted is not shown: {shown}");
+    scene.mirror(&["plan", "--exit-code"]).ends_with(3).run();
+    let report = report(&scene.mirror(&["apply", "--format", "json"]).run());
+    assert_eq!((report.totals.repositories, report.totals.copied), (1, 0));
+    let (_, _, tags) = scene.ecr.documents(REGION, "docker.io/library/app");
+    assert_eq!(tags, ["owner=me", "team=a"], "what is not mentioned is left alone");
+    assert!(scene.plan().actions.is_empty());
+}
+
+#[test]
+fn an_immutable_tag_with_another_image_is_a_conflict() {
+    let scene = Scene::new("immutable_tags = true");
+    scene.image("app", "1");
+    let other = scene.image("other", "1");
+    let settings = json!({ "imageTagMutability": "IMMUTABLE" });
+    scene.ecr.add_repository(REGION, "docker.io/library/app", &settings);
+    scene.destination().add("docker.io/library/app", "1", &ImageBuilder::new("old").build());
+    let ran = scene.mirror(&["plan"]).ends_with(4).run();
+    assert!(ran.stdout.contains("conflict: docker.io/library/app:1 at prod"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("immutable"), "{}", ran.stdout);
+    scene.mirror(&["apply"]).ends_with(4).run();
+    assert!(scene.destination().holds("docker.io/library/other", &other), "the others go on");
+}
+
+#[test]
+fn without_leave_to_make_repositories_missing_ones_are_conflicts() {
+    let scene = Scene::new("create = false");
+    scene.image("app", "1");
+    let ran = scene.mirror(&["apply"]).ends_with(4).run();
+    assert!(ran.stdout.contains("does not exist, and `create` is false"), "{}", ran.stdout);
+    assert!(!scene.calls().contains_key("ecr:CreateRepository"));
+}
+
+#[test]
+fn few_calls() {
+    let scene = Scene::new("");
+    let image = ImageBuilder::new("one").build();
+    for repository in 0..100 {
+        let name = format!("docker.io/team/app{repository}");
+        scene.ecr.add_repository(REGION, &name, &json!({}));
+        for tag in 0..10 {
+            scene.destination().add(&name, &tag.to_string(), &image);
+            let file = format!("images/{name}/{tag}/Dockerfile");
+            let line = format!("FROM team/app{repository}:{tag}@{}\n", image.digest());
+            scene.project.write(&file, &line);
+        }
+    }
+    let report = report(&scene.mirror(&["apply", "--format", "json"]).run());
+    assert_eq!((report.totals.unchanged, report.totals.copied), (1000, 0));
+    let calls = scene.calls();
+    assert_eq!(scene.source.take_requests().len(), 0);
+    assert_eq!(scene.destination().take_requests().len(), 0);
+    assert_eq!(calls["ecr:BatchGetImage"], 100, "{calls:?}");
+    assert!(calls.values().sum::<usize>() <= 120, "{calls:?}");
+}
+
+#[test]
+fn blobs_that_are_there_are_asked_for_in_bulk() {
+    let scene = Scene::new("");
+    let old = ImageBuilder::new("old").shared_layer("base", 50_000).build();
+    let new = ImageBuilder::new("new").shared_layer("base", 50_000).build();
+    scene.ecr.add_repository(REGION, "docker.io/library/app", &json!({}));
+    scene.destination().add("docker.io/library/app", "1", &old);
+    scene.source.add("library/app", "2", &new);
+    scene.project.entry("app:2");
+    scene.mirror(&["apply"]).run();
+    let requests = scene.destination().take_requests();
+    let count = |method: &str, part: &str| {
+        let answered = requests.iter().filter(|r| r.status != 401);
+        answered.filter(|r| r.method == method && r.path.contains(part)).count()
+    };
+    let missing = new.blobs.len() - 1;
+    assert_eq!((count("POST", "uploads"), count("PUT", "blobs")), (missing, missing));
+    assert!(
+        requests.iter().all(|r| !r.query.contains("mount=")),
+        "no mounts unless the account wants them"
+    );
+    assert_eq!(scene.calls()["ecr:BatchCheckLayerAvailability"], 1);
+}
+
+#[test]
+fn blobs_are_mounted_where_the_account_wants_it() {
+    let scene = Scene::new("");
+    scene.ecr.let_mount(REGION);
+    // One after the other, so that the first has its manifest when the second comes.
+    let one = ImageBuilder::new("one").shared_layer("base", 50_000).build();
+    let two = ImageBuilder::new("two").shared_layer("base", 50_000).layers(&[2_000_000]).build();
+    scene.source.add("library/one", "1", &one);
+    scene.source.add("library/two", "1", &two);
+    scene.project.entry("one:1").entry("two:1");
+    scene.mirror(&["apply"]).run();
+    assert!(scene.destination().holds("docker.io/library/one", &one));
+    assert!(scene.destination().holds("docker.io/library/two", &two));
+}
+
+#[test]
+fn a_login_that_ends_in_the_middle_is_made_anew() {
+    let scene = Scene::new("");
+    let image = scene.image("app", "1");
+    let logins = std::sync::Arc::new(std::sync::Mutex::new(0));
+    let seen = logins.clone();
+    // The first login is over as soon as it was used.
+    let first = std::sync::atomic::AtomicBool::new(true);
+    scene.destination().set_faults(move |exchange| {
+        let hit = exchange.method == "PUT" && exchange.path.contains("/manifests/");
+        let once = hit && first.swap(false, std::sync::atomic::Ordering::Relaxed);
+        *seen.lock().unwrap() += usize::from(hit);
+        let message = "Your authorization token has expired. Reauthenticate and try again.";
+        once.then(|| mirror_testkit::Fault::refuse(403, "DENIED", message))
+    });
+    scene.mirror(&["apply"]).run();
+    assert!(scene.destination().holds("docker.io/library/app", &image));
+    assert_eq!(*logins.lock().unwrap(), 2);
+    assert_eq!(scene.calls()["ecr:GetAuthorizationToken"], 2);
+}
+
+#[test]
+fn one_login_for_many_requests() {
+    let scene = Scene::new("");
+    (0..20).for_each(|n| {
+        scene.image(&format!("app{n}"), "1");
+    });
+    scene.mirror(&["apply"]).run();
+    assert_eq!(scene.calls()["ecr:GetAuthorizationToken"], 1);
+    let refused = scene.destination().take_requests().iter().filter(|r| r.status == 401).count();
+    assert_eq!(refused, 1);
+}
+
+#[test]
+fn two_regions_and_a_source_in_a_third() {
+    let ecr = FakeEcr::start(&["eu-west-1", "us-east-1", "ap-south-1"]);
+    let image = ImageBuilder::new("travels").build();
+    ecr.add_repository("ap-south-1", "team/app", &json!({}));
+    ecr.registry("ap-south-1").add("team/app", "1", &image);
+    let project = Project::new();
+    project.entry(&format!("{}/team/app:1", FakeEcr::name("ap-south-1")));
+    let destination = |name: &str, region: &str| {
+        format!(
+            "[[destination]]\nname='{name}'\nregistry='{}'\nrepository='m/{{repository}}'\n",
+            FakeEcr::name(region)
+        )
+    };
+    let config = ["eu-west-1", "us-east-1", "ap-south-1"].map(|region| ecr.endpoint_config(region));
+    let config = format!(
+        "{}{}{}",
+        destination("west", "eu-west-1"),
+        destination("east", "us-east-1"),
+        config.concat()
+    );
+    project.write("images/mirror.toml", &config);
+    let mirror = |arguments: &[&str]| {
+        let mirror = project.mirror(arguments).env("AWS_ENDPOINT_URL", ecr.endpoint());
+        mirror.env("AWS_ACCESS_KEY_ID", "AKID").env("AWS_SECRET_ACCESS_KEY", "secret")
+    };
+    mirror(&["apply"]).run();
+    for region in ["eu-west-1", "us-east-1"] {
+        assert!(ecr.registry(region).holds("m/team/app", &image), "{region}");
+    }
+    assert!(mirror(&["plan"]).run().stdout.contains("2 unchanged"));
+}
+
+#[test]
+fn archived_images_are_missing_and_expiring_ones_are_named() {
+    let scene = Scene::new("lifecycle_policy = 'keep.json'");
+    let keep_one = LIFECYCLE.replace("100", "1");
+    scene.project.write("images/keep.json", &keep_one);
+    scene.ecr.add_repository(REGION, "docker.io/library/app", &json!({}));
+    for tag in ["1", "2"] {
+        let image = scene.image("app", tag);
+        scene.destination().add("docker.io/library/app", tag, &image);
+        if tag == "2" {
+            scene.ecr.archive(REGION, image.digest());
+        }
+    }
+    let plan = scene.plan();
+    assert_eq!((plan.totals.unchanged, plan.totals.create), (1, 1), "the archived one is missing");
+    let notes: Vec<_> = plan
+        .notes
+        .iter()
+        .map(|note| match note {
+            Note::WouldExpire { images, .. } => images.join(" "),
+            other => format!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(notes, ["1"]);
+    let shown = scene.mirror(&["plan"]).run().stdout;
+    assert!(shown.contains("would delete images that the tree names: 1"), "{shown}");
+}
+
+#[test]
+fn a_setting_that_fails_is_named_and_the_copies_arrive() {
+    let scene = Scene::new("lifecycle_policy = 'l.json'\n");
+    scene.project.write("images/l.json", LIFECYCLE);
+    let image = scene.image("app", "1");
+    scene.ecr.set_refusals(|call| {
+        (call.action == "ecr:PutLifecyclePolicy").then_some((
+            400,
+            "InvalidParameterException",
+            "the policy is odd",
+        ))
+    });
+    let ran = scene.mirror(&["apply"]).ends_with(1).run();
+    let text = ran.stdout;
+    assert!(
+        text.contains("could not set lifecycle_policy of repository docker.io/library/app"),
+        "{text}"
+    );
+    assert!(text.contains("the policy is odd") && text.contains("1 copied"), "{text}");
+    assert!(scene.destination().holds("docker.io/library/app", &image));
+}
+
+#[test]
+fn throttled_calls_are_made_again() {
+    let scene = Scene::new("");
+    let image = scene.image("app", "1");
+    let refused = std::sync::atomic::AtomicUsize::new(0);
+    scene.ecr.set_refusals(move |_| {
+        let early = refused.fetch_add(1, std::sync::atomic::Ordering::Relaxed) < 2;
+        early.then_some((400, "ThrottlingException", "Rate exceeded"))
+    });
+    scene.mirror(&["apply"]).run();
+    assert!(scene.destination().holds("docker.io/library/app", &image));
+}
+
+#[test]
+fn two_runs_at_once_make_a_repository_once() {
+    let scene = Scene::new("scan_on_push = true");
+    let image = scene.image("app", "1");
+    let runs: Vec<_> = (0..3)
+        .map(|n| {
+            let spool = format!("spool{n}");
+            scene.mirror(&["apply", "--spool", &spool]).into_command().spawn().unwrap()
+        })
+        .collect();
+    for mut run in runs {
+        assert!(run.wait().unwrap().success());
+    }
+    assert!(scene.destination().holds("docker.io/library/app", &image));
+    assert!(scene.plan().actions.is_empty());
+}
+
+#[test]
+fn bad_credentials_and_missing_rights() {
+    let scene = Scene::new("");
+    scene.image("app", "1");
+    let none = scene.project.mirror(&["plan"]).env("AWS_EC2_METADATA_DISABLED", "true");
+    let ran = none.env("AWS_ENDPOINT_URL", scene.ecr.endpoint()).ends_with(1).run();
+    for place in ["AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_WEB_IDENTITY_TOKEN_FILE", "EC2"] {
+        assert!(ran.stdout.contains(place), "{}", ran.stdout);
+    }
+    let wrong = scene.mirror(&["plan"]).env("AWS_ACCESS_KEY_ID", "WRONG").ends_with(1).run();
+    assert!(wrong.stdout.contains("UnrecognizedClientException"), "{}", wrong.stdout);
+    scene.ecr.set_refusals(|call| {
+        (call.action == "ecr:CreateRepository").then_some((
+            400,
+            "AccessDeniedException",
+            "User is not authorized",
+        ))
+    });
+    let denied = scene.mirror(&["apply"]).ends_with(1).run();
+    let needed = format!(
+        "the role needs ecr:CreateRepository on arn:aws:ecr:{REGION}:{ACCOUNT}:repository/docker.io/library/app"
+    );
+    assert!(denied.stdout.contains(&needed), "{}", denied.stdout);
+    assert!(denied.stdout.contains("could not make repository"), "{}", denied.stdout);
+}
+
+#[test]
+fn a_role_is_assumed_where_one_is_named() {
+    let scene = Scene::new("");
+    let image = scene.image("app", "1");
+    let config = std::fs::read_to_string(scene.project.path().join("images/mirror.toml")).unwrap();
+    let with = |role: &str| {
+        let line =
+            format!("role = \"arn:aws:iam::{ACCOUNT}:role/{role}\"\n[registry.\"docker.io\"]");
+        let config = config.replace("[registry.\"docker.io\"]", &line);
+        scene.project.write("images/mirror.toml", &config);
+    };
+    with("mirror");
+    scene.mirror(&["apply"]).env("AWS_REGION", REGION).run();
+    assert!(scene.destination().holds("docker.io/library/app", &image));
+    assert!(scene.calls().contains_key("sts:AssumeRole"));
+    with("forbidden");
+    let ran = scene.mirror(&["plan"]).env("AWS_REGION", REGION).ends_with(1).run();
+    assert!(ran.stdout.contains("sts:AssumeRole"), "{}", ran.stdout);
+}
+
+#[test]
+fn a_repository_that_goes_away_in_the_middle_fails_alone() {
+    let scene = Scene::new("");
+    scene.image("gone", "1");
+    let stays = scene.image("stays", "1");
+    scene.ecr.add_repository(REGION, "docker.io/library/gone", &json!({}));
+    scene.destination().set_faults(|exchange| {
+        let gone = exchange.path.contains("library/gone/blobs");
+        gone.then(|| {
+            mirror_testkit::Fault::refuse(404, "NAME_UNKNOWN", "The repository does not exist")
+        })
+    });
+    let ran = scene.mirror(&["apply"]).ends_with(1).run();
+    assert!(ran.stdout.contains("NAME_UNKNOWN"), "{}", ran.stdout);
+    assert!(scene.destination().holds("docker.io/library/stays", &stays));
+}
+
+#[test]
+fn another_encryption_is_a_warning() {
+    let scene = Scene::new("encryption = 'KMS'");
+    let image = scene.image("app", "1");
+    scene.ecr.add_repository(REGION, "docker.io/library/app", &json!({}));
+    scene.destination().add("docker.io/library/app", "1", &image);
+    let plan = scene.plan();
+    assert!(plan.actions.iter().all(|action| !matches!(action, Action::UpdateRepository(_))));
+    assert!(matches!(plan.notes.as_slice(), [Note::OtherEncryption { .. }]), "{:?}", plan.notes);
+}
+
+#[test]
+fn what_is_wrong_with_the_settings_is_told_where_it_is() {
+    let project = Project::new();
+    project.entry("app:1");
+    let config = |settings: &str| {
+        let registry = FakeEcr::name(REGION);
+        format!(
+            "[[destination]]\nname='prod'\nregistry='{registry}'\n[destination.ecr]\n{settings}\n"
+        )
+    };
+    for (settings, said) in [
+        ("lifecycle = 1", "unknown field `lifecycle`"),
+        ("lifecycle_policy = 'none.json'", "none.json: can't be read"),
+        ("lifecycle_policy = '../x.json'", "not beside mirror.toml"),
+        ("lifecycle_policy = {}", "this is no lifecycle policy"),
+        ("repository_policy = { organization = 'x' }", "not the id of an organisation"),
+        (
+            "encryption = 'arn:aws:kms:us-east-1:1:key/x'",
+            "no encryption that a repository here can have",
+        ),
+        ("immutable_tags = { except = ['a b'] }", "ECR can't except these tags"),
+        ("[[destination.ecr.repository]]\nscan_on_push = true", "needs a `match`"),
+    ] {
+        project.write("images/mirror.toml", &config(settings));
+        let ran = project.mirror(&["check"]).ends_with(2).run();
+        assert!(ran.stdout.contains(said), "{settings}: {}", ran.stdout);
+    }
+    project.write("images/mirror.toml", &config("").replace("[destination.ecr]", ""));
+    project.entry("quay.io/a__b/c:1");
+    let ran = project.mirror(&["check"]).ends_with(4).run();
+    assert!(ran.stdout.contains("ECR takes no `__` in a name"), "{}", ran.stdout);
+}
