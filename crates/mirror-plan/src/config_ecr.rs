@@ -65,6 +65,14 @@ impl EcrRules {
         rules.flat_map(|rules| rules.settings.keys().copied())
     }
 
+    /// Keys of the owner's own that repositories are encrypted with.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = String> {
+        let rules =
+            std::iter::once(&self.base).chain(self.exceptions.iter().map(|(_, rules)| rules));
+        let keys = rules.filter_map(|rules| rules.settings.get(&Setting::Encryption)?.as_str());
+        keys.filter(|key| key.starts_with("arn:")).map(str::to_owned)
+    }
+
     /// Whether any repository may be made.
     pub fn creates(&self) -> bool {
         let exceptions = self.exceptions.iter().any(|(_, rules)| rules.create == Some(true));

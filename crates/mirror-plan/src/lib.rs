@@ -9,6 +9,7 @@ mod config_ecr;
 mod config_file;
 mod ecr;
 mod finding;
+mod iam;
 mod observed;
 mod plan;
 mod progress;
@@ -23,6 +24,7 @@ pub use config_ecr::EcrRules;
 pub use config_file::Referrers;
 pub use ecr::{EcrRegistry, Setting, SettingChange, Settings, is_ecr_public};
 pub use finding::{Finding, Findings, Level, Position};
+pub use iam::{Context, Role, Workflow, accounts, permissions, trust};
 pub use observed::{Failure, Image, Observed, Side};
 pub use plan::{
     Action, Change, Conflict, Copy, LookupFailure, Note, Plan, Pulls, Subject, Totals, Unchanged,

@@ -2,6 +2,7 @@
 
 mod apply;
 mod check;
+mod iam;
 mod plan;
 mod verify;
 
@@ -17,6 +18,7 @@ pub(crate) fn run(cli: Cli) -> Exit {
         Command::Plan(command) => plan::run(images, command),
         Command::Apply(command) => apply::run(images, command),
         Command::Verify(command) => verify::run(images, command),
+        Command::Iam(command) => iam::run(images, command),
     }
 }
 
