@@ -31,3 +31,17 @@ need() {
 
 # A program that PyPI or crates.io has, in target/tools.
 tools() { printf '%s/target/tools' "$root"; }
+
+# A package of PyPI with its program, in a Python of its own: `python_tool program package==version`.
+python_tool() {
+  local program=$1 package=$2 place
+  place="$(tools)/python-$program"
+  [ -x "$(tools)/bin/$program" ] && [ -x "$place/bin/$program" ] && return
+  python3 -c 'import ensurepip, venv' 2>/dev/null || need no-program-of-this-name=python3-venv
+  say "installing $package"
+  rm -rf "$place"
+  python3 -m venv "$place"
+  "$place/bin/pip" install --quiet --disable-pip-version-check --retries 10 "$package"
+  mkdir -p "$(tools)/bin"
+  ln -sf "$place/bin/$program" "$(tools)/bin/$program"
+}

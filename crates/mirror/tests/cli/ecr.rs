@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use mirror_plan::{Action, Note, Plan, Report};
-use mirror_testkit::{ACCOUNT, FakeEcr, Image, ImageBuilder, Mirror, Ran, Registry};
+use mirror_testkit::{
+    ACCOUNT, FakeEcr, Image, ImageBuilder, Mirror, Moto, Ran, Registry, missing_tool,
+};
 use serde_json::json;
 
 use crate::Project;
@@ -474,6 +476,55 @@ fn what_is_wrong_with_the_settings_is_told_where_it_is() {
     project.entry("quay.io/a__b/c:1");
     let ran = project.mirror(&["check"]).ends_with(4).run();
     assert!(ran.stdout.contains("ECR takes no `__` in a name"), "{}", ran.stdout);
+}
+
+#[test]
+fn moto_agrees() {
+    if missing_tool("moto_server") {
+        return;
+    }
+    let moto = Moto::start();
+    let (source, destination, project) = (Registry::start(), Registry::start(), Project::new());
+    for name in ["app", "tool"] {
+        source.add(&format!("library/{name}"), "1", &ImageBuilder::new(name).build());
+        project.entry(&format!("{name}:1"));
+    }
+    // moto has no registry; the images go to one that asks for no login.
+    let registry = FakeEcr::name(REGION);
+    let configure = |settings: &str| {
+        let config = format!(
+            "[[destination]]\nname='prod'\nregistry='{registry}'\n[destination.ecr]\n{settings}\n[registry.'{registry}']\nendpoint='{}'\n[registry.'docker.io']\nendpoint='{}'\n",
+            destination.endpoint(),
+            source.endpoint()
+        );
+        project.write("images/mirror.toml", &config);
+    };
+    project.write("images/lifecycle.json", LIFECYCLE);
+    let mirror = |arguments: &[&str]| {
+        let mirror = project.mirror(arguments).env("AWS_ENDPOINT_URL", &moto.endpoint());
+        mirror.env("AWS_ACCESS_KEY_ID", "AKID").env("AWS_SECRET_ACCESS_KEY", "secret")
+    };
+    let changes = || {
+        let ran = mirror(&["plan", "--format", "json"]).run();
+        let plan: Plan = serde_json::from_str(&ran.stdout).unwrap();
+        let changes = plan.repositories().flat_map(|(create, action)| {
+            action.settings.iter().map(move |change| format!("{create} {}", change.setting))
+        });
+        changes.collect::<Vec<String>>()
+    };
+    let settings = "immutable_tags = true\nscan_on_push = true\nencryption = 'KMS'\nlifecycle_policy = 'lifecycle.json'\nrepository_policy = { organization = 'o-abc' }\ntags = { team = 'a' }";
+    configure(settings);
+    assert_eq!(changes().len(), 2 * 6, "two repositories are missing");
+    let made = report(&mirror(&["apply", "--format", "json"]).run());
+    assert_eq!((made.totals.repositories, made.totals.copied), (2, 2));
+    assert_eq!(changes(), Vec::<String>::new(), "all settings are as wanted");
+    configure(
+        &settings.replace("immutable_tags = true", "immutable_tags = false").replace("'a'", "'b'"),
+    );
+    let drift = ["false immutable_tags", "false tags"];
+    assert_eq!(changes(), [drift, drift].concat());
+    mirror(&["apply"]).run();
+    assert_eq!(changes(), Vec::<String>::new());
 }
 
 /// The IAM actions behind requests to a registry:
