@@ -2,6 +2,8 @@
 //!
 //! `bench-tool set <name> <storage> <tree>` puts a set of images into the storage folder of a `docker-registry`,
 //! and the tree that wants them beside it; prints `repository:tag` of each.
+//! `bench-tool ecr <tree>` runs an account of a fake Amazon ECR and prints what to set in the environment; for each
+//! line on its input it prints how often each call and request was made since the last. It ends with its input.
 //! `bench-tool proxy <to> <delay in ms> <bytes a second>` runs a proxy until it is killed; prints its address.
 #![expect(
     clippy::unwrap_used,
@@ -11,11 +13,12 @@
     reason = "a tool for measurements stops at the first surprise"
 )]
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
-use mirror_testkit::{Image, ImageBuilder, Proxy, Weather};
+use mirror_testkit::{FakeEcr, Image, ImageBuilder, Proxy, Registry, Weather};
 
 const MB: usize = 1_000_000;
 const BOTH: [&str; 2] = ["linux/amd64", "linux/arm64"];
@@ -25,6 +28,7 @@ fn main() {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["set", name, storage, tree] => set(name, Path::new(storage), Path::new(tree)),
+        ["ecr", tree] => ecr(Path::new(tree)),
         ["proxy", to, delay, rate] => {
             let delay = Duration::from_millis(delay.parse().expect("milliseconds"));
             let weather = Weather {
@@ -42,6 +46,41 @@ fn main() {
         _ => panic!(
             "usage: bench-tool set NAME STORAGE TREE | bench-tool proxy TO MILLISECONDS BYTES"
         ),
+    }
+}
+
+/// 100 repositories with ten images each, from a registry that is `docker.io`.
+fn ecr(tree: &Path) {
+    const REGION: &str = "eu-central-1";
+    let (ecr, source) = (FakeEcr::start(&[REGION]), Registry::start());
+    for number in 0..1000 {
+        let (repository, tag) = (number / 10, number % 10);
+        let image = ImageBuilder::new(format!("{repository}:{tag}")).build();
+        source.add(&format!("team/app{repository}"), &tag.to_string(), &image);
+        let folder = tree.join(format!("docker.io/team/app{repository}/{tag}"));
+        std::fs::create_dir_all(&folder).unwrap();
+        let line = format!("FROM team/app{repository}:{tag}@{}\n", image.digest());
+        std::fs::write(folder.join("Dockerfile"), line).unwrap();
+    }
+    let config = format!(
+        "[[destination]]\nname = \"prod\"\nregistry = \"{}\"\n[destination.ecr]\nimmutable_tags = true\nscan_on_push = true\n{}[registry.\"docker.io\"]\nendpoint = \"{}\"\n",
+        FakeEcr::name(REGION),
+        ecr.endpoint_config(REGION),
+        source.endpoint()
+    );
+    std::fs::write(tree.join("mirror.toml"), config).unwrap();
+    println!("AWS_ENDPOINT_URL={} AWS_ACCESS_KEY_ID=x AWS_SECRET_ACCESS_KEY=x", ecr.endpoint());
+    for line in std::io::stdin().lines() {
+        let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+        let calls = ecr.take_calls().into_iter().map(|call| call.action);
+        let asked = |registry: &Registry, side: &'static str| {
+            let requests = registry.take_requests().into_iter();
+            requests.map(move |request| format!("{side} {} {}", request.method, request.status))
+        };
+        let asked = asked(&source, "source").chain(asked(ecr.registry(REGION), "destination"));
+        calls.chain(asked).for_each(|what| *counts.entry(what).or_default() += 1);
+        println!("{} {counts:?}", line.unwrap());
+        std::io::stdout().flush().unwrap();
     }
 }
 

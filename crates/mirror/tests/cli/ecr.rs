@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use mirror_plan::{Action, Note, Plan, Report};
 use mirror_testkit::{
-    ACCOUNT, FakeEcr, Image, ImageBuilder, Mirror, Moto, Ran, Registry, missing_tool,
+    ACCOUNT, AuthProfile, FakeEcr, Image, ImageBuilder, Mirror, Moto, Profile, Ran, Registry,
+    missing_tool,
 };
 use serde_json::json;
 
@@ -476,6 +477,104 @@ fn what_is_wrong_with_the_settings_is_told_where_it_is() {
     project.entry("quay.io/a__b/c:1");
     let ran = project.mirror(&["check"]).ends_with(4).run();
     assert!(ran.stdout.contains("ECR takes no `__` in a name"), "{}", ran.stdout);
+}
+
+#[test]
+fn manifests_are_put_no_faster_than_allowed() {
+    let scene = Scene::new("");
+    (0..30).for_each(|n| {
+        scene.image(&format!("app{n}"), "1");
+    });
+    scene.mirror(&["apply"]).run();
+    let requests = scene.destination().take_requests();
+    let throttled = requests.iter().filter(|request| request.status == 429).count();
+    assert_eq!(throttled, 0, "30 manifests, 10 a second and 10 saved up");
+}
+
+#[test]
+fn what_cannot_be_made_is_told_with_its_reason() {
+    for (settings, refusal, said) in [
+        (
+            "encryption = 'arn:aws:kms:eu-central-1:123456789012:key/missing'",
+            None,
+            "KmsException: The KMS key does not exist",
+        ),
+        (
+            "",
+            Some((400, "LimitExceededException", "The repository quota of 100000 is reached")),
+            "LimitExceededException: The repository quota of 100000 is reached",
+        ),
+        (
+            "",
+            Some((400, "InvalidSignatureException", "Signature expired: 20260101T000000Z")),
+            "is the clock of this machine right?",
+        ),
+        (
+            "",
+            Some((400, "ExpiredTokenException", "The security token has expired")),
+            "log in to AWS anew",
+        ),
+    ] {
+        let scene = Scene::new(settings);
+        scene.image("app", "1");
+        if let Some(refusal) = refusal {
+            scene.ecr.set_refusals(move |call| {
+                (call.action == "ecr:CreateRepository").then_some(refusal)
+            });
+        }
+        let ran = scene.mirror(&["apply"]).ends_with(1).run();
+        assert!(ran.stdout.contains("could not make repository"), "{}", ran.stdout);
+        assert!(ran.stdout.contains(said), "{said}: {}", ran.stdout);
+        assert_eq!(scene.destination().tags(), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn another_account_and_another_region() {
+    let scene = Scene::new("");
+    scene.image("app", "1");
+    let config = std::fs::read_to_string(scene.project.path().join("images/mirror.toml")).unwrap();
+    scene.project.write("images/mirror.toml", &config.replace(ACCOUNT, "999999999999"));
+    let ran = scene.mirror(&["plan"]).ends_with(1).run();
+    assert!(ran.stdout.contains("not authorized for this registry"), "{}", ran.stdout);
+    scene.project.write("images/mirror.toml", &config.replace(REGION, "mars-north-1"));
+    let ran = scene.mirror(&["plan"]).ends_with(1).run();
+    assert!(ran.stdout.contains("there is no such region"), "{}", ran.stdout);
+}
+
+#[test]
+fn the_public_registry_with_and_without_credentials() {
+    let anonymous_pull = true;
+    let AuthProfile::Bearer { realm, lifetime, .. } = AuthProfile::bearer("", "") else { return };
+    let (user, password) = ("AWS".to_owned(), "public".to_owned());
+    let auth = AuthProfile::Bearer { user, password, anonymous_pull, lifetime, realm };
+    let public = Registry::with(Profile { auth, ..Profile::default() });
+    let image = ImageBuilder::new("public").build();
+    public.add("docker/library/app", "1", &image);
+    let ecr = FakeEcr::start(&["us-east-1"]);
+    let project = Project::new();
+    project.entry("public.ecr.aws/docker/library/app:1");
+    let config = format!("[registry.\"public.ecr.aws\"]\nendpoint = \"{}\"\n", public.endpoint());
+    project.write("images/mirror.toml", &config);
+    let with = |key: Option<&str>| {
+        let mirror = project.mirror(&["plan"]).env("AWS_ENDPOINT_URL", ecr.endpoint());
+        let mirror = mirror.env("AWS_EC2_METADATA_DISABLED", "true").env("AWS_REGION", "eu-west-1");
+        match key {
+            Some(key) => mirror.env("AWS_ACCESS_KEY_ID", key).env("AWS_SECRET_ACCESS_KEY", "x"),
+            None => mirror,
+        }
+    };
+    assert!(with(Some("AKID")).run().stdout.contains("1 to create"));
+    let calls = ecr.take_calls();
+    let logins: Vec<_> =
+        calls.iter().map(|call| (call.action.as_str(), call.region.as_str())).collect();
+    assert_eq!(logins, [("ecr-public:GetAuthorizationToken", "us-east-1")]);
+    let known = public.take_requests();
+    let basic = known.iter().find(|request| request.path == "/token").unwrap();
+    assert!(basic.authorization.is_some(), "the token was asked for with the login");
+    for key in [None, Some("WRONG")] {
+        assert!(with(key).run().stdout.contains("1 to create"), "anybody may pull");
+    }
 }
 
 #[test]
