@@ -26,7 +26,7 @@ pub(crate) fn run(images: Option<&Path>, command: &Apply) -> Exit {
     }
     super::in_runtime(async {
         let interruption = Interruption::listen();
-        let mut earlier = Vec::new();
+        let mut earlier = Earlier::default();
         let report = loop {
             let Some(pass) = pass(&loaded, command, &interruption).await? else {
                 print::message("interrupted before anything was copied");
@@ -52,6 +52,13 @@ struct Pass {
     repositories: Vec<RepositoryOutcome>,
     outcomes: Vec<Outcome>,
     window: Option<Duration>,
+}
+
+/// What earlier passes have done.
+#[derive(Default)]
+struct Earlier {
+    repositories: Vec<RepositoryOutcome>,
+    outcomes: Vec<Outcome>,
 }
 
 /// Plans and carries out; nothing when Ctrl-C came before the first copy.
@@ -82,13 +89,18 @@ async fn pass(
 }
 
 /// Sums up, together with what earlier passes copied; and how long to wait, if something is deferred.
-fn finish(pass: Pass, earlier: &mut Vec<Outcome>, started: Instant) -> (Report, Option<Duration>) {
+fn finish(pass: Pass, earlier: &mut Earlier, started: Instant) -> (Report, Option<Duration>) {
     let Pass { mut plan, repositories, outcomes, window } = pass;
-    plan.unchanged.retain(|item| !earlier.iter().any(|outcome| outcome.subject == item.subject));
-    let mut all = earlier.clone();
+    let done = &earlier.outcomes;
+    plan.unchanged.retain(|item| !done.iter().any(|outcome| outcome.subject == item.subject));
+    let mut all = earlier.outcomes.clone();
     all.extend(outcomes);
-    earlier.clear();
-    earlier.extend(all.iter().filter(|outcome| outcome.status == Status::Done).cloned());
+    earlier.outcomes =
+        all.iter().filter(|outcome| outcome.status == Status::Done).cloned().collect();
+    // What could not be done to a repository was tried again.
+    earlier.repositories.retain(|outcome| outcome.problems.is_empty());
+    earlier.repositories.extend(repositories);
+    let repositories = earlier.repositories.clone();
     let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     let report = Report::new(&plan, repositories, all, milliseconds);
     // A sliding window gives some pulls back long before it is over.
