@@ -49,7 +49,7 @@ pub enum Kind {
     Ecr,
 }
 
-/// The client that all hosts share: connections are pooled, redirects are followed by [`Host`] alone.
+/// The client that all hosts share: connections are pooled, redirects are followed by [`crate::Host`] alone.
 ///
 /// # Errors
 /// When the trust store of the system can't be used.
