@@ -10,6 +10,7 @@ mod config_file;
 mod ecr;
 mod finding;
 mod iam;
+mod markdown;
 mod observed;
 mod plan;
 mod progress;
@@ -25,6 +26,7 @@ pub use config_file::Referrers;
 pub use ecr::{EcrRegistry, Setting, SettingChange, Settings, is_ecr_public};
 pub use finding::{Finding, Findings, Level, Position};
 pub use iam::{Context, Role, Workflow, accounts, permissions, trust};
+pub use markdown::{COMMENT_BUDGET, SUMMARY_BUDGET, headline, plan_markdown, report_markdown};
 pub use observed::{Failure, Image, Observed, Side};
 pub use plan::{
     Action, Change, Conflict, Copy, LookupFailure, Note, Plan, Pulls, Subject, Totals, Unchanged,

@@ -316,7 +316,7 @@ impl Text {
     }
 }
 
-fn repositories_noun(number: usize) -> &'static str {
+pub(crate) fn repositories_noun(number: usize) -> &'static str {
     if number == 1 { "repository" } else { "repositories" }
 }
 

@@ -62,11 +62,12 @@ pub(crate) struct Check {
 Examples:
   mirror plan                       what would be copied where
   mirror plan --exit-code           the same, ending with 3 when there is something to do
-  mirror plan --format json | jq    for scripts; the schema is crates/mirror-plan/schemas/plan.schema.json")]
+  mirror plan --format json | jq    for scripts; the schema is crates/mirror-plan/schemas/plan.schema.json
+  mirror plan --format markdown     for a pull request. In GitHub Actions, the summary of the step gets it anyway")]
 pub(crate) struct Plan {
     /// How to print.
     #[arg(long, value_enum, default_value_t)]
-    pub(crate) format: Format,
+    pub(crate) format: PageFormat,
 
     /// End with code 3 when changes are pending.
     #[arg(long)]
@@ -93,7 +94,7 @@ Examples:
 pub(crate) struct Apply {
     /// How to print the report.
     #[arg(long, value_enum, default_value_t)]
-    pub(crate) format: Format,
+    pub(crate) format: PageFormat,
 
     /// How to show progress, on standard error. The schema of the JSON lines is
     /// crates/mirror-plan/schemas/progress.schema.json.
@@ -142,6 +143,17 @@ pub(crate) enum Format {
     Text,
     /// For scripts.
     Json,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PageFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// For scripts.
+    Json,
+    /// For pull requests; as long as a comment can be.
+    Markdown,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]

@@ -38,6 +38,13 @@ pub(crate) fn spool() -> PathBuf {
     cache.unwrap_or_else(env::temp_dir).join("mirror-spool")
 }
 
+/// The file that GitHub Actions shows as the summary of a step, when we run there.
+pub(crate) fn step_summary() -> Option<PathBuf> {
+    let inside = env::var_os("GITHUB_ACTIONS").is_some_and(|value| value == "true");
+    let file = env::var_os("GITHUB_STEP_SUMMARY").filter(|file| inside && !file.is_empty());
+    file.map(PathBuf::from)
+}
+
 /// Where we are.
 pub(crate) fn current_folder() -> std::io::Result<PathBuf> {
     env::current_dir()

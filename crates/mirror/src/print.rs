@@ -8,6 +8,8 @@ use annotate_snippets::{AnnotationKind, Group, Level as Shown, Renderer, Snippet
 use mirror_plan::{Finding, Level};
 use serde::Serialize;
 
+use crate::environment;
+
 /// Prints data. Colours go only to a terminal.
 pub(crate) fn data(text: &str) {
     let _ = anstream::stdout().write_all(text.as_bytes());
@@ -22,6 +24,16 @@ pub(crate) fn json(value: &impl Serialize) {
 /// Prints a message that is not data.
 pub(crate) fn message(text: &str) {
     let _ = anstream::stderr().write_all(format!("{text}\n").as_bytes());
+}
+
+/// Adds to the summary of the step, where GitHub Actions shows one.
+pub(crate) fn step_summary(text: impl FnOnce() -> String) {
+    let Some(file) = environment::step_summary() else { return };
+    let opened = std::fs::OpenOptions::new().append(true).create(true).open(&file);
+    let written = opened.and_then(|mut file| file.write_all(text().as_bytes()));
+    if let Err(why) = written {
+        message(&format!("could not write the summary of the step, {}: {why}", file.display()));
+    }
 }
 
 /// Prints an error in the usual form.

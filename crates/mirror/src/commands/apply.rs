@@ -3,10 +3,13 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use mirror_plan::{Outcome, Plan, Report, RepositoryOutcome, Status};
+use mirror_plan::{
+    COMMENT_BUDGET, Outcome, Plan, Report, RepositoryOutcome, SUMMARY_BUDGET, Status,
+    report_markdown,
+};
 use mirror_registry::Access;
 
-use crate::cli::{Apply, Format, OnLimit};
+use crate::cli::{Apply, OnLimit, PageFormat};
 use crate::environment::Interruption;
 use crate::exit::Exit;
 use crate::hosts::Hosts;
@@ -39,9 +42,11 @@ pub(crate) fn run(images: Option<&Path>, command: &Apply) -> Exit {
             }
         };
         match command.format {
-            Format::Text => print::data(&mirror_plan::render_report(&report)),
-            Format::Json => print::json(&report),
+            PageFormat::Text => print::data(&mirror_plan::render_report(&report)),
+            PageFormat::Json => print::json(&report),
+            PageFormat::Markdown => print::data(&report_markdown(&report, COMMENT_BUDGET)),
         }
+        print::step_summary(|| report_markdown(&report, SUMMARY_BUDGET));
         Ok(exit(&report))
     })
 }

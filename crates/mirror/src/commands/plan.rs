@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
+use mirror_plan::{COMMENT_BUDGET, SUMMARY_BUDGET, plan_markdown};
 use mirror_registry::Access;
 
-use crate::cli::{Format, Plan};
+use crate::cli::{PageFormat, Plan};
 use crate::exit::Exit;
 use crate::hosts::Hosts;
 use crate::load::load;
@@ -21,9 +22,11 @@ pub(crate) fn run(images: Option<&Path>, command: &Plan) -> Exit {
         let depth = if command.no_sizes { Depth::Digests } else { Depth::Manifests };
         let (plan, _) = observe::plan(&loaded.wants, &hosts, depth, Tags::Ask).await;
         match command.format {
-            Format::Text => print::data(&mirror_plan::render_plan(&plan)),
-            Format::Json => print::json(&plan),
+            PageFormat::Text => print::data(&mirror_plan::render_plan(&plan)),
+            PageFormat::Json => print::json(&plan),
+            PageFormat::Markdown => print::data(&plan_markdown(&plan, COMMENT_BUDGET)),
         }
+        print::step_summary(|| plan_markdown(&plan, SUMMARY_BUDGET));
         Ok(if plan.totals.failures > 0 {
             Exit::Failed
         } else if !plan.conflicts.is_empty() {

@@ -176,3 +176,22 @@ fn from_any_folder_of_the_repository() {
     let ran = mirror_testkit::Mirror::new(env!("CARGO_BIN_EXE_mirror"), &below, &["plan"]).run();
     assert!(ran.stdout.contains("plan: 1 to create"), "{}", ran.stdout);
 }
+
+#[test]
+fn pull_requests_and_job_summaries_get_markdown() {
+    let image = ImageBuilder::new("page").build();
+    let pair = Pair::new(&[("library/app", "1.0", &image)]);
+    let page = pair.project.mirror(&["plan", "--format", "markdown"]).run().stdout;
+    assert!(page.starts_with("### mirror: 1 to create\n"), "{page}");
+    assert!(page.contains("| `docker.io/library/app:1.0` | new → `sha256:"), "{page}");
+    let file = pair.project.path().join("summary.md");
+    let with = |arguments: &[&str]| {
+        let mirror = pair.project.mirror(arguments).env("GITHUB_ACTIONS", "true");
+        mirror.env("GITHUB_STEP_SUMMARY", &file.display().to_string()).run();
+    };
+    with(&["plan"]);
+    with(&["apply"]);
+    let summary = std::fs::read_to_string(&file).unwrap();
+    assert!(summary.starts_with(&page), "{summary}");
+    assert!(summary.contains("### mirror: 1 copied, 0 unchanged\n"), "{summary}");
+}

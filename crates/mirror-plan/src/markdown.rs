@@ -1,0 +1,319 @@
+//! Plans and reports as Markdown, to be read in a pull request or a job's summary.
+//!
+//! A comment on GitHub takes 65,536 characters. Rows are added as long as they fit, and a last line says how many did
+//! not: the limit is kept by construction, not by cutting text that may be in the middle of a table.
+
+use std::fmt::Write as _;
+
+use mirror_oci::{ByteSize, Digest};
+
+use crate::observed::Failure;
+use crate::plan::{Change, Copy, Note, Plan};
+use crate::report::{Report, Status};
+use crate::text::{count, repositories_noun};
+
+/// What a comment may have; some of GitHub's limit is left for whatever is put around it.
+pub const COMMENT_BUDGET: usize = 60_000;
+
+/// What a step may add to the summary of its job in GitHub Actions, of which it has 1 MiB:
+/// <https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-commands#adding-a-job-summary>. Most
+/// characters are one byte; an arrow is three.
+pub const SUMMARY_BUDGET: usize = 300_000;
+
+/// The plan: headline and sums, then what is wrong, then a table for each destination, then what is unchanged.
+pub fn plan_markdown(plan: &Plan, budget: usize) -> String {
+    let mut page = Page::new(budget);
+    page.always(&format!("### mirror: {}\n\n", headline(plan)));
+    page.wrong(plan);
+    for note in &plan.notes {
+        page.row(&format!("- {}\n", remark(note)));
+    }
+    for destination in destinations(plan) {
+        page.destination(plan, &destination);
+    }
+    if !plan.unchanged.is_empty() {
+        let summary = format!("{} unchanged", count(plan.unchanged.len() as u64, "image"));
+        let rows = plan.unchanged.iter().map(|item| {
+            let target = code(&item.subject.target());
+            format!("- {target} at {} ({})\n", text(&item.subject.destination), short(&item.digest))
+        });
+        page.folded(&summary, rows);
+    }
+    page.finish()
+}
+
+/// The report: what failed and why first, then the sums, then what was done.
+pub fn report_markdown(report: &Report, budget: usize) -> String {
+    let mut page = Page::new(budget);
+    let totals = &report.totals;
+    let bad = [
+        (totals.failed, "failed"),
+        (totals.deferred, "deferred"),
+        (totals.conflicts, "in conflict"),
+        (totals.cancelled, "not finished"),
+    ];
+    let bad = bad.iter().filter(|(number, _)| *number > 0);
+    let mut parts =
+        vec![format!("{} copied", totals.copied), format!("{} unchanged", totals.unchanged)];
+    parts.extend(bad.map(|(number, word)| format!("**{number} {word}**")));
+    page.always(&format!("### mirror: {}\n\n", parts.join(", ")));
+    let transfer = &totals.transfer;
+    page.always(&format!(
+        "{} fetched, {} pushed, {:.1} s.\n\n",
+        ByteSize(transfer.fetched_bytes),
+        ByteSize(transfer.pushed_bytes),
+        totals.milliseconds as f64 / 1000.0
+    ));
+    for conflict in &report.conflicts {
+        page.row(&format!("- ⚠️ {}: {}\n", code(&conflict.target), text(&conflict.reason)));
+    }
+    for failed in &report.failures {
+        page.row(&problem(&failed.subject.target(), &failed.subject.destination, &failed.failure));
+    }
+    for outcome in &report.repositories {
+        for problem in &outcome.problems {
+            let setting =
+                problem.setting.map_or_else(String::new, |setting| format!(" ({setting})"));
+            let what = format!("repository {}{setting}", outcome.at.repository);
+            page.row(&self::problem(&what, &outcome.at.destination, &problem.failure));
+        }
+    }
+    for outcome in &report.outcomes {
+        if let Status::Failed { failure } = &outcome.status {
+            page.row(&problem(&outcome.subject.target(), &outcome.subject.destination, failure));
+        }
+    }
+    let done = report.outcomes.iter().filter(|outcome| outcome.status == Status::Done);
+    let rows: Vec<String> = done
+        .map(|outcome| {
+            let (target, destination) = (outcome.subject.target(), &outcome.subject.destination);
+            let size = ByteSize(outcome.transfer.pushed_bytes);
+            format!("- {} at {} ({size} pushed)\n", code(&target), text(destination))
+        })
+        .collect();
+    if !rows.is_empty() {
+        page.folded(&format!("{} copied", count(rows.len() as u64, "image")), rows.into_iter());
+    }
+    page.finish()
+}
+
+/// The sums in one line, for a commit status as well.
+pub fn headline(plan: &Plan) -> String {
+    let totals = &plan.totals;
+    let mut parts = Vec::new();
+    for (number, word) in
+        [(totals.create_repositories, "new"), (totals.update_repositories, "changed")]
+    {
+        if number > 0 {
+            parts.push(format!("{number} {word} {}", repositories_noun(number)));
+        }
+    }
+    for (number, word) in [(totals.create, "to create"), (totals.update, "to update")] {
+        if number > 0 {
+            parts.push(format!("{number} {word}"));
+        }
+    }
+    if parts.is_empty() {
+        parts.push("nothing to do".to_owned());
+    }
+    let rest = [
+        (totals.conflicts, "in conflict"),
+        (totals.failures, "not looked up"),
+        (totals.deferred, "deferred"),
+    ];
+    parts.extend(rest.iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("**{n} {word}**")));
+    parts.join(", ")
+}
+
+fn destinations(plan: &Plan) -> Vec<String> {
+    let copies = plan.copies().map(|copy| copy.subject.destination.clone());
+    let repositories = plan.repositories().map(|(_, action)| action.at.destination.clone());
+    let mut names: Vec<String> = copies.chain(repositories).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+fn problem(target: &str, destination: &str, failure: &Failure) -> String {
+    let help = failure.help.iter().map(|help| format!(" *{}*", text(help))).collect::<String>();
+    let message = text(&failure.message);
+    let (target, destination) = (code(target), text(destination));
+    format!("- ❌ {target} at {destination}: {}: {message}{help}\n", failure.side)
+}
+
+fn remark(note: &Note) -> String {
+    match note {
+        Note::TagMoved { source, upstream, .. } => {
+            format!(
+                "ℹ️ the tag of {} is {} by now; the digest in the tree is copied",
+                code(source),
+                short(upstream)
+            )
+        }
+        Note::WouldExpire { at, images } => format!(
+            "⚠️ the lifecycle policy of {} would delete images that the tree names: {}",
+            code(at.repository.as_str()),
+            text(&images.join(", "))
+        ),
+        Note::OtherEncryption { at, change } => format!(
+            "⚠️ {} is not encrypted with {}, which can't be changed",
+            code(at.repository.as_str()),
+            text(&change.to.to_string())
+        ),
+    }
+}
+
+fn short(digest: &Digest) -> String {
+    code(digest.short())
+}
+
+/// Text from outside in a code span: nothing in it is Markdown, and nobody is mentioned.
+fn code(raw: &str) -> String {
+    let clean: String = raw
+        .chars()
+        .map(|c| match c {
+            '`' => '\'',
+            '|' => '¦',
+            c if c.is_control() => ' ',
+            c => c,
+        })
+        .collect();
+    format!("`{clean}`")
+}
+
+/// Text from outside as plain text: each character that could mean something is escaped.
+fn text(raw: &str) -> String {
+    let mut out = String::with_capacity(raw.len());
+    for c in raw.chars() {
+        match c {
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '&' => out.push_str("&amp;"),
+            // A mention or a reference to an issue would tell people who have nothing to do with it.
+            '@' => out.push_str("&#64;"),
+            '#' => out.push_str("&#35;"),
+            '\\' | '`' | '*' | '_' | '{' | '}' | '[' | ']' | '(' | ')' | '+' | '!' | '|' | '~' => {
+                out.push('\\');
+                out.push(c);
+            }
+            c if c.is_control() => out.push(' '),
+            c => out.push(c),
+        }
+    }
+    // Links that GitHub makes by itself.
+    out.replace("://", ":&#47;&#47;").replace("www.", "www&#46;")
+}
+
+/// Text that grows as far as it may.
+struct Page {
+    text: String,
+    left: usize,
+    omitted: usize,
+}
+
+/// Room for the last line and for tags that have to be closed.
+const RESERVED: usize = 200;
+
+impl Page {
+    fn new(budget: usize) -> Page {
+        Page { text: String::new(), left: budget.saturating_sub(RESERVED), omitted: 0 }
+    }
+
+    /// Short text without which the rest makes no sense.
+    fn always(&mut self, text: &str) {
+        self.left = self.left.saturating_sub(text.chars().count());
+        self.text.push_str(text);
+    }
+
+    fn row(&mut self, text: &str) {
+        let length = text.chars().count();
+        if length > self.left || self.omitted > 0 {
+            self.omitted += 1;
+            return;
+        }
+        self.always(text);
+    }
+
+    fn wrong(&mut self, plan: &Plan) {
+        for conflict in &plan.conflicts {
+            self.row(&format!(
+                "- ⚠️ {} at {}: {}\n",
+                code(&conflict.target),
+                text(&conflict.destination),
+                text(&conflict.reason)
+            ));
+        }
+        for failed in &plan.failures {
+            self.row(&problem(
+                &failed.subject.target(),
+                &failed.subject.destination,
+                &failed.failure,
+            ));
+        }
+    }
+
+    fn destination(&mut self, plan: &Plan, name: &str) {
+        self.row(&format!("\n#### {}\n\n", text(name)));
+        let copies: Vec<&Copy> =
+            plan.copies().filter(|copy| copy.subject.destination == name).collect();
+        if !copies.is_empty() {
+            self.row("| image | change | platforms | size | from |\n|---|---|---|---|---|\n");
+        }
+        for copy in copies {
+            let change = match &copy.change {
+                Change::Create => format!("new → {}", short(&copy.digest)),
+                Change::Update { from } => format!("{} → {}", short(from), short(&copy.digest)),
+            };
+            let platforms: Vec<String> = copy.platforms.iter().map(ToString::to_string).collect();
+            let size =
+                copy.bytes.map_or_else(|| "?".to_owned(), |bytes| ByteSize(bytes).to_string());
+            let source = copy.subject.source.split('@').next().unwrap_or_default();
+            self.row(&format!(
+                "| {} | {change} | {} | {size} | {} |\n",
+                code(&copy.subject.target()),
+                text(&platforms.join(", ")),
+                code(source)
+            ));
+        }
+        for (create, action) in
+            plan.repositories().filter(|(_, action)| action.at.destination == name)
+        {
+            let mut line = format!(
+                "- {} repository {}",
+                if create { "new" } else { "changed" },
+                code(action.at.repository.as_str())
+            );
+            for change in &action.settings {
+                let _ = write!(line, "; {}: {}", change.setting, code(&change.to.to_string()));
+            }
+            line.push('\n');
+            self.row(&line);
+        }
+    }
+
+    fn folded(&mut self, summary: &str, rows: impl Iterator<Item = String>) {
+        let open = format!("\n<details><summary>{}</summary>\n\n", text(summary));
+        if open.chars().count() + 20 > self.left || self.omitted > 0 {
+            self.omitted += 1 + rows.count();
+            return;
+        }
+        self.always(&open);
+        rows.for_each(|row| self.row(&row));
+        self.text.push_str("\n</details>\n");
+    }
+
+    fn finish(mut self) -> String {
+        if self.omitted > 0 {
+            let _ = write!(
+                self.text,
+                "\n*{} left out, to stay within what a comment can hold; the whole is in the JSON form.*\n",
+                count(self.omitted as u64, "line")
+            );
+        }
+        self.text
+    }
+}
+
+#[cfg(test)]
+#[path = "markdown_tests.rs"]
+mod tests;
