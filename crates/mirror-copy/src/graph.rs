@@ -245,7 +245,21 @@ impl Graph {
         let _turn = source.turn().await;
         source.reserve(1)?;
         let (manifest, _) = fetch(source, root.clone()).await?;
-        Graph::complete(source, manifest, selection).await
+        Graph::complete(&Manifests::Source(source), manifest, selection).await
+    }
+
+    /// Puts an image together from manifests that were read before.
+    ///
+    /// # Errors
+    /// When one is missing or can't be mirrored.
+    pub async fn saved(
+        manifests: &BTreeMap<Digest, RawManifest>,
+        root: &Digest,
+        selection: &Selection,
+    ) -> Result<Graph, CopyError> {
+        let saved = Manifests::Saved(manifests);
+        let (manifest, _) = saved.get(root.clone()).await?;
+        Graph::complete(&saved, manifest, selection).await
     }
 
     /// Reads everything below a manifest that was read already.
@@ -255,11 +269,11 @@ impl Graph {
         selection: &Selection,
     ) -> Result<Graph, CopyError> {
         let _turn = source.turn().await;
-        Graph::complete(source, root, selection).await
+        Graph::complete(&Manifests::Source(source), root, selection).await
     }
 
     async fn complete(
-        source: &Source,
+        source: &Manifests<'_>,
         manifest: RawManifest,
         selection: &Selection,
     ) -> Result<Graph, CopyError> {
@@ -282,7 +296,7 @@ impl Graph {
             }
             source.reserve(level.len())?;
             let mut fetched: Vec<(RawManifest, Links)> = stream::iter(level)
-                .map(|digest| fetch(source, digest))
+                .map(|digest| source.get(digest))
                 .buffered(AT_ONCE)
                 .try_collect()
                 .await?;
@@ -326,6 +340,38 @@ impl Graph {
     /// All manifests, children before parents.
     pub fn manifests(&self) -> impl Iterator<Item = &RawManifest> {
         self.waves.iter().flatten()
+    }
+}
+
+/// Where the manifests of an image come from.
+enum Manifests<'a> {
+    /// A registry.
+    Source(&'a Source),
+    /// An earlier look at it.
+    Saved(&'a BTreeMap<Digest, RawManifest>),
+}
+
+impl Manifests<'_> {
+    fn reserve(&self, manifests: usize) -> Result<(), CopyError> {
+        match self {
+            Manifests::Source(source) => source.reserve(manifests),
+            Manifests::Saved(_) => Ok(()),
+        }
+    }
+
+    async fn get(&self, digest: Digest) -> Result<(RawManifest, Links), CopyError> {
+        let saved = match self {
+            Manifests::Source(source) => return fetch(source, digest).await,
+            Manifests::Saved(saved) => saved,
+        };
+        let step = || format!("reading manifest {}", digest.short());
+        let missing = || Cause::Other("the saved plan does not hold it".to_owned());
+        let manifest = saved
+            .get(&digest)
+            .cloned()
+            .ok_or_else(|| CopyError::new(Side::Source, step(), missing()))?;
+        let links = links(&manifest)?;
+        Ok((manifest, links))
     }
 }
 

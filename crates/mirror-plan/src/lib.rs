@@ -16,6 +16,7 @@ mod plan;
 mod progress;
 mod report;
 mod repository;
+mod saved;
 mod text;
 mod verification;
 mod want;
@@ -37,6 +38,7 @@ pub use repository::{
     Expiring, RepositoryAction, RepositoryAt, RepositoryOutcome, RepositoryProblem,
     RepositoryState, RepositoryWant,
 };
+pub use saved::{Fit, SavedManifest, SavedPlan, Unfit, tree_digest};
 pub use text::{count, printable, render_plan, render_report, render_verification};
 pub use verification::{HoleFound, Verification, VerifyFailure};
 pub use want::{Collision, Platforms, Source, Target, Want, Wants, expand};
@@ -49,6 +51,7 @@ pub fn schemas() -> Vec<(&'static str, schemars::Schema)> {
         ("plan.schema.json", schemars::schema_for!(Plan)),
         ("progress.schema.json", schemars::schema_for!(ProgressLine)),
         ("report.schema.json", schemars::schema_for!(Report)),
+        ("saved-plan.schema.json", schemars::schema_for!(SavedPlan)),
         ("verification.schema.json", schemars::schema_for!(Verification)),
     ]
 }

@@ -50,6 +50,7 @@ pub fn report_markdown(report: &Report, budget: usize) -> String {
         (totals.failed, "failed"),
         (totals.deferred, "deferred"),
         (totals.conflicts, "in conflict"),
+        (totals.stale, "stale"),
         (totals.cancelled, "not finished"),
     ];
     let bad = bad.iter().filter(|(number, _)| *number > 0);
@@ -79,6 +80,13 @@ pub fn report_markdown(report: &Report, budget: usize) -> String {
         }
     }
     for outcome in &report.outcomes {
+        if let Status::Stale { found } = &outcome.status {
+            let now = found.as_ref().map_or_else(|| "nothing".to_owned(), short);
+            page.row(&format!(
+                "- ⚠️ {} has {now} by now; left alone\n",
+                code(&outcome.subject.target())
+            ));
+        }
         if let Status::Failed { failure } = &outcome.status {
             page.row(&problem(&outcome.subject.target(), &outcome.subject.destination, failure));
         }

@@ -59,6 +59,12 @@ pub enum Status {
         /// Why.
         failure: Failure,
     },
+    /// The destination has moved since the plan was made; nothing was done.
+    Stale {
+        /// What is there now, if anything.
+        #[schemars(with = "Option<String>")]
+        found: Option<Digest>,
+    },
     /// The run was stopped before its turn, or in the middle of it.
     Cancelled,
 }
@@ -98,6 +104,9 @@ pub struct ReportTotals {
     pub failed: usize,
     /// Images that wait for a limit on pulls.
     pub deferred: usize,
+    /// Images whose destination has moved since the plan was made.
+    #[serde(default)]
+    pub stale: usize,
     /// Images that were not reached.
     pub cancelled: usize,
     /// Wants that cannot be.
@@ -132,6 +141,7 @@ impl Report {
                 + count(|status| matches!(status, Status::Failed { failure } if !failure.deferred)),
             deferred: plan.totals.deferred
                 + count(|status| matches!(status, Status::Failed { failure } if failure.deferred)),
+            stale: count(|status| matches!(status, Status::Stale { .. })),
             cancelled: count(|status| *status == Status::Cancelled),
             conflicts: plan.conflicts.len(),
             transfer,

@@ -4,7 +4,7 @@
 use std::fmt::{self, Write as _};
 
 use anstyle::{AnsiColor, Style};
-use mirror_oci::ByteSize;
+use mirror_oci::{ByteSize, Digest};
 
 use crate::observed::Failure;
 use crate::plan::{Change, Copy, LookupFailure, Note, Plan, Subject};
@@ -71,6 +71,11 @@ pub fn render_report(report: &Report) -> String {
             );
             out.detail("caused by: ", warning);
         }
+        if let Status::Stale { found } = &outcome.status {
+            let now = found.as_ref().map_or("nothing", Digest::short);
+            let text = format!("{} has {now} by now; left alone", what(&outcome.subject, "at"));
+            out.line(CHANGED, "stale", &text);
+        }
         if let Status::Failed { failure } = &outcome.status {
             out.line(WRONG, "error", &format!("could not copy {}", what(&outcome.subject, "to")));
             out.failure(failure);
@@ -84,6 +89,7 @@ pub fn render_report(report: &Report) -> String {
         (totals.failed, "failed"),
         (totals.deferred, "deferred"),
         (totals.conflicts, "in conflict"),
+        (totals.stale, "stale"),
         (totals.cancelled, "not finished"),
     ];
     if totals.repositories > 0 {

@@ -63,6 +63,7 @@ Examples:
   mirror plan                       what would be copied where
   mirror plan --exit-code           the same, ending with 3 when there is something to do
   mirror plan --format json | jq    for scripts; the schema is crates/mirror-plan/schemas/plan.schema.json
+  mirror plan --out plan.json       to be carried out later: mirror apply plan.json
   mirror plan --format markdown     for a pull request. In GitHub Actions, the summary of the step gets it anyway")]
 pub(crate) struct Plan {
     /// How to print.
@@ -72,6 +73,10 @@ pub(crate) struct Plan {
     /// End with code 3 when changes are pending.
     #[arg(long)]
     pub(crate) exit_code: bool,
+
+    /// Save the plan with everything that `apply FILE` needs.
+    #[arg(long, value_name = "FILE", conflicts_with = "no_sizes")]
+    pub(crate) out: Option<PathBuf>,
 
     /// Don't read manifests: no pull is used up, but sizes and platforms stay unknown.
     #[arg(long)]
@@ -87,11 +92,18 @@ pub(crate) struct Plan {
 #[command(after_help = "\
 Examples:
   mirror apply                              copy; a second run copies nothing
+  mirror plan --out plan.json && mirror apply plan.json
+                                            do what was looked at, nothing else
   mirror apply --format json > report.json  for scripts; the schema is
                                             crates/mirror-plan/schemas/report.schema.json
   MIRROR_AUTH_QUAY_IO=user:password mirror apply
                                             log in to quay.io; `docker login` and `podman login` do as well")]
 pub(crate) struct Apply {
+    /// A plan that `plan --out` saved: do what it says, no more and without reading manifests again. It must be for
+    /// this tree and configuration; what has moved at a destination since is left alone.
+    #[arg(value_name = "PLAN", conflicts_with_all = ["refresh_referrers"])]
+    pub(crate) plan: Option<PathBuf>,
+
     /// How to print the report.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: PageFormat,

@@ -15,13 +15,15 @@ pub(crate) enum Exit {
     Pending = 3,
     /// Wants exclude each other.
     Conflict = 4,
+    /// A saved plan that is not for this tree, or whose destinations have moved.
+    Stale = 5,
     /// Some images wait for a limit on pulls.
     Deferred = 6,
     /// Stopped by Ctrl-C.
     Interrupted = 130,
 }
 
-/// For `--help`. Code 5 is spoken for: a stale plan.
+/// For `--help`.
 pub(crate) const TABLE: &str = "\
 Exit codes:
   0    done
@@ -29,6 +31,7 @@ Exit codes:
   2    usage, configuration or tree error
   3    changes are pending (plan --exit-code)
   4    conflict: wants that exclude each other
+  5    stale: a saved plan that no longer fits
   6    deferred: a registry's limit on pulls is used up
   130  interrupted";
 

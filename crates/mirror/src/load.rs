@@ -1,10 +1,12 @@
 //! Reading the tree and its configuration.
 
+use std::cell::RefCell;
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use mirror_oci::{Algorithm, Digest};
 use mirror_plan::{Config, Finding, Findings, Level, Wants, expand};
 use mirror_tree::{Diagnostic, Tree};
 
@@ -26,6 +28,8 @@ pub(crate) struct Loaded {
     pub(crate) wants: Wants,
     pub(crate) diagnostics: Vec<Diagnostic>,
     pub(crate) findings: Findings,
+    /// Digests of what the tree wants, and of the configuration with the documents it names.
+    pub(crate) digests: (Digest, Digest),
 }
 
 /// Reads the tree at `images`, or the nearest one.
@@ -35,7 +39,8 @@ pub(crate) fn load(images: Option<&Path>) -> Loaded {
     });
     let shown = shown(&images);
     let mut findings = Findings { format_version: 1, ..Findings::default() };
-    let config = read_config(&images, &shown, &mut findings);
+    let mut texts = Vec::new();
+    let config = read_config(&images, &shown, &mut findings, &mut texts);
     let broken = config.is_none();
     let config = config.unwrap_or_default();
     let Tree { entries, diagnostics } = mirror_tree::read(&images, &config.rules);
@@ -58,7 +63,9 @@ pub(crate) fn load(images: Option<&Path>) -> Loaded {
     findings.entries = entries.len();
     let root = images.parent().filter(|parent| !parent.as_os_str().is_empty());
     let root = root.map_or_else(|| PathBuf::from("."), Path::to_owned);
-    Loaded { images, root, config, wants, diagnostics, findings }
+    let config_digest = Digest::of(Algorithm::Sha256, texts.join("\0").as_bytes());
+    let digests = (mirror_plan::tree_digest(&entries), config_digest);
+    Loaded { images, root, config, wants, diagnostics, findings, digests }
 }
 
 impl Loaded {
@@ -96,7 +103,12 @@ fn shown(images: &Path) -> String {
 }
 
 /// The configuration; the default when there is none, nothing when it is wrong.
-fn read_config(images: &Path, shown: &str, findings: &mut Findings) -> Option<Config> {
+fn read_config(
+    images: &Path,
+    shown: &str,
+    findings: &mut Findings,
+    texts: &mut Vec<String>,
+) -> Option<Config> {
     let file = format!("{shown}/{CONFIG}");
     let text: Arc<str> = match read_small(&images.join(CONFIG)) {
         Ok(text) => text.into(),
@@ -113,16 +125,23 @@ fn read_config(images: &Path, shown: &str, findings: &mut Findings) -> Option<Co
             return None;
         }
     };
+    let documents = RefCell::new(vec![text.to_string()]);
     let beside = |name: &str| {
         let path = Path::new(name);
         let inside = path.components().all(|part| matches!(part, std::path::Component::Normal(_)));
         if !inside {
             return Err("it is not beside mirror.toml, or below".to_owned());
         }
-        read_small(&images.join(path)).map_err(|error| format!("can't be read: {error}"))
+        let text = read_small(&images.join(path));
+        let text = text.map_err(|error| format!("can't be read: {error}"))?;
+        documents.borrow_mut().push(text.clone());
+        Ok(text)
     };
     let problems = match Config::parse_with(&text, &beside) {
-        Ok(config) => return Some(config),
+        Ok(config) => {
+            texts.extend(documents.into_inner());
+            return Some(config);
+        }
         Err(problems) => problems,
     };
     findings

@@ -12,6 +12,7 @@ mod print;
 mod progress;
 mod repositories;
 mod run;
+mod saved;
 
 use std::process::ExitCode;
 

@@ -79,7 +79,56 @@ pub(crate) async fn plan(wants: &Wants, hosts: &Hosts, depth: Depth, tags: Tags)
 
 /// What sources stand for, and what targets have.
 async fn compare(wants: &Wants, hosts: &Hosts) -> Observed {
-    let sources: BTreeSet<&Source> = wants.wants.iter().map(|want| &want.source).collect();
+    let wanted: BTreeSet<&Source> = wants.wants.iter().map(|want| &want.source).collect();
+    let nothing = BTreeMap::new();
+    let (sources, mut targets) = tokio::join!(
+        all(wanted, |source| async move { resolve(source, hosts).await }),
+        look_at_all(wants, hosts, |target| target.tag.is_some(), &nothing),
+    );
+    // An image without a tag is found by its digest, which for one platform is known only when its source was asked.
+    let untagged = look_at_all(wants, hosts, |target| target.tag.is_none(), &sources);
+    let (untagged, seen) =
+        tokio::join!(untagged, observe_ecr::look(wants, hosts, resolved(wants, &sources)));
+    targets.extend(untagged);
+    targets.extend(seen.targets);
+    Observed { sources, targets, repositories: seen.repositories, ..Observed::default() }
+}
+
+/// What targets have, where the sources were looked at before.
+pub(crate) async fn targets(
+    wants: &Wants,
+    hosts: &Hosts,
+    sources: &BTreeMap<Source, Result<Digest, Failure>>,
+) -> BTreeMap<Target, Result<Option<Digest>, Failure>> {
+    let (mut found, seen) = tokio::join!(
+        look_at_all(wants, hosts, |_| true, sources),
+        observe_ecr::look(wants, hosts, resolved(wants, sources)),
+    );
+    found.extend(seen.targets);
+    found
+}
+
+/// The digest that a target is to have, as far as sources are known.
+fn resolved(
+    wants: &Wants,
+    sources: &BTreeMap<Source, Result<Digest, Failure>>,
+) -> impl Fn(&Target) -> Option<Digest> {
+    let wants = wants.wants.iter();
+    let known = wants.filter_map(|want| {
+        let digest = sources.get(&want.source)?.as_ref().ok()?;
+        Some((want.target.clone(), digest.clone()))
+    });
+    let known: BTreeMap<Target, Digest> = known.collect();
+    move |target| known.get(target).cloned()
+}
+
+/// Looks at those targets that are asked about one by one.
+async fn look_at_all(
+    wants: &Wants,
+    hosts: &Hosts,
+    which: impl Fn(&Target) -> bool,
+    sources: &BTreeMap<Source, Result<Digest, Failure>>,
+) -> BTreeMap<Target, Result<Option<Digest>, Failure>> {
     let by_target: BTreeMap<&Target, &Source> =
         wants.wants.iter().map(|want| (&want.target, &want.source)).collect();
     let in_bulk: BTreeSet<(&str, &Repository)> = wants
@@ -87,31 +136,15 @@ async fn compare(wants: &Wants, hosts: &Hosts) -> Observed {
         .iter()
         .map(|want| (want.at.destination.as_str(), &want.at.repository))
         .collect();
-    // An image without a tag is found by its digest, which for one platform is known only when its source was asked.
-    let (tagged, untagged): (BTreeSet<&Target>, BTreeSet<&Target>) = by_target
-        .keys()
-        .filter(|target| !in_bulk.contains(&(target.destination.as_str(), &target.repository)))
-        .partition(|target| target.tag.is_some());
-    let (sources, mut targets) = tokio::join!(
-        all(sources, |source| async move { resolve(source, hosts).await }),
-        all(tagged, |target| {
-            let source = by_target.get(target).copied();
-            async move { look_at(target, source, None, hosts).await }
-        }),
-    );
-    let resolved = |target: &Target| {
-        let source = by_target.get(target)?;
-        sources.get(*source)?.as_ref().ok().cloned()
+    let singly = |target: &&Target| {
+        which(target) && !in_bulk.contains(&(target.destination.as_str(), &target.repository))
     };
-    let found_untagged = all(untagged, |target| {
-        let (source, digest) = (by_target.get(target).copied(), resolved(target));
+    all(by_target.keys().copied().filter(singly).collect(), |target| {
+        let source = by_target.get(target).copied();
+        let digest = source.and_then(|source| sources.get(source)?.as_ref().ok().cloned());
         async move { look_at(target, source, digest, hosts).await }
     })
-    .await;
-    targets.extend(found_untagged);
-    let seen = observe_ecr::look(wants, hosts, resolved).await;
-    targets.extend(seen.targets);
-    Observed { sources, targets, repositories: seen.repositories, ..Observed::default() }
+    .await
 }
 
 /// Asks one question about each key, many at once.

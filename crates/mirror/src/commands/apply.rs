@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use mirror_plan::{
-    COMMENT_BUDGET, Outcome, Plan, Report, RepositoryOutcome, SUMMARY_BUDGET, Status,
+    COMMENT_BUDGET, Fit, Outcome, Plan, Report, RepositoryOutcome, SUMMARY_BUDGET, Status,
     report_markdown,
 };
 use mirror_registry::Access;
@@ -16,6 +16,7 @@ use crate::hosts::Hosts;
 use crate::load::{Loaded, load};
 use crate::observe::{self, Depth, Tags};
 use crate::progress::Display;
+use crate::saved::{self, Again};
 use crate::{environment, print, repositories, run as carry_out};
 
 /// Shortest and longest time between two looks at a limit on pulls.
@@ -27,11 +28,15 @@ pub(crate) fn run(images: Option<&Path>, command: &Apply) -> Exit {
     if let Err(exit) = loaded.usable() {
         return exit;
     }
+    let fit = match command.plan.as_deref().map(|file| saved::read(file, &loaded)).transpose() {
+        Ok(fit) => fit,
+        Err(exit) => return exit,
+    };
     super::in_runtime(async {
         let interruption = Interruption::listen();
         let mut earlier = Earlier::default();
         let report = loop {
-            let Some(pass) = pass(&loaded, command, &interruption).await? else {
+            let Some(pass) = pass(&loaded, command, fit.clone(), &interruption).await? else {
                 print::message("interrupted before anything was copied");
                 return Ok(Exit::Interrupted);
             };
@@ -70,12 +75,21 @@ struct Earlier {
 async fn pass(
     loaded: &Loaded,
     command: &Apply,
+    fit: Option<Fit>,
     interruption: &Interruption,
 ) -> Result<Option<Pass>, mirror_registry::Error> {
     let hosts = Hosts::new(&loaded.wants, &loaded.config, &loaded.root, Access::PullPush).await?;
     let depth = if command.refresh_referrers { Depth::All } else { Depth::Manifests };
-    let looking = observe::plan(&loaded.wants, &hosts, depth, Tags::Leave);
-    let (plan, graphs) = tokio::select! {
+    let looking = async {
+        match fit {
+            None => {
+                let (plan, graphs) = observe::plan(&loaded.wants, &hosts, depth, Tags::Leave).await;
+                Again { plan, graphs, outcomes: Vec::new() }
+            }
+            Some(fit) => saved::look_again(fit, &loaded.wants, &hosts).await,
+        }
+    };
+    let Again { plan, graphs, outcomes: left_alone } = tokio::select! {
         found = looking => found,
         () = interruption.wait() => return Ok(None),
     };
@@ -88,7 +102,8 @@ async fn pass(
         refresh: command.refresh_referrers,
         interruption,
     };
-    let outcomes = carry_out::run(&plan, &graphs, &hosts, &manner, &prepared, display).await;
+    let mut outcomes = carry_out::run(&plan, &graphs, &hosts, &manner, &prepared, display).await;
+    outcomes.extend(left_alone);
     let window = hosts.pull_window();
     Ok(Some(Pass { plan, repositories: prepared.outcomes, outcomes, window }))
 }
@@ -132,6 +147,8 @@ fn exit(report: &Report) -> Exit {
         Exit::Interrupted
     } else if report.totals.failed > 0 {
         Exit::Failed
+    } else if report.totals.stale > 0 {
+        Exit::Stale
     } else if report.totals.conflicts > 0 {
         Exit::Conflict
     } else if report.totals.deferred > 0 {

@@ -10,7 +10,7 @@ use crate::exit::Exit;
 use crate::hosts::Hosts;
 use crate::load::load;
 use crate::observe::{self, Depth, Tags};
-use crate::print;
+use crate::{print, saved};
 
 pub(crate) fn run(images: Option<&Path>, command: &Plan) -> Exit {
     let loaded = load(images);
@@ -20,7 +20,14 @@ pub(crate) fn run(images: Option<&Path>, command: &Plan) -> Exit {
     super::in_runtime(async {
         let hosts = Hosts::new(&loaded.wants, &loaded.config, &loaded.root, Access::Pull).await?;
         let depth = if command.no_sizes { Depth::Digests } else { Depth::Manifests };
-        let (plan, _) = observe::plan(&loaded.wants, &hosts, depth, Tags::Ask).await;
+        let (plan, graphs) = observe::plan(&loaded.wants, &hosts, depth, Tags::Ask).await;
+        if let Some(file) = &command.out
+            && let Err(error) = saved::write(file, &plan, &graphs, &loaded)
+        {
+            let what = format!("could not save the plan in {}", file.display());
+            print::error(&what, &error.to_string(), Some("name a file in a folder that is there"));
+            return Ok(Exit::Usage);
+        }
         match command.format {
             PageFormat::Text => print::data(&mirror_plan::render_plan(&plan)),
             PageFormat::Json => print::json(&plan),

@@ -14,6 +14,7 @@ mod limits;
 mod plan;
 mod readers;
 mod requests;
+mod saved;
 mod verify;
 
 use std::path::Path;

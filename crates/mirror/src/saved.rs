@@ -1,0 +1,131 @@
+//! Saved plans: written by `plan --out`, carried out by `apply FILE`.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::Path;
+use std::sync::Arc;
+
+use mirror_copy::Graph;
+use mirror_oci::Digest;
+use mirror_plan::{
+    Action, Copy, Failure, Fit, Outcome, Plan, SavedPlan, Source, Status, Target, Transfer,
+    Unchanged, Unfit, Wants,
+};
+
+use crate::exit::Exit;
+use crate::hosts::{Hosts, failure};
+use crate::load::Loaded;
+use crate::observe::{self, Graphs};
+use crate::print;
+
+/// A plan for ten thousand images has a few dozen MiB.
+const LARGEST: u64 = 128 << 20;
+
+/// Writes a plan with its manifests; the file is there as a whole, or not at all.
+pub(crate) fn write(path: &Path, plan: &Plan, graphs: &Graphs, loaded: &Loaded) -> io::Result<()> {
+    let manifests = graphs.values().flat_map(|graph| graph.manifests());
+    let (tree, config) = loaded.digests.clone();
+    let saved = SavedPlan::new(plan.clone(), tree, config, manifests);
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let mut file = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))?;
+    serde_json::to_writer(io::BufWriter::new(&mut file), &saved)?;
+    file.write_all(b"\n")?;
+    file.persist(path).map_err(|error| error.error)?;
+    Ok(())
+}
+
+/// Reads a plan and holds it against the tree; says why it won't do.
+pub(crate) fn read(path: &Path, loaded: &Loaded) -> Result<Fit, Exit> {
+    let refuse = |why: &str, help: &str, exit: Exit| {
+        let what = format!("the plan {} can't be applied", path.display());
+        print::error(&what, why, Some(help));
+        exit
+    };
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes));
+    if let Err(error) = read {
+        return Err(refuse(&error.to_string(), "make one: `mirror plan --out FILE`", Exit::Usage));
+    }
+    if bytes.len() as u64 > LARGEST {
+        let why = format!("it is larger than {} MiB", LARGEST >> 20);
+        return Err(refuse(&why, "apply without a plan, or with a smaller one", Exit::Usage));
+    }
+    let (tree, config) = &loaded.digests;
+    let fit = SavedPlan::read(&bytes).and_then(|saved| saved.fit(tree, config, &loaded.wants));
+    fit.map_err(|unfit| match unfit {
+        Unfit::Broken(why) => refuse(&why, "make it anew: `mirror plan --out FILE`", Exit::Usage),
+        Unfit::Stale(why) => refuse(&why, "look again: `mirror plan --out FILE`", Exit::Stale),
+    })
+}
+
+/// What is left of a plan when its destinations were looked at again.
+pub(crate) struct Again {
+    pub(crate) plan: Plan,
+    pub(crate) graphs: Graphs,
+    /// Of copies that are not made.
+    pub(crate) outcomes: Vec<Outcome>,
+}
+
+/// Looks at the destinations again: what has moved is left alone, what is there by now is unchanged.
+pub(crate) async fn look_again(fit: Fit, wants: &Wants, hosts: &Hosts) -> Again {
+    let Fit { mut plan, manifests } = fit;
+    let digests: BTreeMap<Source, Result<Digest, Failure>> = plan
+        .copies()
+        .filter_map(|copy| Some((copy.want.as_ref()?.0.clone(), Ok(copy.digest.clone()))))
+        .collect();
+    let copied: Vec<&Target> =
+        plan.copies().filter_map(|copy| Some(&copy.want.as_ref()?.1)).collect();
+    let concerned = Wants {
+        wants: wants.wants.iter().filter(|want| copied.contains(&&want.target)).cloned().collect(),
+        ..wants.clone()
+    };
+    let found = observe::targets(&concerned, hosts, &digests).await;
+    let mut again = Again { plan: Plan::default(), graphs: Graphs::new(), outcomes: Vec::new() };
+    let mut actions = Vec::new();
+    for action in std::mem::take(&mut plan.actions) {
+        let Action::Copy(copy) = action else {
+            actions.push(action);
+            continue;
+        };
+        let Some((source, target)) = copy.want.as_deref() else { continue };
+        match found.get(target).cloned().unwrap_or(Ok(None)) {
+            Err(failure) => again.outcomes.push(ended(&copy, Status::Failed { failure })),
+            Ok(Some(now)) if now == copy.digest => plan.unchanged.push(Unchanged {
+                subject: copy.subject,
+                digest: copy.digest,
+                want: copy.want,
+            }),
+            Ok(now) if now.as_ref() != copy.expected() => {
+                again.outcomes.push(ended(&copy, Status::Stale { found: now }));
+            }
+            Ok(_) => {
+                let graph =
+                    Graph::saved(&manifests, &copy.digest, &observe::selection(source)).await;
+                match graph {
+                    Ok(graph) => {
+                        again.graphs.insert(source.clone(), Arc::new(graph));
+                        actions.push(Action::Copy(copy));
+                    }
+                    Err(error) => {
+                        let failure = failure(error);
+                        again.outcomes.push(ended(&copy, Status::Failed { failure }));
+                    }
+                }
+            }
+        }
+    }
+    plan.actions = actions;
+    again.plan = plan;
+    again
+}
+
+fn ended(copy: &Copy, status: Status) -> Outcome {
+    Outcome {
+        subject: copy.subject.clone(),
+        digest: copy.digest.clone(),
+        status,
+        transfer: Transfer::default(),
+        warnings: Vec::new(),
+    }
+}

@@ -1,0 +1,138 @@
+//! Plans that are looked at now and carried out later.
+
+use mirror_plan::{Report, SavedPlan};
+use mirror_testkit::{Image, ImageBuilder};
+
+use crate::{Pair, looks_for_companions};
+
+/// Two images, of which the second replaces another, and a plan in `plan.json`.
+fn planned() -> (Pair, Image, Image) {
+    let one = ImageBuilder::new("one").platforms(&["linux/amd64", "linux/arm64"]).build();
+    let two = ImageBuilder::new("two").build();
+    let pair = Pair::new(&[("library/one", "1", &one), ("library/two", "1", &two)]);
+    pair.destination.add("docker.io/library/two", "1", &ImageBuilder::new("older").build());
+    pair.project.mirror(&["plan", "--out", "plan.json"]).run();
+    (pair, one, two)
+}
+
+fn saved(pair: &Pair) -> SavedPlan {
+    let bytes = std::fs::read(pair.project.path().join("plan.json")).unwrap();
+    SavedPlan::read(&bytes).unwrap()
+}
+
+fn save(pair: &Pair, plan: &SavedPlan) {
+    pair.project.write("plan.json", &serde_json::to_string(plan).unwrap());
+}
+
+#[test]
+fn it_is_carried_out_without_reading_manifests_again() {
+    let (pair, one, two) = planned();
+    pair.source.take_requests();
+    let ran = pair.project.mirror(&["apply", "plan.json", "--format", "json"]).run();
+    let report: Report = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!((report.totals.copied, report.totals.stale), (2, 0));
+    assert!(pair.destination.holds("docker.io/library/one", &one));
+    assert!(pair.destination.holds("docker.io/library/two", &two));
+    let requests = pair.source.take_requests();
+    let manifests = requests
+        .iter()
+        .filter(|request| request.path.contains("/manifests/") && !looks_for_companions(request));
+    assert_eq!(manifests.count(), 0);
+    let again = pair.project.mirror(&["apply", "plan.json"]).run();
+    assert!(again.stdout.contains("0 copied, 2 unchanged"), "{}", again.stdout);
+}
+
+#[test]
+fn it_does_what_it_says_though_the_source_has_moved() {
+    let (pair, one, _) = planned();
+    pair.source.add("library/one", "1", &ImageBuilder::new("newer").build());
+    pair.project.mirror(&["apply", "plan.json"]).run();
+    assert!(pair.destination.holds("docker.io/library/one", &one));
+    let tag = pair.destination.manifest("docker.io/library/one", "1").unwrap();
+    assert_eq!(&tag.digest, one.digest());
+}
+
+#[test]
+fn what_has_moved_at_the_destination_is_left_alone() {
+    let (pair, one, _) = planned();
+    let theirs = ImageBuilder::new("theirs").build();
+    pair.destination.add("docker.io/library/two", "1", &theirs);
+    let ran = pair.project.mirror(&["apply", "plan.json"]).ends_with(5).run();
+    assert!(ran.stdout.contains("stale: docker.io/library/two:1 at prod"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("1 copied") && ran.stdout.contains("1 stale"), "{}", ran.stdout);
+    assert!(pair.destination.holds("docker.io/library/one", &one));
+    let tag = pair.destination.manifest("docker.io/library/two", "1").unwrap();
+    assert_eq!(&tag.digest, theirs.digest());
+}
+
+#[test]
+fn a_plan_for_another_tree_or_configuration_is_refused() {
+    let (pair, ..) = planned();
+    pair.project.entry("three:1");
+    let ran = pair.project.mirror(&["apply", "plan.json"]).ends_with(5).run();
+    assert!(ran.stderr.contains("the tree has changed"), "{}", ran.stderr);
+    let (pair, ..) = planned();
+    let path = pair.project.path().join("images/mirror.toml");
+    let config = std::fs::read_to_string(path).unwrap();
+    pair.project.write("images/mirror.toml", &format!("{config}\n[copy]\nreferrers = \"off\"\n"));
+    let ran = pair.project.mirror(&["apply", "plan.json"]).ends_with(5).run();
+    assert!(ran.stderr.contains("the configuration has changed"), "{}", ran.stderr);
+    assert_eq!(pair.destination.tags().len(), 1, "nothing was done");
+}
+
+#[test]
+fn a_plan_that_was_meddled_with_is_refused() {
+    let meddled = |change: &dyn Fn(&mut serde_json::Value), code: i32, said: &str| {
+        let (pair, ..) = planned();
+        let mut value = serde_json::to_value(saved(&pair)).unwrap();
+        change(&mut value);
+        pair.project.write("plan.json", &value.to_string());
+        let ran = pair.project.mirror(&["apply", "plan.json"]).ends_with(code).run();
+        assert!(ran.stderr.contains(said), "{said}: {}", ran.stderr);
+        assert_eq!(pair.destination.tags().len(), 1, "nothing was done");
+    };
+    let set = |pointer: &'static str, to: serde_json::Value| {
+        move |value: &mut serde_json::Value| *value.pointer_mut(pointer).unwrap() = to.clone()
+    };
+    meddled(&set("/plan/actions/0/repository", "somewhere/else".into()), 5, "does not ask for");
+    meddled(&set("/plan/actions/0/destination", "other".into()), 5, "does not ask for");
+    meddled(&set("/plan/actions/0/action", "delete".into()), 2, "no saved plan");
+    meddled(&set("/format_version", 2.into()), 2, "a newer mirror");
+    meddled(&set("/format_version", 0.into()), 2, "an older mirror");
+    let spoil = |value: &mut serde_json::Value| {
+        let manifests = value.pointer_mut("/manifests").unwrap().as_object_mut().unwrap();
+        for manifest in manifests.values_mut() {
+            *manifest.pointer_mut("/content").unwrap() = "e30=".into();
+        }
+    };
+    meddled(&spoil, 2, "content has digest");
+}
+
+#[test]
+fn files_that_are_no_plans_are_refused() {
+    let (pair, ..) = planned();
+    let whole = serde_json::to_string(&saved(&pair)).unwrap();
+    let half: String = whole.chars().take(whole.len() / 2).collect();
+    let nested = "[".repeat(100_000);
+    let repeated = whole.replacen("\"tree\":", "\"tree\":\"x\",\"tree\":", 1);
+    for text in ["", "{}", "null", &half, &nested, &repeated] {
+        pair.project.write("plan.json", text);
+        let ran = pair.project.mirror(&["apply", "plan.json"]).ends_with(2).run();
+        assert!(ran.stderr.contains("can't be applied"), "{}", ran.stderr);
+    }
+    let ran = pair.project.mirror(&["apply", "missing.json"]).ends_with(2).run();
+    assert!(ran.stderr.contains("No such file"), "{}", ran.stderr);
+    let giant = std::fs::File::create(pair.project.path().join("giant.json")).unwrap();
+    giant.set_len(200 << 20).unwrap();
+    let ran = pair.project.mirror(&["apply", "giant.json"]).ends_with(2).run();
+    assert!(ran.stderr.contains("larger than 128 MiB"), "{}", ran.stderr);
+    let ran = pair.project.mirror(&["plan", "--out", "no/folder/plan.json"]).ends_with(2).run();
+    assert!(ran.stderr.contains("could not save the plan"), "{}", ran.stderr);
+    // Two plans of the same are the same file.
+    pair.project.mirror(&["plan", "--out", "plan.json"]).run();
+    let first = serde_json::to_string(&saved(&pair)).unwrap();
+    pair.project.mirror(&["plan", "--out", "plan.json"]).run();
+    assert_eq!(serde_json::to_string(&saved(&pair)).unwrap(), first);
+    save(&pair, &saved(&pair));
+    pair.project.mirror(&["apply", "plan.json"]).run();
+}
