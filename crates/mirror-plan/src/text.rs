@@ -8,7 +8,7 @@ use mirror_oci::{ByteSize, Digest};
 
 use crate::observed::Failure;
 use crate::plan::{Change, Copy, LookupFailure, Note, Plan, Subject};
-use crate::report::{Report, Status};
+use crate::report::{Outcome, Report, Status};
 use crate::repository::{RepositoryAction, RepositoryOutcome};
 use crate::verification::Verification;
 
@@ -62,25 +62,7 @@ pub fn render_report(report: &Report) -> String {
     for outcome in &report.repositories {
         out.repository_problems(outcome);
     }
-    for outcome in &report.outcomes {
-        for warning in &outcome.warnings {
-            out.line(
-                CHANGED,
-                "warning",
-                &format!("{} is without some of its signatures", what(&outcome.subject, "at")),
-            );
-            out.detail("caused by: ", warning);
-        }
-        if let Status::Stale { found } = &outcome.status {
-            let now = found.as_ref().map_or("nothing", Digest::short);
-            let text = format!("{} has {now} by now; left alone", what(&outcome.subject, "at"));
-            out.line(CHANGED, "stale", &text);
-        }
-        if let Status::Failed { failure } = &outcome.status {
-            out.line(WRONG, "error", &format!("could not copy {}", what(&outcome.subject, "to")));
-            out.failure(failure);
-        }
-    }
+    report.outcomes.iter().for_each(|outcome| out.outcome(outcome));
     let totals = &report.totals;
     let mut parts =
         vec![format!("{} copied", totals.copied), format!("{} unchanged", totals.unchanged)];
@@ -198,6 +180,26 @@ impl Text {
             let _ = writeln!(self.0, "  {QUIET}= {target:width$}  {digest}{QUIET:#}");
         }
         self.0.push('\n');
+    }
+
+    fn outcome(&mut self, outcome: &Outcome) {
+        for warning in &outcome.warnings {
+            self.line(
+                CHANGED,
+                "warning",
+                &format!("{} is without some of its signatures", what(&outcome.subject, "at")),
+            );
+            self.detail("caused by: ", warning);
+        }
+        if let Status::Stale { found } = &outcome.status {
+            let now = found.as_ref().map_or("nothing", Digest::short);
+            let text = format!("{} has {now} by now; left alone", what(&outcome.subject, "at"));
+            self.line(CHANGED, "stale", &text);
+        }
+        if let Status::Failed { failure } = &outcome.status {
+            self.line(WRONG, "error", &format!("could not copy {}", what(&outcome.subject, "to")));
+            self.failure(failure);
+        }
     }
 
     fn repository(&mut self, create: bool, action: &RepositoryAction) {
