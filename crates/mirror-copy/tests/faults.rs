@@ -71,6 +71,7 @@ fn host(registry: &Registry, access: Access) -> Arc<Host> {
         },
         kind: mirror_registry::Kind::Standard,
         login: None,
+        share: 1,
     };
     let name = registry.host().parse().unwrap();
     let client = mirror_registry::http_client().unwrap();

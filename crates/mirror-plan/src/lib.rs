@@ -17,6 +17,7 @@ mod progress;
 mod report;
 mod repository;
 mod saved;
+mod shard;
 mod text;
 mod verification;
 mod want;
@@ -39,6 +40,7 @@ pub use repository::{
     RepositoryState, RepositoryWant,
 };
 pub use saved::{Fit, SavedManifest, SavedPlan, Unfit, tree_digest};
+pub use shard::{MOST_SHARDS, Shard, busy_shards};
 pub use text::{count, printable, render_plan, render_report, render_verification};
 pub use verification::{HoleFound, Verification, VerifyFailure};
 pub use want::{Collision, Platforms, Source, Target, Want, Wants, expand};

@@ -150,4 +150,36 @@ impl Report {
         let (conflicts, failures) = (plan.conflicts.clone(), plan.failures.clone());
         Report { format_version: 1, outcomes, repositories, conflicts, failures, totals }
     }
+
+    /// Puts reports of parts of one tree together. Time is that of the longest, since they ran side by side.
+    pub fn merge(reports: impl IntoIterator<Item = Report>) -> Report {
+        let mut merged = Report { format_version: 1, ..Report::default() };
+        for report in reports {
+            let Report { outcomes, repositories, conflicts, failures, totals, .. } = report;
+            merged.outcomes.extend(outcomes);
+            merged.repositories.extend(repositories);
+            merged.conflicts.extend(conflicts);
+            merged.failures.extend(failures);
+            let sum = &mut merged.totals;
+            sum.copied += totals.copied;
+            sum.unchanged += totals.unchanged;
+            sum.repositories += totals.repositories;
+            sum.refreshed += totals.refreshed;
+            sum.failed += totals.failed;
+            sum.deferred += totals.deferred;
+            sum.stale += totals.stale;
+            sum.cancelled += totals.cancelled;
+            sum.conflicts += totals.conflicts;
+            sum.transfer += totals.transfer;
+            sum.milliseconds = sum.milliseconds.max(totals.milliseconds);
+        }
+        merged.outcomes.sort_by(|a, b| {
+            let key = |outcome: &Outcome| {
+                (outcome.subject.file.clone(), outcome.subject.destination.clone())
+            };
+            key(a).cmp(&key(b))
+        });
+        merged.repositories.sort_by(|a, b| a.at.cmp(&b.at));
+        merged
+    }
 }

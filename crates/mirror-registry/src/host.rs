@@ -108,7 +108,7 @@ impl Host {
             rates: Rates::of(options.kind),
             mounts: AtomicBool::new(options.kind == Kind::Standard),
             pace: Pace::new(options.patience),
-            pulls: Pulls::default(),
+            pulls: Pulls::shared(options.share),
             turn: Mutex::new(()),
             lists_referrers: AtomicU8::new(UNKNOWN),
             asking_referrers: Mutex::new(()),
@@ -455,6 +455,7 @@ mod tests {
             patience: Patience::default(),
             kind: Kind::Standard,
             login: None,
+            share: 1,
         };
         let credentials = Arc::new(Credentials::new([], Vec::new()));
         let name = "registry.example".parse().unwrap();

@@ -37,6 +37,8 @@ pub struct HostOptions {
     pub kind: Kind,
     /// Who makes us a login, where no other place knows who we are.
     pub login: Option<LoginSource>,
+    /// Machines that share a limit on pulls, this one included.
+    pub share: u32,
 }
 
 /// Kinds of registries that differ in more than their answers.

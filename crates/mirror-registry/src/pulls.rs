@@ -16,10 +16,18 @@ pub struct PullBudget {
 }
 
 /// The budget of one host: none until the host speaks of one.
-#[derive(Debug, Default)]
-pub(crate) struct Pulls(Mutex<Option<PullBudget>>);
+#[derive(Debug)]
+pub(crate) struct Pulls {
+    budget: Mutex<Option<PullBudget>>,
+    share: u64,
+}
 
 impl Pulls {
+    /// For `share` machines that live on one budget.
+    pub(crate) fn shared(share: u32) -> Pulls {
+        Pulls { budget: Mutex::new(None), share: u64::from(share.max(1)) }
+    }
+
     /// Reads the headers of an answer. What was reserved since may not be in them yet, so a budget only shrinks.
     pub(crate) fn hear(&self, headers: &HeaderMap) {
         let Some(told) =
@@ -27,14 +35,15 @@ impl Pulls {
         else {
             return;
         };
-        let mut budget = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let left = budget.map_or(told.left, |known| known.left.min(told.left));
+        let mut budget = self.budget.lock().unwrap_or_else(PoisonError::into_inner);
+        let mine = told.left / self.share;
+        let left = budget.map_or(mine, |known| known.left.min(mine));
         *budget = Some(PullBudget { left, window: told.window });
     }
 
     /// Takes from the budget; false, and nothing taken, when there is not enough.
     pub(crate) fn reserve(&self, pulls: u64) -> bool {
-        match self.0.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+        match self.budget.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
             None => true,
             Some(budget) if budget.left >= pulls => {
                 budget.left -= pulls;
@@ -45,7 +54,7 @@ impl Pulls {
     }
 
     pub(crate) fn budget(&self) -> Option<PullBudget> {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.budget.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -69,12 +78,13 @@ mod tests {
 
     #[test]
     fn budgets() {
-        let pulls = Pulls::default();
+        let pulls = Pulls::shared(1);
         assert!(pulls.reserve(1_000_000), "no header, no limit");
         assert_eq!(heard(&pulls, "nonsense"), None);
         assert_eq!(heard(&pulls, "10;w=21600"), Some(10));
         assert!(pulls.reserve(7) && !pulls.reserve(4) && pulls.reserve(3));
         assert_eq!(heard(&pulls, "9;w=60"), Some(0), "the answer is older than the reservation");
         assert_eq!(pulls.budget().unwrap().window, Duration::from_secs(60));
+        assert_eq!(heard(&Pulls::shared(4), "87;w=60"), Some(21), "a quarter of it");
     }
 }

@@ -31,6 +31,7 @@ fn patient_host(registry: &Registry, patience: Patience) -> Host {
         patience,
         kind: mirror_registry::Kind::Standard,
         login: None,
+        share: 1,
     };
     let variable = format!("MIRROR_AUTH_{}", registry.host().replace(['.', ':'], "_"));
     let credentials = Credentials::new([(variable, "me:secret".to_owned())], Vec::new());

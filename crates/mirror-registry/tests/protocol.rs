@@ -28,6 +28,7 @@ fn host(registry: &Registry) -> Host {
         patience: PATIENCE,
         kind: mirror_registry::Kind::Standard,
         login: None,
+        share: 1,
     };
     let name = registry.host().parse().unwrap();
     Host::new(

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use mirror_plan::{MOST_SHARDS, Shard};
+
 use crate::exit;
 
 /// Keeps copies of container images in your own registry.
@@ -31,6 +33,7 @@ pub(crate) enum Command {
     Plan(Plan),
     Apply(Apply),
     Verify(Verify),
+    Report(Reports),
     Iam(Iam),
 }
 
@@ -78,6 +81,10 @@ pub(crate) struct Plan {
     #[arg(long, value_name = "FILE", conflicts_with = "no_sizes")]
     pub(crate) out: Option<PathBuf>,
 
+    /// Print a matrix for GitHub Actions instead: the parts with something to do, of this many, for `apply --shard`.
+    #[arg(long, value_name = "PARTS", value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_SHARDS)))]
+    pub(crate) matrix: Option<u32>,
+
     /// Don't read manifests: no pull is used up, but sizes and platforms stay unknown.
     #[arg(long)]
     pub(crate) no_sizes: bool,
@@ -121,6 +128,15 @@ pub(crate) struct Apply {
     /// manifests of all images.
     #[arg(long)]
     pub(crate) refresh_referrers: bool,
+
+    /// Do one part of several, for machines that work side by side: all of a repository is in the same part. Limits
+    /// on pulls are divided.
+    #[arg(long, value_name = "NUMBER/OF")]
+    pub(crate) shard: Option<Shard>,
+
+    /// Write the report into this file as JSON, whatever is printed.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
 
     /// Where to keep layers on their way. What is left there when a run is stopped, the next one goes on with. By
     /// default mirror-spool in the user's cache folder.
@@ -199,6 +215,24 @@ pub(crate) enum OnLimit {
     Defer,
     /// Wait until pulls are left again.
     Wait,
+}
+
+/// Put reports together that `apply --report` wrote.
+///
+/// Ends with the code that one run over everything would have ended with.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  mirror report report-*.json                      what all parts did
+  mirror report --format markdown report-*.json    for a pull request or an issue")]
+pub(crate) struct Reports {
+    /// How to print.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: PageFormat,
+
+    /// The reports.
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
 }
 
 /// Print the IAM policies that mirroring to Amazon ECR needs.

@@ -31,12 +31,14 @@ pub(crate) struct Hosts {
 }
 
 impl Hosts {
-    /// Gets ready for all registries that are wanted from or to. `push` is what we are going to do at destinations.
+    /// Gets ready for all registries that are wanted from or to. `push` is what we are going to do at destinations;
+    /// limits on pulls are for `share` machines like this one.
     pub(crate) async fn new(
         wants: &Wants,
         config: &Config,
         root: &Path,
         push: Access,
+        share: u32,
     ) -> Result<Hosts, mirror_registry::Error> {
         let sources: BTreeSet<&Registry> =
             wants.wants.iter().map(|want| &want.source.name.registry).collect();
@@ -55,6 +57,7 @@ impl Hosts {
             http: http_client()?,
             credentials: Arc::new(environment::credentials()),
             aws: None,
+            share,
         };
         let mut registries = BTreeMap::new();
         let mut ecrs = BTreeMap::new();
@@ -128,6 +131,7 @@ struct Opening {
     http: HttpClient,
     credentials: Arc<Credentials>,
     aws: Option<Aws>,
+    share: u32,
 }
 
 impl Opening {
@@ -147,6 +151,7 @@ impl Opening {
             patience: Patience::default(),
             kind: EcrRegistry::of(name).map_or(Kind::Standard, |_| Kind::Ecr),
             login,
+            share: self.share,
         };
         let host = Host::new(self.http.clone(), self.credentials.clone(), name, &options);
         let host = host.map(Arc::new).map_err(|error| Failure {

@@ -1,15 +1,14 @@
 //! `mirror apply`
 
+use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use mirror_plan::{
-    COMMENT_BUDGET, Fit, Outcome, Plan, Report, RepositoryOutcome, SUMMARY_BUDGET, Status,
-    report_markdown,
-};
+use mirror_plan::{Fit, Outcome, Plan, Report, RepositoryOutcome, Status};
 use mirror_registry::Access;
 
-use crate::cli::{Apply, OnLimit, PageFormat};
+use super::report;
+use crate::cli::{Apply, OnLimit};
 use crate::environment::Interruption;
 use crate::exit::Exit;
 use crate::hosts::Hosts;
@@ -24,7 +23,7 @@ const PATIENCE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_s
 
 pub(crate) fn run(images: Option<&Path>, command: &Apply) -> Exit {
     let started = Instant::now();
-    let loaded = load(images);
+    let mut loaded = load(images);
     if let Err(exit) = loaded.usable() {
         return exit;
     }
@@ -32,6 +31,10 @@ pub(crate) fn run(images: Option<&Path>, command: &Apply) -> Exit {
         Ok(fit) => fit,
         Err(exit) => return exit,
     };
+    // A saved plan is held against the whole tree, and then carried out in part.
+    if let Some(shard) = command.shard {
+        loaded.wants = shard.take(loaded.wants);
+    }
     super::in_runtime(async {
         let interruption = Interruption::listen();
         let mut earlier = Earlier::default();
@@ -46,13 +49,15 @@ pub(crate) fn run(images: Option<&Path>, command: &Apply) -> Exit {
                 _ => break report,
             }
         };
-        match command.format {
-            PageFormat::Text => print::data(&mirror_plan::render_report(&report)),
-            PageFormat::Json => print::json(&report),
-            PageFormat::Markdown => print::data(&report_markdown(&report, COMMENT_BUDGET)),
+        report::show(&report, command.format);
+        if let Some(file) = &command.report
+            && let Err(error) = write(file, &report)
+        {
+            let what = format!("could not write the report {}", file.display());
+            print::error(&what, &error.to_string(), Some("name a file in a folder that is there"));
+            return Ok(Exit::Failed);
         }
-        print::step_summary(|| report_markdown(&report, SUMMARY_BUDGET));
-        Ok(exit(&report))
+        Ok(report::exit(&report))
     })
 }
 
@@ -78,7 +83,9 @@ async fn pass(
     fit: Option<Fit>,
     interruption: &Interruption,
 ) -> Result<Option<Pass>, mirror_registry::Error> {
-    let hosts = Hosts::new(&loaded.wants, &loaded.config, &loaded.root, Access::PullPush).await?;
+    let share = command.shard.map_or(1, |shard| shard.of);
+    let hosts =
+        Hosts::new(&loaded.wants, &loaded.config, &loaded.root, Access::PullPush, share).await?;
     let depth = if command.refresh_referrers { Depth::All } else { Depth::Manifests };
     let looking = async {
         match fit {
@@ -86,7 +93,12 @@ async fn pass(
                 let (plan, graphs) = observe::plan(&loaded.wants, &hosts, depth, Tags::Leave).await;
                 Again { plan, graphs, outcomes: Vec::new() }
             }
-            Some(fit) => saved::look_again(fit, &loaded.wants, &hosts).await,
+            Some(mut fit) => {
+                if let Some(shard) = command.shard {
+                    fit.plan = shard.part(fit.plan);
+                }
+                saved::look_again(fit, &loaded.wants, &hosts).await
+            }
         }
     };
     let Again { plan, graphs, outcomes: left_alone } = tokio::select! {
@@ -142,18 +154,7 @@ async fn pause(report: &Report, wait: Duration, interruption: &Interruption) -> 
     }
 }
 
-fn exit(report: &Report) -> Exit {
-    if report.totals.cancelled > 0 {
-        Exit::Interrupted
-    } else if report.totals.failed > 0 {
-        Exit::Failed
-    } else if report.totals.stale > 0 {
-        Exit::Stale
-    } else if report.totals.conflicts > 0 {
-        Exit::Conflict
-    } else if report.totals.deferred > 0 {
-        Exit::Deferred
-    } else {
-        Exit::Done
-    }
+fn write(file: &Path, report: &Report) -> io::Result<()> {
+    let text = serde_json::to_string_pretty(report)?;
+    std::fs::write(file, format!("{text}\n"))
 }

@@ -4,6 +4,7 @@ mod apply;
 mod check;
 mod iam;
 mod plan;
+mod report;
 mod verify;
 
 use crate::cli::{Cli, Command};
@@ -18,6 +19,7 @@ pub(crate) fn run(cli: Cli) -> Exit {
         Command::Plan(command) => plan::run(images, command),
         Command::Apply(command) => apply::run(images, command),
         Command::Verify(command) => verify::run(images, command),
+        Command::Report(command) => report::run(command),
         Command::Iam(command) => iam::run(images, command),
     }
 }

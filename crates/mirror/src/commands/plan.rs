@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use mirror_plan::{COMMENT_BUDGET, SUMMARY_BUDGET, plan_markdown};
+use mirror_plan::{COMMENT_BUDGET, SUMMARY_BUDGET, busy_shards, plan_markdown};
 use mirror_registry::Access;
 
 use crate::cli::{PageFormat, Plan};
@@ -18,7 +18,8 @@ pub(crate) fn run(images: Option<&Path>, command: &Plan) -> Exit {
         return exit;
     }
     super::in_runtime(async {
-        let hosts = Hosts::new(&loaded.wants, &loaded.config, &loaded.root, Access::Pull).await?;
+        let hosts =
+            Hosts::new(&loaded.wants, &loaded.config, &loaded.root, Access::Pull, 1).await?;
         let depth = if command.no_sizes { Depth::Digests } else { Depth::Manifests };
         let (plan, graphs) = observe::plan(&loaded.wants, &hosts, depth, Tags::Ask).await;
         if let Some(file) = &command.out
@@ -28,22 +29,32 @@ pub(crate) fn run(images: Option<&Path>, command: &Plan) -> Exit {
             print::error(&what, &error.to_string(), Some("name a file in a folder that is there"));
             return Ok(Exit::Usage);
         }
+        if let Some(parts) = command.matrix {
+            let shards: Vec<String> =
+                busy_shards(&plan, parts).iter().map(ToString::to_string).collect();
+            print::data(&format!("{}\n", serde_json::json!({ "shard": shards })));
+            return Ok(ending(&plan, command));
+        }
         match command.format {
             PageFormat::Text => print::data(&mirror_plan::render_plan(&plan)),
             PageFormat::Json => print::json(&plan),
             PageFormat::Markdown => print::data(&plan_markdown(&plan, COMMENT_BUDGET)),
         }
         print::step_summary(|| plan_markdown(&plan, SUMMARY_BUDGET));
-        Ok(if plan.totals.failures > 0 {
-            Exit::Failed
-        } else if !plan.conflicts.is_empty() {
-            Exit::Conflict
-        } else if plan.totals.deferred > 0 {
-            Exit::Deferred
-        } else if command.exit_code && !plan.actions.is_empty() {
-            Exit::Pending
-        } else {
-            Exit::Done
-        })
+        Ok(ending(&plan, command))
     })
+}
+
+fn ending(plan: &mirror_plan::Plan, command: &Plan) -> Exit {
+    if plan.totals.failures > 0 {
+        Exit::Failed
+    } else if !plan.conflicts.is_empty() {
+        Exit::Conflict
+    } else if plan.totals.deferred > 0 {
+        Exit::Deferred
+    } else if command.exit_code && !plan.actions.is_empty() {
+        Exit::Pending
+    } else {
+        Exit::Done
+    }
 }

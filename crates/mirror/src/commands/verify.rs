@@ -22,7 +22,8 @@ pub(crate) fn run(images: Option<&Path>, command: &Verify) -> Exit {
         return exit;
     }
     super::in_runtime(async {
-        let hosts = Hosts::new(&loaded.wants, &loaded.config, &loaded.root, Access::Pull).await?;
+        let hosts =
+            Hosts::new(&loaded.wants, &loaded.config, &loaded.root, Access::Pull, 1).await?;
         let check = if command.deep { Check::Content } else { Check::Existence };
         let wants = &loaded.wants.wants;
         let looks = stream::iter(wants).map(|want| look(want, &hosts, check)).buffered(AT_ONCE);

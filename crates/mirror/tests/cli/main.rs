@@ -15,6 +15,7 @@ mod plan;
 mod readers;
 mod requests;
 mod saved;
+mod shards;
 mod verify;
 
 use std::path::Path;

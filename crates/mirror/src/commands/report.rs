@@ -1,0 +1,74 @@
+//! `mirror report`
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use mirror_plan::{COMMENT_BUDGET, Report, SUMMARY_BUDGET, report_markdown};
+
+use crate::cli::{PageFormat, Reports};
+use crate::exit::Exit;
+use crate::print;
+
+/// A report of ten thousand images has a few MiB.
+const LARGEST: u64 = 64 << 20;
+
+pub(crate) fn run(command: &Reports) -> Exit {
+    let mut reports = Vec::new();
+    for file in &command.files {
+        match read(file) {
+            Ok(report) => reports.push(report),
+            Err(why) => {
+                let what = format!("could not read the report {}", file.display());
+                print::error(
+                    &what,
+                    &why,
+                    Some("reports are written by `mirror apply --report FILE`"),
+                );
+                return Exit::Usage;
+            }
+        }
+    }
+    let report = Report::merge(reports);
+    show(&report, command.format);
+    exit(&report)
+}
+
+/// Prints a report, and adds it to the summary of the step in GitHub Actions.
+pub(crate) fn show(report: &Report, format: PageFormat) {
+    match format {
+        PageFormat::Text => print::data(&mirror_plan::render_report(report)),
+        PageFormat::Json => print::json(report),
+        PageFormat::Markdown => print::data(&report_markdown(report, COMMENT_BUDGET)),
+    }
+    print::step_summary(|| report_markdown(report, SUMMARY_BUDGET));
+}
+
+/// How a run ended, by its report.
+pub(crate) fn exit(report: &Report) -> Exit {
+    if report.totals.cancelled > 0 {
+        Exit::Interrupted
+    } else if report.totals.failed > 0 {
+        Exit::Failed
+    } else if report.totals.stale > 0 {
+        Exit::Stale
+    } else if report.totals.conflicts > 0 {
+        Exit::Conflict
+    } else if report.totals.deferred > 0 {
+        Exit::Deferred
+    } else {
+        Exit::Done
+    }
+}
+
+fn read(file: &Path) -> Result<Report, String> {
+    let mut bytes = Vec::new();
+    let opened = File::open(file).map_err(|error| error.to_string())?;
+    opened.take(LARGEST + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+    if bytes.len() as u64 > LARGEST {
+        return Err(format!("it is larger than {} MiB", LARGEST >> 20));
+    }
+    let report: Report =
+        serde_json::from_slice(&bytes).map_err(|error| format!("it is no report: {error}"))?;
+    if report.format_version == 1 { Ok(report) } else { Err("it is of another version".to_owned()) }
+}

@@ -1,0 +1,69 @@
+//! Parts of a plan on machines that work side by side, and their reports put together.
+
+use mirror_plan::{Report, Shard};
+use mirror_testkit::{Image, ImageBuilder};
+
+use crate::{Pair, Project, steady};
+
+#[test]
+fn all_parts_together_do_everything_once() {
+    let images: Vec<Image> = (0..12).map(|n| ImageBuilder::new(format!("s{n}")).build()).collect();
+    let names: Vec<String> = (0..12).map(|n| format!("library/app{n}")).collect();
+    let wanted: Vec<_> =
+        names.iter().zip(&images).map(|(name, image)| (name.as_str(), "1", image)).collect();
+    let pair = Pair::new(&wanted);
+    let matrix = pair.project.mirror(&["plan", "--matrix", "3"]).run().stdout;
+    assert_eq!(matrix, "{\"shard\":[\"1/3\",\"2/3\",\"3/3\"]}\n");
+    pair.project.mirror(&["plan", "--out", "plan.json"]).run();
+    let mut copied = 0;
+    for number in 1..=3 {
+        let (shard, file) = (format!("{number}/3"), format!("report-{number}.json"));
+        let arguments = ["apply", "plan.json", "--shard", &shard, "--report", &file];
+        pair.project.mirror(&arguments).run();
+        let text = std::fs::read_to_string(pair.project.path().join(&file)).unwrap();
+        let report: Report = serde_json::from_str(&text).unwrap();
+        let mine = |outcome: &mirror_plan::Outcome| {
+            let subject = &outcome.subject;
+            Shard::of(&subject.destination, &subject.repository, 3).number == number
+        };
+        assert!(report.outcomes.iter().all(mine));
+        copied += report.totals.copied;
+    }
+    assert_eq!(copied, 12);
+    let all = ["report", "report-1.json", "report-2.json", "report-3.json"];
+    let merged = pair.project.mirror(&all).run().stdout;
+    assert!(steady(&merged).starts_with("applied: 12 copied, 0 unchanged; "), "{merged}");
+    let arguments = [&all[..], &["--format", "markdown"]].concat();
+    let page = pair.project.mirror(&arguments).run().stdout;
+    assert!(page.starts_with("### mirror: 12 copied, 0 unchanged\n"), "{page}");
+    assert_eq!(pair.project.mirror(&["plan", "--matrix", "3"]).run().stdout, "{\"shard\":[]}\n");
+    for number in 1..=3 {
+        let ran = pair.project.mirror(&["apply", "--shard", &format!("{number}/3")]).run();
+        assert!(ran.stdout.contains("0 copied"), "{}", ran.stdout);
+    }
+}
+
+#[test]
+fn what_failed_in_one_part_is_in_the_whole() {
+    let image = ImageBuilder::new("part").build();
+    let pair = Pair::new(&[("library/app", "1", &image)]);
+    pair.project.entry("gone:1");
+    let ran = pair.project.mirror(&["apply", "--report", "a.json"]).ends_with(1).run();
+    let merged = pair.project.mirror(&["report", "a.json"]).ends_with(1).run();
+    assert_eq!(merged.stdout, ran.stdout);
+}
+
+#[test]
+fn what_is_no_part_and_no_report() {
+    let project = Project::new();
+    for shard in ["0/3", "4/3", "1/257", "x"] {
+        let ran = project.mirror(&["apply", "--shard", shard]).ends_with(2).run();
+        assert!(ran.stderr.contains("NUMBER/OF"), "{}", ran.stderr);
+    }
+    project.mirror(&["plan", "--matrix", "257"]).ends_with(2).run();
+    project.write("a.json", "{}");
+    for file in ["a.json", "missing.json"] {
+        let ran = project.mirror(&["report", file]).ends_with(2).run();
+        assert!(ran.stderr.contains("could not read the report"), "{}", ran.stderr);
+    }
+}
