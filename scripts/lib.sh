@@ -29,10 +29,10 @@ need() {
   fi
 }
 
-# A program that PyPI or crates.io has, in target/tools.
+# Where programs that Debian does not package go.
 tools() { printf '%s/target/tools' "$root"; }
 
-# A package of PyPI with its program, in a Python of its own: `python_tool program package==version`.
+# A Python package with its program, in an environment of its own: `python_tool program package==version`.
 python_tool() {
   local program=$1 package=$2 place
   place="$(tools)/python-$program"

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use mirror_oci::{Digest, Repository, Tag};
-use mirror_registry::{Host, Referrer};
+use mirror_registry::{Host, Kind, Referrer};
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::companion::{self, Companion, Link};
@@ -255,6 +255,9 @@ impl Copier {
     /// Where the destination has no list of referrers, those that arrived are listed under a tag.
     async fn list_companions(&self, job: &Job, arrived: &[&Companion]) -> Result<(), CopyError> {
         let Target::Registry { host, repository, .. } = &job.target else { return Ok(()) };
+        if host.kind() == Kind::Ecr {
+            return Ok(());
+        }
         let mut by_subject: BTreeMap<&Digest, Vec<&Referrer>> = BTreeMap::new();
         for companion in arrived {
             if let Link::Subject(subject, referrer) = &companion.link {

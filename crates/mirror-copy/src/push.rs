@@ -52,7 +52,16 @@ pub(crate) async fn manifest(
                 Under::Tag(tag) => Some(tag),
             };
             let which = tag.map_or(ManifestRef::Digest(manifest.digest()), ManifestRef::Tag);
-            let put = host.put_manifest(repository, which, manifest).await;
+            let put = match host.put_manifest(repository, which, manifest).await {
+                // ECR refuses to put even the same image under an immutable tag; the one that is there may be from
+                // another run, or from an attempt whose answer was lost.
+                Err(error) if tag.is_some() && error.code() == Some("TAG_INVALID") => {
+                    let found = host.head_manifest(repository, which).await;
+                    let same = matches!(found, Ok(Some(found)) if found == *manifest.digest());
+                    if same { Ok(()) } else { Err(error) }
+                }
+                outcome => outcome,
+            };
             put.map_err(|error| {
                 CopyError::destination(
                     format!("pushing manifest {}", manifest.digest().short()),

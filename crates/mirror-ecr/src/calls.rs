@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use aws_sdk_ecr::types::{ImageIdentifier, LayerAvailability};
+use aws_sdk_ecr::types::{ImageFailureCode, ImageIdentifier, LayerAvailability};
 use mirror_oci::{Digest, Repository, Tag, media_type};
 use mirror_registry::Error;
 
@@ -66,6 +66,20 @@ impl Ecr {
             .set_accepted_media_types(Some(types.map(str::to_owned).to_vec()));
         match call.send().await {
             Ok(answer) => {
+                let missing = [
+                    Some(&ImageFailureCode::ImageNotFound),
+                    // Archived: it is there, but nobody can pull it.
+                    Some(&ImageFailureCode::ImageInaccessible),
+                ];
+                let failed =
+                    answer.failures().iter().find(|f| !missing.contains(&f.failure_code()));
+                if let Some(failed) = failed {
+                    let resource = self.client.registry.arn(repository.as_str());
+                    let code = failed.failure_code().map(|code| code.as_str().to_owned());
+                    let reason = failed.failure_reason().map(str::to_owned);
+                    let request = format!("ecr:BatchGetImage on {resource}");
+                    return Err(Error::refused(request, 400, code, reason));
+                }
                 Ok(answer.images().iter().filter_map(|image| image.image_id().cloned()).collect())
             }
             Err(error)
@@ -121,11 +135,13 @@ impl Ecr {
     /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/blob-mounting.html>. Not to be allowed to ask
     /// is a no.
     pub async fn learn_mounts(&self) {
-        let call = self.client.ecr.get_account_setting().name("BLOB_MOUNTING");
-        let enabled = match call.send().await {
+        let question = async || {
+            let call = self.client.ecr.get_account_setting().name("BLOB_MOUNTING");
+            call.send().await.map_err(|error| translate("ecr:GetAccountSetting", "*", error))
+        };
+        let enabled = match self.host.retrying(question).await {
             Ok(answer) => answer.value() == Some("ENABLED"),
             Err(error) => {
-                let error = translate("ecr:GetAccountSetting", "*", error);
                 tracing::debug!(%error, "blobs are not mounted");
                 false
             }

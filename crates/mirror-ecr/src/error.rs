@@ -19,6 +19,16 @@ const UNKNOWN: [&str; 6] = [
     "InvalidClientTokenId",
     "MissingAuthenticationTokenException",
 ];
+/// What token services say when they have a problem of their own.
+const PASSING: [&str; 7] = [
+    "Throttl",
+    "TooManyRequests",
+    "ServiceUnavailable",
+    "InternalFailure",
+    "InternalError",
+    "timed out",
+    "IDPCommunicationError",
+];
 /// What the credential chain looks at, in its order.
 const CHAIN: &str = "looked for AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, the profile in AWS_PROFILE or `default` \
     in ~/.aws, AWS_WEB_IDENTITY_TOKEN_FILE with AWS_ROLE_ARN (GitHub OIDC), \
@@ -61,6 +71,8 @@ where
             Error::broken(request, text)
         }
         SdkError::TimeoutError(_) => Error::broken(request, "AWS did not answer in time"),
+        // A role could not be taken at this moment.
+        _ if PASSING.iter().any(|word| text.contains(word)) => Error::broken(request, text),
         _ if text.contains("redential") || text.contains("AssumeRole") => {
             let missing =
                 text.contains("no credentials found") || text.contains("no providers in chain");

@@ -33,7 +33,8 @@ pub fn private_login(client: Client) -> LoginSource {
     })
 }
 
-/// Logins at public.ecr.aws. Without AWS credentials there is none, and none is needed: it only raises limits.
+/// Logins at public.ecr.aws. Without AWS credentials, or without the right to log in there, there is none, and none is
+/// needed: it only raises limits.
 pub fn public_login(aws: &Aws) -> LoginSource {
     let config = aws_sdk_ecrpublic::config::Builder::from(&aws.0)
         .region(aws_config::Region::from_static(PUBLIC_REGION));
@@ -45,6 +46,9 @@ pub fn public_login(aws: &Aws) -> LoginSource {
                 Ok(answer) => answer,
                 Err(error) => {
                     let error = translate(PUBLIC_ACTION, "*", error);
+                    if error.may_pass() {
+                        return Err(error);
+                    }
                     tracing::debug!(%error, "no login at public.ecr.aws");
                     return Ok(None);
                 }

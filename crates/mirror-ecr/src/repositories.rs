@@ -7,6 +7,7 @@ use aws_sdk_ecr::types::{
     ImageTagMutabilityExclusionFilter, ImageTagMutabilityExclusionFilterType,
     Repository as Described, Tag,
 };
+use futures_util::{StreamExt, stream};
 use mirror_oci::Repository;
 use mirror_plan::{RepositoryState, Setting, Settings};
 use mirror_registry::Error;
@@ -17,6 +18,8 @@ use crate::error::translate;
 
 /// Repositories in one answer.
 const PAGE: i32 = 1000;
+/// Repositories that are asked about at once, where each has to be asked about.
+const AT_ONCE: usize = 16;
 
 impl Ecr {
     /// What repositories are like, with those settings that are `wanted` of them; nothing for one that is missing.
@@ -25,11 +28,11 @@ impl Ecr {
     /// wanted, since ECR tells those one by one.
     ///
     /// # Errors
-    /// When AWS refuses or can't be reached.
+    /// When AWS refuses or can't be reached; for one repository, where the trouble is with that.
     pub async fn repositories(
         &self,
         wanted: &BTreeMap<Repository, BTreeSet<Setting>>,
-    ) -> Result<BTreeMap<Repository, Option<RepositoryState>>, Error> {
+    ) -> Result<BTreeMap<Repository, Result<Option<RepositoryState>, Error>>, Error> {
         let mut found: BTreeMap<Repository, Option<RepositoryState>> =
             wanted.keys().map(|repository| (repository.clone(), None)).collect();
         let mut next = None;
@@ -60,14 +63,29 @@ impl Ecr {
                 break;
             }
         }
-        for (repository, state) in &mut found {
-            let Some(state) = state else { continue };
-            for setting in wanted.get(repository).into_iter().flatten() {
-                let value = self.setting(repository, *setting).await?;
-                state.settings.extend(value.map(|value| (*setting, value)));
-            }
+        let complete = stream::iter(found).map(|(repository, state)| async {
+            let settings = wanted.get(&repository);
+            let state = match state {
+                None => Ok(None),
+                Some(state) => self.complete(&repository, state, settings).await.map(Some),
+            };
+            (repository, state)
+        });
+        Ok(complete.buffer_unordered(AT_ONCE).collect().await)
+    }
+
+    /// Adds what is told for one repository at a time.
+    async fn complete(
+        &self,
+        repository: &Repository,
+        mut state: RepositoryState,
+        settings: Option<&BTreeSet<Setting>>,
+    ) -> Result<RepositoryState, Error> {
+        for setting in settings.into_iter().flatten() {
+            let value = self.setting(repository, *setting).await?;
+            state.settings.extend(value.map(|value| (*setting, value)));
         }
-        Ok(found)
+        Ok(state)
     }
 
     /// Makes a repository with those settings that are given with its making. One that is there by now is fine:

@@ -12,6 +12,8 @@ use crate::Ecr;
 use crate::error::translate;
 use crate::repositories::{mutability, tags};
 
+/// Pages of a preview, a hundred images each.
+const MOST_PAGES: u32 = 2000;
 /// How long and how often a preview is waited for. It takes seconds, more for thousands of images.
 const PREVIEW: (Duration, u32) = (Duration::from_millis(500), 60);
 
@@ -139,7 +141,16 @@ impl Ecr {
     async fn tags(&self, repository: &Repository) -> Result<Option<Value>, Error> {
         let resource = self.client.registry.arn(repository.as_str());
         let call = self.client.ecr.list_tags_for_resource().resource_arn(&resource);
-        let answer = call.send().await;
+        let answer = match call.send().await {
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(|e| e.is_repository_not_found_exception()) =>
+            {
+                return Ok(None);
+            }
+            outcome => outcome,
+        };
         let answer =
             answer.map_err(|error| translate("ecr:ListTagsForResource", &resource, error))?;
         let pairs = answer.tags().iter().map(|tag| (tag.key().to_owned(), json!(tag.value())));
@@ -176,7 +187,8 @@ impl Ecr {
         self.host.retrying(begin).await?;
         let mut expiring = Vec::new();
         let mut next: Option<String> = None;
-        for _ in 0..PREVIEW.1 {
+        let mut looks = 0;
+        for _ in 0..MOST_PAGES {
             let question = async || {
                 let call = ecr.get_lifecycle_policy_preview().registry_id(account);
                 let call = call.repository_name(repository.as_str()).set_next_token(next.clone());
@@ -184,9 +196,20 @@ impl Ecr {
                 answer.map_err(|error| translate("ecr:GetLifecyclePolicyPreview", &resource, error))
             };
             let page = self.host.retrying(question).await?;
-            if page.status() == Some(&LifecyclePolicyPreviewStatus::InProgress) {
-                tokio::time::sleep(PREVIEW.0).await;
-                continue;
+            match page.status() {
+                Some(LifecyclePolicyPreviewStatus::Complete) => {}
+                Some(LifecyclePolicyPreviewStatus::InProgress) if looks < PREVIEW.1 => {
+                    looks += 1;
+                    tokio::time::sleep(PREVIEW.0).await;
+                    continue;
+                }
+                status => {
+                    return Err(self.no_preview(repository, &format!("it ended as {status:?}")));
+                }
+            }
+            let asked = page.lifecycle_policy_text();
+            if asked.is_some_and(|asked| document(Some(asked)).as_ref() != Some(policy)) {
+                return Err(self.no_preview(repository, "somebody else asks about another policy"));
             }
             expiring.extend(page.preview_results().iter().filter_map(|result| {
                 let digest = result.image_digest()?.parse().ok()?;
@@ -198,8 +221,12 @@ impl Ecr {
                 return Ok(expiring);
             }
         }
-        let request = format!("ecr:GetLifecyclePolicyPreview on {resource}");
-        Err(Error::unusable(request, "the preview takes too long"))
+        Err(self.no_preview(repository, "it has no end"))
+    }
+
+    fn no_preview(&self, repository: &Repository, why: &str) -> Error {
+        let resource = self.client.registry.arn(repository.as_str());
+        Error::unusable(format!("ecr:GetLifecyclePolicyPreview on {resource}"), why)
     }
 }
 

@@ -212,11 +212,18 @@ impl Problems<'_> {
     fn encryption(&mut self, file: &Spanned<String>, registry: &EcrRegistry) -> Option<Value> {
         let key = file.get_ref();
         let here = format!("arn:{}:kms:{}:", registry.partition(), registry.region);
-        if key == "AES256" || key == "KMS" || key.starts_with(&here) {
+        if key == "AES256"
+            || key == "KMS"
+            || key.strip_prefix(&here).is_some_and(|rest| rest.contains(":key/"))
+        {
             return Some(json!(key));
         }
         let message = format!("`{key}` is no encryption that a repository here can have");
-        self.add(file.span(), message, format!("AES256, KMS, or a key of its region: {here}…"));
+        self.add(
+            file.span(),
+            message,
+            format!("AES256, KMS, or a key (no alias) of its region: {here}<account>:key/<id>"),
+        );
         None
     }
 

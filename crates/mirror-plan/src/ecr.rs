@@ -99,7 +99,7 @@ pub(crate) fn name_problem(repository: &Repository) -> Option<String> {
 )]
 #[serde(rename_all = "snake_case")]
 pub enum Setting {
-    /// Whether a tag can be moved: true, false, or `{"except": ["latest*"]}`.
+    /// Whether tags can't be moved: true, false, or `{"except": ["latest*"]}`.
     ImmutableTags,
     /// `"AES256"`, `"KMS"` or the ARN of a key. Fixed when the repository is made.
     Encryption,
@@ -142,10 +142,8 @@ pub struct SettingChange {
 
 /// What differs, compared by meaning and not by text.
 pub(crate) fn changes(wanted: &Settings, found: &Settings) -> Vec<SettingChange> {
-    let differing = wanted.iter().filter(|(setting, to)| {
-        let from = found.get(setting);
-        !from.is_some_and(|from| same(**setting, from, to))
-    });
+    let differing =
+        wanted.iter().filter(|(setting, to)| !is_same(**setting, found.get(setting), to));
     differing
         .map(|(setting, to)| SettingChange {
             setting: *setting,
@@ -153,6 +151,11 @@ pub(crate) fn changes(wanted: &Settings, found: &Settings) -> Vec<SettingChange>
             to: to.clone(),
         })
         .collect()
+}
+
+/// Whether a setting is as wanted, by meaning and not by text.
+pub fn is_same(setting: Setting, found: Option<&Value>, wanted: &Value) -> bool {
+    found.is_some_and(|found| same(setting, found, wanted))
 }
 
 fn same(setting: Setting, found: &Value, wanted: &Value) -> bool {
@@ -201,9 +204,13 @@ pub(crate) fn is_immutable(setting: &Value, tag: &str) -> bool {
     match setting {
         Value::Bool(immutable) => *immutable,
         Value::Object(fields) => {
-            let except = fields.get("except").and_then(Value::as_array);
-            let patterns = except.into_iter().flatten().filter_map(Value::as_str);
-            !patterns.into_iter().any(|pattern| wildcard(pattern, tag))
+            // `only` is what ECR calls mutable with exclusions: those alone can't be moved.
+            let named = |key: &str| {
+                let patterns = fields.get(key).and_then(Value::as_array);
+                let patterns = patterns.into_iter().flatten().filter_map(Value::as_str);
+                patterns.into_iter().any(|pattern| wildcard(pattern, tag))
+            };
+            if fields.contains_key("only") { named("only") } else { !named("except") }
         }
         _ => false,
     }
@@ -301,6 +308,8 @@ mod tests {
         let except = json!({"except": ["latest", "dev-*-x"]});
         assert!(is_immutable(&json!(true), "1"));
         assert!(!is_immutable(&json!(false), "1"));
+        let only = json!({"only": ["v*"]});
+        assert!(is_immutable(&only, "v1") && !is_immutable(&only, "1"));
         for (tag, immutable) in
             [("latest", false), ("latest2", true), ("dev-1-x", false), ("dev-1", true)]
         {

@@ -25,7 +25,7 @@ mod want;
 pub use config::{Alternative, Config, ConfigProblem, Destination, Place, RegistrySettings};
 pub use config_ecr::EcrRules;
 pub use config_file::Referrers;
-pub use ecr::{EcrRegistry, Setting, SettingChange, Settings, is_ecr_public};
+pub use ecr::{EcrRegistry, Setting, SettingChange, Settings, is_ecr_public, is_same};
 pub use finding::{Finding, Findings, Level, Position};
 pub use iam::{Context, Role, Workflow, accounts, permissions, trust};
 pub use markdown::{COMMENT_BUDGET, SUMMARY_BUDGET, headline, plan_markdown, report_markdown};

@@ -163,6 +163,11 @@ fn remark(note: &Note) -> String {
             code(at.repository.as_str()),
             text(&images.join(", "))
         ),
+        Note::NoPreview { at, why } => format!(
+            "⚠️ what the new lifecycle policy of {} would delete is unknown: {}",
+            code(at.repository.as_str()),
+            text(why)
+        ),
         Note::OtherEncryption { at, change } => format!(
             "⚠️ {} is not encrypted with {}, which can't be changed",
             code(at.repository.as_str()),

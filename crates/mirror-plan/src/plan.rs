@@ -181,6 +181,14 @@ pub enum Note {
         /// The images, by tag or digest.
         images: Vec<String>,
     },
+    /// What a changed lifecycle policy would delete could not be found out.
+    NoPreview {
+        /// The repository.
+        #[serde(flatten)]
+        at: RepositoryAt,
+        /// Why.
+        why: String,
+    },
     /// A repository is encrypted in another way than wanted, which can't be changed.
     OtherEncryption {
         /// The repository.
@@ -272,7 +280,7 @@ impl Plan {
         for want in &wants.repositories {
             let at = want.at.clone();
             match observed.repositories.get(&at) {
-                Some(Ok(None)) if want.create => {
+                Some(Ok(None)) if want.create && !self.makes(&at) => {
                     let settings = changes(&want.settings, &Settings::new());
                     self.actions.push(Action::CreateRepository(RepositoryAction { at, settings }));
                 }
@@ -281,6 +289,13 @@ impl Plan {
                 Some(Ok(None) | Err(_)) | None => {}
             }
         }
+    }
+
+    /// Whether this is among the actions; another destination may lead to the same repository.
+    fn makes(&self, at: &RepositoryAt) -> bool {
+        self.repositories().any(|(_, action)| {
+            action.at.registry == at.registry && action.at.repository == at.repository
+        })
     }
 
     fn compare(&mut self, want: &RepositoryWant, state: &RepositoryState, wants: &Wants) {
@@ -308,7 +323,10 @@ impl Plan {
         if !images.is_empty() {
             self.notes.push(Note::WouldExpire { at: at.clone(), images });
         }
-        if !settings.is_empty() {
+        if let Some(why) = state.no_preview.clone() {
+            self.notes.push(Note::NoPreview { at: at.clone(), why });
+        }
+        if !settings.is_empty() && !self.makes(at) {
             let action = RepositoryAction { at: at.clone(), settings };
             self.actions.push(Action::UpdateRepository(action));
         }

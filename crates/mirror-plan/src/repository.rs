@@ -40,6 +40,8 @@ pub struct RepositoryState {
     pub settings: Settings,
     /// Images that a wanted lifecycle policy would delete, if that was asked.
     pub expiring: Vec<Expiring>,
+    /// Why that could not be asked.
+    pub no_preview: Option<String>,
 }
 
 /// An image that a lifecycle policy would delete.

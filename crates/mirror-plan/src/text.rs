@@ -247,6 +247,14 @@ impl Text {
                 self.line(CHANGED, "warning", &text);
                 self.detail("help: ", "except them from the rules, or delete them from the tree");
             }
+            Note::NoPreview { at, why } => {
+                let text = format!(
+                    "what the new lifecycle policy of {} at {} would delete is unknown",
+                    at.repository, at.destination
+                );
+                self.line(CHANGED, "warning", &text);
+                self.detail("caused by: ", why);
+            }
             Note::OtherEncryption { at, change } => {
                 let from = change.from.as_ref().map(shortened).unwrap_or_default();
                 let text = format!(

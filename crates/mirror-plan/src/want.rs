@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use mirror_oci::{Name, Platform, Repository, Tag, Version};
+use mirror_oci::{Name, Platform, Registry, Repository, Tag, Version};
 use mirror_tree::Entry;
 
 use crate::config::{Config, Destination, Place};
@@ -101,6 +101,7 @@ pub fn expand(entries: &[Entry], config: &Config) -> Wants {
             }
         }
     }
+    let all: Vec<Want> = by_target.values().flatten().cloned().collect();
     for wants in by_target.into_values() {
         match wants.as_slice() {
             [first, others @ ..] if others.iter().all(|other| other.source == first.source) => {
@@ -113,9 +114,45 @@ pub fn expand(entries: &[Entry], config: &Config) -> Wants {
     found
         .wants
         .sort_by(|a, b| (&a.file, &a.target.destination).cmp(&(&b.file, &b.target.destination)));
-    found.repositories = repositories(&found.wants, config);
+    found.repositories = repositories(&all, config);
+    found.drop_contradictions();
     found.collisions.sort_by(|a, b| (&a.files, &a.destination).cmp(&(&b.files, &b.destination)));
     found
+}
+
+impl Wants {
+    /// Two destinations of one registry may lead to one repository, but they can't both have their way with it.
+    fn drop_contradictions(&mut self) {
+        let mut by_place: BTreeMap<(Registry, Repository), Vec<RepositoryWant>> = BTreeMap::new();
+        for want in std::mem::take(&mut self.repositories) {
+            let place = (want.at.registry.clone(), want.at.repository.clone());
+            by_place.entry(place).or_default().push(want);
+        }
+        for ((registry, repository), kept) in by_place {
+            let first = kept.first().map(|want| (want.create, want.settings.clone()));
+            if kept.iter().all(|want| Some((want.create, want.settings.clone())) == first) {
+                self.repositories.extend(kept);
+                continue;
+            }
+            let names: Vec<String> = kept.iter().map(|want| want.at.destination.clone()).collect();
+            let place = Place::Registry(registry);
+            let (lost, left): (Vec<Want>, Vec<Want>) =
+                std::mem::take(&mut self.wants).into_iter().partition(|want| {
+                    want.target.place == place && want.target.repository == repository
+                });
+            self.wants = left;
+            self.collisions.push(Collision {
+                files: lost.into_iter().map(|want| want.file).collect(),
+                destination: names.join(" and "),
+                target: repository.to_string(),
+                reason: format!(
+                    "the destinations {} lead to one repository and keep it in different ways",
+                    names.join(" and ")
+                ),
+            });
+        }
+        self.repositories.sort_by(|a, b| a.at.cmp(&b.at));
+    }
 }
 
 fn repositories(wants: &[Want], config: &Config) -> Vec<RepositoryWant> {

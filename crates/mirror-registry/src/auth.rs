@@ -1,5 +1,6 @@
 //! Answers to challenges: which `Authorization` header goes with which request.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
@@ -23,6 +24,9 @@ const KNOWN_REALMS: [(&str, &str); 3] = [
     ("registry.gitlab.com", "gitlab.com"),
     ("registry.redhat.io", "sso.redhat.com"),
 ];
+
+/// How long a failure to log in is believed.
+const REFUSED: Duration = Duration::from_secs(300);
 
 /// Which rights a request needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,6 +62,8 @@ pub(crate) struct Auth {
     credentials: Arc<Credentials>,
     credential: tokio::sync::OnceCell<Result<Credential, CredentialError>>,
     login: Option<LoginSource>,
+    /// Whether what is stored somewhere was refused: `docker login` at ECR holds for twelve hours.
+    stored_refused: AtomicBool,
     logged_in: tokio::sync::Mutex<Option<LoggedIn>>,
     challenge: RwLock<Option<Challenge>>,
     tokens: Tokens,
@@ -67,7 +73,7 @@ pub(crate) struct Auth {
 
 /// A login that was made, if there were credentials for it.
 struct LoggedIn {
-    login: Option<Login>,
+    login: Result<Option<Login>, Error>,
     since: Instant,
     until: Instant,
 }
@@ -101,6 +107,7 @@ impl Auth {
             credentials,
             credential: tokio::sync::OnceCell::new(),
             login,
+            stored_refused: AtomicBool::new(false),
             logged_in: tokio::sync::Mutex::new(None),
             challenge: RwLock::new(None),
             tokens: Tokens::default(),
@@ -126,8 +133,9 @@ impl Auth {
             self.challenge.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
         let Some(challenge) = challenge else { return Ok((Sent::Nothing, None)) };
         let known = self.credential().await?;
-        let login =
-            if *known == Credential::Anonymous { self.login(rejected).await? } else { None };
+        let stored =
+            *known != Credential::Anonymous && !self.stored_refused.load(Ordering::Relaxed);
+        let login = if stored { None } else { self.login(rejected).await? };
         let logged_in =
             login.map(|Login { user, password, .. }| Credential::Basic { user, password });
         match (challenge, logged_in.as_ref().unwrap_or(known)) {
@@ -166,22 +174,32 @@ impl Auth {
         let mut logged_in = self.logged_in.lock().await;
         if let Some(LoggedIn { login, until, .. }) = logged_in.as_ref()
             && *until > Instant::now()
-            && login.as_ref().is_none_or(|login| Some(&login.password) != rejected)
         {
-            return Ok(login.clone());
+            let over = matches!(login, Ok(Some(login)) if Some(&login.password) == rejected);
+            if !over {
+                return login.clone();
+            }
         }
         let mut attempts = Attempts::new(&self.pace);
         let login = loop {
             match source.ask().await {
                 Ok(login) => break login,
-                Err(error) => attempts.again(error).await.map_err(Error::settled)?,
+                Err(error) => {
+                    if let Err(error) = attempts.again(error).await {
+                        // Looking for credentials can take seconds, and each request would do it again.
+                        let (login, since) = (Err(error.settled()), Instant::now());
+                        let until = since + REFUSED;
+                        *logged_in = Some(LoggedIn { login: login.clone(), since, until });
+                        return login;
+                    }
+                }
             }
         };
         // Renewed well before it ends: an upload may take a while.
         let lifetime = login.as_ref().map_or(Duration::from_secs(3600), |login| login.lifetime);
         let since = Instant::now();
         let until = since + lifetime.mul_f64(0.8);
-        *logged_in = Some(LoggedIn { login: login.clone(), since, until });
+        *logged_in = Some(LoggedIn { login: Ok(login.clone()), since, until });
         Ok(login)
     }
 
@@ -189,6 +207,11 @@ impl Auth {
     pub(crate) async fn login_age(&self) -> Duration {
         let logged_in = self.logged_in.lock().await;
         logged_in.as_ref().map_or(Duration::ZERO, |login| login.since.elapsed())
+    }
+
+    /// What is stored was refused; true, if somebody else can say who we are.
+    pub(crate) fn refuse_stored(&self) -> bool {
+        self.login.is_some() && !self.stored_refused.swap(true, Ordering::Relaxed)
     }
 
     /// Whether a refusal can mean that a login is over: ECR says so with 403.

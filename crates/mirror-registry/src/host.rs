@@ -19,7 +19,7 @@ use crate::options::{Access, HostOptions, Kind, default_endpoint};
 use crate::pulls::{PullBudget, Pulls};
 use crate::rates::Rates;
 use crate::redact::redacted;
-use crate::referrers::UNKNOWN;
+use crate::referrers::{PRESENT, UNKNOWN};
 use crate::retry::{Attempts, Pace};
 
 const MOST_REDIRECTS: usize = 5;
@@ -110,7 +110,11 @@ impl Host {
             pace: Pace::new(options.patience),
             pulls: Pulls::shared(options.share),
             turn: Mutex::new(()),
-            lists_referrers: AtomicU8::new(UNKNOWN),
+            lists_referrers: AtomicU8::new(match options.kind {
+                Kind::Standard => UNKNOWN,
+                // It lists them, though some manifests get a 405: aws/containers-roadmap#2783.
+                Kind::Ecr => PRESENT,
+            }),
             asking_referrers: Mutex::new(()),
             met: AtomicBool::new(false),
             first: Mutex::new(()),
@@ -343,7 +347,12 @@ impl Host {
             return Ok(response);
         }
         drop(response);
-        let response = self.transmit(call, call.url.clone(), header).await?;
+        let mut response = self.transmit(call, call.url.clone(), header).await?;
+        let refused = matches!(response.status().as_u16(), 401 | 403);
+        if refused && again == Sent::Basic && self.auth.refuse_stored() {
+            let (_, header) = self.auth.header(&self.http, &call.scope, None).await?;
+            response = self.transmit(call, call.url.clone(), header).await?;
+        }
         self.pulls.hear(response.headers());
         Ok(response)
     }

@@ -137,7 +137,7 @@ impl Host {
 /// Values of [`Host::lists_referrers`].
 pub(crate) const UNKNOWN: u8 = 0;
 const ABSENT: u8 = 1;
-const PRESENT: u8 = 2;
+pub(crate) const PRESENT: u8 = 2;
 
 fn is_index(answer: &Answer) -> bool {
     answer

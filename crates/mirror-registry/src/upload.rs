@@ -132,15 +132,21 @@ impl Host {
             headers: HeaderMap::new(),
             body: Bytes::new(),
         };
-        let mut answer = self.call(&call).await?;
+        let outcome = self.call(&call).await;
         // 401 for a mount source that does not exist (harbor#17097), 403 or 404 elsewhere: a mount is a hint.
         let elsewhere = matches!(mount, Mount::From(from) if from != repository);
-        if elsewhere && matches!(answer.status(), 400 | 401 | 403 | 404 | 405) {
-            drop(answer);
+        let refused = match &outcome {
+            Ok(answer) => Some(answer.status()),
+            Err(error) => error.status(),
+        };
+        let answer = if elsewhere && matches!(refused, Some(400 | 401 | 403 | 404 | 405)) {
+            drop(outcome);
             call.url.set_query(None);
             call.scope = Scope::push(repository);
-            answer = self.call(&call).await?;
-        }
+            self.call(&call).await?
+        } else {
+            outcome?
+        };
         match answer.status() {
             201 => Ok(None),
             202 => self.location(&answer).map(Some),

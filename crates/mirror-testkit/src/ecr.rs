@@ -44,6 +44,7 @@ pub(crate) struct Region {
     pub(crate) tokens: BTreeMap<String, bool>,
     pub(crate) mounting: bool,
     pub(crate) archived: BTreeSet<String>,
+    pub(crate) keyless: BTreeSet<String>,
     pub(crate) pushes: Vec<std::time::Instant>,
 }
 
@@ -176,6 +177,12 @@ impl FakeEcr {
     pub fn archive(&self, region: &str, digest: &mirror_oci::Digest) {
         let mut store = self.plane.regions[region].store.lock().unwrap();
         store.ecr.archived.insert(digest.to_string());
+    }
+
+    /// Takes the key away that an image is encrypted with.
+    pub fn lose_key(&self, region: &str, digest: &mirror_oci::Digest) {
+        let mut store = self.plane.regions[region].store.lock().unwrap();
+        store.ecr.keyless.insert(digest.to_string());
     }
 
     /// The policy and settings that a repository has: lifecycle policy, repository policy, tags.

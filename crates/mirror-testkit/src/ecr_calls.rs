@@ -149,6 +149,11 @@ fn batch_get_image(input: &Value, store: &mut Store) -> Outcome {
             Some(found) if store.ecr.archived.contains(found.digest.as_str()) => {
                 failures.push(json!({ "imageId": id, "failureCode": "ImageInaccessible" }));
             }
+            Some(found) if store.ecr.keyless.contains(found.digest.as_str()) => {
+                failures.push(
+                    json!({ "imageId": id, "failureCode": "KmsError", "failureReason": "no key" }),
+                );
+            }
             Some(found) => images.push(json!({
                 "registryId": ACCOUNT, "repositoryName": name,
                 "imageId": { "imageTag": id["imageTag"], "imageDigest": found.digest.as_str() },

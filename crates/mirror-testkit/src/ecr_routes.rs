@@ -57,13 +57,21 @@ fn put_manifest(store: &mut Store, repository: &str, tag: &str) -> Option<Refuse
     }
     store.ecr.pushes.push(Instant::now());
     let kept = &store.ecr.repositories[repository];
-    let immutable = kept.mutability.as_deref().is_some_and(|kind| kind.starts_with("IMMUTABLE"));
-    let excepted = kept.filters.iter().filter_map(|filter| filter["filter"].as_str());
-    let excepted = excepted.into_iter().any(|filter| filter == tag);
+    let filters = kept.filters.iter().filter_map(|filter| filter["filter"].as_str());
+    let excepted = filters.into_iter().any(|filter| match filter.split_once('*') {
+        Some((before, after)) => tag.starts_with(before) && tag.ends_with(after),
+        None => filter == tag,
+    });
+    let immutable = match kept.mutability.as_deref() {
+        Some("IMMUTABLE") => true,
+        Some("IMMUTABLE_WITH_EXCLUSION") => !excepted,
+        Some("MUTABLE_WITH_EXCLUSION") => excepted,
+        _ => false,
+    };
     // Identical content is refused as well.
     let taken =
         store.repositories.get(repository).is_some_and(|found| found.tags.contains_key(tag));
-    (immutable && !excepted && taken).then(|| {
+    (immutable && taken).then(|| {
         let message = format!("The image tag '{tag}' already exists in the '{repository}' repository and cannot be overwritten because the tag is immutable.");
         (400, "TAG_INVALID", message)
     })

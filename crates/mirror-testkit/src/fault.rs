@@ -11,6 +11,8 @@ pub struct Exchange {
     pub method: String,
     /// The path, without query.
     pub path: String,
+    /// The query.
+    pub query: String,
 }
 
 /// What to do instead of answering properly.
@@ -26,6 +28,8 @@ pub enum Fault {
     Reset,
     /// Send so many bytes of the body, then close the connection.
     Cut(usize),
+    /// Do what is asked, then close the connection without an answer.
+    Lost,
     /// Never answer.
     Hang,
     /// Send the body byte by byte, with a pause before each.

@@ -130,7 +130,7 @@ pub(crate) async fn answer(
         requests.push(Recorded {
             method: asked.method.to_string(),
             path: asked.path.clone(),
-            query,
+            query: query.clone(),
             authorization: asked.header("authorization").map(str::to_owned),
             content_length: asked.header("content-length").and_then(|length| length.parse().ok()),
             range: asked.header("range").map(str::to_owned),
@@ -138,7 +138,8 @@ pub(crate) async fn answer(
         });
         requests.len() - 1
     };
-    let exchange = Exchange { number, method: asked.method.to_string(), path: asked.path.clone() };
+    let exchange =
+        Exchange { number, method: asked.method.to_string(), path: asked.path.clone(), query };
     let fault = state.faults.lock().unwrap().as_ref().and_then(|rule| rule(&exchange));
     match fault {
         Some(Fault::Reset) => return Err(io::Error::other("reset")),
@@ -162,6 +163,9 @@ pub(crate) async fn answer(
     }
     if let Some(recorded) = state.requests.lock().unwrap().get_mut(number) {
         recorded.status = reply.status;
+    }
+    if fault == Some(Fault::Lost) {
+        return Err(io::Error::other("lost"));
     }
     Ok(send(&asked, reply, fault.as_ref()))
 }

@@ -45,7 +45,7 @@ pub(crate) async fn plan(wants: &Wants, hosts: &Hosts, depth: Depth, tags: Tags)
     let mut observed = compare(wants, hosts).await;
     let rough = Plan::new(wants, &observed);
     if tags == Tags::Ask {
-        let pinned = wants.wants.iter().map(|want| &want.source);
+        let pinned = rough.copies().filter_map(|copy| copy.want.as_ref().map(|want| &want.0));
         let pinned = pinned.filter(|source| {
             source.platforms == Platforms::All && source.version.digest().is_some()
         });

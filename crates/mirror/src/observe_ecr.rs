@@ -9,6 +9,8 @@ use mirror_plan::{
     Failure, Place, RepositoryAt, RepositoryState, RepositoryWant, Setting, Target, Wants,
 };
 
+use serde_json::Value;
+
 use crate::hosts::{Hosts, at_destination};
 
 /// Repositories that are asked about at once.
@@ -37,7 +39,7 @@ pub(crate) async fn look(
         let Some(ecr) = hosts.ecr(registry) else { continue };
         let states = states(ecr, &repositories).await;
         let expected = |want: &RepositoryWant| match &states {
-            Ok(found) => Ok(found.get(&want.at.repository).cloned().flatten()),
+            Ok(found) => found.get(&want.at.repository).cloned().unwrap_or(Ok(None)),
             Err(failure) => Err(failure.clone()),
         };
         seen.repositories.extend(repositories.iter().map(|want| (want.at.clone(), expected(want))));
@@ -64,36 +66,60 @@ fn is_in(target: &Target, at: &RepositoryAt) -> bool {
         && matches!(&target.place, Place::Registry(registry) if *registry == at.registry)
 }
 
+/// A repository, if it is there, or why that is not known.
+type State = Result<Option<RepositoryState>, Failure>;
+
 async fn states(
     ecr: &Ecr,
     repositories: &[&RepositoryWant],
-) -> Result<BTreeMap<Repository, Option<RepositoryState>>, Failure> {
+) -> Result<BTreeMap<Repository, State>, Failure> {
     let mut wanted: BTreeMap<Repository, BTreeSet<Setting>> = BTreeMap::new();
+    let mut policies: BTreeMap<Repository, Value> = BTreeMap::new();
     for want in repositories {
-        wanted.entry(want.at.repository.clone()).or_default().extend(want.settings.keys());
+        let repository = &want.at.repository;
+        wanted.entry(repository.clone()).or_default().extend(want.settings.keys());
+        let policy = want.settings.get(&Setting::LifecyclePolicy).cloned();
+        policies.extend(policy.map(|policy| (repository.clone(), policy)));
     }
-    let mut found = ecr.repositories(&wanted).await.map_err(|error| at_destination(&error))?;
-    for want in repositories {
-        let policy = want.settings.get(&Setting::LifecyclePolicy);
-        let state = found.get_mut(&want.at.repository).and_then(Option::as_mut);
-        let (Some(policy), Some(state)) = (policy, state) else { continue };
-        // What a policy deletes that is there already can't be asked after any more.
-        if state.settings.get(&Setting::LifecyclePolicy) == Some(policy) {
-            continue;
+    let found = ecr.repositories(&wanted).await.map_err(|error| at_destination(&error))?;
+    let previewed = stream::iter(found).map(|(repository, state)| {
+        let policy = policies.get(&repository);
+        async move {
+            let state = match state {
+                Ok(Some(state)) => Ok(Some(preview(ecr, &repository, state, policy).await)),
+                Ok(None) => Ok(None),
+                Err(error) => Err(at_destination(&error)),
+            };
+            (repository, state)
         }
-        match ecr.would_expire(&want.at.repository, policy).await {
-            Ok(expiring) => state.expiring = expiring,
-            Err(error) => tracing::debug!(%error, "no preview of a lifecycle policy"),
-        }
+    });
+    Ok(previewed.buffer_unordered(AT_ONCE).collect().await)
+}
+
+/// Asks what a lifecycle policy would delete, before it is made the repository's.
+async fn preview(
+    ecr: &Ecr,
+    repository: &Repository,
+    mut state: RepositoryState,
+    policy: Option<&Value>,
+) -> RepositoryState {
+    let Some(policy) = policy else { return state };
+    let now = state.settings.get(&Setting::LifecyclePolicy);
+    if mirror_plan::is_same(Setting::LifecyclePolicy, now, policy) {
+        return state;
     }
-    Ok(found)
+    match ecr.would_expire(repository, policy).await {
+        Ok(expiring) => state.expiring = expiring,
+        Err(error) => state.no_preview = Some(error.to_string()),
+    }
+    state
 }
 
 /// What the targets of one repository are now: one call for each hundred.
 async fn targets_in(
     ecr: &Ecr,
     want: &RepositoryWant,
-    state: Result<Option<RepositoryState>, Failure>,
+    state: State,
     targets: Vec<&Target>,
     resolved: &impl Fn(&Target) -> Option<Digest>,
 ) -> Vec<(Target, Result<Option<Digest>, Failure>)> {

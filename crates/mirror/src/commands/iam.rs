@@ -22,7 +22,19 @@ pub(crate) fn run(images: Option<&Path>, command: &Iam) -> Exit {
         None => Ok(permissions(role, &loaded.wants, &loaded.config)),
         Some(repository) => workflow(repository, role, command, &loaded).map(|found| trust(&found)),
     };
+    let empty = |document: &serde_json::Value| {
+        document.get("Statement").and_then(|list| list.as_array()).is_some_and(Vec::is_empty)
+    };
     match document {
+        Ok(document) if empty(&document) => {
+            let why = "nothing comes from or goes to Amazon ECR";
+            print::error(
+                "there is no policy to write",
+                why,
+                Some("name a registry of ECR as destination"),
+            );
+            Exit::Usage
+        }
         Ok(document) => {
             print::json(&document);
             Exit::Done
@@ -48,14 +60,7 @@ fn workflow(
     let parts = repository.split_once('/').filter(|(owner, name)| plain(owner) && plain(name));
     let (owner, name) =
         parts.ok_or_else(|| (format!("`{repository}` is no repository of GitHub"), form))?;
-    let accounts = accounts(&loaded.config);
-    let mut known = accounts
-        .into_iter()
-        .filter(|(account, _)| command.account.as_ref().is_none_or(|wanted| wanted == account));
-    let (Some((account, partition)), None) = (known.next(), known.next()) else {
-        let help = "name one of the configured accounts with --account";
-        return Err(("the account of the role is not clear".to_owned(), help));
-    };
+    let (account, partition) = account(command, loaded)?;
     let context = match (role, &command.environment) {
         (Role::Plan, _) => Context::PullRequest,
         (Role::Apply, Some(environment)) => Context::Environment(environment.clone()),
@@ -70,10 +75,29 @@ fn workflow(
     }
     Ok(Workflow {
         account,
-        partition: partition.to_owned(),
+        partition,
         owner: owner.to_owned(),
         repository: name.to_owned(),
         ids,
         context,
     })
+}
+
+/// The account that the role is in: the one that is named, or the only one that images go to.
+fn account(command: &Iam, loaded: &Loaded) -> Result<(String, String), (String, &'static str)> {
+    let help = "name the account of the role with --account, twelve digits";
+    let known = accounts(&loaded.config);
+    let Some(wanted) = &command.account else {
+        let mut known = known.into_iter();
+        return match (known.next(), known.next()) {
+            (Some((account, partition)), None) => Ok((account, partition.to_owned())),
+            _ => Err(("the account of the role is not clear".to_owned(), help)),
+        };
+    };
+    if wanted.len() != 12 || !wanted.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err((format!("`{wanted}` is no account"), help));
+    }
+    let partition = known.iter().find(|(account, _)| account == wanted);
+    let partition = partition.or(known.first()).map_or("aws", |(_, partition)| partition);
+    Ok((wanted.clone(), partition.to_owned()))
 }

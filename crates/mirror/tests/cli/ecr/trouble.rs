@@ -1,6 +1,8 @@
 //! What can go wrong at Amazon ECR, and what is said then.
 
-use mirror_testkit::{ACCOUNT, FakeEcr};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use mirror_testkit::{ACCOUNT, FakeEcr, Fault, ImageBuilder};
 use serde_json::json;
 
 use super::{LIFECYCLE, REGION, Scene};
@@ -216,4 +218,126 @@ fn another_account_and_another_region() {
     scene.project.write("images/mirror.toml", &config.replace(REGION, "mars-north-1"));
     let ran = scene.mirror(&["plan"]).ends_with(1).run();
     assert!(ran.stdout.contains("there is no such region"), "{}", ran.stdout);
+}
+
+#[test]
+fn an_answer_that_was_lost_is_no_failure_under_an_immutable_tag() {
+    let scene = Scene::new("immutable_tags = true");
+    let image = scene.image("app", "1");
+    let first = AtomicBool::new(true);
+    scene.destination().set_faults(move |exchange| {
+        let tagged = exchange.method == "PUT" && exchange.path.ends_with("/manifests/1");
+        (tagged && first.swap(false, Ordering::Relaxed)).then_some(Fault::Lost)
+    });
+    let ran = scene.mirror(&["apply"]).run();
+    assert!(ran.stdout.contains("1 copied"), "{}", ran.stdout);
+    assert!(scene.destination().holds("docker.io/library/app", &image));
+}
+
+#[test]
+fn two_tags_of_one_signed_image_where_tags_are_immutable() {
+    let scene = Scene::new("immutable_tags = true");
+    let image = scene.image("app", "1");
+    scene.source.add("library/app", "same", &image);
+    let signature = ImageBuilder::new("signature").build();
+    let tag = format!("sha256-{}.sig", image.digest().hex());
+    scene.source.add("library/app", &tag, &signature);
+    let path = scene.project.path().join("images/mirror.toml");
+    let config = std::fs::read_to_string(path).unwrap();
+    let config = format!("{config}\n[copy]\nreferrers = \"require\"\n");
+    scene.project.write("images/mirror.toml", &config);
+    scene.mirror(&["apply"]).run();
+    scene.project.entry("app:same");
+    scene.mirror(&["apply"]).run();
+    assert!(scene.plan().actions.is_empty());
+}
+
+#[test]
+fn a_mount_that_is_refused_becomes_an_upload() {
+    let scene = Scene::new("");
+    scene.ecr.let_mount(REGION);
+    scene.destination().set_faults(|exchange| {
+        let mount = exchange.method == "POST" && exchange.query.contains("mount=");
+        mount.then(|| {
+            Fault::refuse(403, "DENIED", "not authorized to perform: ecr:GetDownloadUrlForLayer")
+        })
+    });
+    // The second comes when the first has its manifest.
+    let slow = ImageBuilder::new("slow").shared_layer("base", 50_000).layers(&[10; 40]).build();
+    let quick = ImageBuilder::new("quick").shared_layer("base", 50_000).build();
+    for (name, image) in [("quick", &quick), ("slow", &slow)] {
+        scene.source.add(&format!("library/{name}"), "1", image);
+        scene.project.entry(&format!("{name}:1"));
+    }
+    scene.mirror(&["apply"]).run();
+    assert!(scene.destination().holds("docker.io/library/quick", &quick));
+    assert!(scene.destination().holds("docker.io/library/slow", &slow));
+}
+
+#[test]
+fn trouble_with_one_repository_does_not_hide_the_others() {
+    let scene = Scene::new("tags = { team = 'a' }");
+    let names = ["bad", "good"];
+    for name in names {
+        scene.image(name, "1");
+        scene.ecr.add_repository(REGION, &format!("docker.io/library/{name}"), &json!({}));
+    }
+    scene.ecr.set_refusals(|call| {
+        let bad = call.repository.as_deref().is_some_and(|name| name.ends_with("bad"));
+        (call.action == "ecr:ListTagsForResource" && bad).then_some((
+            400,
+            "AccessDeniedException",
+            "no",
+        ))
+    });
+    let ran = scene.mirror(&["apply"]).ends_with(1).run();
+    assert!(ran.stdout.contains("1 copied") && ran.stdout.contains("1 failed"), "{}", ran.stdout);
+    assert_eq!(scene.destination().tags(), ["docker.io/library/good:1"]);
+}
+
+#[test]
+fn an_image_whose_key_is_gone_is_not_taken_for_missing() {
+    let scene = Scene::new("");
+    let image = scene.image("app", "1");
+    scene.ecr.add_repository(REGION, "docker.io/library/app", &json!({}));
+    scene.destination().add("docker.io/library/app", "1", &image);
+    scene.ecr.lose_key(REGION, image.digest());
+    let ran = scene.mirror(&["plan"]).ends_with(1).run();
+    assert!(ran.stdout.contains("KmsError: no key"), "{}", ran.stdout);
+}
+
+#[test]
+fn a_docker_login_that_is_over_gives_way_to_aws() {
+    let scene = Scene::new("");
+    let image = scene.image("app", "1");
+    // base64 of AWS:old
+    let auth = format!(
+        "{{\"auths\":{{\"{}\":{{\"auth\":\"QVdTOm9sZA==\"}}}}}}",
+        scene.destination().host()
+    );
+    scene.project.write(".docker/config.json", &auth);
+    scene.mirror(&["apply"]).run();
+    assert!(scene.destination().holds("docker.io/library/app", &image));
+}
+
+#[test]
+fn two_destinations_cannot_keep_one_repository_in_two_ways() {
+    let project = Project::new();
+    project.entry("team/app:1");
+    let registry = FakeEcr::name(REGION);
+    let destination = |name: &str, repository: &str, scan: bool| {
+        format!(
+            "[[destination]]\nname='{name}'\nregistry='{registry}'\nrepository='{repository}'\n[destination.ecr]\nscan_on_push={scan}\n"
+        )
+    };
+    let with = |scan: bool| {
+        let config =
+            destination("a", "{repository}", true) + &destination("b", "team/{name}", scan);
+        project.write("images/mirror.toml", &config);
+    };
+    with(false);
+    let ran = project.mirror(&["check"]).ends_with(4).run();
+    assert!(ran.stdout.contains("keep it in different ways"), "{}", ran.stdout);
+    with(true);
+    project.mirror(&["check"]).run();
 }
