@@ -239,6 +239,27 @@ fn bad_weather_on_either_side_of_a_real_registry() {
 }
 
 #[test]
+fn connections_that_go_silent_are_given_up_and_resumed() {
+    if missing_tool("docker-registry") {
+        return;
+    }
+    let image = ImageBuilder::new("silent").layers(&[3_000_000, 2_000_000]).build();
+    let pair = Pair::new(&[("library/app", "1", &image)]);
+    let destination = DebianRegistry::start();
+    let weather = |stall| Weather { stall: Some(stall), ..Weather::default() };
+    // Half-way through the layer on one side; after the first answers on the other.
+    let source = Proxy::start(pair.source.host().parse().unwrap(), weather((3, 1_500_000)));
+    let proxy = Proxy::start(destination.host().parse().unwrap(), weather((3, 500)));
+    let endpoint = format!("http://{}", source.host());
+    pair.project.write("images/mirror.toml", &config(&endpoint, &proxy.host(), ""));
+    let started = Instant::now();
+    pair.project.mirror(&["apply"]).run();
+    assert!(started.elapsed() > Duration::from_secs(30), "something was waited for");
+    pair.project.write("images/mirror.toml", &config(&endpoint, &destination.host(), ""));
+    pair.project.mirror(&["verify", "--deep"]).run();
+}
+
+#[test]
 fn an_upload_that_fails_fetches_again_once() {
     let image = ImageBuilder::new("again").layers(&[5_000_000]).build();
     let layer =
