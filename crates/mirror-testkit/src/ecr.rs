@@ -16,10 +16,10 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
 
 use crate::ecr_calls::{self, Refusal};
 use crate::registry::{Profile, Registry, State};
+use crate::server::Server;
 
 /// The account that all fake registries belong to.
 pub const ACCOUNT: &str = "123456789012";
@@ -72,7 +72,7 @@ pub struct FakeEcr {
     registries: BTreeMap<String, Registry>,
     plane: Arc<Plane>,
     endpoint: String,
-    _stop: oneshot::Sender<()>,
+    _server: Server,
 }
 
 impl FakeEcr {
@@ -89,23 +89,10 @@ impl FakeEcr {
             calls: Mutex::default(),
             refusals: Mutex::default(),
         });
-        let (stop, stopped) = oneshot::channel::<()>();
-        let (ready, address) = std::sync::mpsc::channel();
         let served = plane.clone();
-        std::thread::spawn(move || {
-            let runtime =
-                tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(async move {
-                let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-                ready.send(listener.local_addr().unwrap()).unwrap();
-                tokio::select! {
-                    () = serve(listener, served) => {}
-                    _ = stopped => {}
-                }
-            });
-        });
-        let endpoint = format!("http://{}", address.recv().unwrap());
-        FakeEcr { registries, plane, endpoint, _stop: stop }
+        let server = Server::start(move |listener, _| serve(listener, served));
+        let endpoint = format!("http://{}", server.address);
+        FakeEcr { registries, plane, endpoint, _server: server }
     }
 
     /// The name that references use.

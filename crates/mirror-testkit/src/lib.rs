@@ -22,6 +22,7 @@ mod moto;
 mod proxy;
 mod registry;
 mod routes;
+mod server;
 mod storage;
 mod store;
 

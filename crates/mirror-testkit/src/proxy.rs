@@ -9,8 +9,10 @@ use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc};
 use tokio::time::Instant;
+
+use crate::server::Server;
 
 /// Pieces of this size are delayed and paced one by one.
 const PIECE: usize = 16 << 10;
@@ -31,10 +33,7 @@ pub struct Weather {
 }
 
 /// A running proxy. It stops when it is dropped.
-pub struct Proxy {
-    address: SocketAddr,
-    _stop: oneshot::Sender<()>,
-}
+pub struct Proxy(Server);
 
 struct Way {
     to: SocketAddr,
@@ -48,29 +47,17 @@ struct Way {
 impl Proxy {
     /// Starts a proxy to `to` on a free port of 127.0.0.1.
     pub fn start(to: SocketAddr, weather: Weather) -> Proxy {
-        let (stop, stopped) = oneshot::channel::<()>();
-        let (ready, address) = std::sync::mpsc::channel();
-        std::thread::spawn(move || {
-            let runtime =
-                tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(async move {
-                let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-                ready.send(listener.local_addr().unwrap()).unwrap();
-                let now = Arc::new(Mutex::new(Instant::now()));
-                let free = Arc::new(Mutex::new(Instant::now()));
-                let way = Way { to, weather, connections: AtomicU64::new(0), down: now, up: free };
-                tokio::select! {
-                    () = accept(listener, Arc::new(way)) => {}
-                    _ = stopped => {}
-                }
-            });
-        });
-        Proxy { address: address.recv().unwrap(), _stop: stop }
+        Proxy(Server::start(move |listener, _| {
+            let now = Arc::new(Mutex::new(Instant::now()));
+            let free = Arc::new(Mutex::new(Instant::now()));
+            let way = Way { to, weather, connections: AtomicU64::new(0), down: now, up: free };
+            accept(listener, Arc::new(way))
+        }))
     }
 
     /// `127.0.0.1:<port>`.
     pub fn host(&self) -> String {
-        self.address.to_string()
+        self.0.address.to_string()
     }
 }
 

@@ -1,6 +1,5 @@
 //! A registry in process: a real HTTP server on a free loopback port, with everything it was asked on record.
 
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -9,12 +8,12 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use mirror_oci::Digest;
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
 
 use crate::auth::{AuthProfile, Issued};
 use crate::fault::{Exchange, Fault};
 use crate::image::{Image, StoredManifest};
 use crate::routes;
+use crate::server::Server;
 use crate::store::Store;
 
 /// How a registry behaves.
@@ -91,9 +90,8 @@ pub(crate) struct State {
 
 /// A running registry. It stops when it is dropped.
 pub struct Registry {
-    address: SocketAddr,
+    server: Server,
     state: Arc<State>,
-    _stop: oneshot::Sender<()>,
 }
 
 impl Registry {
@@ -104,32 +102,21 @@ impl Registry {
 
     /// Starts a registry of a certain kind.
     pub fn with(profile: Profile) -> Registry {
-        let (stop, stopped) = oneshot::channel::<()>();
-        let (ready, address) = std::sync::mpsc::channel();
-        std::thread::spawn(move || {
-            let runtime =
-                tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(async move {
-                let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-                let address = listener.local_addr().unwrap();
-                let state = Arc::new(State {
-                    profile,
-                    own: format!("http://{address}"),
-                    store: Mutex::default(),
-                    issued: Mutex::default(),
-                    requests: Mutex::default(),
-                    faults: Mutex::default(),
-                    pulls: Mutex::default(),
-                });
-                ready.send((address, state.clone())).unwrap();
-                tokio::select! {
-                    () = serve(listener, state) => {}
-                    _ = stopped => {}
-                }
+        let (ready, state) = std::sync::mpsc::channel();
+        let server = Server::start(move |listener, address| {
+            let state = Arc::new(State {
+                profile,
+                own: format!("http://{address}"),
+                store: Mutex::default(),
+                issued: Mutex::default(),
+                requests: Mutex::default(),
+                faults: Mutex::default(),
+                pulls: Mutex::default(),
             });
+            ready.send(state.clone()).unwrap();
+            serve(listener, state)
         });
-        let (address, state) = address.recv().unwrap();
-        Registry { address, state, _stop: stop }
+        Registry { server, state: state.recv().unwrap() }
     }
 
     pub(crate) fn state(&self) -> Arc<State> {
@@ -138,7 +125,7 @@ impl Registry {
 
     /// `127.0.0.1:<port>`.
     pub fn host(&self) -> String {
-        self.address.to_string()
+        self.server.address.to_string()
     }
 
     /// `http://127.0.0.1:<port>`.
