@@ -130,7 +130,7 @@ async fn tagged(
 }
 
 /// `sha256-<hex>`
-fn fallback_tag(subject: &Digest) -> Tag {
+pub(crate) fn fallback_tag(subject: &Digest) -> Tag {
     cosign_tag(subject, "")
 }
 
@@ -157,19 +157,26 @@ pub(crate) async fn list_under_tag(
     let present = present.map(|index| Referrer::list(index.bytes())).transpose();
     let present =
         present.map_err(|why| CopyError::new(Side::Destination, step(), Cause::Other(why)))?;
-    let mut entries: BTreeMap<String, Value> = BTreeMap::new();
     let present = present.unwrap_or_default();
-    for referrer in present.iter().chain(referrers.iter().copied()) {
-        entries.insert(referrer.digest.to_string(), Value::Object(referrer.descriptor.clone()));
-    }
-    if entries.len() == present.len() {
+    let known = |referrer: &&&Referrer| present.iter().any(|other| other.digest == referrer.digest);
+    if referrers.iter().filter(known).count() == referrers.len() {
         return Ok(());
     }
+    let index = index(present.iter().chain(referrers.iter().copied()))?;
+    host.put_manifest(repository, ManifestRef::Tag(&tag), &index).await.map_err(fail)
+}
+
+/// The index that stands for a list of referrers, each once.
+pub(crate) fn index<'a>(
+    referrers: impl Iterator<Item = &'a Referrer>,
+) -> Result<RawManifest, CopyError> {
+    let entries: BTreeMap<&str, Value> = referrers
+        .map(|referrer| (referrer.digest.as_str(), Value::Object(referrer.descriptor.clone())))
+        .collect();
     let manifests: Vec<Value> = entries.into_values().collect();
     let index =
         json!({ "schemaVersion": 2, "mediaType": media_type::OCI_INDEX, "manifests": manifests });
-    let index = RawManifest::digested(Bytes::from(index.to_string()), media_type::OCI_INDEX);
-    let index =
-        index.map_err(|error| CopyError::new(Side::Destination, step(), Cause::Manifest(error)))?;
-    host.put_manifest(repository, ManifestRef::Tag(&tag), &index).await.map_err(fail)
+    RawManifest::digested(Bytes::from(index.to_string()), media_type::OCI_INDEX).map_err(|error| {
+        CopyError::new(Side::Destination, "listing referrers", Cause::Manifest(error))
+    })
 }

@@ -254,10 +254,6 @@ impl Copier {
 
     /// Where the destination has no list of referrers, those that arrived are listed under a tag.
     async fn list_companions(&self, job: &Job, arrived: &[&Companion]) -> Result<(), CopyError> {
-        let Target::Registry { host, repository, .. } = &job.target else { return Ok(()) };
-        if host.kind() == Kind::Ecr {
-            return Ok(());
-        }
         let mut by_subject: BTreeMap<&Digest, Vec<&Referrer>> = BTreeMap::new();
         for companion in arrived {
             if let Link::Subject(subject, referrer) = &companion.link {
@@ -265,16 +261,34 @@ impl Copier {
             }
         }
         for (subject, referrers) in by_subject {
-            let listed = host.referrers(repository, subject).await;
-            let listed = listed.map_err(|error| {
-                CopyError::destination(
-                    format!("asking for referrers of {}", subject.short()),
-                    error,
-                )
-            })?;
-            if listed.is_none() {
-                companion::list_under_tag(host, repository, subject, &referrers).await?;
+            self.list_referrers(&job.target, subject, &referrers).await?;
+        }
+        Ok(())
+    }
+
+    async fn list_referrers(
+        &self,
+        target: &Target,
+        subject: &Digest,
+        referrers: &[&Referrer],
+    ) -> Result<(), CopyError> {
+        let (host, repository) = match target {
+            // It lists them, though some manifests get a 405.
+            Target::Registry { host, .. } if host.kind() == Kind::Ecr => return Ok(()),
+            Target::Registry { host, repository, .. } => (host, repository),
+            // In a layout nothing else would lead to them.
+            Target::Layout { .. } => {
+                let index = companion::index(referrers.iter().copied())?;
+                let tag = companion::fallback_tag(subject);
+                return push::manifest(target, &index, Under::Tag(&tag)).await;
             }
+        };
+        let listed = host.referrers(repository, subject).await;
+        let listed = listed.map_err(|error| {
+            CopyError::destination(format!("asking for referrers of {}", subject.short()), error)
+        })?;
+        if listed.is_none() {
+            companion::list_under_tag(host, repository, subject, referrers).await?;
         }
         Ok(())
     }

@@ -46,7 +46,7 @@ pub fn public_login(aws: &Aws) -> LoginSource {
                 Ok(answer) => answer,
                 Err(error) => {
                     let error = translate(PUBLIC_ACTION, "*", error);
-                    if error.may_pass() {
+                    if error.is_passing() {
                         return Err(error);
                     }
                     tracing::debug!(%error, "no login at public.ecr.aws");

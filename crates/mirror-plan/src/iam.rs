@@ -183,16 +183,13 @@ impl Statements {
         }
         self.add("Login", &["ecr:GetAuthorizationToken"], "*".to_owned());
         self.add("Account", &["ecr:GetAccountSetting"], "*".to_owned());
-        let mut push = vec![
+        let push = [
             "ecr:BatchCheckLayerAvailability",
             "ecr:InitiateLayerUpload",
             "ecr:UploadLayerPart",
             "ecr:CompleteLayerUpload",
             "ecr:PutImage",
         ];
-        if config.referrers != Referrers::Off {
-            push.push("ecr:ListImageReferrers");
-        }
         self.add("Push", &push, resource.clone());
         let mut keep = Vec::new();
         if rules.iter().any(|rules| rules.creates()) {

@@ -241,13 +241,8 @@ impl Error {
         Some(text.to_owned())
     }
 
-    /// Whether the same question may be answered at another time.
-    pub fn may_pass(&self) -> bool {
-        self.is_passing()
-    }
-
     /// Whether trying once more may help.
-    pub(crate) fn is_passing(&self) -> bool {
+    pub fn is_passing(&self) -> bool {
         if self.0.settled {
             return false;
         }

@@ -244,3 +244,24 @@ fn referrers_that_the_destination_has_of_its_own_stay_listed() {
         "{text}"
     );
 }
+
+#[test]
+fn they_can_be_found_in_a_layout() {
+    let image = ImageBuilder::new("laid").build();
+    let source = Registry::start();
+    source.add("library/app", "1", &image);
+    let size = image.manifests[0].bytes.len();
+    let sbom = attach(&source, "library/app", image.digest(), size);
+    let project = Project::new();
+    let config = format!("[registry.\"docker.io\"]\nendpoint = \"{}\"\n", source.endpoint());
+    project.entry("app:1").write("images/mirror.toml", &config);
+    let ran = project.mirror(&["apply"]).run();
+    assert!(!ran.stdout.contains("warning"), "{}", ran.stdout);
+    let store = project.path().join("mirror-store");
+    let index = std::fs::read_to_string(store.join("index.json")).unwrap();
+    let name = format!("docker.io/library/app:sha256-{}", image.digest().hex());
+    assert!(index.contains(&name), "{index}");
+    assert!(store.join("blobs/sha256").join(sbom.digest().hex()).exists());
+    let again = project.mirror(&["apply"]).run();
+    assert!(again.stdout.contains("0 copied, 1 unchanged"), "{}", again.stdout);
+}
