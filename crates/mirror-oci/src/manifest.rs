@@ -74,6 +74,16 @@ impl RawManifest {
         &self.digest
     }
 
+    /// An annotation of the document: <https://github.com/opencontainers/image-spec/blob/main/annotations.md>.
+    pub fn annotation(&self, key: &str) -> Option<String> {
+        #[derive(Deserialize)]
+        struct Annotated {
+            annotations: serde_json::Map<String, serde_json::Value>,
+        }
+        let document: Annotated = serde_json::from_slice(&self.bytes).ok()?;
+        document.annotations.get(key)?.as_str().map(str::to_owned)
+    }
+
     /// Everything this manifest points to.
     ///
     /// # Errors

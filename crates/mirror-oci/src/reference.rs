@@ -211,6 +211,13 @@ impl Registry {
         };
         host.strip_prefix('[').unwrap_or(host)
     }
+
+    /// Whether it is on this machine, where registries speak plain HTTP.
+    pub fn is_loopback(&self) -> bool {
+        let host = self.host();
+        let address = host.parse::<std::net::IpAddr>();
+        host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+    }
 }
 
 /// Why a text is not a reference, and where.

@@ -11,6 +11,7 @@ use toml::Spanned;
 
 use crate::config_ecr::EcrRules;
 use crate::config_file::{ConfigFile, DestinationFile, ImageFile, Referrers, RegistryFile};
+use crate::ecr::EcrRegistry;
 
 const DEFAULT_REPOSITORY: &str = "{registry}/{repository}";
 const DEFAULT_LAYOUT: &str = "./mirror-store";
@@ -65,6 +66,8 @@ pub struct RegistrySettings {
     pub concurrency: Option<u16>,
     /// The role to assume at Amazon ECR.
     pub role: Option<String>,
+    /// Whether the bots need credentials for it.
+    pub private: bool,
 }
 
 /// A registry that has another's content, below a path of its own.
@@ -168,6 +171,22 @@ impl Config {
         let chosen =
             self.matching(name).filter_map(|exception| exception.destinations.as_ref()).last();
         chosen.is_none_or(|chosen| chosen.contains(destination))
+    }
+
+    /// Whether the bots need credentials for a registry. Private registries of Amazon ECR always want some.
+    pub(crate) fn is_private(&self, registry: &Registry) -> bool {
+        let said = self.registries.get(registry).is_some_and(|settings| settings.private);
+        said || EcrRegistry::of(registry).is_some()
+    }
+
+    /// Whether a registry is reached without TLS: on this machine, or where its own endpoint says so.
+    pub(crate) fn speaks_plain_http(&self, registry: &Registry) -> bool {
+        let endpoint =
+            self.registries.get(registry).and_then(|settings| settings.endpoint.as_deref());
+        match endpoint {
+            Some(endpoint) => endpoint.strip_prefix("http://") == Some(registry.as_str()),
+            None => registry.is_loopback(),
+        }
     }
 
     /// The platforms of `name` that are wanted; all, if nothing is said.
@@ -339,8 +358,15 @@ impl Problems<'_> {
             }
             found.extend(registry.map(|registry| {
                 let role = file.role.as_ref().and_then(|role| self.role(role, &registry));
-                let settings =
-                    RegistrySettings { endpoint, token_realm, alternatives, concurrency, role };
+                let private = file.private;
+                let settings = RegistrySettings {
+                    endpoint,
+                    token_realm,
+                    alternatives,
+                    concurrency,
+                    role,
+                    private,
+                };
                 (registry, settings)
             }));
         }

@@ -135,6 +135,9 @@ pub(crate) struct RegistryFile {
     /// For Amazon ECR: the role to assume there, `arn:aws:iam::123456789012:role/mirror`.
     #[schemars(with = "Option<String>")]
     pub(crate) role: Option<Spanned<String>>,
+    /// Whether the bots need credentials for it: `mirror bots` then names secrets.
+    #[serde(default)]
+    pub(crate) private: bool,
 }
 
 /// What the tree must be like.

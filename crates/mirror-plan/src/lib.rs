@@ -4,6 +4,7 @@
 //! what became of its actions is a [`Report`]. Each is a value that can be printed as JSON, and the text for
 //! people is rendered from that same value.
 
+mod bots;
 mod config;
 mod config_ecr;
 mod config_file;
@@ -12,16 +13,22 @@ mod finding;
 mod iam;
 mod markdown;
 mod observed;
+mod outdated;
 mod plan;
 mod progress;
+mod remarks;
 mod report;
 mod repository;
 mod saved;
+mod scope;
 mod shard;
+mod sums;
 mod text;
+mod upstream;
 mod verification;
 mod want;
 
+pub use bots::BotRules;
 pub use config::{Alternative, Config, ConfigProblem, Destination, Place, RegistrySettings};
 pub use config_ecr::EcrRules;
 pub use config_file::Referrers;
@@ -30,18 +37,21 @@ pub use finding::{Finding, Findings, Level, Position};
 pub use iam::{Context, Role, Workflow, accounts, permissions, trust};
 pub use markdown::{COMMENT_BUDGET, SUMMARY_BUDGET, headline, plan_markdown, report_markdown};
 pub use observed::{Failure, Image, Observed, Side};
-pub use plan::{
-    Action, Change, Conflict, Copy, LookupFailure, Note, Plan, Pulls, Subject, Totals, Unchanged,
-};
+pub use outdated::{NewerTag, Outdated, TagsFailure, newest, stuck};
+pub use plan::{Action, Change, Conflict, Copy, LookupFailure, Note, Plan, Subject, Unchanged};
 pub use progress::ProgressLine;
+pub use remarks::{plan_findings, report_findings};
 pub use report::{Outcome, Report, ReportTotals, Status, Transfer};
 pub use repository::{
     Expiring, RepositoryAction, RepositoryAt, RepositoryOutcome, RepositoryProblem,
     RepositoryState, RepositoryWant,
 };
 pub use saved::{Fit, SavedManifest, SavedPlan, Unfit, tree_digest};
+pub use scope::{Changes, ImageGlob, Scope, Unwanted};
 pub use shard::{MOST_SHARDS, Shard, busy_shards};
+pub use sums::{Pulls, Totals};
 pub use text::{count, printable, render_plan, render_report, render_verification};
+pub use upstream::source_link;
 pub use verification::{HoleFound, Verification, VerifyFailure};
 pub use want::{Collision, Platforms, Source, Target, Want, Wants, expand};
 
@@ -50,6 +60,7 @@ pub fn schemas() -> Vec<(&'static str, schemars::Schema)> {
     vec![
         ("config.schema.json", schemars::schema_for!(config_file::ConfigFile)),
         ("findings.schema.json", schemars::schema_for!(Findings)),
+        ("outdated.schema.json", schemars::schema_for!(Outdated)),
         ("plan.schema.json", schemars::schema_for!(Plan)),
         ("progress.schema.json", schemars::schema_for!(ProgressLine)),
         ("report.schema.json", schemars::schema_for!(Report)),

@@ -5,12 +5,13 @@
 
 use std::fmt::Write as _;
 
-use mirror_oci::{ByteSize, Digest};
+use mirror_oci::{ByteSize, Digest, Reference, Tag};
 
 use crate::observed::Failure;
 use crate::plan::{Change, Copy, Note, Plan};
 use crate::report::{Report, Status};
-use crate::text::{count, repositories_noun};
+use crate::text::{count, repositories_noun, version};
+use crate::upstream::{registry_page, source_link};
 
 /// What a comment may have; some of GitHub's limit is left for whatever is put around it.
 pub const COMMENT_BUDGET: usize = 60_000;
@@ -24,6 +25,9 @@ pub const SUMMARY_BUDGET: usize = 300_000;
 pub fn plan_markdown(plan: &Plan, budget: usize) -> String {
     let mut page = Page::new(budget);
     page.always(&format!("### mirror: {}\n\n", headline(plan)));
+    if plan.copies().next().is_some() {
+        page.always(&format!("{}.\n\n", to_move(plan)));
+    }
     page.wrong(plan);
     for note in &plan.notes {
         page.row(&format!("- {}\n", remark(note)));
@@ -31,6 +35,7 @@ pub fn plan_markdown(plan: &Plan, budget: usize) -> String {
     for destination in destinations(plan) {
         page.destination(plan, &destination);
     }
+    page.repositories(plan);
     if !plan.unchanged.is_empty() {
         let summary = format!("{} unchanged", count(plan.unchanged.len() as u64, "image"));
         let rows = plan.unchanged.iter().map(|item| {
@@ -125,18 +130,30 @@ pub fn headline(plan: &Plan) -> String {
         parts.push("nothing to do".to_owned());
     }
     let rest = [
+        (totals.unwanted, "no longer wanted"),
         (totals.conflicts, "in conflict"),
         (totals.failures, "not looked up"),
         (totals.deferred, "deferred"),
     ];
-    parts.extend(rest.iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("**{n} {word}**")));
+    parts.extend(rest.iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}")));
     parts.join(", ")
+}
+
+fn to_move(plan: &Plan) -> String {
+    let pulls = plan.pulls.iter().map(|pulls| {
+        let left = pulls.left.map(|left| format!(", of {left} that are left")).unwrap_or_default();
+        let registry = code(pulls.registry.as_str());
+        format!("{} from {registry}{left}", count(pulls.manifests, "pull"))
+    });
+    let size = plan.totals.bytes.map(|size| format!("At most {} to move", ByteSize(size)));
+    size.into_iter().chain(pulls).collect::<Vec<_>>().join("; ")
 }
 
 fn destinations(plan: &Plan) -> Vec<String> {
     let copies = plan.copies().map(|copy| copy.subject.destination.clone());
     let repositories = plan.repositories().map(|(_, action)| action.at.destination.clone());
-    let mut names: Vec<String> = copies.chain(repositories).collect();
+    let unwanted = plan.unwanted.iter().map(|item| item.destination.clone());
+    let mut names: Vec<String> = copies.chain(repositories).chain(unwanted).collect();
     names.sort_unstable();
     names.dedup();
     names
@@ -176,8 +193,49 @@ fn remark(note: &Note) -> String {
     }
 }
 
+/// Twelve digits; nearly all are of SHA-256, and a table has little room.
 fn short(digest: &Digest) -> String {
-    code(digest.short())
+    let text = digest.short();
+    code(text.strip_prefix("sha256:").unwrap_or(text))
+}
+
+/// What the file said before, and what it says now.
+fn tags(copy: &Copy) -> String {
+    let now = match &copy.subject.tag {
+        Some(tag) => code(tag.as_str()),
+        None => "none".to_owned(),
+    };
+    let before = copy.previous.as_deref().map(version);
+    match before.filter(|before| Some(*before) != copy.subject.tag.as_ref().map(Tag::as_str)) {
+        Some(before) => format!("{} → {now}", code(before)),
+        None => now,
+    }
+}
+
+fn digests(copy: &Copy) -> String {
+    let pinned = copy.previous.as_deref().and_then(|previous| previous.split_once('@'));
+    let pinned = pinned.and_then(|(_, digest)| digest.parse::<Digest>().ok());
+    let before = match &copy.change {
+        Change::Update { from } => short(from),
+        Change::Create => pinned.map_or_else(|| "new".to_owned(), |digest| short(&digest)),
+    };
+    format!("{before} → {}", short(&copy.digest))
+}
+
+/// Where to read about it. What the image says of itself is checked again: the plan may be anybody's.
+fn upstream(copy: &Copy) -> String {
+    let source = copy.upstream.as_deref().and_then(source_link);
+    let link = source.map(|link| format!("[source]({link})")).or_else(|| page(copy));
+    let name = copy.subject.source.split('@').next().unwrap_or_default();
+    let elsewhere = (name != copy.subject.target()).then(|| code(name));
+    elsewhere.into_iter().chain(link).collect::<Vec<_>>().join(" ")
+}
+
+fn page(copy: &Copy) -> Option<String> {
+    let parsed = copy.subject.source.parse::<Reference>().ok();
+    let page =
+        parsed.and_then(|parsed| registry_page(&parsed.name.registry, &parsed.name.repository));
+    page.map(|page| format!("[page]({page})"))
 }
 
 /// Text from outside in a code span: nothing in it is Markdown, and nobody is mentioned.
@@ -270,37 +328,56 @@ impl Page {
         let copies: Vec<&Copy> =
             plan.copies().filter(|copy| copy.subject.destination == name).collect();
         if !copies.is_empty() {
-            self.row("| image | change | platforms | size | from |\n|---|---|---|---|---|\n");
+            self.row(
+                "| image | tag | digest | platforms | size | pulls | upstream |\n\
+                 |---|---|---|---|--:|--:|---|\n",
+            );
         }
         for copy in copies {
-            let change = match &copy.change {
-                Change::Create => format!("new → {}", short(&copy.digest)),
-                Change::Update { from } => format!("{} → {}", short(from), short(&copy.digest)),
-            };
             let platforms: Vec<String> = copy.platforms.iter().map(ToString::to_string).collect();
-            let size =
-                copy.bytes.map_or_else(|| "?".to_owned(), |bytes| ByteSize(bytes).to_string());
-            let source = copy.subject.source.split('@').next().unwrap_or_default();
+            let unknown = || "?".to_owned();
+            let size = copy.bytes.map_or_else(unknown, |bytes| ByteSize(bytes).to_string());
+            let pulls = copy.manifests.map_or_else(unknown, |manifests| manifests.to_string());
             self.row(&format!(
-                "| {} | {change} | {} | {size} | {} |\n",
-                code(&copy.subject.target()),
+                "| {} | {} | {} | {} | {size} | {pulls} | {} |\n",
+                code(copy.subject.repository.as_str()),
+                tags(copy),
+                digests(copy),
                 text(&platforms.join(", ")),
-                code(source)
+                upstream(copy)
             ));
         }
-        for (create, action) in
-            plan.repositories().filter(|(_, action)| action.at.destination == name)
-        {
-            let mut line = format!(
-                "- {} repository {}",
-                if create { "new" } else { "changed" },
-                code(action.at.repository.as_str())
-            );
-            for change in &action.settings {
-                let _ = write!(line, "; {}: {}", change.setting, code(&change.to.to_string()));
-            }
-            line.push('\n');
-            self.row(&line);
+        let unwanted = plan.unwanted.iter().filter(|item| item.destination == name);
+        for (number, item) in unwanted.enumerate() {
+            let gap = if number == 0 { "\n" } else { "" };
+            self.row(&format!(
+                "{gap}- no longer wanted: {}; it stays there\n",
+                code(&item.target())
+            ));
+        }
+    }
+
+    fn repositories(&mut self, plan: &Plan) {
+        let rows: Vec<String> = plan
+            .repositories()
+            .map(|(create, action)| {
+                let mut line = format!(
+                    "- {} at {}: {}",
+                    code(action.at.repository.as_str()),
+                    text(&action.at.destination),
+                    if create { "new" } else { "changed" },
+                );
+                for change in &action.settings {
+                    let _ = write!(line, "; {}: {}", change.setting, code(&change.to.to_string()));
+                }
+                line.push('\n');
+                line
+            })
+            .collect();
+        if !rows.is_empty() {
+            let summary =
+                format!("{} {} made or changed", rows.len(), repositories_noun(rows.len()));
+            self.folded(&summary, rows.into_iter());
         }
     }
 

@@ -41,7 +41,7 @@ fn plan(images: usize) -> Plan {
         let platforms = vec!["linux/amd64".parse().unwrap(), "linux/arm64".parse().unwrap()];
         observed
             .images
-            .insert(want.source.clone(), Ok(Image { platforms, manifests: Vec::new(), blobs }));
+            .insert(want.source.clone(), Ok(Image { platforms, blobs, ..Image::default() }));
     }
     Plan::new(&wants, &observed)
 }
@@ -51,12 +51,42 @@ fn a_pull_request_is_told_what_changes_first() {
     let page = plan_markdown(&plan(3), COMMENT_BUDGET);
     assert_eq!(
         page,
-        "### mirror: 1 to create, 1 to update\n\n\n#### prod\n\n\
-        | image | change | platforms | size | from |\n|---|---|---|---|---|\n\
-        | `docker.io/team/app0:1.0` | new → `sha256:fe9fd4317562` | linux/amd64, linux/arm64 | 3.0 MiB | `docker.io/team/app0:1.0` |\n\
-        | `docker.io/team/app1:1.1` | `sha256:da925a30e31f` → `sha256:3abb8ed00e0e` | linux/amd64, linux/arm64 | 3.0 MiB | `docker.io/team/app1:1.1` |\n\
-        \n<details><summary>1 image unchanged</summary>\n\n- `docker.io/team/app2:1.2` at prod (`sha256:4798c9e08f3d`)\n\n</details>\n"
+        "### mirror: 1 to create, 1 to update\n\nAt most 6.0 MiB to move; 0 pulls from `docker.io`.\n\n\n#### prod\n\n\
+        | image | tag | digest | platforms | size | pulls | upstream |\n|---|---|---|---|--:|--:|---|\n\
+        | `docker.io/team/app0` | `1.0` | new → `fe9fd4317562` | linux/amd64, linux/arm64 | 3.0 MiB | 0 | [page](https://hub.docker.com/r/team/app0) |\n\
+        | `docker.io/team/app1` | `1.1` | `da925a30e31f` → `3abb8ed00e0e` | linux/amd64, linux/arm64 | 3.0 MiB | 0 | [page](https://hub.docker.com/r/team/app1) |\n\
+        \n<details><summary>1 image unchanged</summary>\n\n- `docker.io/team/app2:1.2` at prod (`4798c9e08f3d`)\n\n</details>\n"
     );
+}
+
+#[test]
+fn what_was_before_is_told() {
+    let mut plan = plan(1);
+    let old = digest("old");
+    if let Some(crate::Action::Copy(copy)) = plan.actions.first_mut() {
+        copy.previous = Some(format!("docker.io/team/app0:0.9@{old}"));
+        copy.upstream = Some("https://github.com/team/app".to_owned());
+        copy.subject.repository = "mirror/app0".parse().unwrap();
+    }
+    plan.unwanted.push(crate::Unwanted {
+        file: "gone/Dockerfile".to_owned(),
+        source: "docker.io/team/gone:1".to_owned(),
+        destination: "prod".to_owned(),
+        repository: "docker.io/team/gone".parse().unwrap(),
+        tag: Some("1".parse().unwrap()),
+    });
+    let page = plan_markdown(&plan, COMMENT_BUDGET);
+    let row = format!(
+        "| `mirror/app0` | `0.9` → `1.0` | `{}` → `fe9fd4317562` | linux/amd64, linux/arm64 | 3.0 MiB | 0 | \
+         `docker.io/team/app0:1.0` [source](https://github.com/team/app) |\n\n\
+         - no longer wanted: `docker.io/team/gone:1`; it stays there\n",
+        old.short().trim_start_matches("sha256:")
+    );
+    assert!(page.contains(&row), "{page}");
+    if let Some(crate::Action::Copy(copy)) = plan.actions.first_mut() {
+        copy.upstream = Some("https://evil.example/x".to_owned());
+    }
+    assert!(!plan_markdown(&plan, COMMENT_BUDGET).contains("evil"));
 }
 
 #[test]

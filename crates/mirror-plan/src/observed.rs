@@ -35,6 +35,8 @@ pub struct Image {
     pub manifests: Vec<Digest>,
     /// Blobs that will be copied, with their size in bytes.
     pub blobs: BTreeMap<Digest, u64>,
+    /// The source repository that it names, checked.
+    pub upstream: Option<String>,
 }
 
 /// Which registry a failure is about.

@@ -2,13 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mirror_oci::{Digest, Name, Platform, Registry, Repository, Tag};
+use mirror_oci::{Digest, Platform, Registry, Repository, Tag};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::ecr::{Setting, SettingChange, Settings, changes, is_immutable};
-use crate::observed::{Failure, Image, Observed};
+use crate::observed::{Failure, Observed};
 use crate::repository::{RepositoryAction, RepositoryAt, RepositoryState, RepositoryWant};
+use crate::scope::Unwanted;
+use crate::sums::{Pulls, Totals};
 use crate::want::{Platforms, Source, Target, Want, Wants};
 
 /// What would make the destinations match the tree.
@@ -25,6 +27,9 @@ pub struct Plan {
     pub conflicts: Vec<Conflict>,
     /// What could not be looked up.
     pub failures: Vec<LookupFailure>,
+    /// What the tree no longer wants, in a plan about changes since a commit. It stays where it is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unwanted: Vec<Unwanted>,
     /// What a reviewer should know.
     pub notes: Vec<Note>,
     /// Manifests that copying pulls, by source registry; they count against pull limits.
@@ -42,7 +47,7 @@ pub enum Action {
     /// Change settings of a repository.
     UpdateRepository(RepositoryAction),
     /// Copy an image.
-    Copy(Copy),
+    Copy(Box<Copy>),
 }
 
 /// An image to copy.
@@ -62,6 +67,15 @@ pub struct Copy {
     pub platforms: Vec<Platform>,
     /// Bytes of its distinct blobs, where the manifests were read.
     pub bytes: Option<u64>,
+    /// Manifests that copying it pulls from the source, where they were read.
+    #[serde(default)]
+    pub manifests: Option<u64>,
+    /// The reference that the file had before, in a plan about changes since a commit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<String>,
+    /// The source repository that the image names, if it is on a known forge.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upstream: Option<String>,
     /// Source and target as wanted, for whoever carries it out.
     #[serde(skip)]
     pub want: Option<Box<(Source, Target)>>,
@@ -200,43 +214,6 @@ pub enum Note {
     },
 }
 
-/// How many manifests are pulled from a registry.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Pulls {
-    /// The registry.
-    #[schemars(with = "String")]
-    pub registry: Registry,
-    /// Distinct manifests; at least that many where they were not read.
-    pub manifests: u64,
-    /// Pulls that the registry has left for us, if it limits them.
-    pub left: Option<u64>,
-}
-
-/// Sums over a plan.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Totals {
-    /// Repositories to make.
-    #[serde(default)]
-    pub create_repositories: usize,
-    /// Repositories whose settings change.
-    #[serde(default)]
-    pub update_repositories: usize,
-    /// Images that are not there yet.
-    pub create: usize,
-    /// Images that replace another one.
-    pub update: usize,
-    /// Images that are as they should be.
-    pub unchanged: usize,
-    /// Wants that cannot be.
-    pub conflicts: usize,
-    /// Wants that could not be looked up.
-    pub failures: usize,
-    /// Wants that have to wait for a limit on pulls.
-    pub deferred: usize,
-    /// Bytes of the distinct blobs of all images to copy, where the manifests were read.
-    pub bytes: Option<u64>,
-}
-
 impl Plan {
     /// Compares what is wanted with what is there.
     pub fn new(wants: &Wants, observed: &Observed) -> Plan {
@@ -250,9 +227,10 @@ impl Plan {
         for want in &wants.wants {
             let target = &want.target;
             let repository = kept.get(&(target.destination.as_str(), &target.repository)).copied();
-            plan.add(want, repository, observed);
+            plan.add(want, wants, repository, observed);
         }
         plan.conflicts.extend(wants.collisions.iter().map(conflict));
+        plan.unwanted.clone_from(&wants.unwanted);
         plan.notes.extend(notes(&wants.wants, observed));
         plan.pulls = plan.count_pulls(observed);
         plan.totals = plan.count(observed);
@@ -262,7 +240,7 @@ impl Plan {
     /// The copies among the actions.
     pub fn copies(&self) -> impl Iterator<Item = &Copy> {
         self.actions.iter().filter_map(|action| match action {
-            Action::Copy(copy) => Some(copy),
+            Action::Copy(copy) => Some(&**copy),
             _ => None,
         })
     }
@@ -357,7 +335,13 @@ impl Plan {
         }
     }
 
-    fn add(&mut self, want: &Want, kept: Option<&RepositoryWant>, observed: &Observed) {
+    fn add(
+        &mut self,
+        want: &Want,
+        wants: &Wants,
+        kept: Option<&RepositoryWant>,
+        observed: &Observed,
+    ) {
         let subject = Subject::of(want);
         let found = observed.targets.get(&want.target).cloned().unwrap_or(Ok(None));
         let (wanted, found) = match (observed.sources.get(&want.source), found) {
@@ -381,7 +365,7 @@ impl Plan {
             Some(Ok(image)) => Some(image),
             None => None,
         };
-        self.actions.push(Action::Copy(Copy {
+        self.actions.push(Action::Copy(Box::new(Copy {
             subject,
             digest: wanted,
             change: found.map_or(Change::Create, |from| Change::Update { from }),
@@ -389,70 +373,15 @@ impl Plan {
             bytes: image.map(|image| {
                 image.blobs.values().fold(0, |sum: u64, size| sum.saturating_add(*size))
             }),
+            manifests: image.map(|image| image.manifests.len() as u64),
+            previous: wants.previous.get(&want.file).cloned(),
+            upstream: image.and_then(|image| image.upstream.clone()),
             want: Some(Box::new((want.source.clone(), want.target.clone()))),
-        }));
+        })));
     }
 
     fn fail(&mut self, subject: Subject, failure: Failure) {
         self.failures.push(LookupFailure { subject, failure });
-    }
-
-    /// The distinct sources of the copies, with what is known of their images.
-    fn images<'a>(&'a self, observed: &'a Observed) -> BTreeMap<&'a Source, Option<&'a Image>> {
-        let sources = self.copies().filter_map(|copy| copy.want.as_ref().map(|want| &want.0));
-        sources
-            .map(|source| {
-                (source, observed.images.get(source).and_then(|image| image.as_ref().ok()))
-            })
-            .collect()
-    }
-
-    fn count_pulls(&self, observed: &Observed) -> Vec<Pulls> {
-        let mut manifests: BTreeMap<&Registry, BTreeSet<(&Name, &Digest)>> = BTreeMap::new();
-        for (source, image) in self.images(observed) {
-            let pulled = manifests.entry(&source.name.registry).or_default();
-            match (image, observed.sources.get(source)) {
-                (Some(image), _) => {
-                    pulled.extend(image.manifests.iter().map(|digest| (&source.name, digest)))
-                }
-                (None, Some(Ok(digest))) => pulled.extend([(&source.name, digest)]),
-                (None, _) => {}
-            }
-        }
-        let pulls = manifests.into_iter();
-        pulls
-            .map(|(registry, set)| Pulls {
-                registry: registry.clone(),
-                manifests: set.len() as u64,
-                left: observed.pulls_left.get(registry).copied(),
-            })
-            .collect()
-    }
-
-    fn count(&self, observed: &Observed) -> Totals {
-        let update =
-            self.copies().filter(|copy| matches!(copy.change, Change::Update { .. })).count();
-        let deferred = self.failures.iter().filter(|failed| failed.failure.deferred).count();
-        let images: Option<Vec<&Image>> = self.images(observed).into_values().collect();
-        let distinct = |images: Vec<&Image>| {
-            let blobs: BTreeMap<&Digest, u64> = images
-                .iter()
-                .flat_map(|image| &image.blobs)
-                .map(|(digest, size)| (digest, *size))
-                .collect();
-            blobs.values().fold(0, |sum: u64, size| sum.saturating_add(*size))
-        };
-        Totals {
-            create_repositories: self.repositories().filter(|(create, _)| *create).count(),
-            update_repositories: self.repositories().filter(|(create, _)| !create).count(),
-            create: self.copies().count() - update,
-            update,
-            unchanged: self.unchanged.len(),
-            conflicts: self.conflicts.len(),
-            failures: self.failures.len() - deferred,
-            deferred,
-            bytes: images.map(distinct),
-        }
     }
 }
 

@@ -2,6 +2,7 @@ use mirror_oci::Algorithm;
 use mirror_tree::Entry;
 
 use super::*;
+use crate::observed::Image;
 use crate::observed::Side;
 use crate::{Config, expand, render_plan};
 
@@ -34,6 +35,7 @@ fn image(blobs: &[(&str, u64)]) -> Image {
         platforms: vec!["linux/amd64".parse().unwrap(), "linux/arm64".parse().unwrap()],
         manifests: vec![digest("index"), digest("child")],
         blobs: blobs.iter().map(|(name, size)| (digest(name), *size)).collect(),
+        upstream: None,
     }
 }
 

@@ -10,6 +10,7 @@ use crate::observed::Failure;
 use crate::plan::{Change, Copy, LookupFailure, Note, Plan, Subject};
 use crate::report::{Outcome, Report, Status};
 use crate::repository::{RepositoryAction, RepositoryOutcome};
+use crate::scope::Unwanted;
 use crate::verification::Verification;
 
 const ADDED: Style = AnsiColor::Green.on_default();
@@ -25,6 +26,7 @@ pub fn render_plan(plan: &Plan) -> String {
         plan.copies().map(|copy| copy.subject.destination.as_str()).collect();
     destinations.extend(plan.repositories().map(|(_, action)| action.at.destination.as_str()));
     destinations.extend(plan.unchanged.iter().map(|item| item.subject.destination.as_str()));
+    destinations.extend(plan.unwanted.iter().map(|item| item.destination.as_str()));
     destinations.sort_unstable();
     destinations.dedup();
     for destination in destinations {
@@ -166,7 +168,9 @@ impl Text {
             .map(|item| &item.subject)
             .filter(|subject| subject.destination == name);
         let subjects = copies.iter().map(|copy| &copy.subject).chain(unchanged);
-        let width = subjects.map(|subject| subject.target().len()).max().unwrap_or(0).min(60);
+        let unwanted = plan.unwanted.iter().filter(|item| item.destination == name);
+        let targets = subjects.map(Subject::target).chain(unwanted.map(Unwanted::target));
+        let width = targets.map(|target| target.len()).max().unwrap_or(0).min(60);
         for (create, action) in
             plan.repositories().filter(|(_, action)| action.at.destination == name)
         {
@@ -174,6 +178,13 @@ impl Text {
         }
         for copy in copies {
             self.copy(copy, width);
+        }
+        for item in plan.unwanted.iter().filter(|item| item.destination == name) {
+            let target = item.target();
+            let _ = writeln!(
+                self.0,
+                "  {WRONG}-{WRONG:#} {target:width$}  no longer wanted; it stays there"
+            );
         }
         for item in plan.unchanged.iter().filter(|item| item.subject.destination == name) {
             let (target, digest) = (item.subject.target(), item.digest.short());
@@ -281,6 +292,9 @@ impl Text {
         if let Some(size) = copy.bytes {
             let _ = write!(self.0, "  {}", Size(size, &copy.platforms));
         }
+        if let Some(previous) = &copy.previous {
+            let _ = write!(self.0, "  {QUIET}was {}{QUIET:#}", printable(version(previous)));
+        }
         self.0.push('\n');
         let source = copy.subject.source.split('@').next().unwrap_or("");
         if source != target {
@@ -302,6 +316,7 @@ impl Text {
             format!("{} unchanged", totals.unchanged),
         ]);
         let rest = [
+            (totals.unwanted, "no longer wanted"),
             (totals.conflicts, "in conflict"),
             (totals.failures, "not looked up"),
             (totals.deferred, "deferred"),
@@ -330,6 +345,16 @@ impl Text {
             totals.bytes.map(|size| format!("{} of distinct blobs at most; ", ByteSize(size)));
         self.detail("to move: ", &format!("{}{}", size.unwrap_or_default(), pulls.join(", ")));
     }
+}
+
+/// The tag of a fully spelled reference, or the short form of its digest where it has no tag.
+pub(crate) fn version(reference: &str) -> &str {
+    let (name, digest) = match reference.split_once('@') {
+        Some((name, digest)) => (name, digest.get(..19).unwrap_or(digest)),
+        None => (reference, ""),
+    };
+    let last = name.rsplit('/').next().unwrap_or(name);
+    last.split_once(':').map_or(digest, |(_, tag)| tag)
 }
 
 pub(crate) fn repositories_noun(number: usize) -> &'static str {

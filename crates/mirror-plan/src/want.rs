@@ -8,6 +8,7 @@ use mirror_tree::Entry;
 use crate::config::{Config, Destination, Place};
 use crate::ecr::name_problem;
 use crate::repository::{RepositoryAt, RepositoryWant};
+use crate::scope::Unwanted;
 
 /// One entry for one destination.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,6 +71,10 @@ pub struct Wants {
     pub collisions: Vec<Collision>,
     /// Repositories that they need, at destinations where those have to be made; sorted.
     pub repositories: Vec<RepositoryWant>,
+    /// What the tree wanted at an earlier commit and no longer wants, where that was looked at.
+    pub unwanted: Vec<Unwanted>,
+    /// By file: the reference it had at that commit, if it is about the same image and has another version.
+    pub previous: BTreeMap<String, String>,
 }
 
 /// Wants that exclude each other, or one that can't be expressed at its destination.

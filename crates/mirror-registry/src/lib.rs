@@ -18,6 +18,7 @@ mod rates;
 mod redact;
 mod referrers;
 mod retry;
+mod tags;
 mod token;
 mod upload;
 

@@ -68,13 +68,10 @@ pub fn http_client() -> Result<reqwest::Client, Error> {
 }
 
 pub(crate) fn default_endpoint(name: &Registry) -> String {
-    let host = name.host();
-    let loopback = host == "localhost"
-        || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
     match name.as_str() {
         // https://docs.docker.com/reference/api/registry/: the registry of docker.io has another name.
         "docker.io" => "https://registry-1.docker.io".to_owned(),
-        name if loopback => format!("http://{name}"),
+        _ if name.is_loopback() => format!("http://{name}"),
         name => format!("https://{name}"),
     }
 }

@@ -146,7 +146,7 @@ fn is_index(answer: &Answer) -> bool {
 }
 
 /// `Link: </v2/…?last=…>; rel="next"`
-fn next_page(answer: &Answer) -> Option<Url> {
+pub(crate) fn next_page(answer: &Answer) -> Option<Url> {
     let link = answer.header("link")?;
     let (target, rest) = link.trim().strip_prefix('<')?.split_once('>')?;
     rest.contains("next").then(|| answer.response.url().join(target).ok()).flatten()

@@ -154,6 +154,8 @@ codes! {
     FolderMismatch "folder-mismatch" Error,
     /// A tag that moves, without digest.
     FloatingTag "floating-tag" Warning,
+    /// A tag that no bot moves to a newer version.
+    BotProofTag "bot-proof-tag" Warning,
     /// A SHA-512 digest.
     Sha512Digest "sha512-digest" Warning,
     /// A registry without a dot in its name.

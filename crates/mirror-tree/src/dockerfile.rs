@@ -11,6 +11,7 @@ use std::sync::Arc;
 use dockerfile_parser::{Dockerfile, FromInstruction, Instruction};
 use mirror_oci::{Name, Platform, Reference, ReferenceErrorKind, Version};
 
+use crate::bots::bot_proof;
 use crate::diagnostic::{Code, Diagnostic, Fix};
 use crate::line::{first_len, first_word, instructions, looks_like_from, lowered, unquoted, words};
 use crate::read::Rules;
@@ -215,6 +216,7 @@ impl Notes<'_> {
         let reference = self.reference(written, &span)?;
         let version = self.version(&reference, &span, rules)?;
         self.registry(&reference, &span);
+        self.bot_proof(&reference, &span);
         Some(FromLine { name: reference.name, version, platform: platform?, span })
     }
 
@@ -450,6 +452,19 @@ impl Notes<'_> {
             _ => {}
         }
         Some(version)
+    }
+
+    /// A tag that goes stale in silence.
+    fn bot_proof(&mut self, reference: &Reference, span: &Range<usize>) {
+        let Some(tag) = &reference.tag else { return };
+        let Some(why) = bot_proof(tag.as_str()) else { return };
+        let digest = reference.digest.as_ref().map_or(0, |digest| digest.to_string().len() + 1);
+        let end = span.end - digest;
+        self.add(Code::BotProofTag, Some(end - tag.as_str().len()..end), why.message(tag.as_str())).help = Some(
+            "use a tag with nothing but its version, or a suffix without number, if upstream has one; \
+             `mirror outdated` lists newer tags"
+                .into(),
+        );
     }
 
     fn registry(&mut self, reference: &Reference, span: &Range<usize>) {

@@ -3,11 +3,13 @@
 //! [`read`] walks a tree and returns everything it understood together with everything that is wrong with the
 //! rest, sorted. [`parse`] does one file, from bytes. The format is described in `images/README.md`.
 
+mod bots;
 mod diagnostic;
 mod dockerfile;
 mod line;
 mod read;
 
+pub use bots::{BotProof, bot_proof};
 pub use diagnostic::{Code, Diagnostic, Fix, Severity};
 pub use dockerfile::{FromLine, MAX_BYTES, MAX_LINES, Parsed, parse};
 pub use read::{Entry, Rules, Tree, is_dockerfile_name, is_free, read};

@@ -38,11 +38,15 @@ pub(crate) fn spool() -> PathBuf {
     cache.unwrap_or_else(env::temp_dir).join("mirror-spool")
 }
 
+/// Whether we run in GitHub Actions.
+pub(crate) fn in_github_actions() -> bool {
+    env::var_os("GITHUB_ACTIONS").is_some_and(|value| value == "true")
+}
+
 /// The file that GitHub Actions shows as the summary of a step, when we run there.
 pub(crate) fn step_summary() -> Option<PathBuf> {
-    let inside = env::var_os("GITHUB_ACTIONS").is_some_and(|value| value == "true");
-    let file = env::var_os("GITHUB_STEP_SUMMARY").filter(|file| inside && !file.is_empty());
-    file.map(PathBuf::from)
+    let file = env::var_os("GITHUB_STEP_SUMMARY").filter(|file| !file.is_empty());
+    file.filter(|_| in_github_actions()).map(PathBuf::from)
 }
 
 /// Where we are.

@@ -188,12 +188,16 @@ impl Opening {
 
 /// What a refusal by a destination, or a service beside it, means for plan and report.
 pub(crate) fn at_destination(error: &mirror_registry::Error) -> Failure {
-    Failure {
-        side: Side::Destination,
-        message: printable(&error.to_string()),
-        deferred: false,
-        help: error.help(),
-    }
+    refused(Side::Destination, error)
+}
+
+/// The same for a source.
+pub(crate) fn at_source(error: &mirror_registry::Error) -> Failure {
+    refused(Side::Source, error)
+}
+
+fn refused(side: Side, error: &mirror_registry::Error) -> Failure {
+    Failure { side, message: printable(&error.to_string()), deferred: false, help: error.help() }
 }
 
 /// What a failed step of a copy means for plan and report.

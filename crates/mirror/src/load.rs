@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use mirror_oci::{Algorithm, Digest};
-use mirror_plan::{Config, Finding, Findings, Level, Wants, expand};
-use mirror_tree::{Diagnostic, Tree};
+use mirror_plan::{Config, Finding, Findings, Level, Scope, Wants, expand, printable};
+use mirror_tree::{Diagnostic, Entry, Rules, Tree};
 
-use crate::environment;
+use crate::cli::Only;
 use crate::exit::Exit;
 use crate::print;
+use crate::{environment, git};
 
 const FOLDER: &str = "images";
 const CONFIG: &str = "mirror.toml";
@@ -22,28 +23,42 @@ const LARGEST_CONFIG: u64 = 1 << 20;
 pub(crate) struct Loaded {
     /// The folder of the tree.
     pub(crate) images: PathBuf,
+    /// The same, as a person would write it.
+    pub(crate) shown: String,
     /// The folder that holds the tree; relative paths of the configuration start here.
     pub(crate) root: PathBuf,
     pub(crate) config: Config,
+    pub(crate) entries: Vec<Entry>,
     pub(crate) wants: Wants,
     pub(crate) diagnostics: Vec<Diagnostic>,
     pub(crate) findings: Findings,
+    /// The files that the configuration consists of, relative to the tree.
+    pub(crate) documents: Vec<String>,
     /// Digests of what the tree wants, and of the configuration with the documents it names.
     pub(crate) digests: (Digest, Digest),
 }
 
 /// Reads the tree at `images`, or the nearest one.
 pub(crate) fn load(images: Option<&Path>) -> Loaded {
+    load_by(images, |rules| *rules)
+}
+
+/// The same, for whoever is about to write digests: a missing one is no error.
+pub(crate) fn load_unpinned(images: Option<&Path>) -> Loaded {
+    load_by(images, |rules| Rules { require_digest: false, ..*rules })
+}
+
+fn load_by(images: Option<&Path>, rules: impl Fn(&Rules) -> Rules) -> Loaded {
     let images = images.map_or_else(nearest, |images| {
         std::path::absolute(images).unwrap_or_else(|_| images.to_owned())
     });
     let shown = shown(&images);
     let mut findings = Findings { format_version: 1, ..Findings::default() };
-    let mut texts = Vec::new();
-    let config = read_config(&images, &shown, &mut findings, &mut texts);
+    let mut documents = vec![(CONFIG.to_owned(), String::new())];
+    let config = read_config(&images, &shown, &mut findings, &mut documents);
     let broken = config.is_none();
     let config = config.unwrap_or_default();
-    let Tree { entries, diagnostics } = mirror_tree::read(&images, &config.rules);
+    let Tree { entries, diagnostics } = mirror_tree::read(&images, &rules(&config.rules));
     findings
         .findings
         .extend(diagnostics.iter().map(|diagnostic| Finding::of_tree(&shown, diagnostic)));
@@ -63,12 +78,62 @@ pub(crate) fn load(images: Option<&Path>) -> Loaded {
     findings.entries = entries.len();
     let root = images.parent().filter(|parent| !parent.as_os_str().is_empty());
     let root = root.map_or_else(|| PathBuf::from("."), Path::to_owned);
+    let (documents, texts): (Vec<String>, Vec<String>) = documents.into_iter().unzip();
     let config_digest = Digest::of(Algorithm::Sha256, texts.join("\0").as_bytes());
     let digests = (mirror_plan::tree_digest(&entries), config_digest);
-    Loaded { images, root, config, wants, diagnostics, findings, digests }
+    Loaded {
+        images,
+        shown,
+        root,
+        config,
+        entries,
+        wants,
+        diagnostics,
+        findings,
+        documents,
+        digests,
+    }
 }
 
 impl Loaded {
+    /// Stops here when the configuration is broken.
+    pub(crate) fn configured(&self) -> Result<(), Exit> {
+        let broken =
+            |finding: &&Finding| finding.severity == Level::Error && finding.code == "config";
+        let broken: Vec<&Finding> = self.findings.findings.iter().filter(broken).collect();
+        broken.iter().for_each(|finding| print::message(print::finding(finding).trim_end()));
+        if broken.is_empty() { Ok(()) } else { Err(Exit::Usage) }
+    }
+
+    /// Leaves a part of what is wanted.
+    pub(crate) fn narrow(&mut self, only: &Only, since: Option<&str>) -> Result<(), Exit> {
+        let changes = since.map(|revision| {
+            git::changes(&self.images, revision, &self.documents, &self.config.rules).map_err(
+                |error| {
+                    let what =
+                        format!("could not tell what has changed since {}", printable(revision));
+                    print::error(&what, &error.why, Some(&error.help));
+                    Exit::Usage
+                },
+            )
+        });
+        let scope = Scope { only: only.only.clone(), changes: changes.transpose()? };
+        if scope.changes.as_ref().is_some_and(|changes| changes.configuration) {
+            print::message(
+                "the configuration has changed since that commit: everything is planned",
+            );
+        }
+        let wants = std::mem::take(&mut self.wants);
+        self.wants = scope.narrow(wants, &self.config);
+        let nothing = self.wants.wants.is_empty() && self.wants.collisions.is_empty();
+        if !only.only.is_empty() && since.is_none() && nothing {
+            let help = "globs are matched against names such as docker.io/library/postgres, or postgres in short";
+            print::error("nothing is planned", "`--only` matches no image of the tree", Some(help));
+            return Err(Exit::Usage);
+        }
+        Ok(())
+    }
+
     /// Stops here when something is wrong that makes the tree unusable. Collisions don't: the others go on.
     pub(crate) fn usable(&self) -> Result<(), Exit> {
         let blocking =
@@ -107,7 +172,7 @@ fn read_config(
     images: &Path,
     shown: &str,
     findings: &mut Findings,
-    texts: &mut Vec<String>,
+    documents: &mut Vec<(String, String)>,
 ) -> Option<Config> {
     let file = format!("{shown}/{CONFIG}");
     let text: Arc<str> = match read_small(&images.join(CONFIG)) {
@@ -125,7 +190,7 @@ fn read_config(
             return None;
         }
     };
-    let documents = RefCell::new(vec![text.to_string()]);
+    let read = RefCell::new(vec![(CONFIG.to_owned(), text.to_string())]);
     let beside = |name: &str| {
         let path = Path::new(name);
         let inside = path.components().all(|part| matches!(part, std::path::Component::Normal(_)));
@@ -134,12 +199,12 @@ fn read_config(
         }
         let text = read_small(&images.join(path));
         let text = text.map_err(|error| format!("can't be read: {error}"))?;
-        documents.borrow_mut().push(text.clone());
+        read.borrow_mut().push((name.to_owned(), text.clone()));
         Ok(text)
     };
     let problems = match Config::parse_with(&text, &beside) {
         Ok(config) => {
-            texts.extend(documents.into_inner());
+            *documents = read.into_inner();
             return Some(config);
         }
         Err(problems) => problems,

@@ -1,9 +1,12 @@
 //! The command line: read the tree, look at the registries, carry out, print.
 
+mod bots;
 mod cli;
 mod commands;
+mod edit;
 mod environment;
 mod exit;
+mod git;
 mod hosts;
 mod load;
 mod observe;
@@ -13,6 +16,7 @@ mod progress;
 mod repositories;
 mod run;
 mod saved;
+mod tags;
 
 use std::process::ExitCode;
 

@@ -8,6 +8,7 @@ use mirror_copy::{Graph, Selection};
 use mirror_oci::{Digest, Repository, Version};
 use mirror_plan::{
     Failure, Image, Observed, Place, Plan, Platforms, Side, Source, Target, Wants, printable,
+    source_link,
 };
 use mirror_registry::{Host, ManifestRef};
 
@@ -273,5 +274,9 @@ fn image(graph: &Graph) -> Image {
         platforms: graph.platforms.clone(),
         manifests: graph.manifests().map(|manifest| manifest.digest().clone()).collect(),
         blobs: graph.blobs.iter().map(|blob| (blob.digest.clone(), blob.size)).collect(),
+        upstream: graph
+            .manifests()
+            .filter_map(|manifest| manifest.annotation("org.opencontainers.image.source"))
+            .find_map(|annotation| source_link(&annotation)),
     }
 }

@@ -5,7 +5,7 @@ use std::io::Write;
 
 use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{AnnotationKind, Group, Level as Shown, Renderer, Snippet};
-use mirror_plan::{Finding, Level};
+use mirror_plan::{Finding, Findings, Level};
 use serde::Serialize;
 
 use crate::environment;
@@ -33,6 +33,14 @@ pub(crate) fn step_summary(text: impl FnOnce() -> String) {
     let written = opened.and_then(|mut file| file.write_all(text().as_bytes()));
     if let Err(why) = written {
         message(&format!("could not write the summary of the step, {}: {why}", file.display()));
+    }
+}
+
+/// Shows findings beside the files, where GitHub Actions does that. It takes ten of a kind from a step, and drops the
+/// rest: <https://docs.github.com/en/actions/reference/limits>.
+pub(crate) fn annotations(findings: impl FnOnce() -> Findings) {
+    if environment::in_github_actions() {
+        message(findings().render_github().trim_end());
     }
 }
 

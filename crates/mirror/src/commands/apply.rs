@@ -1,14 +1,15 @@
 //! `mirror apply`
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use mirror_plan::{Fit, Outcome, Plan, Report, RepositoryOutcome, Status};
+use clap::{Args, ValueEnum};
+use mirror_plan::{Fit, Outcome, Plan, Report, RepositoryOutcome, Shard, Status, report_findings};
 use mirror_registry::Access;
 
 use super::report;
-use crate::cli::{Apply, OnLimit};
+use crate::cli::{Only, PageFormat, Progress};
 use crate::environment::Interruption;
 use crate::exit::Exit;
 use crate::hosts::Hosts;
@@ -21,6 +22,72 @@ use crate::{environment, print, repositories, run as carry_out};
 /// Shortest and longest time between two looks at a limit on pulls.
 const PATIENCE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(600));
 
+/// Copy what the destinations lack.
+///
+/// Plans and carries out. Bytes are copied as they are: the destination has the digests of the source. The tag
+/// comes last, so whoever pulls it gets the old image or the whole new one; a run that is stopped is continued by
+/// the next. One image that fails doesn't stop the others.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  mirror apply                              copy; a second run copies nothing
+  mirror plan --out plan.json && mirror apply plan.json
+                                            do what was looked at, nothing else
+  mirror apply --format json > report.json  for scripts; the schema is
+                                            crates/mirror-plan/schemas/report.schema.json
+  MIRROR_AUTH_QUAY_IO=user:password mirror apply
+                                            log in to quay.io; `docker login` and `podman login` do as well")]
+pub(crate) struct Apply {
+    /// A plan that `plan --out` saved: do what it says, no more and without reading manifests again. It must be for
+    /// this tree and configuration; what has moved at a destination since is left alone.
+    #[arg(value_name = "PLAN", conflicts_with_all = ["refresh_referrers", "only"])]
+    pub(crate) plan: Option<PathBuf>,
+
+    /// How to print the report.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: PageFormat,
+
+    /// How to show progress, on standard error. The schema of the JSON lines is
+    /// crates/mirror-plan/schemas/progress.schema.json.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) progress: Progress,
+
+    /// What to do when a registry's limit on pulls is used up.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) on_limit: OnLimit,
+
+    /// Look for late signatures, attestations and other referrers of images that are mirrored already. Reads the
+    /// manifests of all images.
+    #[arg(long)]
+    pub(crate) refresh_referrers: bool,
+
+    /// Do one part of several, for machines that work side by side: all of a repository is in the same part. Limits
+    /// on pulls are divided.
+    #[arg(long, value_name = "NUMBER/OF")]
+    pub(crate) shard: Option<Shard>,
+
+    #[command(flatten)]
+    pub(crate) only: Only,
+
+    /// Write the report into this file as JSON, whatever is printed.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
+
+    /// Where to keep layers on their way. What is left there when a run is stopped, the next one goes on with. By
+    /// default mirror-spool in the user's cache folder.
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) spool: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OnLimit {
+    /// Leave the rest for another run, name it, and end with code 6.
+    #[default]
+    Defer,
+    /// Wait until pulls are left again.
+    Wait,
+}
+
 pub(crate) fn run(images: Option<&Path>, command: &Apply) -> Exit {
     let started = Instant::now();
     let mut loaded = load(images);
@@ -31,6 +98,9 @@ pub(crate) fn run(images: Option<&Path>, command: &Apply) -> Exit {
         Ok(fit) => fit,
         Err(exit) => return exit,
     };
+    if let Err(exit) = loaded.narrow(&command.only, None) {
+        return exit;
+    }
     // A saved plan is held against the whole tree, and then carried out in part.
     if let Some(shard) = command.shard {
         loaded.wants = shard.take(loaded.wants);
@@ -50,6 +120,7 @@ pub(crate) fn run(images: Option<&Path>, command: &Apply) -> Exit {
             }
         };
         report::show(&report, command.format);
+        print::annotations(|| report_findings(&loaded.shown, &report));
         if let Some(file) = &command.report
             && let Err(error) = write(file, &report)
         {

@@ -5,16 +5,46 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 
+use clap::{Args, ValueEnum};
 use mirror_plan::{Findings, Level, count, printable};
 use mirror_tree::{Diagnostic, Fix};
 
-use crate::cli::{Check, CheckFormat};
 use crate::exit::Exit;
 use crate::load::{Loaded, load};
-use crate::print;
+use crate::{edit, print};
 
 /// A correction can uncover the next one; more rounds than this are a mistake of ours.
 const MOST_ROUNDS: usize = 8;
+
+/// Validate the tree and its configuration, without network.
+///
+/// Reports everything that is wrong at once. The codes are explained in images/README.md.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  mirror check                    what is wrong, with the lines concerned
+  mirror check --fix              correct what needs no judgement
+  mirror check --format github    annotations for a pull request")]
+pub(crate) struct Check {
+    /// How to print.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: CheckFormat,
+
+    /// Correct what needs no judgement: move files to the folder that their FROM line says, normalise FROM lines.
+    #[arg(long)]
+    pub(crate) fix: bool,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CheckFormat {
+    /// For people, with the lines concerned.
+    #[default]
+    Text,
+    /// For scripts.
+    Json,
+    /// Workflow commands that GitHub shows beside the lines.
+    Github,
+}
 
 pub(crate) fn run(images: Option<&Path>, command: &Check) -> Exit {
     let mut loaded = load(images);
@@ -32,6 +62,9 @@ pub(crate) fn run(images: Option<&Path>, command: &Check) -> Exit {
         CheckFormat::Text => text(findings),
         CheckFormat::Json => print::json(findings),
         CheckFormat::Github => print::data(&findings.render_github()),
+    }
+    if command.format != CheckFormat::Github {
+        print::annotations(|| findings.clone());
     }
     let errors = findings.findings.iter().filter(|finding| finding.severity == Level::Error);
     match errors.map(|finding| finding.code == "conflict").reduce(|all, one| all && one) {
@@ -103,18 +136,7 @@ fn replace_in(
     text: &str,
 ) -> io::Result<bool> {
     let path = loaded.images.join(&diagnostic.file);
-    let mut content = fs::read_to_string(&path)?;
-    // Somebody may have changed the file since it was read.
-    if diagnostic.source.as_deref() != Some(content.as_str()) || content.get(span.clone()).is_none()
-    {
-        return Err(io::Error::other("the file changed in the meantime"));
-    }
-    content.replace_range(span, text);
-    // A new file under a name that nobody can foresee, so that no link planted there is followed.
-    let mut new = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(Path::new(".")))?;
-    new.write_all(content.as_bytes())?;
-    new.as_file().set_permissions(fs::metadata(&path)?.permissions())?;
-    new.persist(&path).map_err(|error| error.error)?;
+    edit::replace(&path, diagnostic.source.as_deref(), span, text)?;
     print::message(&format!(
         "corrected {}: {}",
         printable(&path.display().to_string()),

@@ -2,12 +2,63 @@
 
 use std::path::Path;
 
+use clap::{Args, ValueEnum};
 use mirror_plan::{Context, Role, Workflow, accounts, permissions, trust};
 
-use crate::cli::{Iam, IamRole};
 use crate::exit::Exit;
 use crate::load::{Loaded, load};
 use crate::print;
+
+/// Print the IAM policies that mirroring to Amazon ECR needs.
+///
+/// The least that the tree and its configuration need, as JSON: repositories by the first part of their name, actions
+/// only for settings that are configured. With `--trust`, who may take the role: workflows of one repository on
+/// GitHub, for pull requests (plan) or for one branch or environment (apply).
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  mirror iam plan                        permissions of the role that `mirror plan` runs in
+  mirror iam apply                       permissions of the role that `mirror apply` runs in
+  mirror iam apply --trust acme/images   who may take it: workflows on branch main
+  mirror iam apply --trust acme/images --environment production")]
+pub(crate) struct Iam {
+    /// Which role.
+    #[arg(value_enum)]
+    pub(crate) role: IamRole,
+
+    /// Print who may take the role instead: workflows of this repository.
+    #[arg(long, value_name = "OWNER/REPOSITORY")]
+    pub(crate) trust: Option<String>,
+
+    /// The branch that `apply` runs for.
+    #[arg(long, requires = "trust", default_value = "main", conflicts_with = "environment")]
+    pub(crate) branch: String,
+
+    /// The environment that `apply` runs in, instead of a branch.
+    #[arg(long, requires = "trust")]
+    pub(crate) environment: Option<String>,
+
+    /// The number of the owner, which newer repositories have in their tokens.
+    #[arg(long, requires = "repository_id")]
+    pub(crate) owner_id: Option<u64>,
+
+    /// The number of the repository.
+    #[arg(long, requires = "owner_id")]
+    pub(crate) repository_id: Option<u64>,
+
+    /// The AWS account of the role, where images go to several.
+    #[arg(long, requires = "trust")]
+    pub(crate) account: Option<String>,
+}
+
+/// Roles that policies are printed for.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum IamRole {
+    /// `mirror plan`, which reads only.
+    Plan,
+    /// `mirror apply`.
+    Apply,
+}
 
 pub(crate) fn run(images: Option<&Path>, command: &Iam) -> Exit {
     let loaded = load(images);

@@ -1,11 +1,17 @@
 //! One file for each verb.
 
-mod apply;
-mod check;
-mod iam;
-mod plan;
-mod report;
-mod verify;
+pub(crate) mod add;
+pub(crate) mod apply;
+pub(crate) mod bots;
+pub(crate) mod check;
+pub(crate) mod completions;
+pub(crate) mod iam;
+pub(crate) mod man;
+pub(crate) mod outdated;
+pub(crate) mod pin;
+pub(crate) mod plan;
+pub(crate) mod report;
+pub(crate) mod verify;
 
 use crate::cli::{Cli, Command};
 use crate::exit::Exit;
@@ -15,12 +21,18 @@ use crate::print;
 pub(crate) fn run(cli: Cli) -> Exit {
     let images = cli.images.as_deref();
     match &cli.command {
+        Command::Add(command) => add::run(images, command),
+        Command::Pin(command) => pin::run(images, command),
         Command::Check(command) => check::run(images, command),
         Command::Plan(command) => plan::run(images, command),
         Command::Apply(command) => apply::run(images, command),
-        Command::Verify(command) => verify::run(images, command),
         Command::Report(command) => report::run(command),
+        Command::Verify(command) => verify::run(images, command),
+        Command::Outdated(command) => outdated::run(images, command),
+        Command::Bots(command) => bots::run(images, command),
         Command::Iam(command) => iam::run(images, command),
+        Command::Completions(command) => completions::run(command),
+        Command::Man(command) => man::run(command),
     }
 }
 

@@ -1,20 +1,71 @@
 //! `mirror plan`
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use mirror_plan::{COMMENT_BUDGET, SUMMARY_BUDGET, busy_shards, plan_markdown};
+use clap::Args;
+use mirror_plan::{
+    COMMENT_BUDGET, MOST_SHARDS, SUMMARY_BUDGET, busy_shards, plan_findings, plan_markdown,
+};
 use mirror_registry::Access;
 
-use crate::cli::{PageFormat, Plan};
+use crate::cli::{Only, PageFormat};
 use crate::exit::Exit;
 use crate::hosts::Hosts;
 use crate::load::load;
 use crate::observe::{self, Depth, Tags};
 use crate::{print, saved};
 
+/// Show what `apply` would do.
+///
+/// Asks the sources what their tags stand for and the destinations what they have, with requests that don't count
+/// as pulls; only manifests of images that will be copied are read, to tell sizes and platforms. Nothing is changed.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  mirror plan                       what would be copied where
+  mirror plan --exit-code           the same, ending with 3 when there is something to do
+  mirror plan --format json | jq    for scripts; the schema is crates/mirror-plan/schemas/plan.schema.json
+  mirror plan --out plan.json       to be carried out later: mirror apply plan.json
+  mirror plan --only 'quay.io/**'   a part of the tree
+  mirror plan --changed-since \"$(git merge-base origin/main HEAD)\"
+                                    what this branch changes
+  mirror plan --format markdown     for a pull request. In GitHub Actions, the summary of the step gets it anyway")]
+pub(crate) struct Plan {
+    /// How to print.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: PageFormat,
+
+    /// End with code 3 when changes are pending.
+    #[arg(long)]
+    pub(crate) exit_code: bool,
+
+    /// Save the plan with everything that `apply FILE` needs.
+    #[arg(long, value_name = "FILE", conflicts_with = "no_sizes")]
+    pub(crate) out: Option<PathBuf>,
+
+    /// Print a matrix for GitHub Actions instead: the parts with something to do, of this many, for `apply --shard`.
+    #[arg(long, value_name = "PARTS", value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_SHARDS)))]
+    pub(crate) matrix: Option<u32>,
+
+    /// Don't read manifests: no pull is used up, but sizes and platforms stay unknown.
+    #[arg(long)]
+    pub(crate) no_sizes: bool,
+
+    /// Only what differs from this commit, and what was wanted there and no longer is. When the configuration differs,
+    /// everything is planned.
+    #[arg(long, value_name = "REVISION")]
+    pub(crate) changed_since: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) only: Only,
+}
+
 pub(crate) fn run(images: Option<&Path>, command: &Plan) -> Exit {
-    let loaded = load(images);
+    let mut loaded = load(images);
     if let Err(exit) = loaded.usable() {
+        return exit;
+    }
+    if let Err(exit) = loaded.narrow(&command.only, command.changed_since.as_deref()) {
         return exit;
     }
     super::in_runtime(async {
@@ -41,6 +92,7 @@ pub(crate) fn run(images: Option<&Path>, command: &Plan) -> Exit {
             PageFormat::Markdown => print::data(&plan_markdown(&plan, COMMENT_BUDGET)),
         }
         print::step_summary(|| plan_markdown(&plan, SUMMARY_BUDGET));
+        print::annotations(|| plan_findings(&loaded.shown, &plan));
         Ok(ending(&plan, command))
     })
 }

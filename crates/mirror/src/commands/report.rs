@@ -2,16 +2,35 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use clap::Args;
 use mirror_plan::{COMMENT_BUDGET, Report, SUMMARY_BUDGET, report_markdown};
 
-use crate::cli::{PageFormat, Reports};
+use crate::cli::PageFormat;
 use crate::exit::Exit;
 use crate::print;
 
 /// A report of ten thousand images has a few MiB.
 const LARGEST: u64 = 64 << 20;
+
+/// Put reports together that `apply --report` wrote.
+///
+/// Ends with the code that one run over everything would have ended with.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  mirror report report-*.json                      what all parts did
+  mirror report --format markdown report-*.json    for a pull request or an issue")]
+pub(crate) struct Reports {
+    /// How to print.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: PageFormat,
+
+    /// The reports.
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+}
 
 pub(crate) fn run(command: &Reports) -> Exit {
     let mut reports = Vec::new();

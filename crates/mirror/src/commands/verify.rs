@@ -2,12 +2,13 @@
 
 use std::path::Path;
 
+use clap::Args;
 use futures_util::{StreamExt, stream};
 use mirror_copy::{Check, Hole, Selection};
 use mirror_plan::{Failure, HoleFound, Platforms, Subject, Verification, VerifyFailure, Want};
 use mirror_registry::Access;
 
-use crate::cli::{Format, Verify};
+use crate::cli::Format;
 use crate::exit::Exit;
 use crate::hosts::{Hosts, failure};
 use crate::load::load;
@@ -15,6 +16,26 @@ use crate::{print, run as carry_out};
 
 /// Images that are looked at at once; the hosts limit the requests.
 const AT_ONCE: usize = 32;
+
+/// Look for holes in what the destinations hold.
+///
+/// A tag does not prove that everything below it is there. Walks every image of the tree at every destination:
+/// manifests, children, blobs. Sources are not asked, nothing is changed. `apply` repairs image layouts by itself; at a
+/// registry, delete the tag of an image with holes and run `apply`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  mirror verify           is everything there?
+  mirror verify --deep    is every byte of it right? Reads all of it")]
+pub(crate) struct Verify {
+    /// How to print.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Format,
+
+    /// Read every blob and hash it.
+    #[arg(long)]
+    pub(crate) deep: bool,
+}
 
 pub(crate) fn run(images: Option<&Path>, command: &Verify) -> Exit {
     let loaded = load(images);

@@ -20,7 +20,11 @@ fn the_command_line() {
     let mut text =
         "# The command line\n\nGenerated from `mirror --help`; a test keeps it current.\n"
             .to_owned();
-    for command in ["", "check", "plan", "apply", "verify"] {
+    let help = project.mirror(&["--help"]).run().stdout;
+    let listed = help.split("Commands:\n").nth(1).unwrap().split("\n\n").next().unwrap();
+    let named = listed.lines().filter_map(|line| line.strip_prefix("  ")?.split(' ').next());
+    let named = named.filter(|word| !word.is_empty());
+    for command in std::iter::once("").chain(named) {
         let arguments: Vec<&str> =
             [command, "--help"].into_iter().filter(|word| !word.is_empty()).collect();
         let help = project.mirror(&arguments).run().stdout;

@@ -7,6 +7,7 @@ mod check;
 mod companions;
 mod credentials;
 mod documents;
+mod ease;
 mod ecr;
 mod faults;
 mod layout;
@@ -15,6 +16,7 @@ mod plan;
 mod readers;
 mod requests;
 mod saved;
+mod scope;
 mod shards;
 mod verify;
 

@@ -183,7 +183,7 @@ fn pull_requests_and_job_summaries_get_markdown() {
     let pair = Pair::new(&[("library/app", "1.0", &image)]);
     let page = pair.project.mirror(&["plan", "--format", "markdown"]).run().stdout;
     assert!(page.starts_with("### mirror: 1 to create\n"), "{page}");
-    assert!(page.contains("| `docker.io/library/app:1.0` | new → `sha256:"), "{page}");
+    assert!(page.contains("| `docker.io/library/app` | `1.0` | new → `"), "{page}");
     let file = pair.project.path().join("summary.md");
     let with = |arguments: &[&str]| {
         let mirror = pair.project.mirror(arguments).env("GITHUB_ACTIONS", "true");
@@ -194,4 +194,25 @@ fn pull_requests_and_job_summaries_get_markdown() {
     let summary = std::fs::read_to_string(&file).unwrap();
     assert!(summary.starts_with(&page), "{summary}");
     assert!(summary.contains("### mirror: 1 copied, 0 unchanged\n"), "{summary}");
+}
+
+#[test]
+fn actions_show_what_is_wrong_beside_the_files() {
+    let image = ImageBuilder::new("x").build();
+    let pair = Pair::new(&[("library/app", "1", &image)]);
+    pair.project.entry("library/gone:1");
+    for command in ["plan", "apply"] {
+        let ran = pair.project.mirror(&[command]).env("GITHUB_ACTIONS", "true").ends_with(1).run();
+        let line = "::error file=images/docker.io/library/gone/Dockerfile,title=failed::docker.io/library/gone:1 at prod: \
+                    source: looking up library/gone:1: docker.io has no such image (404)%0Ahelp: ";
+        assert!(ran.stderr.contains(line), "{}", ran.stderr);
+        assert!(!ran.stdout.contains("::error"), "{}", ran.stdout);
+    }
+    pair.project.write("images/docker.io/library/x/Dockerfile", "FROM x:latest\n");
+    let ran = pair.project.mirror(&["check"]).env("GITHUB_ACTIONS", "true").run();
+    assert!(
+        ran.stderr.contains("::warning file=images/docker.io/library/x/Dockerfile,line=1,"),
+        "{}",
+        ran.stderr
+    );
 }

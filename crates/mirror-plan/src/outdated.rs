@@ -1,0 +1,136 @@
+//! Newer tags of images that no bot proposes them for.
+
+use mirror_tree::{BotProof, Entry, bot_proof};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::observed::Failure;
+use crate::text::count;
+
+/// What `mirror outdated` found.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Outdated {
+    /// Version of this format; 1.
+    pub format_version: u32,
+    /// How many images have a tag that no bot moves.
+    pub looked_at: usize,
+    /// Those that have a newer tag, in the order of the tree.
+    pub images: Vec<NewerTag>,
+    /// Those whose tags could not be read.
+    pub failures: Vec<TagsFailure>,
+}
+
+/// An image whose tag has a successor.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewerTag {
+    /// The file of the tree.
+    pub file: String,
+    /// The image, fully spelled, without tag.
+    pub name: String,
+    /// The tag it has.
+    pub tag: String,
+    /// The newest tag of the same form.
+    pub newest: String,
+    /// Why no bot proposes it.
+    pub reason: String,
+}
+
+/// An image whose tags could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TagsFailure {
+    /// The file of the tree.
+    pub file: String,
+    /// The image, fully spelled.
+    pub name: String,
+    /// Why.
+    #[serde(flatten)]
+    pub failure: Failure,
+}
+
+/// Why no bot moves the tag of an entry, if none does.
+pub fn stuck(entry: &Entry) -> Option<BotProof> {
+    bot_proof(entry.version.tag()?.as_str())
+}
+
+/// The newest tag of the same form as `tag`: the same letters and signs, and greater numbers from left to right. A
+/// commit has no such form, and a tag that differs in more than numbers is another image.
+pub fn newest<'a>(tag: &str, all: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let (form, current) = taken_apart(tag)?;
+    let same = all.filter_map(|other| {
+        let (other_form, numbers) = taken_apart(other)?;
+        (other_form == form && numbers > current).then_some((numbers, other))
+    });
+    same.max().map(|(_, other)| other)
+}
+
+/// Letters and signs with a gap for each number, and the numbers.
+fn taken_apart(tag: &str) -> Option<(String, Vec<u64>)> {
+    let mut form = String::new();
+    let mut numbers = Vec::new();
+    let mut digits = String::new();
+    for c in tag.chars().chain(['\0']) {
+        if c.is_ascii_digit() {
+            digits.push(c);
+            continue;
+        }
+        if !digits.is_empty() {
+            numbers.push(digits.parse().ok()?);
+            digits.clear();
+            form.push('#');
+        }
+        form.push(c);
+    }
+    Some((form, numbers))
+}
+
+impl Outdated {
+    /// For people.
+    pub fn render(&self) -> String {
+        let mut out = String::new();
+        for NewerTag { name, tag, newest, reason, .. } in &self.images {
+            out += &format!("{name}:{tag} → {newest}\n  {reason}\n");
+        }
+        for TagsFailure { name, failure, .. } in &self.failures {
+            out += &format!(
+                "error: could not read the tags of {name}\n  caused by: {}\n",
+                failure.message
+            );
+        }
+        let newer = count(self.images.len() as u64, "newer tag");
+        let looked = count(self.looked_at as u64, "tag");
+        out + &format!("{newer} for {looked} that no bot moves\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn same_form_greater_numbers() {
+        let all = [
+            "16.3-alpine3.20",
+            "16.4-alpine3.21",
+            "17.0-alpine3.19",
+            "17.1-bookworm",
+            "latest",
+            "17rc1-alpine3.22",
+            "RELEASE.2022-03-26T06-49-28Z",
+            "RELEASE.2023-01-02T09-40-09Z",
+            "RELEASE.2023-01-02T09-40-09Z.fips",
+            "99999999999999999999999",
+        ];
+        for (tag, expected) in [
+            ("16.3-alpine3.20", Some("17.0-alpine3.19")),
+            ("17.0-alpine3.19", None),
+            ("RELEASE.2022-03-26T06-49-28Z", Some("RELEASE.2023-01-02T09-40-09Z")),
+            ("sha-1a2b3c4", None),
+            ("1", None),
+        ] {
+            assert_eq!(newest(tag, all.iter().copied()), expected, "{tag}");
+        }
+    }
+}

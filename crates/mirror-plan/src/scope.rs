@@ -1,0 +1,247 @@
+//! A part of the tree: what a glob names, or what has changed since a commit.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use globset::{GlobBuilder, GlobMatcher};
+use mirror_oci::{Name, Repository, Tag};
+use mirror_tree::Entry;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::config::Config;
+use crate::want::{Target, Wants, expand};
+
+/// Which part of a tree a plan is about; all of it by default.
+#[derive(Debug, Clone, Default)]
+pub struct Scope {
+    /// Images that one of these names; all, if there are none.
+    pub only: Vec<ImageGlob>,
+    /// Images that have changed; all, if nothing is said.
+    pub changes: Option<Changes>,
+}
+
+/// A glob over the names of images, `docker.io/library/postgres` or, in short, `postgres`.
+#[derive(Debug, Clone)]
+pub struct ImageGlob(GlobMatcher);
+
+impl std::str::FromStr for ImageGlob {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<ImageGlob, String> {
+        let glob = GlobBuilder::new(text).literal_separator(true).build();
+        glob.map(|glob| ImageGlob(glob.compile_matcher())).map_err(|error| error.kind().to_string())
+    }
+}
+
+impl ImageGlob {
+    /// Whether it names this image.
+    pub fn matches(&self, name: &Name) -> bool {
+        self.0.is_match(name.to_string()) || self.0.is_match(name.familiar())
+    }
+}
+
+/// What has changed in a tree since a commit.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Files that were added or changed, with the path they had before, which is another one for a file that moved.
+    /// Paths are relative to the tree.
+    pub files: BTreeMap<String, Option<String>>,
+    /// Entries of files that were changed, moved or deleted, as they were.
+    pub before: Vec<Entry>,
+    /// Whether the configuration has changed, and with it what every entry means.
+    pub configuration: bool,
+}
+
+/// An image that the tree wanted and no longer wants. It stays where it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Unwanted {
+    /// The file that wanted it.
+    pub file: String,
+    /// The reference that was in it, fully spelled.
+    pub source: String,
+    /// Name of the destination.
+    pub destination: String,
+    /// The repository there.
+    #[schemars(with = "String")]
+    pub repository: Repository,
+    /// The tag there; none for a digest alone.
+    #[schemars(with = "Option<String>")]
+    pub tag: Option<Tag>,
+}
+
+impl Unwanted {
+    /// `repository:tag` at the destination, or the repository alone.
+    pub fn target(&self) -> String {
+        let tag = self.tag.as_ref().map(|tag| format!(":{tag}"));
+        format!("{}{}", self.repository, tag.unwrap_or_default())
+    }
+}
+
+impl Scope {
+    /// Leaves what is in scope, with what was there before.
+    pub fn narrow(&self, wants: Wants, config: &Config) -> Wants {
+        let mut left = wants;
+        if let Some(changes) = &self.changes {
+            left.unwanted = changes.unwanted(&left, config);
+            left.previous = changes.previous(&left);
+            if !changes.configuration {
+                left.keep(|file, _| changes.files.contains_key(file));
+            }
+        }
+        if !self.only.is_empty() {
+            let named = |name: &Name| self.only.iter().any(|glob| glob.matches(name));
+            let gone = self.changes.iter().flat_map(|changes| &changes.before);
+            let gone: BTreeSet<&str> =
+                gone.filter(|entry| named(&entry.name)).map(|entry| entry.file.as_str()).collect();
+            left.unwanted.retain(|item| gone.contains(item.file.as_str()));
+            left.keep(|_, name| name.is_none_or(named));
+        }
+        left
+    }
+}
+
+impl Wants {
+    /// Leaves wants by file and name, collisions by file, and the repositories that are still needed.
+    fn keep(&mut self, in_scope: impl Fn(&str, Option<&Name>) -> bool) {
+        self.wants.retain(|want| in_scope(&want.file, Some(&want.source.name)));
+        self.collisions.retain(|collision| collision.files.iter().any(|file| in_scope(file, None)));
+        let needed: BTreeSet<(&str, &Repository)> = self
+            .wants
+            .iter()
+            .map(|want| (want.target.destination.as_str(), &want.target.repository))
+            .collect();
+        self.repositories
+            .retain(|want| needed.contains(&(want.at.destination.as_str(), &want.at.repository)));
+    }
+}
+
+impl Changes {
+    /// What each changed file said before, where it was about the same image.
+    fn previous(&self, wants: &Wants) -> BTreeMap<String, String> {
+        let before: BTreeMap<&str, &Entry> =
+            self.before.iter().map(|entry| (entry.file.as_str(), entry)).collect();
+        let pairs = wants.wants.iter().filter_map(|want| {
+            let earlier = before.get(self.files.get(&want.file)?.as_deref()?)?;
+            let same = earlier.name == want.source.name && earlier.version == want.source.version;
+            (earlier.name == want.source.name && !same)
+                .then(|| (want.file.clone(), format!("{}{}", earlier.name, earlier.version)))
+        });
+        pairs.collect()
+    }
+
+    /// What was wanted before and is not wanted now. The old tag of an image that got a new one is not named here.
+    fn unwanted(&self, wants: &Wants, config: &Config) -> Vec<Unwanted> {
+        let now: BTreeSet<&Target> = wants.wants.iter().map(|want| &want.target).collect();
+        let followed: BTreeSet<(&str, &str, &Repository)> = wants
+            .wants
+            .iter()
+            .filter_map(|want| {
+                let earlier = self.files.get(&want.file)?.as_deref()?;
+                Some((earlier, want.target.destination.as_str(), &want.target.repository))
+            })
+            .collect();
+        let mut found = Vec::new();
+        for entry in &self.before {
+            for want in expand(std::slice::from_ref(entry), config).wants {
+                let Target { destination, repository, tag, .. } = &want.target;
+                let follows = followed.contains(&(&entry.file, destination, repository));
+                if follows || now.contains(&want.target) {
+                    continue;
+                }
+                found.push(Unwanted {
+                    file: entry.file.clone(),
+                    source: format!("{}{}", entry.name, entry.version),
+                    destination: destination.clone(),
+                    repository: repository.clone(),
+                    tag: tag.clone(),
+                });
+            }
+        }
+        found.sort_by(|a, b| (&a.file, &a.destination).cmp(&(&b.file, &b.destination)));
+        found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(file: &str, reference: &str) -> Entry {
+        let parsed: mirror_oci::Reference = reference.parse().unwrap();
+        let version = parsed.version().unwrap();
+        let (file, source) = (file.to_owned(), "".into());
+        Entry { file, version, name: parsed.name, platform: None, span: 0..0, source }
+    }
+
+    fn narrowed(now: &[Entry], scope: &Scope) -> Wants {
+        let config = Config::parse("[[destination]]\nname='p'\nregistry='r.io'").unwrap();
+        scope.narrow(expand(now, &config), &config)
+    }
+
+    fn files(wants: &Wants) -> Vec<&str> {
+        wants.wants.iter().map(|want| want.file.as_str()).collect()
+    }
+
+    #[test]
+    fn globs_take_both_spellings() {
+        let now = [entry("a", "postgres:14"), entry("b", "quay.io/x/y:1"), entry("c", "x/y:1")];
+        for (globs, expected) in [
+            (vec!["postgres"], vec!["a"]),
+            (vec!["docker.io/library/*"], vec!["a"]),
+            (vec!["quay.io/**", "postgres"], vec!["a", "b"]),
+            (vec!["*"], vec!["a"]),
+            (vec!["**"], vec!["a", "b", "c"]),
+            (vec!["redis"], vec![]),
+        ] {
+            let only = globs.iter().map(|glob| glob.parse().unwrap()).collect();
+            let left = narrowed(&now, &Scope { only, changes: None });
+            assert_eq!(files(&left), expected, "{globs:?}");
+        }
+        assert!("[".parse::<ImageGlob>().is_err());
+    }
+
+    #[test]
+    fn what_changed_moved_and_went() {
+        let now = [
+            entry("bumped", "postgres:14.3"),
+            entry("moved/to", "redis:7"),
+            entry("new", "nginx:1"),
+            entry("other", "alpine:3"),
+            entry("replaced", "team/new:1"),
+        ];
+        let same = |file: &str| (file.to_owned(), Some(file.to_owned()));
+        let changes = Changes {
+            files: [
+                same("bumped"),
+                ("moved/to".to_owned(), Some("moved/from".to_owned())),
+                ("new".to_owned(), None),
+                same("replaced"),
+            ]
+            .into(),
+            before: vec![
+                entry("bumped", "postgres:14.2"),
+                entry("moved/from", "redis:7"),
+                entry("gone", "memcached:1"),
+                entry("twin", "alpine:3"),
+                entry("replaced", "team/old:1"),
+            ],
+            configuration: false,
+        };
+        let mut scope = Scope { only: Vec::new(), changes: Some(changes) };
+        let left = narrowed(&now, &scope);
+        assert_eq!(files(&left), ["bumped", "moved/to", "new", "replaced"]);
+        assert_eq!(
+            left.previous,
+            [("bumped".to_owned(), "docker.io/library/postgres:14.2".to_owned())].into()
+        );
+        let gone: Vec<String> = left.unwanted.iter().map(Unwanted::target).collect();
+        // alpine:3 is wanted by another file.
+        assert_eq!(gone, ["docker.io/library/memcached:1", "docker.io/team/old:1"]);
+        scope.only = vec!["team/*".parse().unwrap()];
+        let left = narrowed(&now, &scope);
+        assert_eq!((files(&left), left.unwanted.len()), (vec!["replaced"], 1));
+        scope.only.clear();
+        scope.changes.as_mut().unwrap().configuration = true;
+        assert_eq!(narrowed(&now, &scope).wants.len(), 5);
+    }
+}

@@ -1,0 +1,112 @@
+//! What a plan adds up to.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use mirror_oci::{Digest, Name, Registry};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::observed::{Image, Observed};
+use crate::plan::{Change, Plan};
+use crate::want::Source;
+
+/// How many manifests are pulled from a registry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Pulls {
+    /// The registry.
+    #[schemars(with = "String")]
+    pub registry: Registry,
+    /// Distinct manifests; at least that many where they were not read.
+    pub manifests: u64,
+    /// Pulls that the registry has left for us, if it limits them.
+    pub left: Option<u64>,
+}
+
+/// Sums over a plan.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Totals {
+    /// Repositories to make.
+    #[serde(default)]
+    pub create_repositories: usize,
+    /// Repositories whose settings change.
+    #[serde(default)]
+    pub update_repositories: usize,
+    /// Images that are not there yet.
+    pub create: usize,
+    /// Images that replace another one.
+    pub update: usize,
+    /// Images that are as they should be.
+    pub unchanged: usize,
+    /// Images that are no longer wanted.
+    #[serde(default)]
+    pub unwanted: usize,
+    /// Wants that cannot be.
+    pub conflicts: usize,
+    /// Wants that could not be looked up.
+    pub failures: usize,
+    /// Wants that have to wait for a limit on pulls.
+    pub deferred: usize,
+    /// Bytes of the distinct blobs of all images to copy, where the manifests were read.
+    pub bytes: Option<u64>,
+}
+
+impl Plan {
+    /// The distinct sources of the copies, with what is known of their images.
+    fn images<'a>(&'a self, observed: &'a Observed) -> BTreeMap<&'a Source, Option<&'a Image>> {
+        let sources = self.copies().filter_map(|copy| copy.want.as_ref().map(|want| &want.0));
+        sources
+            .map(|source| {
+                (source, observed.images.get(source).and_then(|image| image.as_ref().ok()))
+            })
+            .collect()
+    }
+
+    pub(crate) fn count_pulls(&self, observed: &Observed) -> Vec<Pulls> {
+        let mut manifests: BTreeMap<&Registry, BTreeSet<(&Name, &Digest)>> = BTreeMap::new();
+        for (source, image) in self.images(observed) {
+            let pulled = manifests.entry(&source.name.registry).or_default();
+            match (image, observed.sources.get(source)) {
+                (Some(image), _) => {
+                    pulled.extend(image.manifests.iter().map(|digest| (&source.name, digest)))
+                }
+                (None, Some(Ok(digest))) => pulled.extend([(&source.name, digest)]),
+                (None, _) => {}
+            }
+        }
+        let pulls = manifests.into_iter();
+        pulls
+            .map(|(registry, set)| Pulls {
+                registry: registry.clone(),
+                manifests: set.len() as u64,
+                left: observed.pulls_left.get(registry).copied(),
+            })
+            .collect()
+    }
+
+    pub(crate) fn count(&self, observed: &Observed) -> Totals {
+        let update =
+            self.copies().filter(|copy| matches!(copy.change, Change::Update { .. })).count();
+        let deferred = self.failures.iter().filter(|failed| failed.failure.deferred).count();
+        let images: Option<Vec<&Image>> = self.images(observed).into_values().collect();
+        let distinct = |images: Vec<&Image>| {
+            let blobs: BTreeMap<&Digest, u64> = images
+                .iter()
+                .flat_map(|image| &image.blobs)
+                .map(|(digest, size)| (digest, *size))
+                .collect();
+            blobs.values().fold(0, |sum: u64, size| sum.saturating_add(*size))
+        };
+        Totals {
+            create_repositories: self.repositories().filter(|(create, _)| *create).count(),
+            update_repositories: self.repositories().filter(|(create, _)| !create).count(),
+            create: self.copies().count() - update,
+            update,
+            unchanged: self.unchanged.len(),
+            unwanted: self.unwanted.len(),
+            conflicts: self.conflicts.len(),
+            failures: self.failures.len() - deferred,
+            deferred,
+            bytes: images.map(distinct),
+        }
+    }
+}

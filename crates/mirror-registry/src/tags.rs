@@ -1,0 +1,67 @@
+//! The tags of a repository.
+//!
+//! <https://github.com/opencontainers/distribution-spec/blob/main/spec.md#listing-tags>
+
+use bytes::Bytes;
+use mirror_oci::{MAX_MANIFEST_BYTES, Repository};
+use reqwest::Method;
+use reqwest::header::HeaderMap;
+use serde::Deserialize;
+
+use crate::answer::read_capped;
+use crate::error::{Error, ErrorKind};
+use crate::host::{Call, Host};
+use crate::referrers::next_page;
+
+/// Most pages that are read. At a thousand tags each, whoever has more publishes every commit.
+const MOST_PAGES: usize = 64;
+
+#[derive(Deserialize)]
+struct List {
+    /// Some registries say `null` for none.
+    tags: Option<Vec<String>>,
+}
+
+impl Host {
+    /// All tags of a repository, as the host sends them.
+    ///
+    /// # Errors
+    /// When the host can't be asked, or answers with no list of tags, or one without end.
+    pub async fn tags(&self, repository: &Repository) -> Result<Vec<String>, Error> {
+        let mut url = self.url(repository, "tags/list");
+        url.set_query(Some("n=1000"));
+        let mut call = Call {
+            method: Method::GET,
+            url,
+            scope: self.read_scope(repository),
+            headers: HeaderMap::new(),
+            body: Bytes::new(),
+        };
+        let mut found = Vec::new();
+        for _ in 0..MOST_PAGES {
+            let answer = self.call(&call).await?;
+            if answer.status() != 200 {
+                return Err(answer.into_error().await);
+            }
+            let next = next_page(&answer);
+            let request = answer.request.clone();
+            let protocol = |why: String| Error::new(request.clone(), ErrorKind::Protocol(why));
+            let idle = answer.trickle.idle;
+            let body = read_capped(answer.response, &request, MAX_MANIFEST_BYTES, idle).await?;
+            let body =
+                body.ok_or_else(|| protocol("a page of tags is longer than 4 MiB".to_owned()))?;
+            let list: List = serde_json::from_slice(&body)
+                .map_err(|why| protocol(format!("not a list of tags: {why}")))?;
+            found.extend(list.tags.unwrap_or_default());
+            match next {
+                Some(next) if self.is_home(&next) => call.url = next,
+                Some(_) => {
+                    return Err(protocol("the next page of tags is on another host".to_owned()));
+                }
+                None => return Ok(found),
+            }
+        }
+        let why = format!("over {MOST_PAGES} pages of tags");
+        Err(Error::new(call.url.path(), ErrorKind::Protocol(why)))
+    }
+}

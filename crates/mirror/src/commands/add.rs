@@ -1,0 +1,204 @@
+//! `mirror add`
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use mirror_oci::Version;
+use mirror_plan::{Finding, Level, Wants, expand, printable};
+use mirror_registry::Access;
+use mirror_tree::{Entry, Rules, is_dockerfile_name};
+
+use crate::exit::Exit;
+use crate::hosts::Hosts;
+use crate::load::{Loaded, load_unpinned};
+use crate::{bots, edit, print, tags};
+
+/// Write entries into the tree.
+///
+/// Each image gets a file in the folder that its reference says. When that is taken by another version, the new one
+/// gets a variant folder, such as `postgres/13`. What is there is never overwritten; nothing is written unless all of
+/// it can be.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  mirror add postgres:14 quay.io/prometheus/node-exporter:v1.8.1
+  mirror add --pin redis:7.4      with the digest that the tag has now")]
+pub(crate) struct Add {
+    /// What to mirror, as in a FROM line.
+    #[arg(required = true, value_name = "REFERENCE")]
+    pub(crate) references: Vec<String>,
+
+    /// Append the digest that each tag has now.
+    #[arg(long)]
+    pub(crate) pin: bool,
+}
+
+pub(crate) fn run(images: Option<&Path>, command: &Add) -> Exit {
+    let loaded = load_unpinned(images);
+    let mut rules = loaded.config.rules;
+    // The digest comes in a moment.
+    rules.require_digest &= !command.pin;
+    let Some(mut new) = parsed(&command.references, &rules) else { return Exit::Usage };
+    let present = |entry: &Entry| {
+        let same = loaded
+            .entries
+            .iter()
+            .find(|old| old.name == entry.name && old.version.tag() == entry.version.tag());
+        if let Some(old) = same {
+            let file = printable(&format!("{}/{}", loaded.shown, old.file));
+            print::message(&format!(
+                "{}{} is in the tree already: {file}",
+                entry.name, entry.version
+            ));
+        }
+        same.is_some()
+    };
+    new.retain(|entry| !present(entry));
+    if command.pin
+        && let Err(exit) = pin(&mut new, &loaded)
+    {
+        return exit;
+    }
+    write(&loaded, new)
+}
+
+/// The entries that references stand for, in files yet to be named; nothing when one of them is wrong.
+fn parsed(references: &[String], rules: &Rules) -> Option<Vec<Entry>> {
+    let mut found: Vec<Entry> = Vec::new();
+    let mut good = true;
+    for reference in references {
+        if reference.chars().any(|c| c.is_whitespace() || c.is_control()) {
+            let what = format!("`{}` is no reference", printable(reference));
+            print::error(
+                &what,
+                "it has a space in it",
+                Some("name images one by one: postgres:14 redis:7"),
+            );
+            good = false;
+            continue;
+        }
+        let content = format!("FROM {reference}\n");
+        let parsed = mirror_tree::parse("Dockerfile", content.as_bytes(), rules);
+        for diagnostic in &parsed.diagnostics {
+            let finding = Finding::of_tree("<command line>", diagnostic);
+            good &= finding.severity == Level::Warning;
+            print::message(print::finding(&finding).trim_end());
+        }
+        if let (Some(from), Some(source)) = (parsed.from, parsed.text) {
+            let mirror_tree::FromLine { name, version, platform, span } = from;
+            let twice =
+                found.iter().any(|old| old.name == name && old.version.tag() == version.tag());
+            if !twice {
+                found.push(Entry { file: String::new(), name, version, platform, span, source });
+            }
+        }
+    }
+    if !good {
+        print::message("nothing was added");
+    }
+    good.then_some(found)
+}
+
+fn pin(new: &mut [Entry], loaded: &Loaded) -> Result<(), Exit> {
+    loaded.configured()?;
+    let mut exit = Ok(());
+    let done = super::in_runtime(async {
+        let wants = Wants { wants: expand(new, &loaded.config).wants, ..Wants::default() };
+        let hosts = Hosts::new(&wants, &loaded.config, &loaded.root, Access::Pull, 1).await?;
+        let unpinned = new.iter().filter(|entry| entry.version.digest().is_none());
+        let asked: Vec<_> = unpinned
+            .filter_map(|entry| Some((entry.name.clone(), entry.version.tag()?.clone())))
+            .collect();
+        let found = tags::digests(asked, &hosts).await;
+        for entry in new {
+            let Version::Floating(tag) = entry.version.clone() else { continue };
+            match found.get(&(entry.name.clone(), tag.clone())) {
+                Some(Ok(digest)) => {
+                    entry.source = format!("{}@{digest}\n", entry.source.trim_end()).into();
+                }
+                Some(Err(failure)) => {
+                    let what = format!("could not add {}:{tag}", entry.name);
+                    print::error(&what, &failure.message, failure.help.as_deref());
+                    exit = Err(Exit::Failed);
+                }
+                None => {}
+            }
+        }
+        Ok(Exit::Done)
+    });
+    if exit.is_err() || done != Exit::Done {
+        print::message("nothing was added");
+        return Err(Exit::Failed);
+    }
+    Ok(())
+}
+
+fn write(loaded: &Loaded, new: Vec<Entry>) -> Exit {
+    let mut taken = BTreeSet::new();
+    let mut files: Vec<(PathBuf, String)> = Vec::new();
+    for entry in new {
+        let Some(file) = free_place(loaded, &entry, &mut taken) else {
+            let what = format!("could not add {}{}", entry.name, entry.version);
+            let why = format!("its folders are taken: {}", places(&entry).join(", "));
+            let help = "write the file by hand, in a variant folder of any other name";
+            print::error(&what, &why, Some(help));
+            print::message("nothing was added");
+            return Exit::Usage;
+        };
+        files.push((loaded.images.join(file), entry.source.to_string()));
+    }
+    if let Err((path, error)) = edit::create_all(&files) {
+        let help = "check the permissions of the folders above it";
+        print::error(
+            &format!("could not write {}", path.display()),
+            &error.to_string(),
+            Some(help),
+        );
+        print::message("nothing was added");
+        return Exit::Usage;
+    }
+    for (path, content) in &files {
+        let file = path.strip_prefix(&loaded.images).unwrap_or(path);
+        let shown = printable(&format!("{}/{}", loaded.shown, file.display()));
+        print::data(&format!("{shown}: {content}"));
+    }
+    if !files.is_empty() {
+        bots::remind(&loaded.images);
+    }
+    Exit::Done
+}
+
+/// The first folder for an entry that holds none yet.
+fn free_place(loaded: &Loaded, entry: &Entry, taken: &mut BTreeSet<String>) -> Option<String> {
+    let free = |folder: &String| {
+        let file = format!("{folder}/Dockerfile");
+        let here = fs::read_dir(loaded.images.join(folder)).into_iter().flatten().flatten();
+        let empty = !here
+            .into_iter()
+            .any(|found| found.file_name().to_str().is_some_and(is_dockerfile_name));
+        empty && mirror_tree::is_free(&loaded.images, &file)
+    };
+    let folder =
+        places(entry).into_iter().find(|folder| !taken.contains(folder) && free(folder))?;
+    taken.insert(folder.clone());
+    Some(format!("{folder}/Dockerfile"))
+}
+
+/// Where an entry may be, best first: its own folder, a variant for its major version, a variant for its tag.
+fn places(entry: &Entry) -> Vec<String> {
+    let Entry { name, version, .. } = entry;
+    let mut places = vec![name.to_string()];
+    if let Some(tag) = version.tag() {
+        let numbers = tag.as_str().trim_start_matches('v');
+        let major: String = numbers.chars().take_while(char::is_ascii_digit).collect();
+        places.extend(
+            [major, tag.to_string()]
+                .iter()
+                .filter(|part| !part.is_empty())
+                .map(|part| format!("{name}/{part}")),
+        );
+    }
+    places
+}

@@ -1,0 +1,95 @@
+//! `mirror bots`
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use clap::Args;
+
+use crate::bots::{Bot, BotFile, file};
+use crate::exit::Exit;
+use crate::load::load;
+use crate::{edit, print};
+
+/// Write the configuration of Dependabot and Renovate for the tree.
+///
+/// All folders are covered, all images come in one pull request, a variant folder such as `postgres/13` stays on 13,
+/// and private registries get their secrets. What the files say about other things is kept. Run it again when the tree
+/// has changed; `--check` says when.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  mirror bots                write .github/dependabot.yml and renovate.json
+  mirror bots renovate       only that; use one of them, both together propose everything twice
+  mirror bots --check        are those that are there as they should be?")]
+pub(crate) struct Bots {
+    /// Which. By default both; with `--check` those whose file is there.
+    #[arg(value_enum, value_name = "BOT")]
+    pub(crate) bots: Vec<Bot>,
+
+    /// Change nothing: say what differs, and end with code 3 if something does.
+    #[arg(long)]
+    pub(crate) check: bool,
+}
+
+pub(crate) fn run(images: Option<&Path>, command: &Bots) -> Exit {
+    let loaded = load(images);
+    if let Err(exit) = loaded.usable() {
+        return exit;
+    }
+    let named = |bot: &Bot| command.bots.is_empty() || command.bots.contains(bot);
+    let bots = [Bot::Dependabot, Bot::Renovate].into_iter().filter(named);
+    let mut files: Vec<BotFile> = bots.map(|bot| file(bot, &loaded)).collect();
+    if command.check && command.bots.is_empty() {
+        files.retain(|file| file.path.exists());
+        if files.is_empty() {
+            let help = "write them: `mirror bots`";
+            print::error(
+                "no bot is configured",
+                "there is neither .github/dependabot.yml nor renovate.json",
+                Some(help),
+            );
+            return Exit::Pending;
+        }
+    }
+    let verb = if command.check { "check" } else { "write" };
+    let mut exit = Exit::Done;
+    for file in &files {
+        let fail = |why: &str, help: Option<&str>| {
+            print::error(&format!("could not {verb} {}", file.shown), why, help);
+            Exit::Usage
+        };
+        match &file.wanted {
+            Err(why) => exit = fail(why, None),
+            Ok(_) if file.is_current() => {
+                print::message(&format!("{}: as it should be", file.shown))
+            }
+            Ok(wanted) if command.check => {
+                print::message(&format!(
+                    "{}: no longer fits the tree; `mirror bots` writes",
+                    file.shown
+                ));
+                print::data(&difference(file.existing.as_deref().unwrap_or_default(), wanted));
+                if exit == Exit::Done {
+                    exit = Exit::Pending;
+                }
+            }
+            Ok(wanted) => match edit::write(&file.path, wanted) {
+                Ok(()) => print::message(&format!("{}: written", file.shown)),
+                Err(error) => {
+                    exit = fail(&error.to_string(), Some("check the permissions of its folder"));
+                }
+            },
+        }
+    }
+    exit
+}
+
+/// Lines that go and lines that come; their order matters little in these files.
+fn difference(old: &str, new: &str) -> String {
+    let lines = |text: &'static str, mine: &str, other: &str| {
+        let other: BTreeSet<&str> = other.lines().collect();
+        let differ = mine.lines().filter(|line| !other.contains(line));
+        differ.map(|line| format!("{text} {line}\n")).collect::<String>()
+    };
+    lines("-", old, new) + &lines("+", new, old)
+}

@@ -1,0 +1,34 @@
+//! `mirror man`
+
+use std::path::PathBuf;
+
+use clap::{Args, CommandFactory};
+
+use crate::cli::Cli;
+use crate::exit::Exit;
+use crate::print;
+
+/// Write the manual pages, one for each command.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  mirror man ~/.local/share/man/man1    then: man mirror-plan")]
+pub(crate) struct Man {
+    /// Where to. The folder is made.
+    #[arg(value_name = "FOLDER")]
+    pub(crate) folder: PathBuf,
+}
+
+pub(crate) fn run(command: &Man) -> Exit {
+    let folder = &command.folder;
+    let written = std::fs::create_dir_all(folder)
+        .and_then(|()| clap_mangen::generate_to(Cli::command(), folder));
+    match written {
+        Ok(()) => Exit::Done,
+        Err(error) => {
+            let what = format!("could not write the manual pages to {}", folder.display());
+            print::error(&what, &error.to_string(), Some("name a folder that you may write to"));
+            Exit::Usage
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! `mirror pin`
+
+use std::path::Path;
+
+use clap::Args;
+use mirror_oci::{Digest, Name, Tag};
+use mirror_plan::{Wants, count, expand, printable};
+use mirror_registry::Access;
+use mirror_tree::Entry;
+
+use crate::cli::Only;
+use crate::exit::Exit;
+use crate::hosts::Hosts;
+use crate::load::load_unpinned;
+use crate::{edit, print, tags};
+
+/// Write the digests of tags into the tree.
+///
+/// Asks each source what its tag stands for and appends that digest, or puts it in place of an older one. Every other
+/// byte of a file stays. Uses up no pulls.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  mirror pin                      add digests, refresh those whose tag has moved
+  mirror pin --check              change nothing; end with 3 if a digest is missing or old
+  mirror pin --only 'quay.io/**'  a part of the tree")]
+pub(crate) struct Pin {
+    /// Change nothing: say what would be pinned, and end with code 3 if there is something.
+    #[arg(long)]
+    pub(crate) check: bool,
+
+    #[command(flatten)]
+    pub(crate) only: Only,
+}
+
+pub(crate) fn run(images: Option<&Path>, command: &Pin) -> Exit {
+    let mut loaded = load_unpinned(images);
+    if let Err(exit) = loaded.usable() {
+        return exit;
+    }
+    // Entries with different files may be one want; each file gets its digest.
+    if let Err(exit) = loaded.narrow(&command.only, None) {
+        return exit;
+    }
+    let mut entries = loaded.entries.clone();
+    entries.retain(|entry| command.only.includes(&entry.name));
+    super::in_runtime(async {
+        let wants = Wants { wants: expand(&entries, &loaded.config).wants, ..Wants::default() };
+        let hosts = Hosts::new(&wants, &loaded.config, &loaded.root, Access::Pull, 1).await?;
+        let found = tags::digests(entries.iter().filter_map(tag), &hosts).await;
+        let (mut changed, mut failed) = (0, 0);
+        for entry in &entries {
+            let Some(asked) = tag(entry) else { continue };
+            let path = loaded.images.join(&entry.file);
+            let shown = printable(&format!("{}/{}", loaded.shown, entry.file));
+            let what = if command.check { "could not look up" } else { "could not pin" };
+            let mut fail = |why: &str, help: Option<&str>| {
+                failed += 1;
+                print::error(&format!("{what} {}:{} in {shown}", asked.0, asked.1), why, help);
+            };
+            match found.get(&asked) {
+                Some(Ok(digest)) if entry.version.digest() == Some(digest) => {}
+                Some(Ok(digest)) => {
+                    let text = pinned(entry, digest);
+                    let source = Some(&*entry.source);
+                    let written = if command.check {
+                        Ok(())
+                    } else {
+                        edit::replace(&path, source, entry.span.clone(), &text)
+                    };
+                    match written {
+                        Err(error) => fail(&error.to_string(), None),
+                        Ok(()) => {
+                            changed += 1;
+                            print::data(&format!("{shown}: FROM {text}\n"));
+                        }
+                    }
+                }
+                Some(Err(failure)) => fail(&failure.message, failure.help.as_deref()),
+                None => {}
+            }
+        }
+        let verb = if command.check { "to pin" } else { "pinned" };
+        let same = entries.len() - changed - failed;
+        let rest = if failed > 0 { format!(", {failed} failed") } else { String::new() };
+        print::message(&format!(
+            "{} {verb}, {same} as they were{rest}",
+            count(changed as u64, "image")
+        ));
+        Ok(match (failed, changed) {
+            (1.., _) => Exit::Failed,
+            (0, 1..) if command.check => Exit::Pending,
+            _ => Exit::Done,
+        })
+    })
+}
+
+/// What to look up; nothing for a digest without tag.
+fn tag(entry: &Entry) -> Option<(Name, Tag)> {
+    Some((entry.name.clone(), entry.version.tag()?.clone()))
+}
+
+/// The reference as it is written, with another digest.
+fn pinned(entry: &Entry, digest: &Digest) -> String {
+    let written = entry.source.get(entry.span.clone()).unwrap_or_default();
+    let bare = written.split_once('@').map_or(written, |(bare, _)| bare);
+    format!("{bare}@{digest}")
+}

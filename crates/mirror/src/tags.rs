@@ -1,0 +1,29 @@
+//! What tags stand for at their sources.
+
+use std::collections::BTreeMap;
+
+use futures_util::{StreamExt, stream};
+use mirror_oci::{Digest, Name, Tag, Version};
+use mirror_plan::Failure;
+
+use crate::hosts::{Hosts, failure};
+
+/// Look-ups on their way at once; each host has its own, lower limit.
+const AT_ONCE: usize = 64;
+
+/// The digest that each tag has now. These are HEAD requests, which no registry counts as pulls.
+pub(crate) async fn digests(
+    tags: impl IntoIterator<Item = (Name, Tag)>,
+    hosts: &Hosts,
+) -> BTreeMap<(Name, Tag), Result<Digest, Failure>> {
+    let look = |(name, tag): (Name, Tag)| async move {
+        let found = match hosts.source(&name) {
+            Ok(source) => {
+                source.resolve(&Version::Floating(tag.clone()), None).await.map_err(failure)
+            }
+            Err(failure) => Err(failure),
+        };
+        ((name, tag), found)
+    };
+    stream::iter(tags).map(look).buffer_unordered(AT_ONCE).collect().await
+}

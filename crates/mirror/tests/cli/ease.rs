@@ -1,0 +1,211 @@
+//! Filling and refreshing a tree, and what the bots are told.
+
+use mirror_testkit::ImageBuilder;
+
+use crate::{Pair, Project};
+
+fn read(project: &Project, file: &str) -> String {
+    std::fs::read_to_string(project.path().join(file)).unwrap()
+}
+
+#[test]
+fn added_in_the_right_place() {
+    let project = Project::new();
+    let ran = project
+        .mirror(&[
+            "add",
+            "postgres:14.2",
+            "quay.io/prometheus/node-exporter:v1.8.1",
+            "postgres:13.6",
+        ])
+        .run();
+    assert_eq!(
+        ran.stdout,
+        "images/docker.io/library/postgres/Dockerfile: FROM postgres:14.2\n\
+         images/quay.io/prometheus/node-exporter/Dockerfile: FROM quay.io/prometheus/node-exporter:v1.8.1\n\
+         images/docker.io/library/postgres/13/Dockerfile: FROM postgres:13.6\n"
+    );
+    assert_eq!(
+        read(&project, "images/docker.io/library/postgres/13/Dockerfile"),
+        "FROM postgres:13.6\n"
+    );
+    let ran = project.mirror(&["add", "postgres:13.7", "docker.io/library/postgres:14.2"]).run();
+    assert_eq!(
+        ran.stdout,
+        "images/docker.io/library/postgres/13.7/Dockerfile: FROM postgres:13.7\n"
+    );
+    assert!(ran.stderr.contains(
+        "postgres:14.2 is in the tree already: images/docker.io/library/postgres/Dockerfile"
+    ));
+    project.mirror(&["check"]).run();
+    // A tree that isn't there yet.
+    let empty = Project::new();
+    std::fs::remove_dir(empty.path().join("images")).unwrap();
+    empty
+        .mirror(&[
+            "add",
+            "redis:7.4@sha256:0000000000000000000000000000000000000000000000000000000000000000",
+        ])
+        .run();
+    assert!(
+        read(&empty, "images/docker.io/library/redis/Dockerfile").contains("redis:7.4@sha256:00")
+    );
+}
+
+#[test]
+fn nothing_is_added_unless_all_of_it_can_be() {
+    let project = Project::new();
+    for (wrong, why) in [
+        ("postgres", "the reference has no tag"),
+        ("Postgres:14", "upper-case"),
+        ("docker://postgres:14", "not a URL"),
+        ("postgres:14 AS x", "is no reference"),
+        ("postgres:14\nRUN x", "is no reference"),
+        ("scratch", "nothing to mirror"),
+        ("../../etc/passwd:1", "bad-reference"),
+        ("", "names no image"),
+    ] {
+        let ran = project.mirror(&["add", "redis:7", wrong]).ends_with(2).run();
+        assert!(ran.stderr.contains(why), "{wrong}: {}", ran.stderr);
+        assert!(ran.stderr.contains("nothing was added"), "{wrong}: {}", ran.stderr);
+        assert_eq!(std::fs::read_dir(project.path().join("images")).unwrap().count(), 0, "{wrong}");
+    }
+    // What is there is not overwritten.
+    for folder in ["", "/7", "/7.4"] {
+        project.write(&format!("images/docker.io/library/redis{folder}/Dockerfile"), "mine\n");
+    }
+    let ran = project.mirror(&["add", "nginx:1", "redis:7.4"]).ends_with(2).run();
+    assert!(ran.stderr.contains("its folders are taken"), "{}", ran.stderr);
+    assert_eq!(read(&project, "images/docker.io/library/redis/7.4/Dockerfile"), "mine\n");
+    assert!(!project.path().join("images/docker.io/library/nginx").exists());
+}
+
+#[test]
+fn added_with_digests() {
+    let image = ImageBuilder::new("app").platforms(&["linux/amd64"]).build();
+    let pair = Pair::new(&[("library/other", "1", &image)]);
+    pair.source.add("library/app", "1.0", &image);
+    pair.source.take_requests();
+    pair.project.mirror(&["add", "--pin", "app:1.0"]).run();
+    let digest = image.digest();
+    assert_eq!(
+        read(&pair.project, "images/docker.io/library/app/Dockerfile"),
+        format!("FROM app:1.0@{digest}\n")
+    );
+    assert!(pair.source.take_requests().iter().all(|request| request.method == "HEAD"));
+    let ran = pair.project.mirror(&["add", "--pin", "app:2.0", "gone:1"]).ends_with(1).run();
+    assert!(ran.stderr.contains("could not add docker.io/library/gone:1"), "{}", ran.stderr);
+    assert!(ran.stderr.ends_with("nothing was added\n"), "{}", ran.stderr);
+    assert!(!pair.project.path().join("images/docker.io/library/app/2").exists());
+}
+
+#[test]
+fn pinned_without_touching_another_byte() {
+    let (old, new) = (ImageBuilder::new("old").build(), ImageBuilder::new("new").build());
+    let pair = Pair::new(&[("library/plain", "1", &new)]);
+    pair.source.add("library/app", "1.0", &new);
+    let file = "images/docker.io/library/app/Dockerfile";
+    let content = |digest: &str| {
+        format!(
+            "# why\r\nfrom   --platform=linux/amd64 docker.io/app:1.0{digest} AS x  \r\n\r\n# end"
+        )
+    };
+    pair.project.write(file, &content(&format!("@{}", old.digest())));
+    let ran = pair.project.mirror(&["pin", "--check"]).ends_with(3).run();
+    assert!(ran.stderr.contains("2 images to pin, 0 as they were"), "{}", ran.stderr);
+    assert_eq!(read(&pair.project, file), content(&format!("@{}", old.digest())));
+    let ran = pair.project.mirror(&["pin", "--only", "app"]).run();
+    assert!(ran.stderr.contains("1 image pinned, 0 as they were"), "{}", ran.stderr);
+    assert_eq!(read(&pair.project, file), content(&format!("@{}", new.digest())));
+    // Where the configuration demands digests, this is how they come.
+    let config = read(&pair.project, "images/mirror.toml") + "[check]\nrequire_digest = true\n";
+    pair.project.write("images/mirror.toml", &config);
+    pair.project.mirror(&["check"]).ends_with(2).run();
+    pair.project.mirror(&["pin"]).run();
+    pair.project.mirror(&["check"]).run();
+    pair.project.mirror(&["pin", "--check"]).run();
+    // One that can't be looked up does not stop the others.
+    pair.project.write("images/docker.io/library/gone/Dockerfile", "FROM gone:1\n");
+    pair.project.entry("library/plain2:1");
+    pair.source.add("library/plain2", "1", &new);
+    let ran = pair.project.mirror(&["pin"]).ends_with(1).run();
+    assert!(ran.stderr.contains("1 image pinned, 2 as they were, 1 failed"), "{}", ran.stderr);
+}
+
+#[test]
+fn newer_tags_that_no_bot_proposes() {
+    let image = ImageBuilder::new("app").build();
+    let pair = Pair::new(&[
+        ("minio/minio", "RELEASE.2022-03-26T06-49-28Z", &image),
+        ("library/node", "22.1.0-alpine3.20", &image),
+        ("library/app", "1.0", &image),
+        ("team/commit", "sha-1a2b3c4", &image),
+    ]);
+    pair.source.add("minio/minio", "RELEASE.2023-01-02T09-40-09Z", &image);
+    pair.source.add("minio/minio", "latest", &image);
+    pair.source.add("library/node", "22.1.0-alpine", &image);
+    pair.source.add("library/app", "2.0", &image);
+    let ran = pair.project.mirror(&["outdated", "--exit-code"]).ends_with(3).run();
+    assert_eq!(
+        ran.stdout,
+        "docker.io/minio/minio:RELEASE.2022-03-26T06-49-28Z → RELEASE.2023-01-02T09-40-09Z\n  \
+         no bot moves `RELEASE.2022-03-26T06-49-28Z`: neither of them sees a version in it\n\
+         1 newer tag for 3 tags that no bot moves\n"
+    );
+    let ran = pair.project.mirror(&["outdated", "--only", "app"]).run();
+    assert_eq!(ran.stdout, "0 newer tags for 0 tags that no bot moves\n");
+    pair.project.entry("team/gone:1-r1");
+    let ran = pair.project.mirror(&["outdated", "--format", "json"]).ends_with(1).run();
+    let found: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(found.pointer("/images/0/newest").unwrap(), "RELEASE.2023-01-02T09-40-09Z");
+    assert_eq!(found.pointer("/failures/0/name").unwrap(), "docker.io/team/gone");
+}
+
+#[test]
+fn the_bots_are_told() {
+    let project = Project::new();
+    project.entry("postgres:14.2");
+    let ran = project.mirror(&["bots", "--check"]).ends_with(3).run();
+    assert!(ran.stderr.contains("no bot is configured"), "{}", ran.stderr);
+    project.mirror(&["bots"]).run();
+    project.mirror(&["bots", "--check"]).run();
+    assert!(read(&project, ".github/dependabot.yml").contains("\"/images/**/*\""));
+    // A variant needs a list of folders.
+    let ran = project.mirror(&["add", "postgres:13.6"]).run();
+    assert!(
+        ran.stderr.contains(".github/dependabot.yml and renovate.json no longer fits"),
+        "{}",
+        ran.stderr
+    );
+    let ran = project.mirror(&["bots", "--check"]).ends_with(3).run();
+    assert!(
+        ran.stdout.contains("+       - \"/images/docker.io/library/postgres/13\""),
+        "{}",
+        ran.stdout
+    );
+    project.mirror(&["bots", "renovate"]).run();
+    project.mirror(&["bots", "--check", "renovate"]).run();
+    project.mirror(&["bots", "--check"]).ends_with(3).run();
+    project.mirror(&["bots"]).run();
+    project.write("renovate.json", "// comment\n{}");
+    let ran = project.mirror(&["bots"]).ends_with(2).run();
+    assert!(ran.stderr.contains("could not write renovate.json"), "{}", ran.stderr);
+    assert_eq!(read(&project, "renovate.json"), "// comment\n{}");
+    std::fs::rename(project.path().join("renovate.json"), project.path().join("renovate.json5"))
+        .unwrap();
+    let ran = project.mirror(&["bots"]).ends_with(2).run();
+    assert!(ran.stderr.contains("it is JSON5"), "{}", ran.stderr);
+}
+
+#[test]
+fn completions_and_manual_pages() {
+    let project = Project::new();
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let ran = project.mirror(&["completions", shell]).run();
+        assert!(ran.stdout.contains("changed-since"), "{shell}");
+    }
+    project.mirror(&["man", "man1"]).run();
+    let page = read(&project, "man1/mirror-plan.1");
+    assert!(page.contains(".SH OPTIONS") && page.contains("changed"), "{page}");
+    project.mirror(&["man", "/dev/null/man1"]).ends_with(2).run();
+}

@@ -1,0 +1,157 @@
+//! Plans about a part of the tree.
+
+use std::path::Path;
+use std::process::Command;
+
+use mirror_testkit::ImageBuilder;
+
+use crate::{Pair, Project};
+
+/// Runs git with an identity of its own and without anybody's configuration.
+pub(crate) fn git(folder: &Path, arguments: &[&str]) -> String {
+    let output = Command::new("git")
+        .args(["-c", "user.name=Test", "-c", "user.email=test@example.com", "-C"])
+        .arg(folder)
+        .args(arguments)
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .env("GIT_CONFIG_SYSTEM", "/dev/null")
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+/// Commits everything, and says which commit that is.
+pub(crate) fn commit(project: &Project, message: &str) -> String {
+    if !project.path().join(".git").exists() {
+        git(project.path(), &["init", "--quiet", "--initial-branch", "main"]);
+        project.write(".gitignore", "/.cache\n/*.json\n");
+    }
+    git(project.path(), &["add", "--all"]);
+    git(project.path(), &["commit", "--quiet", "--allow-empty", "--message", message]);
+    git(project.path(), &["rev-parse", "HEAD"])
+}
+
+fn lines(text: &str) -> Vec<&str> {
+    text.lines().filter(|line| line.starts_with("  ") || line.starts_with("plan")).collect()
+}
+
+/// Three images, of which one gets a new version, one moves, one goes; a fourth comes.
+fn changed() -> (Pair, String) {
+    let image = ImageBuilder::new("any").layers(&[10]).build();
+    let pair = Pair::new(&[
+        ("library/app", "1.0", &image),
+        ("library/moved", "1", &image),
+        ("library/gone", "1", &image),
+        ("library/still", "1", &image),
+    ]);
+    pair.source.add("library/app", "1.1", &image);
+    pair.source.add("team/fresh", "1", &image);
+    let before = commit(&pair.project, "before");
+    let images = pair.project.path().join("images/docker.io/library");
+    pair.project.write("images/docker.io/library/app/Dockerfile", "FROM app:1.1\n");
+    std::fs::create_dir(images.join("moved/v1")).unwrap();
+    std::fs::rename(images.join("moved/Dockerfile"), images.join("moved/v1/Dockerfile")).unwrap();
+    std::fs::remove_file(images.join("gone/Dockerfile")).unwrap();
+    (pair, before)
+}
+
+#[test]
+fn what_a_branch_changes() {
+    let (pair, before) = changed();
+    commit(&pair.project, "after");
+    // Not committed yet, but there.
+    pair.project.entry("team/fresh:1");
+    let plan = ["plan", "--no-sizes", "--changed-since", &before];
+    let ran = pair.project.mirror(&plan).run();
+    let image = ImageBuilder::new("any").layers(&[10]).build();
+    let digest = image.digest().short();
+    assert_eq!(
+        lines(&ran.stdout),
+        [
+            format!("  + docker.io/library/app:1.1  new → {digest}  was 1.0"),
+            format!("  + docker.io/library/moved:1  new → {digest}"),
+            format!("  + docker.io/team/fresh:1     new → {digest}"),
+            "  - docker.io/library/gone:1   no longer wanted; it stays there".to_owned(),
+            "plan: 3 to create, 0 to update, 0 unchanged, 1 no longer wanted".to_owned(),
+            "  to move: at least 3 manifests from docker.io".to_owned(),
+        ]
+    );
+    // From any folder, and with a glob on top.
+    let ran = pair.project.mirror(&[&plan[..], &["--only", "{gone,moved}"]].concat()).run();
+    assert!(ran.stdout.contains("1 to create, 0 to update, 0 unchanged, 1 no longer wanted"));
+    let ran = pair.project.mirror(&[&plan[..], &["--only", "nothing"]].concat()).run();
+    assert!(ran.stdout.contains("plan: 0 to create"), "{}", ran.stdout);
+    // Nothing has changed since now.
+    commit(&pair.project, "fresh");
+    let ran = pair.project.mirror(&["plan", "--changed-since", "HEAD"]).run();
+    assert_eq!(ran.stdout, "plan: 0 to create, 0 to update, 0 unchanged\n");
+    // A saved plan of a part is a plan for the whole tree.
+    pair.project.mirror(&["plan", "--changed-since", &before, "--out", "plan.json"]).run();
+    let ran = pair.project.mirror(&["apply", "plan.json"]).run();
+    assert!(ran.stdout.contains("3 copied, 0 unchanged"), "{}", ran.stdout);
+    // Where the configuration has changed, everything may go elsewhere.
+    let config = std::fs::read_to_string(pair.project.path().join("images/mirror.toml")).unwrap();
+    pair.project.write("images/mirror.toml", &(config + "# changed\n"));
+    let ran = pair.project.mirror(&["plan", "--changed-since", "HEAD"]).run();
+    assert!(ran.stdout.contains("1 to create, 0 to update, 3 unchanged"), "{}", ran.stdout);
+    assert!(ran.stderr.contains("the configuration has changed"), "{}", ran.stderr);
+}
+
+#[test]
+fn shallow_clones() {
+    let (pair, before) = changed();
+    commit(&pair.project, "after");
+    let clone = tempfile::tempdir().unwrap();
+    let url = format!("file://{}", pair.project.path().display());
+    git(clone.path(), &["clone", "--quiet", "--depth", "1", &url, "."]);
+    let run = |revision: &str| {
+        let plan = ["plan", "--no-sizes", "--changed-since", revision];
+        mirror_testkit::Mirror::new(env!("CARGO_BIN_EXE_mirror"), clone.path(), &plan)
+    };
+    let ran = run(&before).ends_with(2).run();
+    assert_eq!(
+        ran.stderr,
+        format!(
+            "error: could not tell what has changed since {before}\n  caused by: the commit `{before}` is not in \
+             this clone\n  help: name a commit, branch or tag. A shallow clone lacks older ones: `git fetch --depth 1 \
+             origin {before}` brings one\n"
+        )
+    );
+    git(clone.path(), &["fetch", "--quiet", "--depth", "1", "origin", &before]);
+    let ran = run(&before).run();
+    assert!(ran.stdout.contains("2 to create, 0 to update, 0 unchanged, 1 no longer wanted"));
+}
+
+#[test]
+fn what_is_no_revision_and_no_clone() {
+    let (pair, _) = changed();
+    for revision in ["no-such-branch", "--help", "", "HEAD:images", "a b"] {
+        let revision = format!("--changed-since={revision}");
+        let ran = pair.project.mirror(&["plan", &revision]).ends_with(2).run();
+        assert!(ran.stderr.contains("could not tell what has changed"), "{}", ran.stderr);
+    }
+    std::fs::remove_dir_all(pair.project.path().join(".git")).unwrap();
+    let ran = pair.project.mirror(&["plan", "--changed-since", "HEAD"]).ends_with(2).run();
+    assert!(ran.stderr.contains("not a git repository"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_part_by_name() {
+    let image = ImageBuilder::new("any").build();
+    let pair = Pair::new(&[("library/app", "1", &image), ("team/app", "2", &image)]);
+    for glob in ["app", "docker.io/library/*"] {
+        let ran = pair.project.mirror(&["plan", "--only", glob]).run();
+        assert!(ran.stdout.contains("library/app:1"), "{}", ran.stdout);
+        assert!(ran.stdout.contains("plan: 1 to create"), "{}", ran.stdout);
+    }
+    let ran = pair.project.mirror(&["apply", "--only", "team/*", "--only", "x"]).run();
+    assert!(ran.stdout.contains("1 copied, 0 unchanged"), "{}", ran.stdout);
+    for command in ["plan", "apply"] {
+        let ran = pair.project.mirror(&[command, "--only", "redis"]).ends_with(2).run();
+        assert!(ran.stderr.contains("`--only` matches no image"), "{}", ran.stderr);
+        let ran = pair.project.mirror(&[command, "--only", "["]).ends_with(2).run();
+        assert!(ran.stderr.contains("invalid value '['"), "{}", ran.stderr);
+    }
+    pair.project.mirror(&["apply", "plan.json", "--only", "app"]).ends_with(2).run();
+}
