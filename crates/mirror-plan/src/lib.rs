@@ -4,6 +4,7 @@
 //! what became of its actions is a [`Report`]. Each is a value that can be printed as JSON, and the text for
 //! people is rendered from that same value.
 
+mod attention;
 mod bots;
 mod config;
 mod config_ecr;
@@ -28,6 +29,7 @@ mod upstream;
 mod verification;
 mod want;
 
+pub use attention::attention_markdown;
 pub use bots::BotRules;
 pub use config::{Alternative, Config, ConfigProblem, Destination, Place, RegistrySettings};
 pub use config_ecr::EcrRules;

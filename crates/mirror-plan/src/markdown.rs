@@ -159,7 +159,7 @@ fn destinations(plan: &Plan) -> Vec<String> {
     names
 }
 
-fn problem(target: &str, destination: &str, failure: &Failure) -> String {
+pub(crate) fn problem(target: &str, destination: &str, failure: &Failure) -> String {
     let help = failure.help.iter().map(|help| format!(" *{}*", text(help))).collect::<String>();
     let message = text(&failure.message);
     let (target, destination) = (code(target), text(destination));
@@ -239,7 +239,7 @@ fn page(copy: &Copy) -> Option<String> {
 }
 
 /// Text from outside in a code span: nothing in it is Markdown, and nobody is mentioned.
-fn code(raw: &str) -> String {
+pub(crate) fn code(raw: &str) -> String {
     let clean: String = raw
         .chars()
         .map(|c| match c {
@@ -253,7 +253,7 @@ fn code(raw: &str) -> String {
 }
 
 /// Text from outside as plain text: each character that could mean something is escaped.
-fn text(raw: &str) -> String {
+pub(crate) fn text(raw: &str) -> String {
     let mut out = String::with_capacity(raw.len());
     for c in raw.chars() {
         match c {
@@ -276,7 +276,7 @@ fn text(raw: &str) -> String {
 }
 
 /// Text that grows as far as it may.
-struct Page {
+pub(crate) struct Page {
     text: String,
     left: usize,
     omitted: usize,
@@ -286,17 +286,17 @@ struct Page {
 const RESERVED: usize = 200;
 
 impl Page {
-    fn new(budget: usize) -> Page {
+    pub(crate) fn new(budget: usize) -> Page {
         Page { text: String::new(), left: budget.saturating_sub(RESERVED), omitted: 0 }
     }
 
     /// Short text without which the rest makes no sense.
-    fn always(&mut self, text: &str) {
+    pub(crate) fn always(&mut self, text: &str) {
         self.left = self.left.saturating_sub(text.chars().count());
         self.text.push_str(text);
     }
 
-    fn row(&mut self, text: &str) {
+    pub(crate) fn row(&mut self, text: &str) {
         let length = text.chars().count();
         if length > self.left || self.omitted > 0 {
             self.omitted += 1;
@@ -392,7 +392,12 @@ impl Page {
         self.text.push_str("\n</details>\n");
     }
 
-    fn finish(mut self) -> String {
+    /// Whether nothing was put on it.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.text.is_empty()
+    }
+
+    pub(crate) fn finish(mut self) -> String {
         if self.omitted > 0 {
             let _ = write!(
                 self.text,

@@ -94,15 +94,24 @@ impl Shard {
     }
 }
 
-/// The shards of a plan that have something to do, of `of`.
+/// The shards of a plan that have something to do or to tell, of `of`: a look-up that failed is told by the one that
+/// would have copied, conflicts by the first.
 pub fn busy_shards(plan: &Plan, of: u32) -> Vec<Shard> {
     let copies = plan.copies().map(|copy| (&copy.subject.destination, &copy.subject.repository));
     let repositories =
         plan.repositories().map(|(_, action)| (&action.at.destination, &action.at.repository));
+    let failures = plan
+        .failures
+        .iter()
+        .map(|failed| (&failed.subject.destination, &failed.subject.repository));
     let mut shards: Vec<Shard> = copies
         .chain(repositories)
+        .chain(failures)
         .map(|(destination, repository)| Shard::of(destination, repository, of))
         .collect();
+    if !plan.conflicts.is_empty() {
+        shards.push(Shard { number: 1, of });
+    }
     shards.sort_unstable_by_key(|shard| shard.number);
     shards.dedup();
     shards

@@ -51,6 +51,25 @@ pub struct Totals {
 }
 
 impl Plan {
+    /// Whether the sums are those of the lists. A plan from elsewhere may say anything.
+    pub fn adds_up(&self) -> bool {
+        let totals = &self.totals;
+        let repositories =
+            |create: bool| self.repositories().filter(|(new, _)| *new == create).count();
+        let update =
+            self.copies().filter(|copy| matches!(copy.change, Change::Update { .. })).count();
+        let deferred = self.failures.iter().filter(|failed| failed.failure.deferred).count();
+        totals.create_repositories == repositories(true)
+            && totals.update_repositories == repositories(false)
+            && totals.update == update
+            && totals.create == self.copies().count() - update
+            && totals.unchanged == self.unchanged.len()
+            && totals.unwanted == self.unwanted.len()
+            && totals.conflicts == self.conflicts.len()
+            && totals.deferred == deferred
+            && totals.failures == self.failures.len() - deferred
+    }
+
     /// The distinct sources of the copies, with what is known of their images.
     fn images<'a>(&'a self, observed: &'a Observed) -> BTreeMap<&'a Source, Option<&'a Image>> {
         let sources = self.copies().filter_map(|copy| copy.want.as_ref().map(|want| &want.0));

@@ -17,12 +17,14 @@ mod ecr;
 mod ecr_calls;
 mod ecr_routes;
 mod fault;
+mod github;
 mod image;
 mod moto;
 mod proxy;
 mod registry;
 mod routes;
 mod server;
+mod skopeo;
 mod storage;
 mod store;
 
@@ -31,7 +33,12 @@ pub use command::{Mirror, Ran};
 pub use debian::{DebianRegistry, missing_tool};
 pub use ecr::{ACCOUNT, AwsCall, FakeEcr};
 pub use fault::{Exchange, Fault};
+pub use github::{
+    APP as GITHUB_APP, FakeGitHub, GitHubCall, GitHubFault, REPOSITORY as GITHUB_REPOSITORY,
+    TOKEN as GITHUB_TOKEN,
+};
 pub use image::{Image, ImageBuilder, StoredManifest};
 pub use moto::Moto;
 pub use proxy::{Proxy, Weather};
 pub use registry::{Profile, Recorded, Registry};
+pub use skopeo::push_by_skopeo;

@@ -8,8 +8,9 @@ use mirror_oci::Name;
 use mirror_plan::ImageGlob;
 
 use crate::commands::{
-    add::Add, apply::Apply, bots::Bots, check::Check, completions::Completions, iam::Iam, man::Man,
-    outdated::Outdated, pin::Pin, plan::Plan, report::Reports, verify::Verify,
+    add::Add, apply::Apply, bots::Bots, check::Check, comment::Comment, completions::Completions,
+    iam::Iam, init::Init, issue::Issue, man::Man, outdated::Outdated, pin::Pin, plan::Plan,
+    report::Reports, verify::Verify,
 };
 use crate::exit;
 
@@ -34,6 +35,7 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Init(Init),
     Add(Add),
     Pin(Pin),
     Check(Check),
@@ -43,6 +45,8 @@ pub(crate) enum Command {
     Verify(Verify),
     Outdated(Outdated),
     Bots(Bots),
+    Comment(Comment),
+    Issue(Issue),
     Iam(Iam),
     Completions(Completions),
     Man(Man),

@@ -49,6 +49,26 @@ pub(crate) fn step_summary() -> Option<PathBuf> {
     file.filter(|_| in_github_actions()).map(PathBuf::from)
 }
 
+/// What variables say about GitHub.
+pub(crate) struct GitHubVariables {
+    pub(crate) token: Option<String>,
+    /// Number and private key of an App.
+    pub(crate) app: Option<(String, String)>,
+    pub(crate) repository: Option<String>,
+    pub(crate) api: Option<String>,
+}
+
+/// The variables that a workflow has, and those of an App.
+pub(crate) fn github() -> GitHubVariables {
+    let variable = |name: &str| env::var(name).ok().filter(|value| !value.trim().is_empty());
+    GitHubVariables {
+        token: variable("GITHUB_TOKEN"),
+        app: variable("MIRROR_GITHUB_APP_ID").zip(variable("MIRROR_GITHUB_APP_KEY")),
+        repository: variable("GITHUB_REPOSITORY"),
+        api: variable("GITHUB_API_URL"),
+    }
+}
+
 /// Where we are.
 pub(crate) fn current_folder() -> std::io::Result<PathBuf> {
     env::current_dir()

@@ -7,6 +7,7 @@ mod edit;
 mod environment;
 mod exit;
 mod git;
+mod github;
 mod hosts;
 mod load;
 mod observe;

@@ -37,26 +37,47 @@ pub(crate) fn write(path: &Path, plan: &Plan, graphs: &Graphs, loaded: &Loaded) 
 
 /// Reads a plan and holds it against the tree; says why it won't do.
 pub(crate) fn read(path: &Path, loaded: &Loaded) -> Result<Fit, Exit> {
-    let refuse = |why: &str, help: &str, exit: Exit| {
-        let what = format!("the plan {} can't be applied", path.display());
-        print::error(&what, why, Some(help));
-        exit
-    };
+    let (tree, config) = &loaded.digests;
+    let fit = bytes(path, APPLIED)
+        .and_then(|bytes| SavedPlan::read(&bytes).map_err(|unfit| refused(path, APPLIED, unfit)))?;
+    fit.fit(tree, config, &loaded.wants).map_err(|unfit| refused(path, APPLIED, unfit))
+}
+
+/// Reads a plan to show it; it may come from anybody.
+pub(crate) fn read_plan(path: &Path) -> Result<Plan, Exit> {
+    let bytes = bytes(path, SHOWN)?;
+    let plan = SavedPlan::read(&bytes).map_err(|unfit| refused(path, SHOWN, unfit))?.plan;
+    if plan.adds_up() {
+        return Ok(plan);
+    }
+    Err(refused(path, SHOWN, Unfit::Broken("its sums are not those of its actions".to_owned())))
+}
+
+/// What a plan is read for.
+const APPLIED: &str = "applied";
+const SHOWN: &str = "shown";
+
+fn bytes(path: &Path, verb: &str) -> Result<Vec<u8>, Exit> {
     let mut bytes = Vec::new();
     let read = File::open(path).and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes));
-    if let Err(error) = read {
-        return Err(refuse(&error.to_string(), "make one: `mirror plan --out FILE`", Exit::Usage));
-    }
-    if bytes.len() as u64 > LARGEST {
-        let why = format!("it is larger than {} MiB", LARGEST >> 20);
-        return Err(refuse(&why, "apply without a plan, or with a smaller one", Exit::Usage));
-    }
-    let (tree, config) = &loaded.digests;
-    let fit = SavedPlan::read(&bytes).and_then(|saved| saved.fit(tree, config, &loaded.wants));
-    fit.map_err(|unfit| match unfit {
-        Unfit::Broken(why) => refuse(&why, "make it anew: `mirror plan --out FILE`", Exit::Usage),
-        Unfit::Stale(why) => refuse(&why, "look again: `mirror plan --out FILE`", Exit::Stale),
-    })
+    let why = match read {
+        Err(error) => error.to_string(),
+        Ok(_) if bytes.len() as u64 > LARGEST => {
+            format!("it is larger than {} MiB", LARGEST >> 20)
+        }
+        Ok(_) => return Ok(bytes),
+    };
+    Err(refused(path, verb, Unfit::Broken(why)))
+}
+
+fn refused(path: &Path, verb: &str, unfit: Unfit) -> Exit {
+    let (why, help, exit) = match unfit {
+        Unfit::Broken(why) => (why, "make it anew: `mirror plan --out FILE`", Exit::Usage),
+        Unfit::Stale(why) => (why, "look again: `mirror plan --out FILE`", Exit::Stale),
+    };
+    let what = format!("the plan {} can't be {verb}", path.display());
+    print::error(&what, &mirror_plan::printable(&why), Some(help));
+    exit
 }
 
 /// What is left of a plan when its destinations were looked at again.

@@ -11,10 +11,9 @@
 )]
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use mirror_oci::Reference;
-use mirror_testkit::{Image, ImageBuilder};
+use mirror_testkit::{ImageBuilder, push_by_skopeo};
 
 fn main() {
     let mut arguments = std::env::args().skip(1);
@@ -33,7 +32,7 @@ fn main() {
             .layers(&[150_000, 2_500_000])
             .shared_layer("a base that all of them share", 1_500_000)
             .build();
-        push(&image, &format!("{host}/{}:{tag}", parsed.name.repository));
+        push_by_skopeo(&image, &format!("{host}/{}:{tag}", parsed.name.repository));
         if let Some(digest) = &parsed.digest {
             std::fs::write(file, text.replace(digest.as_str(), image.digest().as_str())).unwrap();
         }
@@ -50,16 +49,4 @@ fn dockerfiles(folder: &Path, found: &mut Vec<PathBuf>) {
             found.push(path);
         }
     }
-}
-
-fn push(image: &Image, reference: &str) {
-    let folder = tempfile::tempdir().unwrap();
-    image.write_layout(folder.path(), "it");
-    let output = Command::new("skopeo")
-        .args(["copy", "--quiet", "--all", "--preserve-digests", "--dest-tls-verify=false"])
-        .arg(format!("oci:{}:it", folder.path().display()))
-        .arg(format!("docker://{reference}"))
-        .output()
-        .expect("skopeo is needed");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }

@@ -40,22 +40,8 @@ pub(crate) fn run(images: Option<&Path>, command: &Add) -> Exit {
     let mut rules = loaded.config.rules;
     // The digest comes in a moment.
     rules.require_digest &= !command.pin;
-    let Some(mut new) = parsed(&command.references, &rules) else { return Exit::Usage };
-    let present = |entry: &Entry| {
-        let same = loaded
-            .entries
-            .iter()
-            .find(|old| old.name == entry.name && old.version.tag() == entry.version.tag());
-        if let Some(old) = same {
-            let file = printable(&format!("{}/{}", loaded.shown, old.file));
-            print::message(&format!(
-                "{}{} is in the tree already: {file}",
-                entry.name, entry.version
-            ));
-        }
-        same.is_some()
-    };
-    new.retain(|entry| !present(entry));
+    let Some(new) = parsed(&command.references, &rules) else { return Exit::Usage };
+    let mut new = missing(new, &loaded);
     if command.pin
         && let Err(exit) = pin(&mut new, &loaded)
     {
@@ -64,8 +50,26 @@ pub(crate) fn run(images: Option<&Path>, command: &Add) -> Exit {
     write(&loaded, new)
 }
 
+/// Those that are not in the tree yet; says where the others are.
+pub(super) fn missing(mut new: Vec<Entry>, loaded: &Loaded) -> Vec<Entry> {
+    let present = |entry: &Entry| {
+        let same = loaded
+            .entries
+            .iter()
+            .find(|old| old.name == entry.name && old.version.tag() == entry.version.tag());
+        if let Some(old) = same {
+            let file = printable(&format!("{}/{}", loaded.shown, old.file));
+            let (name, version) = (&entry.name, &entry.version);
+            print::message(&format!("{name}{version} is in the tree already: {file}"));
+        }
+        same.is_some()
+    };
+    new.retain(|entry| !present(entry));
+    new
+}
+
 /// The entries that references stand for, in files yet to be named; nothing when one of them is wrong.
-fn parsed(references: &[String], rules: &Rules) -> Option<Vec<Entry>> {
+pub(super) fn parsed(references: &[String], rules: &Rules) -> Option<Vec<Entry>> {
     let mut found: Vec<Entry> = Vec::new();
     let mut good = true;
     for reference in references {
@@ -135,20 +139,27 @@ fn pin(new: &mut [Entry], loaded: &Loaded) -> Result<(), Exit> {
     Ok(())
 }
 
-fn write(loaded: &Loaded, new: Vec<Entry>) -> Exit {
+/// The same entries in the files that they go to; says which one has no place left.
+pub(super) fn placed(loaded: &Loaded, mut new: Vec<Entry>) -> Option<Vec<Entry>> {
     let mut taken = BTreeSet::new();
-    let mut files: Vec<(PathBuf, String)> = Vec::new();
-    for entry in new {
-        let Some(file) = free_place(loaded, &entry, &mut taken) else {
+    for entry in &mut new {
+        let Some(file) = free_place(loaded, entry, &mut taken) else {
             let what = format!("could not add {}{}", entry.name, entry.version);
-            let why = format!("its folders are taken: {}", places(&entry).join(", "));
+            let why = format!("its folders are taken: {}", places(entry).join(", "));
             let help = "write the file by hand, in a variant folder of any other name";
             print::error(&what, &why, Some(help));
             print::message("nothing was added");
-            return Exit::Usage;
+            return None;
         };
-        files.push((loaded.images.join(file), entry.source.to_string()));
+        entry.file = file;
     }
+    Some(new)
+}
+
+fn write(loaded: &Loaded, new: Vec<Entry>) -> Exit {
+    let Some(new) = placed(loaded, new) else { return Exit::Usage };
+    let path = |entry: &Entry| (loaded.images.join(&entry.file), entry.source.to_string());
+    let files: Vec<(PathBuf, String)> = new.iter().map(path).collect();
     if let Err((path, error)) = edit::create_all(&files) {
         let help = "check the permissions of the folders above it";
         print::error(

@@ -4,8 +4,11 @@ pub(crate) mod add;
 pub(crate) mod apply;
 pub(crate) mod bots;
 pub(crate) mod check;
+pub(crate) mod comment;
 pub(crate) mod completions;
 pub(crate) mod iam;
+pub(crate) mod init;
+pub(crate) mod issue;
 pub(crate) mod man;
 pub(crate) mod outdated;
 pub(crate) mod pin;
@@ -21,6 +24,7 @@ use crate::print;
 pub(crate) fn run(cli: Cli) -> Exit {
     let images = cli.images.as_deref();
     match &cli.command {
+        Command::Init(command) => init::run(images, command),
         Command::Add(command) => add::run(images, command),
         Command::Pin(command) => pin::run(images, command),
         Command::Check(command) => check::run(images, command),
@@ -30,6 +34,8 @@ pub(crate) fn run(cli: Cli) -> Exit {
         Command::Verify(command) => verify::run(images, command),
         Command::Outdated(command) => outdated::run(images, command),
         Command::Bots(command) => bots::run(images, command),
+        Command::Comment(command) => comment::run(command),
+        Command::Issue(command) => issue::run(command),
         Command::Iam(command) => iam::run(images, command),
         Command::Completions(command) => completions::run(command),
         Command::Man(command) => man::run(command),

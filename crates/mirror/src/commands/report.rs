@@ -5,7 +5,8 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use mirror_plan::{COMMENT_BUDGET, Report, SUMMARY_BUDGET, report_markdown};
+use mirror_plan::{COMMENT_BUDGET, Report, SUMMARY_BUDGET, printable, report_markdown};
+use serde::de::DeserializeOwned;
 
 use crate::cli::PageFormat;
 use crate::exit::Exit;
@@ -33,22 +34,10 @@ pub(crate) struct Reports {
 }
 
 pub(crate) fn run(command: &Reports) -> Exit {
-    let mut reports = Vec::new();
-    for file in &command.files {
-        match read(file) {
-            Ok(report) => reports.push(report),
-            Err(why) => {
-                let what = format!("could not read the report {}", file.display());
-                print::error(
-                    &what,
-                    &why,
-                    Some("reports are written by `mirror apply --report FILE`"),
-                );
-                return Exit::Usage;
-            }
-        }
-    }
-    let report = Report::merge(reports);
+    let report = match merged(&command.files) {
+        Ok(report) => report,
+        Err(exit) => return exit,
+    };
     show(&report, command.format);
     exit(&report)
 }
@@ -80,14 +69,32 @@ pub(crate) fn exit(report: &Report) -> Exit {
     }
 }
 
-fn read(file: &Path) -> Result<Report, String> {
+/// Reads reports and puts them together; says which one is none.
+pub(super) fn merged(files: &[PathBuf]) -> Result<Report, Exit> {
+    let one = |file: &PathBuf| {
+        let report: Result<Report, String> = read(file);
+        let report = report.and_then(|report| match report.format_version {
+            1 => Ok(report),
+            _ => Err("it is of another version".to_owned()),
+        });
+        report.map_err(|why| {
+            let what = format!("could not read the report {}", file.display());
+            let help = "reports are written by `mirror apply --report FILE`";
+            print::error(&what, &why, Some(help));
+            Exit::Usage
+        })
+    };
+    Ok(Report::merge(files.iter().map(one).collect::<Result<Vec<_>, _>>()?))
+}
+
+/// Reads what one of our commands printed as JSON.
+pub(super) fn read<T: DeserializeOwned>(file: &Path) -> Result<T, String> {
     let mut bytes = Vec::new();
     let opened = File::open(file).map_err(|error| error.to_string())?;
     opened.take(LARGEST + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
     if bytes.len() as u64 > LARGEST {
         return Err(format!("it is larger than {} MiB", LARGEST >> 20));
     }
-    let report: Report =
-        serde_json::from_slice(&bytes).map_err(|error| format!("it is no report: {error}"))?;
-    if report.format_version == 1 { Ok(report) } else { Err("it is of another version".to_owned()) }
+    serde_json::from_slice(&bytes)
+        .map_err(|error| printable(&format!("it is no such file: {error}")))
 }

@@ -209,3 +209,66 @@ fn completions_and_manual_pages() {
     assert!(page.contains(".SH OPTIONS") && page.contains("changed"), "{page}");
     project.mirror(&["man", "/dev/null/man1"]).ends_with(2).run();
 }
+
+const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
+
+#[test]
+fn an_empty_repository_becomes_a_mirror() {
+    let image = ImageBuilder::new("busybox").build();
+    let pair = Pair::new(&[]);
+    pair.source.add("library/busybox", "1.37.0", &image);
+    let project = &pair.project;
+    std::fs::remove_dir_all(project.path().join("images")).unwrap();
+    let ran = project.mirror(&["init"]).run();
+    assert!(
+        ran.stderr.contains("wrote images/docker.io/library/busybox/Dockerfile\n"),
+        "{}",
+        ran.stderr
+    );
+    let ran = project.mirror(&["check"]).run();
+    assert_eq!(ran.stdout, "1 image is good, 0 errors, 0 warnings\n");
+    project.mirror(&["bots", "--check"]).run();
+    let config = read(project, "images/mirror.toml");
+    let there =
+        format!("{config}[registry.\"docker.io\"]\nendpoint = \"{}\"\n", pair.source.endpoint());
+    project.write("images/mirror.toml", &there);
+    let ran = project.mirror(&["apply"]).run();
+    assert!(ran.stdout.contains("1 copied"), "{}", ran.stdout);
+    assert!(project.path().join("mirror-store/index.json").exists());
+    // Again, and with more: what is there stays.
+    let workflows = format!("acme/mirror@{COMMIT}");
+    let again = ["init", "redis:7.4", "--registry", "r.example.com", "--workflows", &workflows];
+    let ran = project.mirror(&again).run();
+    assert!(ran.stderr.contains("kept images/mirror.toml\n"), "{}", ran.stderr);
+    assert_eq!(read(project, "images/mirror.toml"), there);
+    for name in ["plan", "comment", "apply"] {
+        let text = read(project, &format!(".github/workflows/mirror-{name}.yml"));
+        let line = format!("    uses: acme/mirror/.github/workflows/{name}.yml@{COMMIT}\n");
+        assert!(text.contains(&line), "{text}");
+        assert!(!text.contains("@REPOSITORY@") && !text.contains("@COMMIT@"), "{text}");
+    }
+    assert!(project.path().join("images/docker.io/library/redis/Dockerfile").exists());
+}
+
+#[test]
+fn what_init_does_not_take() {
+    let project = Project::new();
+    for (arguments, why) in [
+        (["--workflows", "acme/mirror"], "OWNER/REPOSITORY@COMMIT"),
+        (["--workflows", "acme/mirror@main"], "all of its 40 digits"),
+        (["--workflows", "acme@0123456789abcdef0123456789abcdef01234567"], "OWNER/NAME"),
+        (["--registry", "https://x"], "invalid value"),
+    ] {
+        let ran = project.mirror(&[&["init"], &arguments[..]].concat()).ends_with(2).run();
+        assert!(ran.stderr.contains(why), "{}", ran.stderr);
+    }
+    let ran = project.mirror(&["init", "postgres"]).ends_with(2).run();
+    assert!(ran.stderr.contains("no tag"), "{}", ran.stderr);
+    assert!(!project.path().join(".github").exists());
+    let ran = project
+        .mirror(&["init", "--registry", "123456789012.dkr.ecr.eu-central-1.amazonaws.com"])
+        .run();
+    assert!(ran.stderr.contains("wrote images/mirror.toml"), "{}", ran.stderr);
+    assert!(read(&project, "images/mirror.toml").contains("[destination.ecr]\n"));
+    project.mirror(&["check"]).run();
+}

@@ -54,6 +54,26 @@ fn what_failed_in_one_part_is_in_the_whole() {
 }
 
 #[test]
+fn what_can_only_be_told_is_told_by_one_part() {
+    let pair = Pair::new(&[]);
+    pair.project.entry("gone:1");
+    let arguments = ["plan", "--matrix", "5", "--out", "plan.json"];
+    let matrix = pair.project.mirror(&arguments).ends_with(1).run().stdout;
+    let matrix: serde_json::Value = serde_json::from_str(&matrix).unwrap();
+    let shards = matrix["shard"].as_array().unwrap();
+    assert_eq!(shards.len(), 1);
+    let shard = shards[0].as_str().unwrap();
+    pair.project.mirror(&["apply", "plan.json", "--shard", shard]).ends_with(1).run();
+    // Two versions under one name.
+    pair.project.write(
+        "images/docker.io/library/gone/a/Dockerfile",
+        &format!("FROM gone:1@sha256:{:064}\n", 0),
+    );
+    let matrix = pair.project.mirror(&["plan", "--matrix", "5"]).ends_with(4).run().stdout;
+    assert_eq!(matrix, "{\"shard\":[\"1/5\"]}\n");
+}
+
+#[test]
 fn what_is_no_part_and_no_report() {
     let project = Project::new();
     for shard in ["0/3", "4/3", "1/257", "x"] {

@@ -1,0 +1,293 @@
+//! One call of GitHub's API, and when to make it again.
+//!
+//! <https://docs.github.com/en/rest/using-the-rest-api/best-practices-for-using-the-rest-api>
+
+use std::time::{Duration, SystemTime};
+
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use http::header::{ACCEPT, HeaderMap, RETRY_AFTER};
+use http::{Method, Request, Uri};
+use http_body_util::{BodyExt, Limited};
+use octocrab::Octocrab;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::error::Error;
+use crate::{GitHub, Patience};
+
+/// Largest answer that is read: a hundred comments of 64 KiB in JSON, twice over.
+const LARGEST_ANSWER: usize = 16 << 20;
+/// Items on a page, the most there can be.
+const PAGE: usize = 100;
+/// Pages that are read at most.
+const MOST_PAGES: usize = 200;
+const MOST_ATTEMPTS: usize = 5;
+/// Longest wait that GitHub can impose.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// A client for `api`; it never makes a call again by itself.
+pub(crate) fn client(api: &str, token: &str, patience: Patience) -> Result<Octocrab, Error> {
+    let unusable = |why: String| Error::Unusable(why);
+    let uri: Uri = api
+        .trim_end_matches('/')
+        .parse()
+        .map_err(|_| unusable(format!("`{api}` is not the address of an API")))?;
+    let local = matches!(uri.host(), Some("localhost" | "127.0.0.1" | "[::1]"));
+    if uri.scheme_str() != Some("https") && !(uri.scheme_str() == Some("http") && local) {
+        return Err(unusable(format!(
+            "`{api}` is not the address of an API: the token goes over https:// only"
+        )));
+    }
+    let token = token.trim();
+    if token.is_empty() || !token.chars().all(|c| c.is_ascii_graphic()) {
+        return Err(unusable("the token is empty, or has characters that no token has".to_owned()));
+    }
+    Octocrab::builder()
+        .base_uri(uri)
+        .map_err(|error| unusable(error.to_string()))?
+        .user_access_token(token.to_owned())
+        .add_header(ACCEPT, "application/vnd.github+json, application/json".to_owned())
+        .set_connect_timeout(Some(patience.answer))
+        .build()
+        .map_err(|error| unusable(format!("could not set up TLS: {error}")))
+}
+
+/// How one attempt ended, when it did not succeed.
+enum Failure {
+    /// Another attempt may do better, after this pause if GitHub named one.
+    Passing { why: String, pause: Option<Duration> },
+    /// It won't.
+    Final(Error),
+}
+
+/// The attempts of one call.
+pub(crate) struct Attempts {
+    what: String,
+    made: u32,
+    delays: ExponentialBackoff,
+}
+
+impl Attempts {
+    fn new(what: &str, patience: Patience) -> Attempts {
+        let delays = ExponentialBuilder::new()
+            .with_min_delay(patience.first_pause)
+            .with_max_delay(LONGEST_WAIT)
+            .with_max_times(MOST_ATTEMPTS - 1)
+            .with_jitter()
+            .build();
+        Attempts { what: what.to_owned(), made: 0, delays }
+    }
+
+    /// Waits for the next attempt, or says why there is none.
+    async fn again(&mut self, failure: Failure) -> Result<(), Error> {
+        self.made += 1;
+        let (why, pause) = match failure {
+            Failure::Final(error) => return Err(error),
+            Failure::Passing { why, pause } => (why, pause),
+        };
+        if let Some(wait) = pause.filter(|pause| *pause > LONGEST_WAIT) {
+            return Err(Error::Limited { what: self.what.clone(), wait });
+        }
+        match self.delays.next() {
+            Some(delay) => {
+                let delay = pause.unwrap_or(delay);
+                tracing::debug!("{}: {why}; again in {} ms", self.what, delay.as_millis());
+                tokio::time::sleep(delay).await;
+                Ok(())
+            }
+            None => Err(Error::Broken { what: self.what.clone(), why, attempts: self.made }),
+        }
+    }
+}
+
+impl GitHub {
+    /// Reads something.
+    pub(crate) async fn get<T: DeserializeOwned>(
+        &self,
+        what: &str,
+        path: &str,
+    ) -> Result<T, Error> {
+        self.repeat(what, Method::GET, path, None).await
+    }
+
+    /// Changes something to what it should be; twice is as good as once.
+    pub(crate) async fn patch(&self, what: &str, path: &str, body: &Value) -> Result<(), Error> {
+        self.repeat::<Value>(what, Method::PATCH, path, Some(body)).await.map(|_| ())
+    }
+
+    /// Makes something of which there may be two.
+    pub(crate) async fn post_again<T: DeserializeOwned>(
+        &self,
+        what: &str,
+        path: &str,
+        body: &Value,
+    ) -> Result<T, Error> {
+        self.repeat(what, Method::POST, path, Some(body)).await
+    }
+
+    async fn repeat<T: DeserializeOwned>(
+        &self,
+        what: &str,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<T, Error> {
+        let mut attempts = Attempts::new(what, self.patience);
+        loop {
+            match self.once(what, method.clone(), path, body).await {
+                Ok(value) => return Ok(value),
+                Err(failure) => attempts.again(failure).await?,
+            }
+        }
+    }
+
+    /// Makes something that must not be there twice. After an attempt whose outcome is unknown, `find` looks for it
+    /// before there is another.
+    pub(crate) async fn create<T>(
+        &self,
+        what: &str,
+        path: &str,
+        body: &Value,
+        find: impl AsyncFn() -> Result<Option<T>, Error>,
+    ) -> Result<(), Error> {
+        let mut attempts = Attempts::new(what, self.patience);
+        loop {
+            match self.once::<Value>(what, Method::POST, path, Some(body)).await {
+                Ok(_) => return Ok(()),
+                Err(failure) => attempts.again(failure).await?,
+            }
+            if find().await?.is_some() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The items of a list, over all its pages, that are wanted.
+    pub(crate) async fn all<T: DeserializeOwned>(
+        &self,
+        what: &str,
+        path: &str,
+        wanted: impl Fn(&T) -> bool,
+    ) -> Result<Vec<T>, Error> {
+        let mut found = Vec::new();
+        let gather = async |items: Vec<T>| {
+            found.extend(items.into_iter().filter(|item| wanted(item)));
+            None::<T>
+        };
+        self.pages(what, path, gather).await?;
+        Ok(found)
+    }
+
+    /// The first item of a list, over all its pages, that is wanted.
+    pub(crate) async fn find<T: DeserializeOwned>(
+        &self,
+        what: &str,
+        path: &str,
+        wanted: impl Fn(&T) -> bool,
+    ) -> Result<Option<T>, Error> {
+        let first = async |items: Vec<T>| items.into_iter().find(|item| wanted(item));
+        self.pages(what, path, first).await
+    }
+
+    /// Goes through the pages of a list, until one of them has what is looked for.
+    async fn pages<T: DeserializeOwned>(
+        &self,
+        what: &str,
+        path: &str,
+        mut look: impl AsyncFnMut(Vec<T>) -> Option<T>,
+    ) -> Result<Option<T>, Error> {
+        let sign = if path.contains('?') { '&' } else { '?' };
+        for page in 1..=MOST_PAGES {
+            let path = format!("{path}{sign}per_page={PAGE}&page={page}");
+            let items: Vec<T> = self.get(what, &path).await?;
+            let last = items.len() < PAGE;
+            if let Some(found) = look(items).await {
+                return Ok(Some(found));
+            }
+            if last {
+                return Ok(None);
+            }
+        }
+        Ok(None)
+    }
+
+    async fn once<T: DeserializeOwned>(
+        &self,
+        what: &str,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<T, Failure> {
+        let unusable = |why: String| Failure::Final(Error::Unusable(why));
+        let request = self
+            .client
+            .build_request(Request::builder().method(method.clone()).uri(path), body)
+            .map_err(|error| unusable(error.to_string()))?;
+        let answer = async {
+            // What octocrab prints of an error has a backtrace in it.
+            let broken = |error: octocrab::Error| cause(&error);
+            let answer = self.client.execute(request).await.map_err(broken)?;
+            let (parts, body) = answer.into_parts();
+            let body = Limited::new(body, LARGEST_ANSWER).collect().await;
+            let body = body.map_err(|error| format!("the answer broke off: {error}"))?.to_bytes();
+            Ok::<_, String>((parts, body))
+        };
+        let passing = |why: String| Failure::Passing { why, pause: None };
+        let (parts, body) = tokio::time::timeout(self.patience.answer, answer)
+            .await
+            .map_err(|_| passing(format!("no answer in {} s", self.patience.answer.as_secs())))?
+            .map_err(passing)?;
+        tracing::debug!("{method} {path}: {}", parts.status);
+        if parts.status.is_success() {
+            let parsed = serde_json::from_slice(&body);
+            return parsed.map_err(|error| {
+                let message = format!("the answer is not what GitHub's API says: {error}");
+                let (what, status) = (what.to_owned(), parts.status.as_u16());
+                Failure::Final(Error::Refused { what, status, message })
+            });
+        }
+        Err(refusal(what, parts.status.as_u16(), &parts.headers, &body))
+    }
+}
+
+/// What is at the bottom of an error.
+fn cause(error: &dyn std::error::Error) -> String {
+    let mut last = error;
+    while let Some(source) = last.source() {
+        last = source;
+    }
+    last.to_string()
+}
+
+/// Whether a refusal passes. One for too many calls has a header that says when:
+/// <https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api>.
+fn refusal(what: &str, status: u16, headers: &HeaderMap, body: &[u8]) -> Failure {
+    let said: Value = serde_json::from_slice(body).unwrap_or_default();
+    let message: String = said
+        .get("message")
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(300)
+        .collect();
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let number = |name: &str| text(name).and_then(|value| value.parse::<u64>().ok());
+    let asked = number(RETRY_AFTER.as_str()).map(Duration::from_secs);
+    let used_up = number("x-ratelimit-remaining") == Some(0);
+    let reset = number("x-ratelimit-reset").filter(|_| used_up).map(|reset| {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Duration::from_secs(reset).saturating_sub(now)
+    });
+    let pause = asked.or(reset);
+    // The limit on bursts may come without a header; then a minute is what GitHub asks for.
+    let burst = message.contains("secondary rate limit").then_some(LONGEST_WAIT);
+    let pause = pause.or(burst);
+    let limited = status == 429 || (status == 403 && pause.is_some());
+    if limited || matches!(status, 408 | 500 | 502 | 503 | 504) {
+        return Failure::Passing { why: format!("{status} {message}"), pause };
+    }
+    let (what, message) =
+        (what.to_owned(), if message.is_empty() { "without a word".to_owned() } else { message });
+    Failure::Final(Error::Refused { what, status, message })
+}

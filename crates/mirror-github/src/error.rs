@@ -1,0 +1,69 @@
+//! What goes wrong with GitHub, in words.
+
+use std::time::Duration;
+
+/// Why something could not be done at GitHub.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Error {
+    /// What we were given can't be used.
+    #[error("{0}")]
+    Unusable(String),
+    /// GitHub said no.
+    #[error("{what}: {status} {message}")]
+    Refused {
+        /// What was tried.
+        what: String,
+        /// The status code.
+        status: u16,
+        /// What GitHub said.
+        message: String,
+    },
+    /// No answer that makes sense, whatever the number of attempts.
+    #[error("{what}: {why}, {attempts} attempts")]
+    Broken {
+        /// What was tried.
+        what: String,
+        /// How it failed last.
+        why: String,
+        /// How often it was tried.
+        attempts: u32,
+    },
+    /// The number of calls is used up for longer than we wait.
+    #[error("{what}: GitHub takes no more calls for {} s", wait.as_secs())]
+    Limited {
+        /// What was tried.
+        what: String,
+        /// How long it would take.
+        wait: Duration,
+    },
+}
+
+impl Error {
+    /// The status code, if GitHub said no.
+    pub fn status(&self) -> Option<u16> {
+        match self {
+            Error::Refused { status, .. } => Some(*status),
+            _ => None,
+        }
+    }
+
+    /// What to do.
+    pub fn help(&self) -> Option<&'static str> {
+        match self {
+            Error::Unusable(_) => None,
+            Error::Refused { status: 401, .. } => Some("the token is wrong or has expired"),
+            Error::Refused { status: 403, .. } => Some(
+                "the token needs `pull-requests: write`, `statuses: write` and, for `mirror issue`, `issues: write`",
+            ),
+            Error::Refused { status: 404, .. } => {
+                Some("check the repository's name, and that the token may see it")
+            }
+            Error::Refused { status: 301 | 307 | 308, .. } => {
+                Some("the repository has moved: use its new name")
+            }
+            Error::Refused { .. } => None,
+            Error::Broken { .. } => Some("run again later; nothing is written twice"),
+            Error::Limited { .. } => Some("run again then, or use a token with a limit of its own"),
+        }
+    }
+}

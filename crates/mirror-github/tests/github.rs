@@ -1,0 +1,195 @@
+//! Against a GitHub in process that fails in all the ways that the real one does.
+#![expect(clippy::unwrap_used, reason = "tests may panic")]
+
+use std::time::Duration;
+
+use mirror_github::{CommitId, CommitState, CommitStatus, GitHub, Kept, Login, Patience};
+use mirror_testkit::{FakeGitHub, GITHUB_APP, GITHUB_REPOSITORY, GITHUB_TOKEN, GitHubFault};
+
+const HEAD: &str = "0123456789abcdef0123456789abcdef01234567";
+
+fn patience() -> Patience {
+    Patience { answer: Duration::from_millis(500), first_pause: Duration::from_millis(1) }
+}
+
+async fn open(fake: &FakeGitHub) -> GitHub {
+    open_as(fake, &Login::Token(GITHUB_TOKEN.to_owned())).await.unwrap()
+}
+
+async fn open_as(fake: &FakeGitHub, login: &Login) -> Result<GitHub, mirror_github::Error> {
+    GitHub::new(&fake.api(), GITHUB_REPOSITORY.parse().unwrap(), login, patience()).await
+}
+
+fn ours(fake: &FakeGitHub) -> Vec<String> {
+    let ours = fake
+        .comments()
+        .into_iter()
+        .filter(|(author, _)| author.as_deref() == Some("github-actions[bot]"));
+    ours.map(|(_, body)| body).collect()
+}
+
+#[tokio::test]
+async fn one_comment_whatever_others_write() {
+    let fake = FakeGitHub::start();
+    let github = open(&fake).await;
+    // Two pages of others, one of them without account, one with our marker.
+    for number in 0..150 {
+        fake.comment_by(Some("dependabot[bot]"), &format!("comment {number}"));
+    }
+    fake.comment_by(None, "of a deleted account");
+    fake.comment_by(Some("mallory"), "<!-- mirror plan sha256:x -->\nfake");
+    assert_eq!(github.keep_comment(3, "plan", "one").await.unwrap(), Kept::Created);
+    assert_eq!(github.keep_comment(3, "plan", "one").await.unwrap(), Kept::Unchanged);
+    fake.take_calls();
+    assert_eq!(github.keep_comment(3, "plan", "one").await.unwrap(), Kept::Unchanged);
+    assert_eq!(
+        fake.take_calls(),
+        [
+            "GET /repos/acme/images/issues/3/comments?per_page=100&page=1",
+            "GET /repos/acme/images/issues/3/comments?per_page=100&page=2",
+        ],
+        "nothing is written when nothing has changed"
+    );
+    assert_eq!(github.keep_comment(3, "plan", "two").await.unwrap(), Kept::Updated);
+    assert_eq!(github.keep_comment(3, "other", "three").await.unwrap(), Kept::Created);
+    let ours = ours(&fake);
+    assert_eq!(ours.len(), 2);
+    assert!(ours[0].starts_with("<!-- mirror plan sha256:") && ours[0].ends_with("-->\ntwo"));
+    assert!(fake.comments().iter().any(|(_, body)| body.ends_with("-->\nfake")));
+}
+
+#[tokio::test]
+async fn a_lost_answer_does_not_make_two() {
+    let fake = FakeGitHub::start();
+    let github = open(&fake).await;
+    fake.set_faults(|call| (call.method == "POST").then_some(GitHubFault::Lost));
+    assert_eq!(github.keep_comment(3, "plan", "one").await.unwrap(), Kept::Created);
+    assert_eq!(ours(&fake).len(), 1);
+    assert_eq!(github.keep_issue("attention", "t", Some("one")).await.unwrap(), Kept::Created);
+    assert_eq!(fake.issues().len(), 1);
+    let status = CommitStatus {
+        context: "mirror/plan".to_owned(),
+        state: CommitState::Success,
+        description: "x".repeat(200),
+        url: None,
+    };
+    let head: CommitId = HEAD.parse().unwrap();
+    assert_eq!(github.keep_status(&head, &status).await.unwrap(), Kept::Created);
+    assert_eq!(fake.statuses().len(), 1);
+    assert_eq!(github.keep_status(&head, &status).await.unwrap(), Kept::Unchanged);
+    let other = CommitStatus { state: CommitState::Failure, ..status };
+    assert_eq!(github.keep_status(&head, &other).await.unwrap(), Kept::Created);
+    assert_eq!(fake.statuses().len(), 2);
+}
+
+#[tokio::test]
+async fn what_passes_is_tried_again() {
+    for fault in [
+        GitHubFault::Answer(502, None, "bad gateway"),
+        GitHubFault::Answer(429, Some(("retry-after", "0".to_owned())), "slow down"),
+        GitHubFault::Answer(403, Some(("retry-after", "0".to_owned())), "secondary rate limit"),
+        GitHubFault::Hang,
+    ] {
+        let fake = FakeGitHub::start();
+        let github = open(&fake).await;
+        let shown = format!("{fault:?}");
+        fake.set_faults(move |call| (call.number % 3 == 0).then(|| fault.clone()));
+        for (text, kept) in [("one", Kept::Created), ("two", Kept::Updated)] {
+            let outcome = github.keep_comment(3, "plan", text).await;
+            assert_eq!(outcome.unwrap(), kept, "{shown}");
+        }
+        assert_eq!(ours(&fake).len(), 1, "{shown}");
+    }
+}
+
+#[tokio::test]
+async fn what_does_not_pass_is_told() {
+    let tell = async |fault: GitHubFault| {
+        let fake = FakeGitHub::start();
+        let github = open(&fake).await;
+        fake.set_faults(move |_| Some(fault.clone()));
+        let error = github.keep_comment(3, "plan", "x").await.unwrap_err();
+        (error.to_string(), error.help(), fake.take_calls().len())
+    };
+    let (text, help, calls) = tell(GitHubFault::Answer(403, None, "Resource not accessible")).await;
+    assert_eq!(text, "looking for the comment: 403 Resource not accessible");
+    assert!(help.unwrap().contains("pull-requests: write"));
+    assert_eq!(calls, 1);
+    let (text, _, calls) = tell(GitHubFault::Answer(503, None, "unicorn\u{1b}[2J")).await;
+    assert_eq!((text.as_str(), calls), ("looking for the comment: 503 unicorn[2J, 5 attempts", 5));
+    let hour = Some(("retry-after", "3600".to_owned()));
+    let (text, _, calls) = tell(GitHubFault::Answer(429, hour, "limit")).await;
+    assert_eq!(text, "looking for the comment: GitHub takes no more calls for 3600 s");
+    assert_eq!(calls, 1);
+    let (text, help, _) = tell(GitHubFault::Answer(301, None, "Moved Permanently")).await;
+    assert_eq!(text, "looking for the comment: 301 Moved Permanently");
+    assert_eq!(help, Some("the repository has moved: use its new name"));
+}
+
+#[tokio::test]
+async fn the_pull_request_is_the_one_with_this_head() {
+    let fake = FakeGitHub::start();
+    for number in 1..=130 {
+        fake.open_pull_request(number, &format!("{number:040x}"));
+    }
+    let github = open(&fake).await;
+    let find = async |head: String| github.pull_request(&head.parse().unwrap()).await.unwrap();
+    assert_eq!(find(format!("{:040x}", 7)).await, Some(7));
+    assert_eq!(find(format!("{:040x}", 128)).await, Some(128));
+    assert_eq!(find(HEAD.to_owned()).await, None);
+}
+
+#[tokio::test]
+async fn enterprise_servers_people_and_apps() {
+    let fake = FakeGitHub::enterprise("ann");
+    let github = open(&fake).await;
+    fake.comment_by(Some("github-actions[bot]"), "<!-- mirror plan sha256:x -->\nof another");
+    github.keep_comment(3, "plan", "one").await.unwrap();
+    github.keep_comment(3, "plan", "two").await.unwrap();
+    let of_ann: Vec<_> =
+        fake.comments().into_iter().filter(|(by, _)| by.as_deref() == Some("ann")).collect();
+    assert_eq!(of_ann.len(), 1);
+
+    let fake = FakeGitHub::start();
+    let output = std::process::Command::new("openssl").args(["genrsa", "2048"]).output().unwrap();
+    let key = String::from_utf8(output.stdout).unwrap();
+    let github = open_as(&fake, &Login::App { id: "12".to_owned(), key }).await.unwrap();
+    github.keep_comment(3, "plan", "one").await.unwrap();
+    github.keep_comment(3, "plan", "two").await.unwrap();
+    let comments = fake.comments();
+    assert_eq!(comments.len(), 1);
+    assert_eq!(comments[0].0.as_deref(), Some(format!("{GITHUB_APP}[bot]").as_str()));
+}
+
+#[tokio::test]
+async fn tokens_and_addresses_that_cannot_be() {
+    let fake = FakeGitHub::start();
+    for token in ["", "a b", "a\nb", "é"] {
+        let error = open_as(&fake, &Login::Token(token.to_owned())).await.err().unwrap();
+        assert!(error.to_string().starts_with("the token is empty, or"), "{error}");
+    }
+    let login = Login::Token(GITHUB_TOKEN.to_owned());
+    for api in ["http://github.example.com/api/v3", "ftp://x", "x y", ""] {
+        let opened = GitHub::new(api, GITHUB_REPOSITORY.parse().unwrap(), &login, patience()).await;
+        let error = opened.err().unwrap().to_string();
+        assert!(error.contains("is not the address of an API"), "{error}");
+    }
+    let wrong = open_as(&fake, &Login::Token("wrong".to_owned())).await.unwrap();
+    let error = wrong.keep_comment(1, "plan", "x").await.unwrap_err();
+    assert_eq!(error.help(), Some("the token is wrong or has expired"));
+}
+
+#[tokio::test]
+async fn one_issue_that_is_closed_again() {
+    let fake = FakeGitHub::start();
+    let github = open(&fake).await;
+    assert_eq!(github.keep_issue("attention", "t", None).await.unwrap(), Kept::Absent);
+    assert_eq!(github.keep_issue("attention", "t", Some("a")).await.unwrap(), Kept::Created);
+    assert_eq!(github.keep_issue("attention", "t", Some("a")).await.unwrap(), Kept::Unchanged);
+    assert_eq!(github.keep_issue("attention", "t", Some("b")).await.unwrap(), Kept::Updated);
+    assert_eq!(github.keep_issue("attention", "t", None).await.unwrap(), Kept::Closed);
+    assert_eq!(fake.issues()[0]["state"], "closed");
+    // A closed one stays closed; the next problem is a new issue.
+    assert_eq!(github.keep_issue("attention", "t", Some("c")).await.unwrap(), Kept::Created);
+    assert_eq!(fake.issues().len(), 2);
+}

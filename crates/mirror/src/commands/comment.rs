@@ -1,0 +1,101 @@
+//! `mirror comment`
+
+use std::path::PathBuf;
+
+use clap::Args;
+use mirror_github::{CommitId, CommitState, CommitStatus, Kept};
+use mirror_plan::{COMMENT_BUDGET, Plan, headline, plan_markdown};
+
+use crate::exit::Exit;
+use crate::{github, print, saved};
+
+/// The name of our comment and of our status.
+const COMMENT: &str = "plan";
+const STATUS: &str = "mirror/plan";
+
+/// Show a saved plan in the pull request that it was made for.
+///
+/// Keeps one comment there, and one status of the commit with the headline. The plan may come from anybody's pull
+/// request: it is checked, and what it says is shown as text. Which pull request it is, GitHub says. Nothing is
+/// written when nothing has changed.
+///
+/// The token (GITHUB_TOKEN) needs `pull-requests: write` and `statuses: write`; or an App does
+/// (MIRROR_GITHUB_APP_ID and MIRROR_GITHUB_APP_KEY, its private key).
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  mirror plan --out plan.json                          in the pull request's own workflow, without rights
+  mirror comment plan.json --head \"$HEAD_SHA\"          in one that may write, and runs no code of the pull request")]
+pub(crate) struct Comment {
+    /// The plan, as `plan --out` wrote it.
+    #[arg(value_name = "PLAN")]
+    pub(crate) plan: PathBuf,
+
+    /// The commit at the head of the pull request; from the event, never from the plan.
+    #[arg(long, value_name = "COMMIT")]
+    pub(crate) head: CommitId,
+
+    /// Where the status leads to: the run that made the plan.
+    #[arg(long, value_name = "URL")]
+    pub(crate) url: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) at: github::At,
+}
+
+pub(crate) fn run(command: &Comment) -> Exit {
+    let plan = match saved::read_plan(&command.plan) {
+        Ok(plan) => plan,
+        Err(exit) => return exit,
+    };
+    super::in_runtime(async {
+        let github = match github::open(&command.at).await {
+            Ok(github) => github,
+            Err(exit) => return Ok(exit),
+        };
+        let pull_request = match github.pull_request(&command.head).await {
+            Ok(found) => found,
+            Err(error) => return Ok(github::failed("could not find the pull request", &error)),
+        };
+        let Some(number) = pull_request else {
+            print::message("no open pull request has this head (any more): nothing to comment");
+            return Ok(Exit::Done);
+        };
+        let text = plan_markdown(&plan, COMMENT_BUDGET);
+        let commented = github.keep_comment(number, COMMENT, &text).await;
+        // The status is worth having even where the comment failed.
+        let set = github.keep_status(&command.head, &status(&plan, command.url.clone())).await;
+        let mut exit = Exit::Done;
+        for (what, outcome) in [("comment", commented), ("status", set)] {
+            match outcome {
+                Ok(kept) => print::message(&format!("#{number}: {what} {}", word(kept))),
+                Err(error) => {
+                    exit = github::failed(&format!("#{number}: could not keep the {what}"), &error);
+                }
+            }
+        }
+        Ok(exit)
+    })
+}
+
+fn status(plan: &Plan, url: Option<String>) -> CommitStatus {
+    let state = if plan.totals.failures > 0 {
+        CommitState::Error
+    } else if plan.totals.conflicts > 0 {
+        CommitState::Failure
+    } else {
+        CommitState::Success
+    };
+    CommitStatus { context: STATUS.to_owned(), state, description: headline(plan), url }
+}
+
+/// What was done, for a message.
+pub(super) fn word(kept: Kept) -> &'static str {
+    match kept {
+        Kept::Unchanged => "unchanged",
+        Kept::Created => "written",
+        Kept::Updated => "changed",
+        Kept::Closed => "closed",
+        Kept::Absent => "not needed",
+    }
+}

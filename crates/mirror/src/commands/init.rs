@@ -1,0 +1,142 @@
+//! `mirror init`
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use clap::Args;
+use mirror_github::{CommitId, RepositoryName};
+use mirror_oci::Registry;
+use mirror_plan::{BotRules, Config, EcrRegistry, printable};
+use mirror_tree::Entry;
+
+use super::add;
+use crate::bots;
+use crate::exit::Exit;
+use crate::load::load_unpinned;
+use crate::{edit, print};
+
+/// Turn a repository into a mirror.
+///
+/// Writes a tree with its configuration, that of Dependabot, and the workflows, if it is said where those of mirror are.
+/// Asks nothing, and leaves every file as it is that is there already.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  mirror init                                     a tree to try, copied into the folder mirror-store
+  mirror init --registry registry.example.com redis:7.4 quay.io/prometheus/prometheus:v3.5.0
+  mirror init --registry 123456789012.dkr.ecr.eu-central-1.amazonaws.com \\
+    --workflows OWNER/REPOSITORY@COMMIT           with the workflows of mirror's repository, or a copy of it")]
+pub(crate) struct Init {
+    /// What to mirror, as in a FROM line. By default one small image, to see how it works.
+    #[arg(value_name = "REFERENCE")]
+    pub(crate) references: Vec<String>,
+
+    /// Where copies go: a registry. By default an OCI image layout in the folder mirror-store.
+    #[arg(long, value_name = "HOST")]
+    pub(crate) registry: Option<Registry>,
+
+    /// Where the workflows of mirror are. Three short ones that call them are written; the commit is named in full, so
+    /// that nobody can change what runs.
+    #[arg(long, value_name = "OWNER/REPOSITORY@COMMIT")]
+    pub(crate) workflows: Option<Workflows>,
+}
+
+/// A commit of a repository on GitHub.
+#[derive(Debug, Clone)]
+pub(crate) struct Workflows {
+    repository: RepositoryName,
+    commit: CommitId,
+}
+
+impl FromStr for Workflows {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Workflows, String> {
+        let (repository, commit) =
+            text.split_once('@').ok_or("the form is OWNER/REPOSITORY@COMMIT")?;
+        Ok(Workflows { repository: repository.parse()?, commit: commit.parse()? })
+    }
+}
+
+const EXAMPLE: &str = "busybox:1.37.0";
+const WORKFLOWS: [(&str, &str); 3] = [
+    ("plan", include_str!("init/plan.yml")),
+    ("comment", include_str!("init/comment.yml")),
+    ("apply", include_str!("init/apply.yml")),
+];
+
+pub(crate) fn run(images: Option<&Path>, command: &Init) -> Exit {
+    let images = images.unwrap_or(Path::new("images"));
+    let images = std::path::absolute(images).unwrap_or_else(|_| images.to_owned());
+    let loaded = load_unpinned(Some(&images));
+    let example = [EXAMPLE.to_owned()];
+    let references = if command.references.is_empty() && loaded.entries.is_empty() {
+        &example[..]
+    } else {
+        &command.references[..]
+    };
+    let Some(new) = add::parsed(references, &loaded.config.rules) else { return Exit::Usage };
+    let new = add::missing(new, &loaded);
+    let Some(entries) = add::placed(&loaded, new) else { return Exit::Usage };
+    let root = bots::root(&images);
+    let mut files = vec![(images.join("mirror.toml"), configuration(command.registry.as_ref()))];
+    let path = |entry: &Entry| (images.join(&entry.file), entry.source.to_string());
+    files.extend(entries.iter().map(path));
+    let all: Vec<Entry> = loaded.entries.iter().cloned().chain(entries).collect();
+    let tree = images.strip_prefix(&root).unwrap_or(&images).display().to_string();
+    let rules = BotRules::new(&tree, &all, &Config::default());
+    files.extend(
+        rules.dependabot(None).ok().map(|text| (root.join(".github/dependabot.yml"), text)),
+    );
+    for (name, text) in WORKFLOWS {
+        let Some(Workflows { repository, commit }) = &command.workflows else { continue };
+        let text = text.replace("@REPOSITORY@", repository.as_str());
+        let text = text.replace("@COMMIT@", commit.as_str());
+        files.push((root.join(format!(".github/workflows/mirror-{name}.yml")), text));
+    }
+    files.push((root.join(".gitignore"), "/mirror-store\n/plan.json\n".to_owned()));
+    write(files, &root, command)
+}
+
+fn write(files: Vec<(PathBuf, String)>, root: &Path, command: &Init) -> Exit {
+    let shown = |path: &Path| {
+        let path = path.strip_prefix(root).unwrap_or(path);
+        printable(&path.display().to_string())
+    };
+    let (kept, new): (Vec<_>, Vec<_>) =
+        files.into_iter().partition(|(path, _)| path.symlink_metadata().is_ok());
+    if let Err((path, error)) = edit::create_all(&new) {
+        let help = "check the permissions of the folders above it";
+        print::error(&format!("could not write {}", shown(&path)), &error.to_string(), Some(help));
+        print::message("nothing was written");
+        return Exit::Usage;
+    }
+    kept.iter().for_each(|(path, _)| print::message(&format!("kept {}", shown(path))));
+    new.iter().for_each(|(path, _)| print::message(&format!("wrote {}", shown(path))));
+    print::message(
+        "\nnext: mirror check, mirror plan, mirror apply; more images: mirror add REFERENCE",
+    );
+    if command.workflows.is_none() {
+        print::message(
+            "for workflows that do it on GitHub: mirror init --workflows OWNER/REPOSITORY@COMMIT, where mirror's \
+             repository or a copy of it is",
+        );
+    }
+    Exit::Done
+}
+
+fn configuration(registry: Option<&Registry>) -> String {
+    let Some(registry) = registry else {
+        return "# Copies go to an OCI image layout. For a registry, write its host: registry = \"registry.example.com\"\n\
+                [[destination]]\nname = \"try\"\nlayout = \"./mirror-store\"\n"
+            .to_owned();
+    };
+    let ecr = match EcrRegistry::of(registry) {
+        Some(_) => {
+            "\n# Repositories are made as they are needed; images/README.md of mirror lists all settings.\n\
+                    [destination.ecr]\nimmutable_tags = false\nscan_on_push = true\n"
+        }
+        None => "",
+    };
+    format!("[[destination]]\nname = \"prod\"\nregistry = \"{registry}\"\n{ecr}")
+}

@@ -1,0 +1,74 @@
+//! `mirror issue`
+
+use std::path::PathBuf;
+
+use clap::Args;
+use mirror_plan::{Outdated, Report, attention_markdown};
+
+use super::{comment, report};
+use crate::exit::Exit;
+use crate::{github, print};
+
+const ISSUE: &str = "attention";
+const TITLE: &str = "mirror needs attention";
+
+/// Keep one issue on GitHub that says what is wrong.
+///
+/// Opens it when something failed, changes it when that is something else, closes it when all is well again. For runs
+/// that nobody watches. The token (GITHUB_TOKEN) needs `issues: write`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  mirror issue report-*.json                              after `mirror apply --report`
+  mirror issue report.json --outdated outdated.json       and `mirror outdated --format json`
+  mirror issue --problem 'the job apply was cancelled'    what no report says")]
+pub(crate) struct Issue {
+    /// Reports that `apply --report` wrote.
+    #[arg(value_name = "REPORT")]
+    pub(crate) reports: Vec<PathBuf>,
+
+    /// What `outdated --format json` printed.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) outdated: Option<PathBuf>,
+
+    /// Something else that is wrong. May be given several times.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) problem: Vec<String>,
+
+    #[command(flatten)]
+    pub(crate) at: github::At,
+}
+
+pub(crate) fn run(command: &Issue) -> Exit {
+    let report = match report::merged(&command.reports) {
+        Ok(report) => report,
+        Err(exit) => return exit,
+    };
+    let outdated: Option<Outdated> =
+        match command.outdated.as_ref().map(|file| report::read(file)).transpose() {
+            Ok(outdated) => outdated,
+            Err(why) => {
+                let help = "it is written by `mirror outdated --format json`";
+                print::error("could not read what is outdated", &why, Some(help));
+                return Exit::Usage;
+            }
+        };
+    keep(command, &report, outdated.as_ref())
+}
+
+fn keep(command: &Issue, report: &Report, outdated: Option<&Outdated>) -> Exit {
+    let text = attention_markdown(report, outdated, &command.problem);
+    super::in_runtime(async {
+        let github = match github::open(&command.at).await {
+            Ok(github) => github,
+            Err(exit) => return Ok(exit),
+        };
+        Ok(match github.keep_issue(ISSUE, TITLE, text.as_deref()).await {
+            Ok(kept) => {
+                print::message(&format!("issue {}", comment::word(kept)));
+                Exit::Done
+            }
+            Err(error) => github::failed("could not keep the issue", &error),
+        })
+    })
+}

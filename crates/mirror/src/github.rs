@@ -1,0 +1,63 @@
+//! Getting ready to talk to GitHub.
+
+use mirror_github::{GitHub, Login, PUBLIC_API, Patience, RepositoryName};
+
+use crate::environment::{self, GitHubVariables};
+use crate::exit::Exit;
+use crate::print;
+
+/// A repository on GitHub that commands write to.
+#[derive(Debug, clap::Args)]
+pub(crate) struct At {
+    /// The repository on GitHub. By default what GITHUB_REPOSITORY says, as it does in a workflow.
+    #[arg(long, value_name = "OWNER/NAME")]
+    pub(crate) repository: Option<RepositoryName>,
+
+    /// The API of a GitHub Enterprise server, https://HOST/api/v3. By default what GITHUB_API_URL says, or that of
+    /// github.com.
+    #[arg(long, value_name = "URL")]
+    pub(crate) api_url: Option<String>,
+}
+
+/// Opens the repository with what the environment says.
+pub(crate) async fn open(at: &At) -> Result<GitHub, Exit> {
+    let GitHubVariables { token, app, repository, api } = environment::github();
+    let unusable = |why: &str, help: &str| {
+        print::error("could not log in to GitHub", why, Some(help));
+        Exit::Usage
+    };
+    let repository = match (at.repository.clone(), repository) {
+        (Some(repository), _) => repository,
+        (None, Some(text)) => text.parse().map_err(|why: String| {
+            unusable(&format!("GITHUB_REPOSITORY: {why}"), "name it with `--repository OWNER/NAME`")
+        })?,
+        (None, None) => {
+            return Err(unusable(
+                "no repository is named",
+                "name it with `--repository OWNER/NAME`",
+            ));
+        }
+    };
+    let login = match (app, token) {
+        (Some((id, key)), _) => Login::App { id, key },
+        (None, Some(token)) => Login::Token(token),
+        (None, None) => {
+            return Err(unusable(
+                "there is no token",
+                "set GITHUB_TOKEN, in a workflow to ${{ github.token }}; or MIRROR_GITHUB_APP_ID and \
+                 MIRROR_GITHUB_APP_KEY",
+            ));
+        }
+    };
+    let api = at.api_url.clone().or(api).unwrap_or_else(|| PUBLIC_API.to_owned());
+    GitHub::new(&api, repository, &login, Patience::default()).await.map_err(|error| {
+        failed("could not log in to GitHub", &error);
+        if matches!(error, mirror_github::Error::Unusable(_)) { Exit::Usage } else { Exit::Failed }
+    })
+}
+
+/// Tells a failure, and how to end.
+pub(crate) fn failed(what: &str, error: &mirror_github::Error) -> Exit {
+    print::error(what, &mirror_plan::printable(&error.to_string()), error.help());
+    Exit::Failed
+}

@@ -1,0 +1,168 @@
+//! Pull requests and issues, at a GitHub in process.
+
+use mirror_testkit::{FakeGitHub, GITHUB_REPOSITORY, GITHUB_TOKEN, ImageBuilder, Mirror};
+
+use crate::{Pair, Project};
+
+const HEAD: &str = "0123456789abcdef0123456789abcdef01234567";
+
+/// A call with what a workflow has in its environment.
+fn with(github: &FakeGitHub, mirror: Mirror) -> Mirror {
+    mirror
+        .env("GITHUB_TOKEN", GITHUB_TOKEN)
+        .env("GITHUB_REPOSITORY", GITHUB_REPOSITORY)
+        .env("GITHUB_API_URL", &github.api())
+}
+
+#[test]
+fn a_plan_becomes_a_comment_and_a_status() {
+    let image = ImageBuilder::new("app").layers(&[100]).build();
+    let pair = Pair::new(&[("library/app", "1.0", &image)]);
+    pair.project.mirror(&["plan", "--out", "plan.json"]).run();
+    let github = FakeGitHub::start();
+    github.open_pull_request(8, HEAD);
+    let comment = |head: &str| {
+        let arguments =
+            ["comment", "plan.json", "--head", head, "--url", "https://ci.example.com/1"];
+        with(&github, pair.project.mirror(&arguments))
+    };
+    let ran = comment(HEAD).run();
+    assert_eq!(ran.stderr, "#8: comment written\n#8: status written\n");
+    let page = pair.project.mirror(&["plan", "--format", "markdown"]).run().stdout;
+    let comments = github.comments();
+    assert!(comments[0].1.ends_with(&format!(" -->\n{page}")), "{comments:?}");
+    let status = github.statuses().remove(0);
+    assert_eq!(status["state"], "success");
+    assert_eq!(status["context"], "mirror/plan");
+    assert_eq!(status["description"], "1 to create");
+    assert_eq!(status["target_url"], "https://ci.example.com/1");
+    github.take_calls();
+    let ran = comment(HEAD).run();
+    assert_eq!(ran.stderr, "#8: comment unchanged\n#8: status unchanged\n");
+    assert!(github.take_calls().iter().all(|call| call.starts_with("GET ")));
+    // The head has moved on.
+    let ran = comment(&HEAD.replace('0', "1")).run();
+    assert!(ran.stderr.contains("nothing to comment"), "{}", ran.stderr);
+    // What can't be found out, is an error, and a conflict a failure.
+    pair.project.entry("library/gone:1");
+    pair.project.mirror(&["plan", "--out", "plan.json"]).ends_with(1).run();
+    comment(HEAD).run();
+    assert_eq!(github.statuses()[0]["state"], "error");
+    assert_eq!(github.comments().len(), 1);
+}
+
+#[test]
+fn a_plan_from_anybody() {
+    let image = ImageBuilder::new("app").build();
+    let pair = Pair::new(&[("library/app", "1.0", &image)]);
+    pair.project.mirror(&["plan", "--out", "plan.json"]).run();
+    let good = std::fs::read_to_string(pair.project.path().join("plan.json")).unwrap();
+    let github = FakeGitHub::start();
+    github.open_pull_request(8, HEAD);
+    let refused = [
+        good.replace("\"create\":1", "\"create\":0"),
+        good.replace("\"format_version\":1", "\"format_version\":9"),
+        good.replace("\"library/app\"", "\"../../x\"")
+            .replace("docker.io/library/app\"", "../x y\""),
+        good.split_at(good.len() / 2).0.to_owned(),
+        "[".repeat(100_000),
+        "{}".to_owned(),
+        String::new(),
+    ];
+    for plan in refused {
+        pair.project.write("hostile.json", &plan);
+        let arguments = ["comment", "hostile.json", "--head", HEAD];
+        let ran = with(&github, pair.project.mirror(&arguments)).ends_with(2).run();
+        assert!(ran.stderr.contains("the plan hostile.json can't be shown"), "{}", ran.stderr);
+    }
+    assert_eq!(github.take_calls(), Vec::<String>::new(), "nothing was asked before");
+    // Whatever texts it has are texts.
+    let hostile = good
+        .replace(
+            "docker.io/library/app:1.0\"",
+            "[x](https://evil.example) @everyone <img src=x>|`a`\"",
+        )
+        .replace(
+            "\"destination\":\"prod\"",
+            "\"destination\":\"# <script>alert(1)</script> @team\"",
+        );
+    pair.project.write("hostile.json", &hostile);
+    with(&github, pair.project.mirror(&["comment", "hostile.json", "--head", HEAD])).run();
+    let text = &github.comments()[0].1;
+    // Outside of code spans, where nothing has a meaning.
+    let plain: Vec<&str> = text.split('`').step_by(2).collect();
+    let plain = plain.join(" ");
+    assert!(text.contains("`[x](https://evil.example) `"), "{text}");
+    for meaning in ["<img", "<script", "](https://evil", "@team", "@everyone"] {
+        assert!(!plain.contains(meaning), "{meaning}: {text}");
+    }
+}
+
+#[test]
+fn what_is_missing_is_said() {
+    let project = Project::new();
+    let image = ImageBuilder::new("app").build();
+    let pair = Pair::new(&[("library/app", "1.0", &image)]);
+    pair.project.mirror(&["plan", "--out", "plan.json"]).run();
+    let plan = std::fs::read_to_string(pair.project.path().join("plan.json")).unwrap();
+    project.write("plan.json", &plan);
+    let run = |variables: &[(&str, &str)], code: i32| {
+        let mut mirror = project.mirror(&["comment", "plan.json", "--head", HEAD]);
+        for (name, value) in variables {
+            mirror = mirror.env(name, value);
+        }
+        mirror.ends_with(code).run().stderr
+    };
+    let github = FakeGitHub::start();
+    let api = github.api();
+    assert!(run(&[], 2).contains("no repository is named"));
+    let repository = ("GITHUB_REPOSITORY", GITHUB_REPOSITORY);
+    assert!(run(&[repository], 2).contains("there is no token"));
+    assert!(run(&[("GITHUB_REPOSITORY", "../x"), ("GITHUB_TOKEN", "t")], 2).contains("OWNER/NAME"));
+    let wrong = run(&[repository, ("GITHUB_TOKEN", "t"), ("GITHUB_API_URL", &api)], 1);
+    assert!(wrong.contains("could not find the pull request"), "{wrong}");
+    assert!(wrong.contains("help: the token is wrong or has expired"), "{wrong}");
+    let app = [("MIRROR_GITHUB_APP_ID", "1"), ("MIRROR_GITHUB_APP_KEY", "no key")];
+    let wrong = run(&[repository, app[0], app[1], ("GITHUB_API_URL", &api)], 2);
+    assert!(wrong.contains("the private key of the App can't be used"), "{wrong}");
+    let ran = project.mirror(&["comment", "plan.json", "--head", "main"]).ends_with(2).run();
+    assert!(ran.stderr.contains("all of its 40 digits"), "{}", ran.stderr);
+}
+
+#[test]
+fn one_issue_as_long_as_something_is_wrong() {
+    let image = ImageBuilder::new("app").build();
+    let pair = Pair::new(&[("library/app", "1", &image), ("team/app", "RELEASE.1", &image)]);
+    pair.project.entry("library/gone:1");
+    pair.source.add("team/app", "RELEASE.2", &image);
+    let github = FakeGitHub::start();
+    let issue = |arguments: &[&str]| {
+        let arguments = [&["issue"], arguments].concat();
+        with(&github, pair.project.mirror(&arguments)).run().stderr
+    };
+    pair.project.mirror(&["apply", "--report", "report.json"]).ends_with(1).run();
+    let outdated = pair.project.mirror(&["outdated", "--format", "json"]).run().stdout;
+    pair.project.write("outdated.json", &outdated);
+    let both = ["report.json", "--outdated", "outdated.json"];
+    assert_eq!(issue(&both), "issue written\n");
+    let found = github.issues().remove(0);
+    let text = found["body"].as_str().unwrap();
+    assert!(
+        text.contains(
+            "### Not mirrored as wanted\n\n- ❌ `docker.io/library/gone:1` at prod: source"
+        ),
+        "{text}"
+    );
+    assert!(text.contains("| `docker.io/team/app` | `RELEASE.1` | `RELEASE.2` |"), "{text}");
+    // Another run that takes another time fails in the same way.
+    pair.project.mirror(&["apply", "--report", "report.json"]).ends_with(1).run();
+    assert_eq!(issue(&both), "issue unchanged\n");
+    std::fs::remove_dir_all(pair.project.path().join("images/docker.io/library/gone")).unwrap();
+    pair.project.mirror(&["apply", "--report", "report.json"]).run();
+    assert_eq!(issue(&both), "issue changed\n");
+    assert_eq!(issue(&["report.json", "--problem", "the job plan failed"]), "issue changed\n");
+    assert_eq!(issue(&["report.json"]), "issue closed\n");
+    assert_eq!(issue(&["report.json"]), "issue not needed\n");
+    pair.project.mirror(&["issue", "outdated.json"]).ends_with(2).run();
+    pair.project.mirror(&["issue", "--outdated", "report.json"]).ends_with(2).run();
+}

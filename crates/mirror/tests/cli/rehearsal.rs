@@ -1,0 +1,272 @@
+//! The scripts of the workflows, as they are in `.github/workflows`, run in their order on a real Git repository: a first
+//! merge, a bot's pull request, its merge, and nights.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use mirror_testkit::{
+    DebianRegistry, FakeGitHub, GITHUB_REPOSITORY, GITHUB_TOKEN, ImageBuilder, Registry,
+    missing_tool,
+};
+use tempfile::TempDir;
+
+use crate::Project;
+use crate::scope::{commit, git};
+
+/// The script of a step, by the name of its job and its own.
+fn script(workflow: &str, job: &str, step: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.github/workflows").join(workflow);
+    let text = std::fs::read_to_string(path).unwrap();
+    let job = text.split(&format!("\n  {job}:\n")).nth(1).unwrap();
+    let step = job.split(&format!("\n      - name: {step}\n")).nth(1);
+    let step = step.unwrap().split("\n      - ").next().unwrap();
+    let run = step.split("        run: ").nth(1).unwrap();
+    if !run.starts_with('|') {
+        return run.lines().next().unwrap().to_owned();
+    }
+    let lines =
+        run.lines().skip(1).take_while(|line| line.is_empty() || line.starts_with("          "));
+    lines.map(|line| format!("{}\n", line.trim())).collect()
+}
+
+/// A checkout with what a runner has around it.
+struct Runner {
+    project: Project,
+    temporary: TempDir,
+    github: FakeGitHub,
+    path: String,
+}
+
+impl Runner {
+    fn new(project: Project) -> Runner {
+        let folder =
+            Path::new(env!("CARGO_BIN_EXE_mirror")).parent().unwrap().display().to_string();
+        let path = format!("{folder}:{}", std::env::var("PATH").unwrap());
+        let (temporary, github) = (tempfile::tempdir().unwrap(), FakeGitHub::start());
+        Runner { project, temporary, github, path }
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.temporary.path().join(name)
+    }
+
+    fn written(&self, name: &str) -> String {
+        std::fs::read_to_string(self.file(name)).unwrap_or_default()
+    }
+
+    /// Runs a step as a runner does: by bash, with its variables.
+    fn step(&self, workflow: &str, job: &str, step: &str, variables: &[(&str, &str)]) -> i32 {
+        let script = script(workflow, job, step);
+        let variable = |name: &str| (name.to_owned(), self.file(name).display().to_string());
+        let output = Command::new("bash")
+            .args(["--noprofile", "--norc", "-eo", "pipefail", "-c", &script])
+            .current_dir(self.project.path())
+            .env_clear()
+            .env("PATH", &self.path)
+            .env("HOME", self.temporary.path())
+            .envs([
+                variable("GITHUB_OUTPUT"),
+                variable("GITHUB_ENV"),
+                variable("GITHUB_STEP_SUMMARY"),
+            ])
+            .env("RUNNER_TEMP", self.temporary.path())
+            .envs([("GITHUB_ACTIONS", "true"), ("GITHUB_REPOSITORY", GITHUB_REPOSITORY)])
+            .env("GITHUB_API_URL", self.github.api())
+            .envs(variables.iter().copied())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        std::fs::write(
+            self.file("said"),
+            format!("{said}{}", String::from_utf8_lossy(&output.stdout)),
+        )
+        .unwrap();
+        output.status.code().unwrap()
+    }
+
+    fn works(&self, workflow: &str, job: &str, step: &str, variables: &[(&str, &str)]) {
+        let code = self.step(workflow, job, step, variables);
+        assert_eq!(code, 0, "{workflow} {job} {step}: {}", self.written("said"));
+    }
+
+    /// apply.yml as a whole; how the jobs ended, and their shards.
+    fn apply(&self) -> (Vec<String>, Vec<i32>) {
+        let _ = std::fs::remove_file(self.file("GITHUB_OUTPUT"));
+        let _ = std::fs::remove_dir_all(self.project.path().join("reports"));
+        self.works("apply.yml", "plan", "plan", &[("SHARDS", "3")]);
+        let output = self.written("GITHUB_OUTPUT");
+        let matrix: serde_json::Value =
+            serde_json::from_str(output.trim().strip_prefix("matrix=").unwrap()).unwrap();
+        let shards = matrix.get("shard").unwrap().as_array().unwrap().iter();
+        let shards: Vec<String> = shards.map(|shard| shard.as_str().unwrap().to_owned()).collect();
+        let run = |shard: &String| self.step("apply.yml", "apply", "apply", &[("SHARD", shard)]);
+        let codes: Vec<i32> = shards.iter().map(run).collect();
+        // What uploading and downloading do.
+        std::fs::create_dir(self.project.path().join("reports")).unwrap();
+        for shard in &shards {
+            let name = format!("report-{}.json", shard.split('/').next().unwrap());
+            let (from, to) = (self.project.path().join(&name), format!("reports/{name}"));
+            std::fs::rename(from, self.project.path().join(to)).unwrap();
+        }
+        let failed = codes.iter().any(|code| *code != 0);
+        let result = match (shards.is_empty(), failed) {
+            (true, _) => "skipped",
+            (false, true) => "failure",
+            (false, false) => "success",
+        };
+        if !shards.is_empty() {
+            self.works("apply.yml", "report", "report", &[]);
+        }
+        self.works("apply.yml", "report", "tags that no bot moves", &[]);
+        let variables = [("GITHUB_TOKEN", GITHUB_TOKEN), ("PLAN", "success"), ("APPLY", result)];
+        self.works("apply.yml", "report", "one issue", &variables);
+        (shards, codes)
+    }
+}
+
+/// Forty images in a repository on main, with their registries.
+fn forty() -> (Registry, DebianRegistry, Project) {
+    let (source, destination) = (Registry::start(), DebianRegistry::start());
+    let project = Project::new();
+    project.config(&source.host(), &destination.host());
+    for number in 0..40 {
+        let name = format!("team/app{number:02}");
+        let image = ImageBuilder::new(&name).platforms(&["linux/amd64", "linux/arm64"]).build();
+        source.add(&name, "1.0.0", &image);
+        project.entry(&format!("{name}:1.0.0@{}", image.digest()));
+    }
+    project.mirror(&["bots", "dependabot"]).run();
+    project.write(".gitignore", "/plan.json\n/matrix.json\n/report*\n/outdated.json\n/.spool\n");
+    (source, destination, project)
+}
+
+/// What a bot does: a new tag with its digest.
+fn bump(source: &Registry, project: &Project, number: usize) {
+    let name = format!("team/app{number:02}");
+    let image =
+        ImageBuilder::new(format!("{name} new")).platforms(&["linux/amd64", "linux/arm64"]).build();
+    source.add(&name, "1.1.0", &image);
+    let file = format!("images/docker.io/{name}/Dockerfile");
+    project.write(&file, &format!("FROM {name}:1.1.0@{}\n", image.digest()));
+}
+
+#[test]
+fn from_a_bots_commit_to_the_registry() {
+    if missing_tool("docker-registry") {
+        return;
+    }
+    let (source, _destination, project) = forty();
+    let root = project.path().to_owned();
+    commit(&project, "forty images");
+    let runner = Runner::new(project);
+
+    // The first merge: everything is new, on three machines.
+    let (shards, codes) = runner.apply();
+    assert_eq!(shards, ["1/3", "2/3", "3/3"]);
+    assert_eq!(codes, [0, 0, 0]);
+    assert!(runner.written("GITHUB_STEP_SUMMARY").contains("### mirror: 40 copied, 0 unchanged"));
+    assert_eq!(runner.github.issues().len(), 0);
+
+    // A bot's commit on a branch, checked out as GitHub does: merged, with main as first parent.
+    git(&root, &["checkout", "--quiet", "-b", "dependabot/docker/images"]);
+    [3, 17, 29].iter().for_each(|number| bump(&source, &runner.project, *number));
+    let head = commit(&runner.project, "Bump the images group with 3 updates");
+    git(&root, &["checkout", "--quiet", "--detach", "main"]);
+    git(&root, &["merge", "--quiet", "--no-ff", "-m", "merge", "dependabot/docker/images"]);
+    runner.works("plan.yml", "plan", "check", &[]);
+    runner.works("plan.yml", "plan", "check the bots", &[]);
+    runner.works("plan.yml", "plan", "credentials for registries", &[("CONFIG", "")]);
+    runner.works("plan.yml", "plan", "plan", &[("SINCE", "HEAD^1")]);
+    std::fs::create_dir(runner.file("plan")).unwrap();
+    std::fs::rename(root.join("plan.json"), runner.file("plan/plan.json")).unwrap();
+    runner.github.open_pull_request(7, &head);
+    let variables = [
+        ("GITHUB_TOKEN", GITHUB_TOKEN),
+        ("HEAD_SHA", head.as_str()),
+        ("RUN_URL", "https://ci.example.com/7"),
+    ];
+    runner.works("comment.yml", "comment", "comment", &variables);
+    let comment = runner.github.comments().remove(0).1;
+    assert!(comment.contains("### mirror: 3 to create\n"), "{comment}");
+    assert_eq!(comment.matches("| `1.0.0` → `1.1.0` |").count(), 3, "{comment}");
+    assert_eq!(runner.github.statuses()[0]["state"], "success");
+
+    // The merge makes it happen, on as many machines as have something to do.
+    git(&root, &["checkout", "--quiet", "main"]);
+    git(&root, &["merge", "--quiet", "--ff-only", "dependabot/docker/images"]);
+    let (shards, codes) = runner.apply();
+    assert!(
+        (1..=3).contains(&shards.len()) && codes.iter().all(|code| *code == 0),
+        "{shards:?} {codes:?}"
+    );
+    runner.project.mirror(&["plan", "--exit-code"]).run();
+    runner.project.mirror(&["verify"]).run();
+
+    // A night on which one is gone, and the next, on which it is back.
+    runner.project.entry("team/floating:2");
+    commit(&runner.project, "one that nobody has");
+    let (shards, codes) = runner.apply();
+    assert_eq!((shards.len(), codes), (1, vec![1]));
+    let issue = runner.github.issues().remove(0);
+    assert!(issue["body"].as_str().unwrap().contains("docker.io/team/floating:2"), "{issue}");
+    source.add("team/floating", "2", &ImageBuilder::new("late").build());
+    let (_, codes) = runner.apply();
+    assert_eq!(codes, [0]);
+    assert_eq!(runner.github.issues()[0]["state"], "closed");
+    let (shards, _) = runner.apply();
+    assert_eq!(shards, Vec::<String>::new(), "nothing to do");
+}
+
+#[test]
+fn a_pull_request_that_is_wrong() {
+    let project = Project::new();
+    project.write("images/docker.io/library/redis/Dockerfile", "FROM redis\n");
+    commit(&project, "wrong");
+    let runner = Runner::new(project);
+    assert_eq!(runner.step("plan.yml", "plan", "check", &[]), 2);
+    assert!(
+        runner
+            .written("said")
+            .contains("::error file=images/docker.io/library/redis/Dockerfile,line=1")
+    );
+    assert_eq!(runner.step("plan.yml", "plan", "plan", &[("SINCE", "")]), 2);
+    // Without a destination nothing is copied, and that is said.
+    std::fs::write(
+        runner.project.path().join("images/docker.io/library/redis/Dockerfile"),
+        "FROM redis:7\n",
+    )
+    .unwrap();
+    runner.works("apply.yml", "plan", "plan", &[("SHARDS", "4")]);
+    assert_eq!(runner.written("GITHUB_OUTPUT"), "matrix={\"shard\":[]}\n");
+}
+
+#[test]
+fn every_action_is_pinned_and_every_job_has_its_rights() {
+    let github = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.github");
+    let mut files: Vec<PathBuf> = std::fs::read_dir(github.join("workflows"))
+        .unwrap()
+        .map(|file| file.unwrap().path())
+        .collect();
+    files.push(github.join("actions/setup-mirror/action.yml"));
+    assert_eq!(files.len(), 6);
+    for file in files {
+        let text = std::fs::read_to_string(&file).unwrap();
+        let lines = text.lines().map(|line| line.trim_start().trim_start_matches("- "));
+        for line in lines.filter_map(|line| line.strip_prefix("uses: ")) {
+            let pinned = line.split_once('@').is_some_and(|(_, commit)| {
+                let (commit, version) = commit.split_once(" # v").unwrap_or((commit, ""));
+                commit.len() == 40 && !version.is_empty()
+            });
+            assert!(pinned || line == "./.mirror/.github/actions/setup-mirror", "{file:?}: {line}");
+        }
+        if file.ends_with("action.yml") {
+            continue;
+        }
+        assert!(text.contains("\npermissions: {}\n"), "{file:?}");
+        let jobs = text.split("\njobs:\n").nth(1).unwrap();
+        let (count, rights) =
+            (jobs.matches("\n    runs-on:").count(), jobs.matches("\n    permissions:").count());
+        assert_eq!(count, rights, "{file:?}");
+        assert_eq!(count, jobs.matches("\n    timeout-minutes:").count(), "{file:?}");
+    }
+}
