@@ -45,3 +45,37 @@ python_tool() {
   mkdir -p "$(tools)/bin"
   ln -sf "$place/bin/$program" "$(tools)/bin/$program"
 }
+
+# A package from npm, in a folder of its own: `npm_package package@version`. Tried again, since it is a long way; when it
+# fails all the same, the script ends with 75, which says "not now".
+npm_package() {
+  local package=$1 name place
+  name=${package%@*}
+  place="$(tools)/npm-${name##*/}"
+  [ -e "$place/done" ] && [ "$(cat "$place/done")" = "$package" ] && return
+  say "installing $package"
+  rm -rf "$place"
+  mkdir -p "$place"
+  local attempt
+  for attempt in 1 2 3; do
+    if npm install --prefix "$place" --no-audit --no-fund --loglevel error --fetch-retries 5 "$package" >&2; then
+      printf '%s' "$package" >"$place/done"
+      return
+    fi
+    sleep $((attempt * 10))
+  done
+  echo "npm did not deliver $package: what needs it was NOT run" >&2
+  exit 75
+}
+
+# The same with a program: `npm_tool program package@version [path in the package]`.
+npm_tool() {
+  local program=$1 package=$2 name place path
+  npm_package "$package"
+  name=${package%@*}
+  place="$(tools)/npm-${name##*/}/node_modules"
+  path="$place/.bin/$program"
+  [ $# -lt 3 ] || path="$place/$name/$3"
+  mkdir -p "$(tools)/bin"
+  ln -sf "$path" "$(tools)/bin/$program"
+}
