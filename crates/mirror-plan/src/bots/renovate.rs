@@ -32,7 +32,7 @@ pub(super) fn written(rules: &BotRules, existing: Option<&str>) -> Result<String
     Ok(text + "\n")
 }
 
-/// Puts our rules in place of those that were ours, behind the others: later ones win.
+/// Puts our rules in place of those that were ours, in front of the others: later ones win.
 fn merge(file: &mut Map<String, Value>, key: &str, ours: Vec<Value>) -> Result<(), String> {
     let mut all = match file.remove(key) {
         None => Vec::new(),
@@ -43,7 +43,7 @@ fn merge(file: &mut Map<String, Value>, key: &str, ours: Vec<Value>) -> Result<(
         let description = rule.get("description").and_then(Value::as_str);
         !description.is_some_and(|description| description.starts_with(OURS))
     });
-    all.extend(ours);
+    all.splice(0..0, ours);
     if !all.is_empty() {
         file.insert(key.to_owned(), Value::Array(all));
     }

@@ -43,7 +43,7 @@ fn a_new_dependabot_file() {
 updates:
   # mirror bots: begin
   # Written by `mirror bots`, which puts it right again when the tree has changed.
-  - package-ecosystem: docker
+  - package-ecosystem: docker # zizmor: ignore[dependabot-cooldown]
     directories:
       - \"/images/**/*\"
     schedule:
@@ -101,7 +101,7 @@ fn what_others_wrote_stays() {
     let value: serde_json::Value = serde_json::from_str(&once).unwrap();
     assert_eq!(value.pointer("/labels/0").unwrap(), "b");
     assert_eq!(value.pointer("/packageRules").unwrap().as_array().unwrap().len(), 2);
-    assert_eq!(value.pointer("/packageRules/0/matchPackageNames/0").unwrap(), "x");
+    assert_eq!(value.pointer("/packageRules/1/matchPackageNames/0").unwrap(), "x");
     // However it is written.
     let compact = serde_json::to_string(&value).unwrap();
     assert_eq!(rules(PLAIN, "").renovate(Some(&compact)).unwrap(), compact);
