@@ -29,19 +29,21 @@ pub(crate) struct App {
 
 impl App {
     pub(crate) fn new(id: &str, key: &str) -> Result<App, Error> {
-        let unusable = |why: String| {
-            Error::Unusable(format!(
-                "the private key of the App can't be used: {why}. It is the .pem file that GitHub made for it"
-            ))
+        // What the parsers say of a key may have the key in it.
+        let unusable = || {
+            let help = "the private key of the App can't be used; it is the .pem file that GitHub made for it, with its \
+                        lines as they are";
+            Error::Unusable(help.to_owned())
         };
-        let parsed = PrivateKeyDer::from_pem_slice(key.as_bytes())
-            .map_err(|error| unusable(error.to_string()))?;
+        // Line ends often get lost where secrets are kept in one line.
+        let key = key.replace("\\n", "\n");
+        let parsed = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|_| unusable())?;
         let key = match &parsed {
             PrivateKeyDer::Pkcs1(key) => RsaKeyPair::from_der(key.secret_pkcs1_der()),
             PrivateKeyDer::Pkcs8(key) => RsaKeyPair::from_pkcs8(key.secret_pkcs8_der()),
-            _ => return Err(unusable("it is no RSA key".to_owned())),
+            _ => return Err(unusable()),
         };
-        let key = key.map_err(|error| unusable(error.to_string()))?;
+        let key = key.map_err(|_| unusable())?;
         Ok(App { id: id.to_owned(), key })
     }
 
@@ -90,12 +92,16 @@ mod tests {
 
     #[test]
     fn keys_that_are_none() {
-        for key in
-            ["", "secret", "-----BEGIN RSA PRIVATE KEY-----\nAAAA\n-----END RSA PRIVATE KEY-----\n"]
-        {
+        let unframed = "-----BEGIN RSA PRIVATE KEY----- AAAA -----END RSA PRIVATE KEY-----";
+        for key in [
+            unframed,
+            "",
+            "secret",
+            "-----BEGIN RSA PRIVATE KEY-----\nAAAA\n-----END RSA PRIVATE KEY-----\n",
+        ] {
             let error = App::new("1", key).err().unwrap().to_string();
-            assert!(error.starts_with("the private key of the App can't be used: "), "{error}");
-            assert!(!error.contains("AAAA"), "{error}");
+            assert!(error.starts_with("the private key of the App can't be used; "), "{error}");
+            assert!(!error.contains("AAAA") && !error.contains("65, 65"), "{error}");
         }
     }
 }

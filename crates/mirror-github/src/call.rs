@@ -5,7 +5,7 @@
 use std::time::{Duration, SystemTime};
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
-use http::header::{ACCEPT, HeaderMap, RETRY_AFTER};
+use http::header::{ACCEPT, HeaderMap, LINK, RETRY_AFTER};
 use http::{Method, Request, Uri};
 use http_body_util::{BodyExt, Limited};
 use octocrab::Octocrab;
@@ -50,6 +50,13 @@ pub(crate) fn client(api: &str, token: &str, patience: Patience) -> Result<Octoc
         .set_connect_timeout(Some(patience.answer))
         .build()
         .map_err(|error| unusable(format!("could not set up TLS: {error}")))
+}
+
+/// What GitHub said.
+struct Answer<T> {
+    value: T,
+    /// Whether the list goes on on another page.
+    more: bool,
 }
 
 /// How one attempt ended, when it did not succeed.
@@ -107,12 +114,20 @@ impl GitHub {
         what: &str,
         path: &str,
     ) -> Result<T, Error> {
-        self.repeat(what, Method::GET, path, None).await
+        self.repeat(what, Method::GET, path, None).await.map(|answer| answer.value)
     }
 
     /// Changes something to what it should be; twice is as good as once.
     pub(crate) async fn patch(&self, what: &str, path: &str, body: &Value) -> Result<(), Error> {
         self.repeat::<Value>(what, Method::PATCH, path, Some(body)).await.map(|_| ())
+    }
+
+    /// Takes something away; what is gone already is gone.
+    pub(crate) async fn delete(&self, what: &str, path: &str) -> Result<(), Error> {
+        match self.repeat::<Value>(what, Method::DELETE, path, None).await {
+            Err(error) if error.status() != Some(404) => Err(error),
+            _ => Ok(()),
+        }
     }
 
     /// Makes something of which there may be two.
@@ -122,7 +137,7 @@ impl GitHub {
         path: &str,
         body: &Value,
     ) -> Result<T, Error> {
-        self.repeat(what, Method::POST, path, Some(body)).await
+        self.repeat(what, Method::POST, path, Some(body)).await.map(|answer| answer.value)
     }
 
     async fn repeat<T: DeserializeOwned>(
@@ -131,11 +146,11 @@ impl GitHub {
         method: Method,
         path: &str,
         body: Option<&Value>,
-    ) -> Result<T, Error> {
+    ) -> Result<Answer<T>, Error> {
         let mut attempts = Attempts::new(what, self.patience);
         loop {
             match self.once(what, method.clone(), path, body).await {
-                Ok(value) => return Ok(value),
+                Ok(answer) => return Ok(answer),
                 Err(failure) => attempts.again(failure).await?,
             }
         }
@@ -156,6 +171,8 @@ impl GitHub {
                 Ok(_) => return Ok(()),
                 Err(failure) => attempts.again(failure).await?,
             }
+            // What was asked for may still be on its way.
+            tokio::time::sleep(self.patience.first_pause * 4).await;
             if find().await?.is_some() {
                 return Ok(());
             }
@@ -199,8 +216,9 @@ impl GitHub {
         let sign = if path.contains('?') { '&' } else { '?' };
         for page in 1..=MOST_PAGES {
             let path = format!("{path}{sign}per_page={PAGE}&page={page}");
-            let items: Vec<T> = self.get(what, &path).await?;
-            let last = items.len() < PAGE;
+            let Answer { value: items, more } =
+                self.repeat::<Vec<T>>(what, Method::GET, &path, None).await?;
+            let last = items.len() < PAGE && !more;
             if let Some(found) = look(items).await {
                 return Ok(Some(found));
             }
@@ -217,7 +235,7 @@ impl GitHub {
         method: Method,
         path: &str,
         body: Option<&Value>,
-    ) -> Result<T, Failure> {
+    ) -> Result<Answer<T>, Failure> {
         let unusable = |why: String| Failure::Final(Error::Unusable(why));
         let request = self
             .client
@@ -239,12 +257,16 @@ impl GitHub {
             .map_err(passing)?;
         tracing::debug!("{method} {path}: {}", parts.status);
         if parts.status.is_success() {
-            let parsed = serde_json::from_slice(&body);
-            return parsed.map_err(|error| {
+            // A deletion has no answer.
+            let text: &[u8] = if body.is_empty() { b"null" } else { &body };
+            let value = serde_json::from_slice(text).map_err(|error| {
                 let message = format!("the answer is not what GitHub's API says: {error}");
                 let (what, status) = (what.to_owned(), parts.status.as_u16());
                 Failure::Final(Error::Refused { what, status, message })
-            });
+            })?;
+            let link = parts.headers.get(LINK).and_then(|value| value.to_str().ok());
+            let more = link.is_some_and(|link| link.contains("rel=\"next\""));
+            return Ok(Answer { value, more });
         }
         Err(refusal(what, parts.status.as_u16(), &parts.headers, &body))
     }

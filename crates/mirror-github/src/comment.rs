@@ -26,13 +26,19 @@ impl GitHub {
         text: &str,
     ) -> Result<Kept, Error> {
         let body = marked(what, text);
-        let find = async || self.our_comment(pull_request, what).await;
-        let Some(found) = find().await? else {
+        let find = async || Ok(self.our_comments(pull_request, what).await?.into_iter().next());
+        let mut ours = self.our_comments(pull_request, what).await?.into_iter();
+        let Some(found) = ours.next() else {
             let path = self.path(&format!("issues/{pull_request}/comments"));
             let step = "writing the comment";
             self.create(step, &path, &json!({ "body": body }), find).await?;
             return Ok(Kept::Created);
         };
+        // Two runs at once may have written one each.
+        for extra in ours {
+            let path = self.path(&format!("issues/comments/{}", extra.id));
+            self.delete("deleting a second comment", &path).await?;
+        }
         if same_mark(found.body.as_deref().unwrap_or_default(), &body) {
             return Ok(Kept::Unchanged);
         }
@@ -42,13 +48,12 @@ impl GitHub {
     }
 
     /// Somebody else's comment may have our marker in it: quoted, or to mislead.
-    async fn our_comment(&self, pull_request: u64, what: &str) -> Result<Option<Comment>, Error> {
+    async fn our_comments(&self, pull_request: u64, what: &str) -> Result<Vec<Comment>, Error> {
         let path = self.path(&format!("issues/{pull_request}/comments"));
         let mark = marker(what);
         let marked =
             |comment: &Comment| comment.body.as_deref().is_some_and(|body| body.starts_with(&mark));
-        let step = "looking for the comment";
-        let found = self.all(step, &path, marked).await?;
+        let found = self.all("looking for the comment", &path, marked).await?;
         self.own(found, |comment| comment.user.as_ref()).await
     }
 }

@@ -26,9 +26,15 @@ impl GitHub {
         title: &str,
         text: Option<&str>,
     ) -> Result<Kept, Error> {
-        let find = async || self.our_issue(what).await;
-        let found = find().await?;
+        let find = async || Ok(self.our_issues(what).await?.into_iter().next());
+        let mut ours = self.our_issues(what).await?.into_iter();
+        let found = ours.next();
         let path = |issue: &Issue| self.path(&format!("issues/{}", issue.number));
+        let closed = json!({ "state": "closed", "state_reason": "completed" });
+        // Two runs at once may have opened one each.
+        for extra in ours {
+            self.patch("closing a second issue", &path(&extra), &closed).await?;
+        }
         let body = text.map(|text| marked(what, text));
         match (found, body) {
             (None, None) => Ok(Kept::Absent),
@@ -38,7 +44,6 @@ impl GitHub {
                 Ok(Kept::Created)
             }
             (Some(issue), None) => {
-                let closed = json!({ "state": "closed", "state_reason": "completed" });
                 self.patch("closing the issue", &path(&issue), &closed).await?;
                 Ok(Kept::Closed)
             }
@@ -53,7 +58,7 @@ impl GitHub {
         }
     }
 
-    async fn our_issue(&self, what: &str) -> Result<Option<Issue>, Error> {
+    async fn our_issues(&self, what: &str) -> Result<Vec<Issue>, Error> {
         let mark = marker(what);
         let marked = |issue: &Issue| {
             issue.pull_request.is_none()

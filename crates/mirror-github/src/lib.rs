@@ -132,6 +132,13 @@ pub enum Kept {
     Absent,
 }
 
+/// Who writes.
+enum Author {
+    Login(String),
+    /// An App that can't say which. Its marker is at the start of a text, where no other App would put it.
+    SomeApp,
+}
+
 #[derive(Deserialize)]
 struct User {
     login: String,
@@ -144,7 +151,7 @@ pub struct GitHub {
     patience: Patience,
     /// The login of an App, which can't ask for its own.
     app: Option<String>,
-    author: OnceCell<String>,
+    author: OnceCell<Author>,
 }
 
 impl GitHub {
@@ -178,11 +185,11 @@ impl GitHub {
         }
     }
 
-    /// The open pull request whose head is this commit; none when it has moved on, or was closed.
+    /// The open pull requests whose head is this commit; none when it has moved on, or was closed.
     ///
     /// # Errors
     /// When GitHub can't be asked.
-    pub async fn pull_request(&self, head: &CommitId) -> Result<Option<u64>, Error> {
+    pub async fn pull_requests(&self, head: &CommitId) -> Result<Vec<u64>, Error> {
         #[derive(Deserialize)]
         struct Pull {
             number: u64,
@@ -192,41 +199,46 @@ impl GitHub {
         struct Head {
             sha: String,
         }
-        // That of the endpoint "pull requests of a commit" leaves out those from forks.
+        // The endpoint "pull requests of a commit" leaves out those from forks.
         let what = "looking for the pull request";
-        let path = self.path("pulls?state=open&sort=updated&direction=desc");
         let of_head = |pull: &Pull| pull.head.sha == head.0;
-        Ok(self.find(what, &path, of_head).await?.map(|pull| pull.number))
+        let found = self.all(what, &self.path("pulls?state=open"), of_head).await?;
+        Ok(found.into_iter().map(|pull| pull.number).collect())
     }
 
     /// Who we are, to tell our own comments from those of others.
-    async fn author(&self) -> Result<&str, Error> {
+    async fn author(&self) -> Result<&Author, Error> {
         let ask = async || {
             if let Some(app) = &self.app {
-                return Ok(app.clone());
+                return Ok(Author::Login(app.clone()));
             }
             match self.get::<User>("asking who we are", "/user").await {
-                Ok(user) => Ok(user.login),
-                // The token of a workflow stands for no user:
+                Ok(user) => Ok(Author::Login(user.login)),
+                // The token of a workflow, or of any App, stands for no user, and can't say whose it is:
                 // https://docs.github.com/en/actions/concepts/security/github_token
-                Err(error) if error.status() == Some(403) => Ok("github-actions[bot]".to_owned()),
+                Err(error) if error.status() == Some(403) => Ok(Author::SomeApp),
                 Err(error) => Err(error),
             }
         };
-        self.author.get_or_try_init(ask).await.map(String::as_str)
+        self.author.get_or_try_init(ask).await
     }
 
-    /// The first that we have written ourselves. Others may have our marker in their texts: quoted, or to mislead.
+    /// Those that we have written ourselves. Others may have our marker in their texts: quoted, or to mislead.
     async fn own<T>(
         &self,
         found: Vec<T>,
         author: impl Fn(&T) -> Option<&User>,
-    ) -> Result<Option<T>, Error> {
+    ) -> Result<Vec<T>, Error> {
         if found.is_empty() {
-            return Ok(None);
+            return Ok(found);
         }
         let us = self.author().await?;
-        Ok(found.into_iter().find(|item| author(item).is_some_and(|user| user.login == us)))
+        let ours = |user: &User| match us {
+            Author::Login(login) => user.login == *login,
+            // People can't have such a name.
+            Author::SomeApp => user.login.ends_with("[bot]"),
+        };
+        Ok(found.into_iter().filter(|item| author(item).is_some_and(ours)).collect())
     }
 
     fn path(&self, rest: &str) -> String {

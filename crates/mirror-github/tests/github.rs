@@ -133,10 +133,11 @@ async fn the_pull_request_is_the_one_with_this_head() {
         fake.open_pull_request(number, &format!("{number:040x}"));
     }
     let github = open(&fake).await;
-    let find = async |head: String| github.pull_request(&head.parse().unwrap()).await.unwrap();
-    assert_eq!(find(format!("{:040x}", 7)).await, Some(7));
-    assert_eq!(find(format!("{:040x}", 128)).await, Some(128));
-    assert_eq!(find(HEAD.to_owned()).await, None);
+    fake.open_pull_request(131, &format!("{:040x}", 7));
+    let find = async |head: String| github.pull_requests(&head.parse().unwrap()).await.unwrap();
+    assert_eq!(find(format!("{:040x}", 7)).await, [7, 131]);
+    assert_eq!(find(format!("{:040x}", 128)).await, [128]);
+    assert_eq!(find(HEAD.to_owned()).await, Vec::<u64>::new());
 }
 
 #[tokio::test]
@@ -153,6 +154,9 @@ async fn enterprise_servers_people_and_apps() {
     let fake = FakeGitHub::start();
     let output = std::process::Command::new("openssl").args(["genrsa", "2048"]).output().unwrap();
     let key = String::from_utf8(output.stdout).unwrap();
+    // As it is, and as it comes out of a secret on one line.
+    let one_line = key.replace('\n', "\\n");
+    open_as(&fake, &Login::App { id: "12".to_owned(), key: one_line }).await.unwrap();
     let github = open_as(&fake, &Login::App { id: "12".to_owned(), key }).await.unwrap();
     github.keep_comment(3, "plan", "one").await.unwrap();
     github.keep_comment(3, "plan", "two").await.unwrap();
@@ -192,4 +196,22 @@ async fn one_issue_that_is_closed_again() {
     // A closed one stays closed; the next problem is a new issue.
     assert_eq!(github.keep_issue("attention", "t", Some("c")).await.unwrap(), Kept::Created);
     assert_eq!(fake.issues().len(), 2);
+}
+
+#[tokio::test]
+async fn tokens_of_other_apps_and_runs_side_by_side() {
+    // The token of an installation can't say whose it is; its comments are found all the same.
+    let fake = FakeGitHub::start();
+    fake.comment_by(Some("acme-mirror[bot]"), "<!-- mirror plan sha256:x -->\nof an earlier run");
+    // Another run at the same time has written one as well.
+    fake.comment_by(
+        Some("acme-mirror[bot]"),
+        "<!-- mirror plan sha256:y -->\nof a run side by side",
+    );
+    fake.comment_by(Some("mallory"), "<!-- mirror plan sha256:z -->\nfake");
+    let github = open(&fake).await;
+    assert_eq!(github.keep_comment(3, "plan", "new").await.unwrap(), Kept::Updated);
+    let comments = fake.comments();
+    assert_eq!(comments.len(), 2);
+    assert!(comments[0].1.ends_with("-->\nnew") && comments[1].1.ends_with("fake"), "{comments:?}");
 }

@@ -1,6 +1,6 @@
 //! What a person has to look at, for an issue that is kept up to date.
 
-use crate::markdown::{COMMENT_BUDGET, Page, code, problem, text};
+use crate::markdown::{COMMENT_BUDGET, Page, code, problem};
 use crate::outdated::Outdated;
 use crate::report::{Report, Status};
 
@@ -14,7 +14,7 @@ pub fn attention_markdown(
 ) -> Option<String> {
     let mut page = Page::new(COMMENT_BUDGET);
     let mut wrong = Page::new(COMMENT_BUDGET / 2);
-    problems.iter().for_each(|problem| wrong.row(&format!("- ❌ {}\n", text(problem))));
+    problems.iter().for_each(|problem| wrong.row(&format!("- ❌ {}\n", code(problem))));
     failed(report, &mut wrong);
     if !wrong.is_empty() {
         page.always(&format!("### Not mirrored as wanted\n\n{}\n", wrong.finish()));
@@ -36,7 +36,7 @@ pub fn attention_markdown(
         ));
     }
     for failed in failures {
-        let why = text(&failed.failure.message);
+        let why = code(&failed.failure.message);
         page.row(&format!("\n- ❌ tags of {}: {why}\n", code(&failed.name)));
     }
     (!page.is_empty()).then(|| page.finish())
@@ -44,8 +44,8 @@ pub fn attention_markdown(
 
 fn failed(report: &Report, page: &mut Page) {
     for conflict in &report.conflicts {
-        let (target, destination) = (code(&conflict.target), text(&conflict.destination));
-        page.row(&format!("- ⚠️ {target} at {destination}: {}\n", text(&conflict.reason)));
+        let (target, destination) = (code(&conflict.target), code(&conflict.destination));
+        page.row(&format!("- ⚠️ {target} at {destination}: {}\n", code(&conflict.reason)));
     }
     for failed in report.failures.iter().filter(|failed| !failed.failure.deferred) {
         page.row(&problem(&failed.subject.target(), &failed.subject.destination, &failed.failure));
@@ -65,12 +65,12 @@ fn failed(report: &Report, page: &mut Page) {
             Status::Stale { .. } => page.row(&format!(
                 "- ⚠️ {} at {}: something else was pushed there meanwhile\n",
                 code(&target),
-                text(destination)
+                code(destination)
             )),
             Status::Cancelled => page.row(&format!(
                 "- ⚠️ {} at {}: the run ended before it was done\n",
                 code(&target),
-                text(destination)
+                code(destination)
             )),
             _ => {}
         }
@@ -99,7 +99,7 @@ mod tests {
             attention_markdown(&report, Some(&outdated), &["a job @failed".to_owned()]).unwrap();
         assert_eq!(
             text,
-            "### Not mirrored as wanted\n\n- ❌ a job &#64;failed\n\n\
+            "### Not mirrored as wanted\n\n- ❌ `a job @failed`\n\n\
              ### Newer versions that no bot proposes\n\n| image | tag | newest | file |\n|---|---|---|---|\n\
              | `docker.io/minio/minio` | `RELEASE.1` | `RELEASE.2¦x` | `docker.io/minio/minio/Dockerfile` |\n"
         );

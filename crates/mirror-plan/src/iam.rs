@@ -34,8 +34,8 @@ pub struct Workflow {
     pub repository: String,
     /// The numbers of both, as newer repositories have them in their tokens.
     pub ids: Option<(u64, u64)>,
-    /// What the workflow runs for.
-    pub context: Context,
+    /// What the workflow may run for.
+    pub contexts: Vec<Context>,
 }
 
 /// What a workflow runs for.
@@ -43,8 +43,11 @@ pub struct Workflow {
 pub enum Context {
     /// Any pull request.
     PullRequest,
-    /// This branch.
+    /// This branch: what is merged there, its nights, and runs by hand.
     Branch(String),
+    /// The queue of merges into this branch:
+    /// <https://docs.github.com/en/repositories/configuring-branches-and-merges-in-your-repository/configuring-pull-request-merges/managing-a-merge-queue>.
+    MergeQueue(String),
     /// This environment, whose protection rules decide.
     Environment(String),
 }
@@ -84,16 +87,27 @@ pub fn accounts(config: &Config) -> BTreeSet<(String, &'static str)> {
 /// their tokens, older ones have not; both forms are let in.
 /// <https://docs.github.com/en/actions/reference/security/oidc>
 pub fn trust(workflow: &Workflow) -> Value {
-    let Workflow { account, partition, owner, repository, ids, context } = workflow;
-    let context = match context {
-        Context::PullRequest => "pull_request".to_owned(),
-        Context::Branch(branch) => format!("ref:refs/heads/{branch}"),
-        Context::Environment(name) => format!("environment:{name}"),
-    };
-    let numbered = match ids {
-        Some((owner_id, id)) => format!("repo:{owner}@{owner_id}/{repository}@{id}:{context}"),
-        None => format!("repo:{owner}@*/{repository}@*:{context}"),
-    };
+    let Workflow { account, partition, owner, repository, ids, contexts } = workflow;
+    let subjects: Vec<String> = contexts
+        .iter()
+        .flat_map(|context| {
+            let context = match context {
+                Context::PullRequest => "pull_request".to_owned(),
+                Context::Branch(branch) => format!("ref:refs/heads/{branch}"),
+                Context::MergeQueue(branch) => {
+                    format!("ref:refs/heads/gh-readonly-queue/{branch}/*")
+                }
+                Context::Environment(name) => format!("environment:{name}"),
+            };
+            let numbered = match ids {
+                Some((owner_id, id)) => {
+                    format!("repo:{owner}@{owner_id}/{repository}@{id}:{context}")
+                }
+                None => format!("repo:{owner}@*/{repository}@*:{context}"),
+            };
+            [format!("repo:{owner}/{repository}:{context}"), numbered]
+        })
+        .collect();
     let issuer = "token.actions.githubusercontent.com";
     json!({
         "Version": "2012-10-17",
@@ -106,7 +120,7 @@ pub fn trust(workflow: &Workflow) -> Value {
             "Condition": {
                 "StringEquals": { format!("{issuer}:aud"): "sts.amazonaws.com" },
                 "StringLike": {
-                    format!("{issuer}:sub"): [format!("repo:{owner}/{repository}:{context}"), numbered],
+                    format!("{issuer}:sub"): subjects,
                 },
             },
         }],
@@ -252,7 +266,7 @@ mod tests {
             owner: "acme".to_owned(),
             repository: "images".to_owned(),
             ids: Some((7, 42)),
-            context: Context::PullRequest,
+            contexts: vec![Context::PullRequest],
         };
         let subjects = |workflow: &Workflow| {
             trust(workflow)["Statement"][0]["Condition"]["StringLike"]
@@ -264,7 +278,7 @@ mod tests {
             json!(["repo:acme/images:pull_request", "repo:acme@7/images@42:pull_request"])
         );
         workflow.ids = None;
-        workflow.context = Context::Branch("main".to_owned());
+        workflow.contexts = vec![Context::Branch("main".to_owned())];
         assert_eq!(
             subjects(&workflow),
             json!([
@@ -272,7 +286,7 @@ mod tests {
                 "repo:acme@*/images@*:ref:refs/heads/main"
             ])
         );
-        workflow.context = Context::Environment("prod".to_owned());
+        workflow.contexts = vec![Context::Environment("prod".to_owned())];
         assert!(subjects(&workflow)[0].as_str().unwrap().ends_with(":environment:prod"));
     }
 }

@@ -30,7 +30,7 @@ mod verification;
 mod want;
 
 pub use attention::attention_markdown;
-pub use bots::BotRules;
+pub use bots::{BotRules, kept_numbers};
 pub use config::{Alternative, Config, ConfigProblem, Destination, Place, RegistrySettings};
 pub use config_ecr::EcrRules;
 pub use config_file::Referrers;

@@ -10,7 +10,7 @@ use mirror_oci::{ByteSize, Digest, Reference, Tag};
 use crate::observed::Failure;
 use crate::plan::{Change, Copy, Note, Plan};
 use crate::report::{Report, Status};
-use crate::text::{count, repositories_noun, version};
+use crate::text::{count, is_deceptive, repositories_noun, version};
 use crate::upstream::{registry_page, source_link};
 
 /// What a comment may have; some of GitHub's limit is left for whatever is put around it.
@@ -36,11 +36,12 @@ pub fn plan_markdown(plan: &Plan, budget: usize) -> String {
         page.destination(plan, &destination);
     }
     page.repositories(plan);
+    page.references(plan);
     if !plan.unchanged.is_empty() {
         let summary = format!("{} unchanged", count(plan.unchanged.len() as u64, "image"));
         let rows = plan.unchanged.iter().map(|item| {
             let target = code(&item.subject.target());
-            format!("- {target} at {} ({})\n", text(&item.subject.destination), short(&item.digest))
+            format!("- {target} at {} ({})\n", code(&item.subject.destination), short(&item.digest))
         });
         page.folded(&summary, rows);
     }
@@ -71,7 +72,7 @@ pub fn report_markdown(report: &Report, budget: usize) -> String {
         totals.milliseconds as f64 / 1000.0
     ));
     for conflict in &report.conflicts {
-        page.row(&format!("- ⚠️ {}: {}\n", code(&conflict.target), text(&conflict.reason)));
+        page.row(&format!("- ⚠️ {}: {}\n", code(&conflict.target), code(&conflict.reason)));
     }
     for failed in &report.failures {
         page.row(&problem(&failed.subject.target(), &failed.subject.destination, &failed.failure));
@@ -101,7 +102,7 @@ pub fn report_markdown(report: &Report, budget: usize) -> String {
         .map(|outcome| {
             let (target, destination) = (outcome.subject.target(), &outcome.subject.destination);
             let size = ByteSize(outcome.transfer.pushed_bytes);
-            format!("- {} at {} ({size} pushed)\n", code(&target), text(destination))
+            format!("- {} at {} ({size} pushed)\n", code(&target), code(destination))
         })
         .collect();
     if !rows.is_empty() {
@@ -139,14 +140,19 @@ pub fn headline(plan: &Plan) -> String {
     parts.join(", ")
 }
 
+/// Registries that are named with their pulls.
+const NAMED_PULLS: usize = 5;
+
 fn to_move(plan: &Plan) -> String {
-    let pulls = plan.pulls.iter().map(|pulls| {
+    let pulls = plan.pulls.iter().take(NAMED_PULLS).map(|pulls| {
         let left = pulls.left.map(|left| format!(", of {left} that are left")).unwrap_or_default();
         let registry = code(pulls.registry.as_str());
         format!("{} from {registry}{left}", count(pulls.manifests, "pull"))
     });
+    let rest = plan.pulls.len().saturating_sub(NAMED_PULLS) as u64;
+    let rest = (rest > 0).then(|| format!("more from {rest} others"));
     let size = plan.totals.bytes.map(|size| format!("At most {} to move", ByteSize(size)));
-    size.into_iter().chain(pulls).collect::<Vec<_>>().join("; ")
+    size.into_iter().chain(pulls).chain(rest).collect::<Vec<_>>().join("; ")
 }
 
 fn destinations(plan: &Plan) -> Vec<String> {
@@ -160,9 +166,9 @@ fn destinations(plan: &Plan) -> Vec<String> {
 }
 
 pub(crate) fn problem(target: &str, destination: &str, failure: &Failure) -> String {
-    let help = failure.help.iter().map(|help| format!(" *{}*", text(help))).collect::<String>();
-    let message = text(&failure.message);
-    let (target, destination) = (code(target), text(destination));
+    let help = failure.help.iter().map(|help| format!(" – {}", code(help))).collect::<String>();
+    let message = code(&failure.message);
+    let (target, destination) = (code(target), code(destination));
     format!("- ❌ {target} at {destination}: {}: {message}{help}\n", failure.side)
 }
 
@@ -178,17 +184,17 @@ fn remark(note: &Note) -> String {
         Note::WouldExpire { at, images } => format!(
             "⚠️ the lifecycle policy of {} would delete images that the tree names: {}",
             code(at.repository.as_str()),
-            text(&images.join(", "))
+            code(&images.join(", "))
         ),
         Note::NoPreview { at, why } => format!(
             "⚠️ what the new lifecycle policy of {} would delete is unknown: {}",
             code(at.repository.as_str()),
-            text(why)
+            code(why)
         ),
         Note::OtherEncryption { at, change } => format!(
             "⚠️ {} is not encrypted with {}, which can't be changed",
             code(at.repository.as_str()),
-            text(&change.to.to_string())
+            code(&change.to.to_string())
         ),
     }
 }
@@ -238,41 +244,24 @@ fn page(copy: &Copy) -> Option<String> {
     page.map(|page| format!("[page]({page})"))
 }
 
-/// Text from outside in a code span: nothing in it is Markdown, and nobody is mentioned.
-pub(crate) fn code(raw: &str) -> String {
-    let clean: String = raw
-        .chars()
-        .map(|c| match c {
-            '`' => '\'',
-            '|' => '¦',
-            c if c.is_control() => ' ',
-            c => c,
-        })
-        .collect();
-    format!("`{clean}`")
-}
+/// Longest text from outside that is shown. One that has no end would push out what others have to say.
+const LONGEST: usize = 500;
 
-/// Text from outside as plain text: each character that could mean something is escaped.
-pub(crate) fn text(raw: &str) -> String {
-    let mut out = String::with_capacity(raw.len());
-    for c in raw.chars() {
-        match c {
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '&' => out.push_str("&amp;"),
-            // A mention or a reference to an issue would tell people who have nothing to do with it.
-            '@' => out.push_str("&#64;"),
-            '#' => out.push_str("&#35;"),
-            '\\' | '`' | '*' | '_' | '{' | '}' | '[' | ']' | '(' | ')' | '+' | '!' | '|' | '~' => {
-                out.push('\\');
-                out.push(c);
-            }
-            c if c.is_control() => out.push(' '),
-            c => out.push(c),
-        }
+/// Text from outside in a code span, the only place where nothing has a meaning: GitHub finds mentions, issues, commits
+/// and links in any other text, whatever is escaped.
+pub(crate) fn code(raw: &str) -> String {
+    let clean = |c: char| match c {
+        '`' => '\'',
+        '|' => '¦',
+        c if c.is_control() => ' ',
+        c if is_deceptive(c) => '\u{fffd}',
+        c => c,
+    };
+    let mut shown: String = raw.trim().chars().take(LONGEST).map(clean).collect();
+    if raw.trim().chars().nth(LONGEST).is_some() {
+        shown.push('…');
     }
-    // Links that GitHub makes by itself.
-    out.replace("://", ":&#47;&#47;").replace("www.", "www&#46;")
+    if shown.is_empty() { "–".to_owned() } else { format!("`{shown}`") }
 }
 
 /// Text that grows as far as it may.
@@ -310,8 +299,8 @@ impl Page {
             self.row(&format!(
                 "- ⚠️ {} at {}: {}\n",
                 code(&conflict.target),
-                text(&conflict.destination),
-                text(&conflict.reason)
+                code(&conflict.destination),
+                code(&conflict.reason)
             ));
         }
         for failed in &plan.failures {
@@ -324,7 +313,7 @@ impl Page {
     }
 
     fn destination(&mut self, plan: &Plan, name: &str) {
-        self.row(&format!("\n#### {}\n\n", text(name)));
+        self.row(&format!("\n#### {}\n\n", code(name)));
         let copies: Vec<&Copy> =
             plan.copies().filter(|copy| copy.subject.destination == name).collect();
         if !copies.is_empty() {
@@ -337,13 +326,14 @@ impl Page {
             let platforms: Vec<String> = copy.platforms.iter().map(ToString::to_string).collect();
             let unknown = || "?".to_owned();
             let size = copy.bytes.map_or_else(unknown, |bytes| ByteSize(bytes).to_string());
+            let size = size.replace(' ', "&nbsp;");
             let pulls = copy.manifests.map_or_else(unknown, |manifests| manifests.to_string());
             self.row(&format!(
                 "| {} | {} | {} | {} | {size} | {pulls} | {} |\n",
                 code(copy.subject.repository.as_str()),
                 tags(copy),
                 digests(copy),
-                text(&platforms.join(", ")),
+                platforms.join(", "),
                 upstream(copy)
             ));
         }
@@ -357,6 +347,21 @@ impl Page {
         }
     }
 
+    /// What is copied, in full: to be compared, or pulled by hand.
+    fn references(&mut self, plan: &Plan) {
+        let rows = plan.copies().map(|copy| {
+            let source = copy.subject.source.split('@').next().unwrap_or_default();
+            let whole = code(&format!("{source}@{}", copy.digest));
+            format!("- {}: {whole}\n", code(&copy.subject.file))
+        });
+        let mut rows: Vec<String> = rows.collect();
+        // One for each destination.
+        rows.dedup();
+        if !rows.is_empty() {
+            self.folded("Full digests and files", rows.into_iter());
+        }
+    }
+
     fn repositories(&mut self, plan: &Plan) {
         let rows: Vec<String> = plan
             .repositories()
@@ -364,7 +369,7 @@ impl Page {
                 let mut line = format!(
                     "- {} at {}: {}",
                     code(action.at.repository.as_str()),
-                    text(&action.at.destination),
+                    code(&action.at.destination),
                     if create { "new" } else { "changed" },
                 );
                 for change in &action.settings {
@@ -382,7 +387,7 @@ impl Page {
     }
 
     fn folded(&mut self, summary: &str, rows: impl Iterator<Item = String>) {
-        let open = format!("\n<details><summary>{}</summary>\n\n", text(summary));
+        let open = format!("\n<details><summary>{summary}</summary>\n\n");
         if open.chars().count() + 20 > self.left || self.omitted > 0 {
             self.omitted += 1 + rows.count();
             return;
@@ -394,7 +399,7 @@ impl Page {
 
     /// Whether nothing was put on it.
     pub(crate) fn is_empty(&self) -> bool {
-        self.text.is_empty()
+        self.text.is_empty() && self.omitted == 0
     }
 
     pub(crate) fn finish(mut self) -> String {

@@ -51,11 +51,14 @@ fn a_pull_request_is_told_what_changes_first() {
     let page = plan_markdown(&plan(3), COMMENT_BUDGET);
     assert_eq!(
         page,
-        "### mirror: 1 to create, 1 to update\n\nAt most 6.0 MiB to move; 0 pulls from `docker.io`.\n\n\n#### prod\n\n\
+        "### mirror: 1 to create, 1 to update\n\nAt most 6.0 MiB to move; 0 pulls from `docker.io`.\n\n\n#### `prod`\n\n\
         | image | tag | digest | platforms | size | pulls | upstream |\n|---|---|---|---|--:|--:|---|\n\
-        | `docker.io/team/app0` | `1.0` | new → `fe9fd4317562` | linux/amd64, linux/arm64 | 3.0 MiB | 0 | [page](https://hub.docker.com/r/team/app0) |\n\
-        | `docker.io/team/app1` | `1.1` | `da925a30e31f` → `3abb8ed00e0e` | linux/amd64, linux/arm64 | 3.0 MiB | 0 | [page](https://hub.docker.com/r/team/app1) |\n\
-        \n<details><summary>1 image unchanged</summary>\n\n- `docker.io/team/app2:1.2` at prod (`4798c9e08f3d`)\n\n</details>\n"
+        | `docker.io/team/app0` | `1.0` | new → `fe9fd4317562` | linux/amd64, linux/arm64 | 3.0&nbsp;MiB | 0 | [page](https://hub.docker.com/r/team/app0) |\n\
+        | `docker.io/team/app1` | `1.1` | `da925a30e31f` → `3abb8ed00e0e` | linux/amd64, linux/arm64 | 3.0&nbsp;MiB | 0 | [page](https://hub.docker.com/r/team/app1) |\n\
+        \n<details><summary>Full digests and files</summary>\n\n\
+        - `00000/Dockerfile`: `docker.io/team/app0:1.0@sha256:fe9fd4317562d78a3e3d0f0072d645cc3d9e16406742f2edd59a2a868a8895f1`\n\
+        - `00001/Dockerfile`: `docker.io/team/app1:1.1@sha256:3abb8ed00e0e91e302360516825e4399ff49f4722473703a2d0bafed0159aeca`\n\n</details>\n\
+        \n<details><summary>1 image unchanged</summary>\n\n- `docker.io/team/app2:1.2` at `prod` (`4798c9e08f3d`)\n\n</details>\n"
     );
 }
 
@@ -77,7 +80,7 @@ fn what_was_before_is_told() {
     });
     let page = plan_markdown(&plan, COMMENT_BUDGET);
     let row = format!(
-        "| `mirror/app0` | `0.9` → `1.0` | `{}` → `fe9fd4317562` | linux/amd64, linux/arm64 | 3.0 MiB | 0 | \
+        "| `mirror/app0` | `0.9` → `1.0` | `{}` → `fe9fd4317562` | linux/amd64, linux/arm64 | 3.0&nbsp;MiB | 0 | \
          `docker.io/team/app0:1.0` [source](https://github.com/team/app) |\n\n\
          - no longer wanted: `docker.io/team/gone:1`; it stays there\n",
         old.short().trim_start_matches("sha256:")
@@ -105,21 +108,35 @@ fn the_budget_is_kept_and_what_is_left_out_is_counted() {
 
 #[test]
 fn nothing_from_outside_is_markdown() {
-    let hostile = "x`|<img src=y onerror=z> @everyone #1 [a](https://evil.example) **b** www.evil.example\n# c";
-    let escaped = text(hostile);
-    for meaning in ["<img", "@everyone", "](", "https://", "**", "www.", "\n", " #"] {
-        assert!(!escaped.contains(meaning), "{meaning}: {escaped}");
-    }
-    assert_eq!(code("a`b|c\nd"), "`a'b¦c d`");
+    let hostile = "x`|<img src=y onerror=z> @everyone #1 GH-2 [a](https://evil.example) **b** :tada:\n# c\u{202e}";
+    assert_eq!(
+        code(hostile),
+        "`x'¦<img src=y onerror=z> @everyone #1 GH-2 [a](https://evil.example) **b** :tada: # c\u{fffd}`"
+    );
+    assert_eq!((code("").as_str(), code(" `").as_str()), ("–", "`'`"));
     let mut plan = plan(1);
     let failure = Failure {
         side: Side::Source,
-        message: hostile.to_owned(),
+        message: hostile.repeat(2000),
         deferred: false,
         help: Some(hostile.to_owned()),
     };
     let subject = plan.copies().next().unwrap().subject.clone();
     plan.failures.push(crate::LookupFailure { subject, failure });
+    plan.pulls = (0..5000)
+        .map(|number| crate::Pulls {
+            registry: format!("r{number}.example.com").parse().unwrap(),
+            manifests: 1,
+            left: None,
+        })
+        .collect();
     let page = plan_markdown(&plan, COMMENT_BUDGET);
-    assert!(!page.contains("<img") && !page.contains("@everyone"), "{page}");
+    // Every second piece is outside of code spans.
+    let plain: Vec<&str> = page.split('`').step_by(2).collect();
+    let plain = plain.join(" ");
+    for meaning in ["<img", "@everyone", "](https://evil", "**b", "#1", ":tada"] {
+        assert!(!plain.contains(meaning), "{meaning}: {page}");
+    }
+    // One long text does not push out the rest.
+    assert!(page.contains("| `docker.io/team/app0` |") && page.chars().count() < 5000, "{page}");
 }

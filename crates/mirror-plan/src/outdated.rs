@@ -56,12 +56,14 @@ pub fn stuck(entry: &Entry) -> Option<BotProof> {
 }
 
 /// The newest tag of the same form as `tag`: the same letters and signs, and greater numbers from left to right. A
-/// commit has no such form, and a tag that differs in more than numbers is another image.
-pub fn newest<'a>(tag: &str, all: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+/// commit has no such form, and a tag that differs in more than numbers is another image. The first `kept` numbers are
+/// to stay as they are.
+pub fn newest<'a>(tag: &str, kept: usize, all: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let (form, current) = taken_apart(tag)?;
     let same = all.filter_map(|other| {
         let (other_form, numbers) = taken_apart(other)?;
-        (other_form == form && numbers > current).then_some((numbers, other))
+        let stays = numbers.get(..kept) == current.get(..kept);
+        (other_form == form && stays && numbers > current).then_some((numbers, other))
     });
     same.max().map(|(_, other)| other)
 }
@@ -93,11 +95,12 @@ impl Outdated {
         for NewerTag { name, tag, newest, reason, .. } in &self.images {
             out += &format!("{name}:{tag} → {newest}\n  {reason}\n");
         }
-        for TagsFailure { name, failure, .. } in &self.failures {
+        for TagsFailure { file, name, failure } in &self.failures {
+            let cause = &failure.message;
             out += &format!(
-                "error: could not read the tags of {name}\n  caused by: {}\n",
-                failure.message
+                "error: could not read the tags of {name} in {file}\n  caused by: {cause}\n"
             );
+            failure.help.iter().for_each(|help| out += &format!("  help: {help}\n"));
         }
         let newer = count(self.images.len() as u64, "newer tag");
         let looked = count(self.looked_at as u64, "tag");
@@ -130,7 +133,9 @@ mod tests {
             ("sha-1a2b3c4", None),
             ("1", None),
         ] {
-            assert_eq!(newest(tag, all.iter().copied()), expected, "{tag}");
+            assert_eq!(newest(tag, 0, all.iter().copied()), expected, "{tag}");
         }
+        assert_eq!(newest("16.3-alpine3.20", 1, all.iter().copied()), Some("16.4-alpine3.21"));
+        assert_eq!(newest("16.3-alpine3.20", 2, all.iter().copied()), None);
     }
 }

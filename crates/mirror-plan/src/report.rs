@@ -14,6 +14,9 @@ use crate::repository::RepositoryOutcome;
 pub struct Report {
     /// Version of this format; 1.
     pub format_version: u32,
+    /// Which part of the tree it is about, `2/5`; none for all of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shard: Option<String>,
     /// One for each action, in the order of the plan.
     pub outcomes: Vec<Outcome>,
     /// Repositories that were made or changed, or were to be.
@@ -82,9 +85,9 @@ pub struct Transfer {
 
 impl std::ops::AddAssign for Transfer {
     fn add_assign(&mut self, other: Transfer) {
-        self.fetched_bytes += other.fetched_bytes;
-        self.pushed_bytes += other.pushed_bytes;
-        self.reused_blobs += other.reused_blobs;
+        self.fetched_bytes = self.fetched_bytes.saturating_add(other.fetched_bytes);
+        self.pushed_bytes = self.pushed_bytes.saturating_add(other.pushed_bytes);
+        self.reused_blobs = self.reused_blobs.saturating_add(other.reused_blobs);
     }
 }
 
@@ -125,30 +128,47 @@ impl Report {
         outcomes: Vec<Outcome>,
         milliseconds: u64,
     ) -> Report {
-        let broken = repositories.iter().filter(|outcome| !outcome.problems.is_empty()).count();
+        let (conflicts, failures) = (plan.conflicts.clone(), plan.failures.clone());
+        let totals = ReportTotals::default();
+        let mut report = Report {
+            format_version: 1,
+            shard: None,
+            outcomes,
+            repositories,
+            conflicts,
+            failures,
+            totals,
+        };
+        report.totals = report.tally(plan.unchanged.len(), milliseconds);
+        report
+    }
+
+    /// What the lists add up to; how many images were as they should be is in none of them.
+    fn tally(&self, unchanged: usize, milliseconds: u64) -> ReportTotals {
+        let broken =
+            self.repositories.iter().filter(|outcome| !outcome.problems.is_empty()).count();
+        let deferred = self.failures.iter().filter(|failed| failed.failure.deferred).count();
         let count = |wanted: fn(&Status) -> bool| {
-            outcomes.iter().filter(|outcome| wanted(&outcome.status)).count()
+            self.outcomes.iter().filter(|outcome| wanted(&outcome.status)).count()
         };
         let mut transfer = Transfer::default();
-        outcomes.iter().for_each(|outcome| transfer += outcome.transfer);
-        let totals = ReportTotals {
+        self.outcomes.iter().for_each(|outcome| transfer += outcome.transfer);
+        ReportTotals {
             copied: count(|status| *status == Status::Done),
-            unchanged: plan.unchanged.len(),
+            unchanged,
             refreshed: count(|status| *status == Status::Refreshed),
-            repositories: repositories.len() - broken,
-            failed: plan.totals.failures
+            repositories: self.repositories.len() - broken,
+            failed: self.failures.len() - deferred
                 + broken
                 + count(|status| matches!(status, Status::Failed { failure } if !failure.deferred)),
-            deferred: plan.totals.deferred
+            deferred: deferred
                 + count(|status| matches!(status, Status::Failed { failure } if failure.deferred)),
             stale: count(|status| matches!(status, Status::Stale { .. })),
             cancelled: count(|status| *status == Status::Cancelled),
-            conflicts: plan.conflicts.len(),
+            conflicts: self.conflicts.len(),
             transfer,
             milliseconds,
-        };
-        let (conflicts, failures) = (plan.conflicts.clone(), plan.failures.clone());
-        Report { format_version: 1, outcomes, repositories, conflicts, failures, totals }
+        }
     }
 
     /// Puts reports of parts of one tree together. Time is that of the longest, since they ran side by side.
@@ -161,18 +181,10 @@ impl Report {
             merged.conflicts.extend(conflicts);
             merged.failures.extend(failures);
             let sum = &mut merged.totals;
-            sum.copied += totals.copied;
-            sum.unchanged += totals.unchanged;
-            sum.repositories += totals.repositories;
-            sum.refreshed += totals.refreshed;
-            sum.failed += totals.failed;
-            sum.deferred += totals.deferred;
-            sum.stale += totals.stale;
-            sum.cancelled += totals.cancelled;
-            sum.conflicts += totals.conflicts;
-            sum.transfer += totals.transfer;
+            sum.unchanged = sum.unchanged.saturating_add(totals.unchanged);
             sum.milliseconds = sum.milliseconds.max(totals.milliseconds);
         }
+        merged.totals = merged.tally(merged.totals.unchanged, merged.totals.milliseconds);
         merged.outcomes.sort_by(|a, b| {
             let key = |outcome: &Outcome| {
                 (outcome.subject.file.clone(), outcome.subject.destination.clone())

@@ -10,7 +10,9 @@ use mirror_tree::Entry;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::ecr::{Settings, changes};
 use crate::plan::{Action, Change, Copy, Plan, Subject};
+use crate::repository::{RepositoryAction, RepositoryWant};
 use crate::want::{Platforms, Want, Wants};
 
 const VERSION: u32 = 1;
@@ -31,6 +33,9 @@ pub struct SavedPlan {
     pub plan: Plan,
     /// The manifests of the images to copy, by digest, so that they are not pulled twice.
     pub manifests: BTreeMap<String, SavedManifest>,
+    /// Digest of all of the above: a plan is made, not written.
+    #[schemars(with = "String")]
+    pub checksum: Digest,
 }
 
 /// A manifest, byte for byte.
@@ -88,7 +93,16 @@ impl SavedPlan {
             (manifest.digest().to_string(), SavedManifest { media_type, content })
         };
         let manifests = manifests.map(save).collect();
-        SavedPlan { format_version: VERSION, tree, config, plan, manifests }
+        let checksum = tree.clone();
+        let mut saved =
+            SavedPlan { format_version: VERSION, tree, config, plan, manifests, checksum };
+        saved.seal();
+        saved
+    }
+
+    /// Makes the checksum that of what is in it now.
+    pub fn seal(&mut self) {
+        self.checksum = checksum(&self.tree, &self.config, &self.plan, &self.manifests);
     }
 
     /// Reads the bytes of a file.
@@ -111,11 +125,26 @@ impl SavedPlan {
         serde_json::from_slice(bytes).map_err(broken)
     }
 
+    /// Whether it is as it was made. Whoever makes a whole new one can make that right, so it says nothing about who
+    /// made it.
+    ///
+    /// # Errors
+    /// [`Unfit::Broken`] when somebody has changed it.
+    pub fn intact(&self) -> Result<(), Unfit> {
+        if self.checksum != checksum(&self.tree, &self.config, &self.plan, &self.manifests) {
+            return Err(Unfit::Broken("it was changed after it was made".to_owned()));
+        }
+        if !self.plan.adds_up() {
+            return Err(Unfit::Broken("its sums are not those of its actions".to_owned()));
+        }
+        Ok(())
+    }
+
     /// Holds the plan against what the tree wants now.
     ///
     /// # Errors
     /// [`Unfit::Stale`] when tree or configuration differ, or it asks for something that they don't.
-    /// [`Unfit::Broken`] when a manifest is not what its digest says.
+    /// [`Unfit::Broken`] when it was changed, or a manifest is not what its digest says.
     pub fn fit(self, tree: &Digest, config: &Digest, wants: &Wants) -> Result<Fit, Unfit> {
         for (mine, now, what) in
             [(&self.tree, tree, "tree"), (&self.config, config, "configuration")]
@@ -124,6 +153,7 @@ impl SavedPlan {
                 return Err(Unfit::Stale(format!("the {what} has changed since it was made")));
             }
         }
+        let intact = self.intact();
         let mut plan = self.plan;
         let by_subject: BTreeMap<_, &Want> =
             wants.wants.iter().map(|want| (key(&Subject::of(want)), want)).collect();
@@ -140,23 +170,20 @@ impl SavedPlan {
                     })?;
                     copy.want = Some(Box::new((want.source.clone(), want.target.clone())));
                 }
-                Action::CreateRepository(action) | Action::UpdateRepository(action) => {
-                    let want = wants.repositories.iter().find(|want| want.at == action.at);
-                    let asked = want.is_some_and(|want| {
-                        action
-                            .settings
-                            .iter()
-                            .all(|change| want.settings.get(&change.setting) == Some(&change.to))
-                    });
-                    if !asked {
-                        return Err(Unfit::Stale(format!(
-                            "it makes or changes the repository {} as nobody asks for",
-                            action.at.repository
-                        )));
-                    }
-                }
+                Action::CreateRepository(action) => fits_repository(action, wants, |want| {
+                    // What a repository is made without, it may be without for good.
+                    want.create && action.settings == changes(&want.settings, &Settings::new())
+                })?,
+                Action::UpdateRepository(action) => fits_repository(action, wants, |want| {
+                    action
+                        .settings
+                        .iter()
+                        .all(|change| want.settings.get(&change.setting) == Some(&change.to))
+                })?,
             }
         }
+        // What the tree does not ask for is said first: it is the more telling of the two.
+        intact?;
         let mut manifests = BTreeMap::new();
         for (digest, saved) in self.manifests {
             let broken = |why: String| Unfit::Broken(format!("manifest {digest}: {why}"));
@@ -167,6 +194,33 @@ impl SavedPlan {
         }
         Ok(Fit { plan, manifests })
     }
+}
+
+/// Refuses a repository that nobody asks for in this way.
+fn fits_repository(
+    action: &RepositoryAction,
+    wants: &Wants,
+    asked: impl Fn(&RepositoryWant) -> bool,
+) -> Result<(), Unfit> {
+    let want = wants.repositories.iter().find(|want| want.at == action.at);
+    if want.is_some_and(asked) {
+        return Ok(());
+    }
+    Err(Unfit::Stale(format!(
+        "it makes or changes the repository {} as nobody asks for",
+        action.at.repository
+    )))
+}
+
+fn checksum(
+    tree: &Digest,
+    config: &Digest,
+    plan: &Plan,
+    manifests: &BTreeMap<String, SavedManifest>,
+) -> Digest {
+    // None of these can fail to be written.
+    let text = serde_json::to_vec(&(tree, config, plan, manifests)).unwrap_or_default();
+    Digest::of(Algorithm::Sha256, &text)
 }
 
 /// What makes two subjects the same; texts, since not all of it can be ordered.

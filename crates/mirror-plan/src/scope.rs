@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
-use crate::want::{Target, Wants, expand};
+use crate::want::{Address, Source, Target, Want, Wants, address, expand};
 
 /// Which part of a tree a plan is about; all of it by default.
 #[derive(Debug, Clone, Default)]
@@ -70,10 +70,11 @@ pub struct Unwanted {
 }
 
 impl Unwanted {
-    /// `repository:tag` at the destination, or the repository alone.
+    /// `repository:tag` at the destination, or `repository@digest`.
     pub fn target(&self) -> String {
-        let tag = self.tag.as_ref().map(|tag| format!(":{tag}"));
-        format!("{}{}", self.repository, tag.unwrap_or_default())
+        let digest = || self.source.split_once('@').map(|(_, digest)| format!("@{digest}"));
+        let version = self.tag.as_ref().map(|tag| format!(":{tag}")).or_else(digest);
+        format!("{}{}", self.repository, version.unwrap_or_default())
     }
 }
 
@@ -85,7 +86,15 @@ impl Scope {
             left.unwanted = changes.unwanted(&left, config);
             left.previous = changes.previous(&left);
             if !changes.configuration {
-                left.keep(|file, _| changes.files.contains_key(file));
+                // What somebody else wanted at the same place before, and no longer does, is free now.
+                let before = changes.before.iter().flat_map(|entry| wanted(entry, config));
+                let freed: BTreeMap<Address, Source> =
+                    before.map(|want| (address(&want), want.source)).collect();
+                left.keep(|want| {
+                    let other =
+                        freed.get(&address(want)).is_some_and(|other| *other != want.source);
+                    changes.files.contains_key(&want.file) || other
+                });
             }
         }
         if !self.only.is_empty() {
@@ -94,17 +103,20 @@ impl Scope {
             let gone: BTreeSet<&str> =
                 gone.filter(|entry| named(&entry.name)).map(|entry| entry.file.as_str()).collect();
             left.unwanted.retain(|item| gone.contains(item.file.as_str()));
-            left.keep(|_, name| name.is_none_or(named));
+            left.keep(|want| named(&want.source.name));
         }
         left
     }
 }
 
 impl Wants {
-    /// Leaves wants by file and name, collisions by file, and the repositories that are still needed.
-    fn keep(&mut self, in_scope: impl Fn(&str, Option<&Name>) -> bool) {
-        self.wants.retain(|want| in_scope(&want.file, Some(&want.source.name)));
-        self.collisions.retain(|collision| collision.files.iter().any(|file| in_scope(file, None)));
+    /// Leaves wants, the collisions that one of them is part of, and the repositories that are still needed.
+    fn keep(&mut self, in_scope: impl Fn(&Want) -> bool) {
+        self.wants.retain(&in_scope);
+        self.contended.retain(&in_scope);
+        let files: BTreeSet<&str> = self.contended.iter().map(|want| want.file.as_str()).collect();
+        self.collisions
+            .retain(|collision| collision.files.iter().any(|file| files.contains(file.as_str())));
         let needed: BTreeSet<(&str, &Repository)> = self
             .wants
             .iter()
@@ -115,13 +127,24 @@ impl Wants {
     }
 }
 
+/// What an entry wants by itself.
+fn wanted(entry: &Entry, config: &Config) -> Vec<Want> {
+    expand(std::slice::from_ref(entry), config).wants
+}
+
 impl Changes {
+    /// The path of a file that was there before. One that moved is another one: what it was about before is still
+    /// worth a line, if nobody wants it now.
+    fn stayed<'a>(&self, file: &'a str) -> Option<&'a str> {
+        (self.files.get(file)?.as_deref() == Some(file)).then_some(file)
+    }
+
     /// What each changed file said before, where it was about the same image.
     fn previous(&self, wants: &Wants) -> BTreeMap<String, String> {
         let before: BTreeMap<&str, &Entry> =
             self.before.iter().map(|entry| (entry.file.as_str(), entry)).collect();
         let pairs = wants.wants.iter().filter_map(|want| {
-            let earlier = before.get(self.files.get(&want.file)?.as_deref()?)?;
+            let earlier = before.get(self.stayed(&want.file)?)?;
             let same = earlier.name == want.source.name && earlier.version == want.source.version;
             (earlier.name == want.source.name && !same)
                 .then(|| (want.file.clone(), format!("{}{}", earlier.name, earlier.version)))
@@ -131,21 +154,20 @@ impl Changes {
 
     /// What was wanted before and is not wanted now. The old tag of an image that got a new one is not named here.
     fn unwanted(&self, wants: &Wants, config: &Config) -> Vec<Unwanted> {
-        let now: BTreeSet<&Target> = wants.wants.iter().map(|want| &want.target).collect();
-        let followed: BTreeSet<(&str, &str, &Repository)> = wants
-            .wants
-            .iter()
+        let all = || wants.wants.iter().chain(&wants.contended);
+        let now: BTreeSet<Address> = all().map(address).collect();
+        let followed: BTreeSet<(&str, &str, &Repository)> = all()
             .filter_map(|want| {
-                let earlier = self.files.get(&want.file)?.as_deref()?;
+                let earlier = self.stayed(&want.file)?;
                 Some((earlier, want.target.destination.as_str(), &want.target.repository))
             })
             .collect();
         let mut found = Vec::new();
         for entry in &self.before {
-            for want in expand(std::slice::from_ref(entry), config).wants {
+            for want in wanted(entry, config) {
                 let Target { destination, repository, tag, .. } = &want.target;
                 let follows = followed.contains(&(&entry.file, destination, repository));
-                if follows || now.contains(&want.target) {
+                if follows || now.contains(&address(&want)) {
                     continue;
                 }
                 found.push(Unwanted {
@@ -243,5 +265,41 @@ mod tests {
         scope.only.clear();
         scope.changes.as_mut().unwrap().configuration = true;
         assert_eq!(narrowed(&now, &scope).wants.len(), 5);
+    }
+
+    #[test]
+    fn places_that_are_contended_or_become_free() {
+        let digest = |c: char| format!("sha256:{}", c.to_string().repeat(64));
+        let (a, b) =
+            (format!("postgres:14@{}", digest('a')), format!("postgres:14@{}", digest('b')));
+        let changes = |files: &[&str], before: Vec<Entry>| Scope {
+            only: Vec::new(),
+            changes: Some(Changes {
+                files: files
+                    .iter()
+                    .map(|file| ((*file).to_owned(), Some((*file).to_owned())))
+                    .collect(),
+                before,
+                configuration: false,
+            }),
+        };
+        // One of two is bumped: a conflict, but nobody has stopped wanting the tag.
+        let now = [entry("one", &a), entry("two", &b)];
+        let left = narrowed(&now, &changes(&["two"], vec![entry("two", &a)]));
+        assert_eq!((left.collisions.len(), left.unwanted.len()), (1, 0));
+        // One of two that were in conflict is gone: the other one can be copied.
+        let left = narrowed(&now[..1], &changes(&[], vec![entry("two", &b)]));
+        assert_eq!((files(&left), left.unwanted.len()), (vec!["one"], 0));
+        // A collision of others is none of ours.
+        let all = [entry("one", &a), entry("two", &b), entry("three", "redis:7")];
+        let only = |glob: &str| Scope { only: vec![glob.parse().unwrap()], changes: None };
+        assert_eq!(narrowed(&all, &only("redis")).collisions, []);
+        assert_eq!(narrowed(&all, &only("postgres")).collisions.len(), 1);
+        // Without tags, digests are what is wanted.
+        let left = narrowed(
+            &[entry("one", &format!("x@{}", digest('a')))],
+            &changes(&[], vec![entry("gone", &format!("x@{}", digest('b')))]),
+        );
+        assert_eq!(left.unwanted[0].target(), format!("docker.io/library/x@{}", digest('b')));
     }
 }

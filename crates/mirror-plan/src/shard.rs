@@ -69,12 +69,13 @@ impl Shard {
         if self.number != 1 {
             plan.conflicts.clear();
         }
+        plan.totals = plan.tally(None);
         plan
     }
 
     /// The part of the wants that is this shard's. What can't be done anyhow is told by the first.
     pub fn take(self, wants: Wants) -> Wants {
-        let Wants { wants, collisions, repositories, unwanted, previous } = wants;
+        let Wants { wants, collisions, contended, repositories, unwanted, previous } = wants;
         let mine = |destination: &str, repository: &Repository| {
             Shard::of(destination, repository, self.of) == self
         };
@@ -88,6 +89,7 @@ impl Shard {
                 .into_iter()
                 .filter(|want| mine(&want.at.destination, &want.at.repository))
                 .collect(),
+            contended,
             unwanted,
             previous,
         }

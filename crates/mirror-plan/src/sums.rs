@@ -51,23 +51,39 @@ pub struct Totals {
 }
 
 impl Plan {
-    /// Whether the sums are those of the lists. A plan from elsewhere may say anything.
+    /// Whether the sums are those of the lists, and everything is in one of them once. A plan from elsewhere may say
+    /// anything.
     pub fn adds_up(&self) -> bool {
-        let totals = &self.totals;
-        let repositories =
-            |create: bool| self.repositories().filter(|(new, _)| *new == create).count();
+        let copies = self.copies().map(|copy| &copy.subject);
+        let unchanged = self.unchanged.iter().map(|item| &item.subject);
+        let failures = self.failures.iter().map(|failed| &failed.subject);
+        let mut wants = BTreeSet::new();
+        let mut all = copies.chain(unchanged).chain(failures);
+        let once = all.all(|subject| {
+            wants.insert((&subject.destination, &subject.repository, &subject.tag, &subject.source))
+        });
+        let mut registries = BTreeSet::new();
+        let pulls = self.pulls.iter().all(|pulls| registries.insert(&pulls.registry));
+        once && pulls && self.totals == self.tally(self.totals.bytes)
+    }
+
+    /// What the lists add up to.
+    pub(crate) fn tally(&self, bytes: Option<u64>) -> Totals {
         let update =
             self.copies().filter(|copy| matches!(copy.change, Change::Update { .. })).count();
         let deferred = self.failures.iter().filter(|failed| failed.failure.deferred).count();
-        totals.create_repositories == repositories(true)
-            && totals.update_repositories == repositories(false)
-            && totals.update == update
-            && totals.create == self.copies().count() - update
-            && totals.unchanged == self.unchanged.len()
-            && totals.unwanted == self.unwanted.len()
-            && totals.conflicts == self.conflicts.len()
-            && totals.deferred == deferred
-            && totals.failures == self.failures.len() - deferred
+        Totals {
+            create_repositories: self.repositories().filter(|(create, _)| *create).count(),
+            update_repositories: self.repositories().filter(|(create, _)| !create).count(),
+            create: self.copies().count() - update,
+            update,
+            unchanged: self.unchanged.len(),
+            unwanted: self.unwanted.len(),
+            conflicts: self.conflicts.len(),
+            failures: self.failures.len() - deferred,
+            deferred,
+            bytes,
+        }
     }
 
     /// The distinct sources of the copies, with what is known of their images.
@@ -103,9 +119,6 @@ impl Plan {
     }
 
     pub(crate) fn count(&self, observed: &Observed) -> Totals {
-        let update =
-            self.copies().filter(|copy| matches!(copy.change, Change::Update { .. })).count();
-        let deferred = self.failures.iter().filter(|failed| failed.failure.deferred).count();
         let images: Option<Vec<&Image>> = self.images(observed).into_values().collect();
         let distinct = |images: Vec<&Image>| {
             let blobs: BTreeMap<&Digest, u64> = images
@@ -115,17 +128,6 @@ impl Plan {
                 .collect();
             blobs.values().fold(0, |sum: u64, size| sum.saturating_add(*size))
         };
-        Totals {
-            create_repositories: self.repositories().filter(|(create, _)| *create).count(),
-            update_repositories: self.repositories().filter(|(create, _)| !create).count(),
-            create: self.copies().count() - update,
-            update,
-            unchanged: self.unchanged.len(),
-            unwanted: self.unwanted.len(),
-            conflicts: self.conflicts.len(),
-            failures: self.failures.len() - deferred,
-            deferred,
-            bytes: images.map(distinct),
-        }
+        self.tally(images.map(distinct))
     }
 }

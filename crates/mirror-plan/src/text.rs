@@ -116,9 +116,19 @@ pub fn render_verification(found: &Verification) -> String {
     out.0
 }
 
-/// Text from outside on one line, without what a terminal or a CI log would take for a command.
+/// Text from outside on one line, without what a terminal or a CI log would take for a command, and without what makes
+/// a reader see something else than there is.
 pub fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    text.chars().map(|c| if c.is_control() || is_deceptive(c) { '\u{fffd}' } else { c }).collect()
+}
+
+/// Characters that turn the direction of others, or can't be seen: <https://trojansource.codes>.
+pub(crate) fn is_deceptive(c: char) -> bool {
+    matches!(
+        c,
+        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}'
+    )
 }
 
 /// A number with its noun: `1 image`, `2 images`.

@@ -69,6 +69,8 @@ pub struct Wants {
     pub wants: Vec<Want>,
     /// Wants that exclude each other; none of them is in `wants`.
     pub collisions: Vec<Collision>,
+    /// The wants that exclude each other.
+    pub contended: Vec<Want>,
     /// Repositories that they need, at destinations where those have to be made; sorted.
     pub repositories: Vec<RepositoryWant>,
     /// What the tree wanted at an earlier commit and no longer wants, where that was looked at.
@@ -112,7 +114,10 @@ pub fn expand(entries: &[Entry], config: &Config) -> Wants {
             [first, others @ ..] if others.iter().all(|other| other.source == first.source) => {
                 found.wants.push(first.clone());
             }
-            [first, ..] => found.collisions.push(collision(first, &wants)),
+            [first, ..] => {
+                found.collisions.push(collision(first, &wants));
+                found.contended.extend(wants);
+            }
             [] => {}
         }
     }
@@ -146,6 +151,7 @@ impl Wants {
                     want.target.place == place && want.target.repository == repository
                 });
             self.wants = left;
+            self.contended.extend(lost.iter().cloned());
             self.collisions.push(Collision {
                 files: lost.into_iter().map(|want| want.file).collect(),
                 destination: names.join(" and "),
@@ -179,9 +185,9 @@ fn repositories(wants: &[Want], config: &Config) -> Vec<RepositoryWant> {
 }
 
 /// What a copy is fetched by at its destination. Two wants with one address fight over it.
-type Address = (Place, Repository, Option<Version>, Option<Tag>);
+pub(crate) type Address = (Place, Repository, Option<Version>, Option<Tag>);
 
-fn address(want: &Want) -> Address {
+pub(crate) fn address(want: &Want) -> Address {
     let target = &want.target;
     // Without a tag nothing is fought over: the digest is the address.
     let version = target.tag.is_none().then(|| want.source.version.clone());

@@ -151,7 +151,9 @@ impl State {
     }
 
     fn comment(&mut self, login: Option<String>, body: &str) -> Value {
-        let id = self.comments.len() as u64 + 1;
+        let id =
+            self.comments.iter().map(|comment| comment["id"].as_u64().unwrap()).max().unwrap_or(0)
+                + 1;
         let user = login.map_or(Value::Null, |login| json!({ "login": login }));
         self.comments.push(json!({ "id": id, "body": body, "user": user }));
         self.comments.last().unwrap().clone()
@@ -181,6 +183,11 @@ impl State {
                 (201, self.comment(Some(us), body["body"].as_str().unwrap()))
             }
             ("PATCH", ["issues", "comments", id]) => change(&mut self.comments, id, body),
+            ("DELETE", ["issues", "comments", id]) => {
+                self.comments
+                    .retain(|comment| Some(comment["id"].as_u64().unwrap()) != id.parse().ok());
+                (204, Value::Null)
+            }
             ("GET", ["commits", _, "statuses"]) => page(&self.statuses),
             ("POST", ["statuses", _]) => {
                 self.statuses.insert(0, body.clone());
@@ -293,5 +300,6 @@ async fn answer(
     if let Some((name, value)) = header {
         response = response.header(name, value);
     }
-    Ok(response.body(Full::from(value.to_string())).unwrap())
+    let body = if status == 204 { String::new() } else { value.to_string() };
+    Ok(response.body(Full::from(body)).unwrap())
 }

@@ -41,6 +41,11 @@ pub(crate) struct BotFile {
 }
 
 impl BotFile {
+    /// Whether we have written in it.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.existing.as_ref().is_some_and(|text| text.contains("mirror bots: "))
+    }
+
     pub(crate) fn is_current(&self) -> bool {
         self.wanted.as_ref().is_ok_and(|wanted| self.existing.as_ref() == Some(wanted))
     }
@@ -48,8 +53,9 @@ impl BotFile {
 
 /// Looks at the file of a bot for a tree.
 pub(crate) fn file(bot: Bot, loaded: &Loaded) -> BotFile {
-    let root = root(&loaded.images);
-    let tree = loaded.images.strip_prefix(&root).unwrap_or(&loaded.images);
+    let images = fs::canonicalize(&loaded.images).unwrap_or_else(|_| loaded.images.clone());
+    let root = root(&images);
+    let tree = images.strip_prefix(&root).unwrap_or(&images);
     let rules = BotRules::new(&tree.display().to_string(), &loaded.entries, &loaded.config);
     let present =
         |names: &[&'static str]| names.iter().copied().find(|name| root.join(name).exists());
@@ -79,7 +85,7 @@ pub(crate) fn file(bot: Bot, loaded: &Loaded) -> BotFile {
 pub(crate) fn remind(images: &Path) {
     let loaded = load(Some(images));
     let files = [Bot::Dependabot, Bot::Renovate].map(|bot| file(bot, &loaded));
-    let old = files.iter().filter(|file| file.existing.is_some() && !file.is_current());
+    let old = files.iter().filter(|file| file.is_ours() && !file.is_current());
     let old: Vec<&str> = old.map(|file| file.shown.as_str()).collect();
     if !old.is_empty() {
         print::message(&format!(
@@ -89,9 +95,9 @@ pub(crate) fn remind(images: &Path) {
     }
 }
 
-/// The folder of the repository that a tree is in; the one above the tree, if it is in none.
+/// The folder of the repository that a tree is in, which may be the tree itself; the one above the tree, if it is in
+/// none.
 pub(crate) fn root(images: &Path) -> PathBuf {
-    let above = images.parent().unwrap_or(images);
-    let found = above.ancestors().find(|folder| folder.join(".git").exists());
-    found.unwrap_or(above).to_owned()
+    let found = images.ancestors().find(|folder| folder.join(".git").exists());
+    found.or(images.parent()).unwrap_or(images).to_owned()
 }

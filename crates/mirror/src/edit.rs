@@ -40,12 +40,19 @@ pub(crate) fn write(path: &Path, content: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes files that must not be there yet: all of them, or none.
+/// Makes files that must not be there yet: all of them, or none, and no folders for nothing.
 pub(crate) fn create_all(files: &[(PathBuf, String)]) -> Result<(), (PathBuf, io::Error)> {
+    let mut folders: Vec<PathBuf> = Vec::new();
     for (number, (path, content)) in files.iter().enumerate() {
+        let missing = path.ancestors().skip(1).take_while(|folder| !folder.exists());
+        folders.extend(missing.map(Path::to_owned));
         if let Err(error) = create(path, content) {
             for (path, _) in files.iter().take(number) {
                 let _ = fs::remove_file(path);
+            }
+            folders.sort();
+            for folder in folders.iter().rev() {
+                let _ = fs::remove_dir(folder);
             }
             return Err((path.clone(), error));
         }

@@ -38,8 +38,10 @@ pub(crate) fn changes(
             Some('D') => None,
             _ => Some(path.clone()),
         };
-        found.configuration |=
-            documents.contains(&path) || now.as_ref().is_some_and(|now| documents.contains(now));
+        // A folder is a clone in the clone: nobody tells what has changed in there.
+        found.configuration |= documents.contains(&path)
+            || images.join(&path).is_dir()
+            || now.as_ref().is_some_and(|now| documents.contains(now));
         let then = (!status.starts_with('A')).then_some(path).filter(|path| is_entry(path));
         // What was copied from is still there.
         earlier.extend(then.clone().filter(|_| !status.starts_with('C')));
@@ -47,7 +49,8 @@ pub(crate) fn changes(
             found.files.insert(now, then);
         }
     }
-    let untracked = git(images, ["ls-files", "--others", "--exclude-standard", "-z"])?;
+    // What is ignored is in the tree all the same.
+    let untracked = git(images, ["ls-files", "--others", "-z"])?;
     for path in untracked.split('\0').filter(|path| !path.is_empty()) {
         found.configuration |= documents.iter().any(|document| document == path);
         if is_entry(path) {
@@ -58,6 +61,14 @@ pub(crate) fn changes(
     Ok(found)
 }
 
+/// The branch that is checked out, in a clone.
+pub(crate) fn branch(folder: &Path) -> Option<String> {
+    let name = git(folder, ["symbolic-ref", "--quiet", "--short", "HEAD"]).ok()?;
+    let name = name.trim();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
+    (!name.is_empty() && name.chars().all(plain)).then(|| name.to_owned())
+}
+
 /// Whether the tree takes this path for an entry: what is hidden is no part of it.
 fn is_entry(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or(path);
@@ -66,12 +77,18 @@ fn is_entry(path: &str) -> bool {
 
 /// The commit that a revision stands for.
 fn commit(images: &Path, revision: &str) -> Result<String, GitError> {
+    // One that is counted from another can't be fetched by itself.
+    let fetch = if revision.is_empty()
+        || revision.contains(['~', '^', ':', '@', ' '])
+        || revision == "HEAD"
+    {
+        "`git fetch --deepen 10` brings some".to_owned()
+    } else {
+        format!("`git fetch --depth 1 origin {revision}` brings one")
+    };
     let refuse = |why: String| GitError {
         why,
-        help: format!(
-            "name a commit, branch or tag. A shallow clone lacks older ones: `git fetch --depth 1 origin {revision}` \
-             brings one"
-        ),
+        help: format!("name a commit, branch or tag. A shallow clone lacks older ones: {fetch}"),
     };
     if revision.is_empty() || revision.starts_with('-') || revision.contains(char::is_control) {
         return Err(refuse(format!("`{}` is no revision", mirror_plan::printable(revision))));
@@ -92,8 +109,10 @@ fn entries(
     files: Vec<String>,
     rules: &Rules,
 ) -> Result<Vec<Entry>, GitError> {
-    // One process for all of them. Git ends a name at the end of the line.
-    let files: Vec<String> = files.into_iter().filter(|file| !file.contains('\n')).collect();
+    let mut found = BTreeMap::new();
+    // One process for all of them. Git ends a name at the end of the line, so that some need one of their own.
+    let (single, files): (Vec<String>, Vec<String>) =
+        files.into_iter().partition(|file| file.contains('\n'));
     let prefix = git(images, ["rev-parse", "--show-prefix"])?;
     let prefix = prefix.trim_end_matches('\n');
     let questions: String = files.iter().map(|file| format!("{commit}:{prefix}{file}\n")).collect();
@@ -105,11 +124,13 @@ fn entries(
     let asked = asked.map_err(|error| unable(&error.to_string()))?;
     let answers = run(images, ["cat-file", "--batch"], Stdio::from(asked))?;
     let mut rest = answers.as_slice();
-    let mut found = BTreeMap::new();
     for file in files {
         let Some((head, after)) = split_line(rest) else { break };
         rest = after;
-        // `<id> blob <size>`; anything else has no content.
+        if head.ends_with(" missing") {
+            return Err(partial(&format!("it lacks what {file} was")));
+        }
+        // `<id> blob <size>`; a folder or a clone in the clone is no entry.
         let mut words = head.split(' ').skip(1);
         let kind = words.next();
         let Some(size) = words.next().and_then(|size| size.parse::<usize>().ok()) else { continue };
@@ -118,14 +139,20 @@ fn entries(
         if kind != Some("blob") {
             continue;
         }
-        let parsed = mirror_tree::parse(&file, content, rules);
-        if let (Some(from), Some(source)) = (parsed.from, parsed.text) {
-            let mirror_tree::FromLine { name, version, platform, span } = from;
-            let entry = Entry { file: file.clone(), name, version, platform, span, source };
-            found.insert(file, entry);
-        }
+        found.extend(entry(&file, content, rules).map(|entry| (file, entry)));
+    }
+    for file in single {
+        let object = format!("{commit}:{prefix}{file}");
+        let content = run(images, ["cat-file", "blob", &object], Stdio::null())?;
+        found.extend(entry(&file, &content, rules).map(|entry| (file, entry)));
     }
     Ok(found.into_values().collect())
+}
+
+fn entry(file: &str, content: &[u8], rules: &Rules) -> Option<Entry> {
+    let parsed = mirror_tree::parse(file, content, rules);
+    let mirror_tree::FromLine { name, version, platform, span } = parsed.from?;
+    Some(Entry { file: file.to_owned(), name, version, platform, span, source: parsed.text? })
 }
 
 fn split_line(bytes: &[u8]) -> Option<(&str, &[u8])> {
@@ -150,13 +177,26 @@ fn run<'a>(
     let mut command = Command::new("git");
     // A missing object must not start a download, nor a prompt for a password.
     command.arg("-C").arg(folder).args(arguments).stdin(input).env("GIT_NO_LAZY_FETCH", "1");
+    // Hooks have these set, for the folder that they run in.
+    for name in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX"] {
+        command.env_remove(name);
+    }
     let output = command.output().map_err(|error| unable(&format!("git: {error}")))?;
     if output.status.success() {
         return Ok(output.stdout);
     }
     let said = String::from_utf8_lossy(&output.stderr);
-    let said: Vec<&str> = said.lines().take(3).collect();
-    Err(unable(&mirror_plan::printable(&said.join(" "))))
+    let said: Vec<&str> = said.lines().take(10).map(str::trim).collect();
+    let said = mirror_plan::printable(&said.join(" "));
+    // What Git says where it would have fetched, if it had been let.
+    Err(if said.contains("promisor remote") { partial(&said) } else { unable(&said) })
+}
+
+fn partial(why: &str) -> GitError {
+    GitError {
+        why: mirror_plan::printable(&format!("this clone is a partial one: {why}")),
+        help: "bring the files of the past: `git fetch --refetch --no-filter`".to_owned(),
+    }
 }
 
 fn unable(why: &str) -> GitError {

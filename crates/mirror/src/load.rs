@@ -117,10 +117,15 @@ impl Loaded {
                 },
             )
         });
-        let scope = Scope { only: only.only.clone(), changes: changes.transpose()? };
+        let mut changes = changes.transpose()?;
+        // What is behind a link is not in the tree.
+        if self.images.join(CONFIG).is_symlink() {
+            changes.iter_mut().for_each(|changes| changes.configuration = true);
+        }
+        let scope = Scope { only: only.only.clone(), changes };
         if scope.changes.as_ref().is_some_and(|changes| changes.configuration) {
             print::message(
-                "the configuration has changed since that commit: everything is planned",
+                "the configuration has changed since that commit, or may have: everything is planned",
             );
         }
         let wants = std::mem::take(&mut self.wants);
@@ -164,7 +169,8 @@ fn nearest() -> PathBuf {
 fn shown(images: &Path) -> String {
     let here = environment::current_folder().unwrap_or_default();
     let path = images.strip_prefix(&here).unwrap_or(images);
-    path.display().to_string().trim_end_matches('/').to_owned()
+    let text = path.display().to_string();
+    if text.is_empty() { ".".to_owned() } else { text.trim_end_matches('/').to_owned() }
 }
 
 /// The configuration; the default when there is none, nothing when it is wrong.
@@ -199,7 +205,10 @@ fn read_config(
         }
         let text = read_small(&images.join(path));
         let text = text.map_err(|error| format!("can't be read: {error}"))?;
-        read.borrow_mut().push((name.to_owned(), text.clone()));
+        // As Git would write it.
+        let name: Vec<_> =
+            path.components().map(|part| part.as_os_str().to_string_lossy()).collect();
+        read.borrow_mut().push((name.join("/"), text.clone()));
         Ok(text)
     };
     let problems = match Config::parse_with(&text, &beside) {

@@ -26,5 +26,5 @@ use clap::Parser;
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
     environment::start_logging(cli.verbose);
-    commands::run(cli).into()
+    print::told(commands::run(cli)).into()
 }

@@ -1,7 +1,8 @@
 //! Printing: data to standard output, everything else to standard error. Where nobody listens, there is nobody to
 //! tell, and a copy goes on without its messages.
 
-use std::io::Write;
+use std::io::{self, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{AnnotationKind, Group, Level as Shown, Renderer, Snippet};
@@ -9,10 +10,26 @@ use mirror_plan::{Finding, Findings, Level};
 use serde::Serialize;
 
 use crate::environment;
+use crate::exit::Exit;
 
-/// Prints data. Colours go only to a terminal.
+/// Whether data was lost on its way to whoever asked for it.
+static LOST: AtomicBool = AtomicBool::new(false);
+
+/// Prints data. Colours go only to a terminal. A reader that has heard enough is no failure, a full disk is.
 pub(crate) fn data(text: &str) {
-    let _ = anstream::stdout().write_all(text.as_bytes());
+    let mut out = anstream::stdout();
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    if let Err(why) = written
+        && why.kind() != io::ErrorKind::BrokenPipe
+        && !LOST.swap(true, Ordering::Relaxed)
+    {
+        error("could not print", &why.to_string(), Some("make room where the output goes"));
+    }
+}
+
+/// How a command really ended: one whose output is lost has failed.
+pub(crate) fn told(exit: Exit) -> Exit {
+    if exit == Exit::Done && LOST.load(Ordering::Relaxed) { Exit::Failed } else { exit }
 }
 
 /// Prints data as JSON.

@@ -6,18 +6,24 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 use std::sync::Arc;
 
+use futures_util::{StreamExt, stream};
 use mirror_copy::Graph;
 use mirror_oci::Digest;
 use mirror_plan::{
-    Action, Copy, Failure, Fit, Outcome, Plan, SavedPlan, Source, Status, Target, Transfer,
+    Action, Copy, Failure, Fit, Outcome, Plan, SavedPlan, Side, Source, Status, Target, Transfer,
     Unchanged, Unfit, Wants,
 };
 
+use mirror_registry::ManifestRef;
+
 use crate::exit::Exit;
-use crate::hosts::{Hosts, failure};
+use crate::hosts::{Hosts, at_source, failure};
 use crate::load::Loaded;
 use crate::observe::{self, Graphs};
 use crate::print;
+
+/// Look-ups on their way at once; each host has its own, lower limit.
+const AT_ONCE: usize = 256;
 
 /// A plan for ten thousand images has a few dozen MiB.
 const LARGEST: u64 = 128 << 20;
@@ -46,11 +52,8 @@ pub(crate) fn read(path: &Path, loaded: &Loaded) -> Result<Fit, Exit> {
 /// Reads a plan to show it; it may come from anybody.
 pub(crate) fn read_plan(path: &Path) -> Result<Plan, Exit> {
     let bytes = bytes(path, SHOWN)?;
-    let plan = SavedPlan::read(&bytes).map_err(|unfit| refused(path, SHOWN, unfit))?.plan;
-    if plan.adds_up() {
-        return Ok(plan);
-    }
-    Err(refused(path, SHOWN, Unfit::Broken("its sums are not those of its actions".to_owned())))
+    let saved = SavedPlan::read(&bytes).and_then(|saved| saved.intact().map(|()| saved.plan));
+    saved.map_err(|unfit| refused(path, SHOWN, unfit))
 }
 
 /// What a plan is read for.
@@ -101,7 +104,8 @@ pub(crate) async fn look_again(fit: Fit, wants: &Wants, hosts: &Hosts) -> Again 
         wants: wants.wants.iter().filter(|want| copied.contains(&&want.target)).cloned().collect(),
         ..wants.clone()
     };
-    let found = observe::targets(&concerned, hosts, &digests).await;
+    let (found, unknown) =
+        tokio::join!(observe::targets(&concerned, hosts, &digests), unknown(&plan, hosts));
     let mut again = Again { plan: Plan::default(), graphs: Graphs::new(), outcomes: Vec::new() };
     let mut actions = Vec::new();
     for action in std::mem::take(&mut plan.actions) {
@@ -110,6 +114,11 @@ pub(crate) async fn look_again(fit: Fit, wants: &Wants, hosts: &Hosts) -> Again 
             continue;
         };
         let Some((source, target)) = copy.want.as_deref() else { continue };
+        if let Some(failure) = unknown.get(source) {
+            let status = Status::Failed { failure: failure.clone() };
+            again.outcomes.push(ended(&copy, status));
+            continue;
+        }
         match found.get(target).cloned().unwrap_or(Ok(None)) {
             Err(failure) => again.outcomes.push(ended(&copy, Status::Failed { failure })),
             Ok(Some(now)) if now == copy.digest => plan.unchanged.push(Unchanged {
@@ -139,6 +148,40 @@ pub(crate) async fn look_again(fit: Fit, wants: &Wants, hosts: &Hosts) -> Again 
     plan.actions = actions;
     again.plan = plan;
     again
+}
+
+/// Images that their sources don't have, or can't be asked about. Where the tree names a tag alone, the plan is the only
+/// one to say which digest that is, and whoever has had it in hands may have made one up. A look is no pull.
+async fn unknown(plan: &Plan, hosts: &Hosts) -> BTreeMap<Source, Failure> {
+    let unpinned = plan.copies().filter_map(|copy| {
+        let source = &copy.want.as_ref()?.0;
+        let vouched = source.version.digest() == Some(&copy.digest);
+        (!vouched).then(|| (source.clone(), copy.digest.clone()))
+    });
+    let look = |(source, digest): (Source, Digest)| async move {
+        let found = match hosts.source(&source.name) {
+            Err(failure) => Err(failure),
+            Ok(place) => {
+                let origin = place.origin;
+                let look =
+                    origin.host.head_manifest(&origin.repository, ManifestRef::Digest(&digest));
+                look.await.map_err(|error| at_source(&error))
+            }
+        };
+        let failure = match found {
+            Ok(Some(_)) => return None,
+            Err(failure) => failure,
+            Ok(None) => Failure {
+                side: Side::Source,
+                message: format!("{source} has never been, or is no longer, {digest} there"),
+                deferred: false,
+                help: Some("look again: `mirror plan --out FILE`".to_owned()),
+            },
+        };
+        Some((source, failure))
+    };
+    let looks = stream::iter(unpinned.collect::<Vec<_>>()).map(look).buffer_unordered(AT_ONCE);
+    looks.filter_map(|found| async { found }).collect().await
 }
 
 fn ended(copy: &Copy, status: Status) -> Outcome {

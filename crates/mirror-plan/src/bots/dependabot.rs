@@ -1,113 +1,194 @@
 //! `.github/dependabot.yml`
 //!
 //! <https://docs.github.com/en/code-security/dependabot/working-with-dependabot/dependabot-options-reference>
+//!
+//! Others write in this file too. What is ours stands between two comment lines, below a key at the top of the file,
+//! and is replaced as text; every other byte stays.
 
 use std::fmt::Write as _;
 
 use super::{BotRules, Group, Keep, secret};
 
-const BEGIN: &str = "# mirror bots: begin";
-const END: &str = "# mirror bots: end";
-const REGISTRIES: (&str, &str) =
-    ("# mirror bots: begin of registries", "# mirror bots: end of registries");
+/// Lines before and behind, and an indentation.
+type Place<'a> = (&'a [&'a str], &'a [&'a str], usize);
+
+/// A part of the file that is ours.
+struct Part {
+    key: &'static str,
+    begin: &'static str,
+    end: &'static str,
+}
+
+const UPDATES: Part =
+    Part { key: "updates", begin: "# mirror bots: begin", end: "# mirror bots: end" };
+const REGISTRIES: Part = Part {
+    key: "registries",
+    begin: "# mirror bots: begin of registries",
+    end: "# mirror bots: end of registries",
+};
 
 /// The whole file.
 pub(super) fn written(rules: &BotRules, existing: Option<&str>) -> Result<String, String> {
-    let fresh = format!("version: 2\nupdates:\n  {BEGIN}\n  {END}\n");
-    let text = existing.unwrap_or(&fresh);
-    let text = with_registries(rules, text)?;
-    let lines: Vec<&str> = text.lines().collect();
-    let place = |mark: &str| lines.iter().position(|line| is(line, mark));
-    let (before, after, indent) = match (place(BEGIN), place(END)) {
-        (Some(begin), Some(end)) if begin < end => {
-            let indent = lines.get(begin).map_or(0, |line| indentation(line));
-            (lines.get(..begin), lines.get(end + 1..), indent)
-        }
-        (None, None) => {
-            let at = lines.iter().position(|line| line.trim_end() == "updates:");
-            let at =
-                at.ok_or("it has no line `updates:`; write one, and the rest comes by itself")?;
-            let next = lines.get(at + 1..).unwrap_or_default();
-            let next = next.iter().find(|line| line.trim_start().starts_with("- "));
-            (lines.get(..=at), lines.get(at + 1..), next.map_or(2, |line| indentation(line)))
-        }
-        _ => return Err(format!("it has only one of the lines `{BEGIN}` and `{END}`")),
-    };
-    let (before, after) = (before.unwrap_or_default(), after.unwrap_or_default());
-    let mut others = before.iter().chain(after).map(|line| line.replace(['"', '\''], ""));
-    if others
-        .any(|line| line.trim_start_matches(['-', ' ']).starts_with("package-ecosystem: docker"))
-    {
-        return Err("it has an entry for docker already, and two for one folder are invalid; delete it, or \
-                    put it between the two comment lines"
-            .to_owned());
+    let text = existing.filter(|text| !text.trim().is_empty()).unwrap_or("version: 2\nupdates:\n");
+    let text = REGISTRIES.put(text, &registries(rules))?;
+    let text = UPDATES.put(&text, &entries(rules))?;
+    let others = UPDATES.put(&text, "")?;
+    if overlaps(&others, &rules.images) {
+        return Err(format!(
+            "it has another entry for docker that covers /{}, and two for one folder are invalid; delete that one, \
+             since ours cover all of the tree",
+            rules.images
+        ));
     }
-    let mut out = before.join("\n");
-    let pad = " ".repeat(indent);
-    let _ = write!(
-        out,
-        "\n{pad}{BEGIN}\n{pad}# Written by `mirror bots`, which puts it right again when the tree has changed.\n"
-    );
-    for line in entries(rules).lines() {
-        let _ = writeln!(out, "{pad}{line}");
-    }
-    let _ = writeln!(out, "{pad}{END}");
-    after.iter().for_each(|line| {
-        let _ = writeln!(out, "{line}");
-    });
-    Ok(out)
+    Ok(text)
 }
 
-fn is(line: &str, mark: &str) -> bool {
-    line.trim() == mark
+impl Part {
+    /// Puts `ours` below the key, in place of what was ours there; nothing, and no key of ours, if it is empty.
+    fn put(&self, text: &str, ours: &str) -> Result<String, String> {
+        let lines: Vec<&str> = text.lines().collect();
+        let Some((before, after, indent)) = self.place(&lines, ours.is_empty())? else {
+            return Ok(ended(text));
+        };
+        let keyed = before.iter().any(|line| self.is_key(line));
+        let alone = before.last().is_some_and(|line| self.is_key(line))
+            && !after.first().is_some_and(|line| indentation(line) > 0 || line.starts_with('-'));
+        // A key without anything below is invalid.
+        let before = match before.split_last() {
+            Some((_, rest)) if ours.is_empty() && alone => rest,
+            _ => before,
+        };
+        let mut out = String::new();
+        for line in before {
+            // An empty list has no room.
+            let key = self.is_key(line).then(|| line.split('[').next().unwrap_or(line).trim_end());
+            let _ = writeln!(out, "{}", key.unwrap_or(line));
+        }
+        if !ours.is_empty() {
+            let pad = " ".repeat(if keyed { indent } else { 2 });
+            if !keyed {
+                let _ = writeln!(out, "{}:", self.key);
+            }
+            let _ = writeln!(
+                out,
+                "{pad}{}\n{pad}# Written by `mirror bots`, which puts it right again when the tree has changed.",
+                self.begin
+            );
+            ours.lines().for_each(|line| {
+                let _ = writeln!(out, "{pad}{line}");
+            });
+            let _ = writeln!(out, "{pad}{}", self.end);
+        }
+        after.iter().for_each(|line| {
+            let _ = writeln!(out, "{line}");
+        });
+        Ok(out)
+    }
+
+    /// What stands before our part and behind it, and how far it is indented; nothing, if there is none and `optional`.
+    fn place<'a>(&self, lines: &'a [&'a str], optional: bool) -> Result<Option<Place<'a>>, String> {
+        let split = |end: usize, start: usize, indent: usize| {
+            let before = lines.get(..end).unwrap_or_default();
+            Ok(Some((before, lines.get(start..).unwrap_or_default(), indent)))
+        };
+        let mark = |mark: &str| lines.iter().position(|line| line.trim() == mark);
+        match (mark(self.begin), mark(self.end)) {
+            (Some(begin), Some(end)) if begin < end => {
+                split(begin, end + 1, lines.get(begin).map_or(2, |line| indentation(line)))
+            }
+            (None, None) if optional => Ok(None),
+            (None, None) => {
+                if let Some(at) = lines.iter().position(|line| self.is_key(line)) {
+                    return split(at + 1, at + 1, indent_below(lines.get(at + 1..)));
+                }
+                if lines.iter().any(|line| self.stands_at(line)) {
+                    return Err(format!(
+                        "`{0}` is written in a way that nothing can be put below; write `{0}:` on a line of its own, \
+                         and its items on the lines below",
+                        self.key
+                    ));
+                }
+                let at = lines.iter().position(|line| UPDATES.is_key(line)).unwrap_or(lines.len());
+                split(at, at, 2)
+            }
+            _ => Err(format!("it has only one of the lines `{}` and `{}`", self.begin, self.end)),
+        }
+    }
+
+    /// Whether a line at the top of the file has the key, in whatever way.
+    fn stands_at(&self, line: &str) -> bool {
+        let inside = line.strip_prefix('{').map_or(line, str::trim_start);
+        inside.trim_start_matches(['"', '\'']).starts_with(self.key)
+    }
+
+    /// Whether a line is the key at the top of the file, with nothing, an empty list or a comment behind it.
+    fn is_key(&self, line: &str) -> bool {
+        let line = line.trim_end().trim_start_matches('\u{feff}');
+        let bare = line.strip_prefix(['"', '\'']).unwrap_or(line);
+        let rest = bare.strip_prefix(self.key).map(|rest| rest.trim_start_matches(['"', '\'']));
+        let rest = rest.and_then(|rest| rest.trim_start().strip_prefix(':')).map(str::trim);
+        rest.is_some_and(|rest| {
+            rest.is_empty() || rest.starts_with('#') || rest.replace(' ', "") == "[]"
+        })
+    }
+}
+
+fn ended(text: &str) -> String {
+    format!("{}\n", text.trim_end_matches('\n'))
 }
 
 fn indentation(line: &str) -> usize {
     line.len() - line.trim_start().len()
 }
 
-/// Puts the registries that want credentials in front of the updates.
-fn with_registries(rules: &BotRules, text: &str) -> Result<String, String> {
-    let lines: Vec<&str> = text.lines().collect();
-    let place = |mark: &str| lines.iter().position(|line| is(line, mark));
-    let (before, after) = match (place(REGISTRIES.0), place(REGISTRIES.1)) {
-        (Some(begin), Some(end)) if begin < end => (lines.get(..begin), lines.get(end + 1..)),
-        _ if rules.private.is_empty() => return Ok(format!("{}\n", text.trim_end_matches('\n'))),
-        _ if lines.iter().any(|line| line.starts_with("registries:")) => {
-            return Err(format!(
-                "it has `registries:` of its own; put the lines `{}` and `{}` around them, and copy back by hand \
-                 what is to stay",
-                REGISTRIES.0, REGISTRIES.1
-            ));
-        }
-        _ => {
-            let at =
-                lines.iter().position(|line| line.trim_end() == "updates:").unwrap_or(lines.len());
-            (lines.get(..at), lines.get(at..))
-        }
-    };
-    let (before, after) = (before.unwrap_or_default(), after.unwrap_or_default());
-    let mut out: String = before.iter().map(|line| format!("{line}\n")).collect();
-    if !rules.private.is_empty() {
-        let _ = writeln!(out, "{}\nregistries:", REGISTRIES.0);
-        for registry in &rules.private {
-            let secret = secret(registry);
-            let _ = write!(
-                out,
-                "  {}:\n    type: docker-registry\n    url: https://{registry}\n    \
-                 username: ${{{{secrets.MIRROR_{secret}_USERNAME}}}}\n    \
-                 password: ${{{{secrets.MIRROR_{secret}_PASSWORD}}}}\n",
-                name(registry.as_str())
-            );
-        }
-        let _ = writeln!(out, "{}", REGISTRIES.1);
-    }
-    out.extend(after.iter().map(|line| format!("{line}\n")));
-    Ok(out)
+/// That of the first item below a key.
+fn indent_below(lines: Option<&[&str]>) -> usize {
+    let below = lines.unwrap_or_default().iter();
+    let first = below
+        .map(|line| line.trim_end())
+        .find(|line| !line.is_empty() && !line.trim_start().starts_with('#'));
+    first.filter(|line| indentation(line) > 0 || line.starts_with('-')).map_or(2, indentation)
 }
 
+/// Whether somebody else's entry is about folders of the tree.
+fn overlaps(others: &str, images: &str) -> bool {
+    let bare = others.replace(['"', '\'', ' ', '{', '}'], "");
+    let of_docker = bare.lines().any(|line| {
+        line.trim_start_matches('-')
+            .split(',')
+            .any(|part| part.split('#').next() == Some("package-ecosystem:docker"))
+    });
+    let inside = |line: &str| {
+        let line = line.split('#').next().unwrap_or_default();
+        line.contains(&format!("/{images}")) || line.contains("/**") || line.contains("/*")
+    };
+    of_docker && bare.lines().any(inside)
+}
+
+/// The registries that want credentials.
+fn registries(rules: &BotRules) -> String {
+    let mut out = String::new();
+    for registry in &rules.private {
+        let secret = secret(registry);
+        // Dependabot knows Docker Hub by another name.
+        let host = match registry.as_str() {
+            "docker.io" => "registry.hub.docker.com",
+            host => host,
+        };
+        let _ = write!(
+            out,
+            "{}:\n  type: docker-registry\n  url: https://{host}\n  \
+             username: ${{{{secrets.MIRROR_{secret}_USERNAME}}}}\n  \
+             password: ${{{{secrets.MIRROR_{secret}_PASSWORD}}}}\n",
+            name(registry.as_str())
+        );
+    }
+    out
+}
+
+/// A key for a registry; no two have the same.
 fn name(registry: &str) -> String {
-    registry.replace(|c: char| !c.is_ascii_alphanumeric(), "-")
+    registry.replace('-', "--").replace(|c: char| !c.is_ascii_alphanumeric() && c != '-', "-")
 }
 
 fn entries(rules: &BotRules) -> String {
@@ -124,7 +205,9 @@ fn entries(rules: &BotRules) -> String {
         out +=
             "- package-ecosystem: docker # zizmor: ignore[dependabot-cooldown]\n  directories:\n";
         for folder in &group.folders {
-            let _ = writeln!(out, "    - \"/{}/{folder}\"", rules.images);
+            // A JSON string is a YAML string, whatever is in the name of a folder.
+            let path = serde_json::Value::String(format!("/{}", rules.path(folder)));
+            let _ = writeln!(out, "    - {path}");
         }
         out += "  schedule:\n    interval: daily\n";
         if !rules.private.is_empty() {

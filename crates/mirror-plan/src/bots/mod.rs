@@ -3,7 +3,7 @@
 mod dependabot;
 mod renovate;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mirror_oci::Registry;
 use mirror_tree::Entry;
@@ -42,20 +42,22 @@ enum Keep {
 }
 
 impl BotRules {
-    /// Decides for the entries of the tree at `images`, a path in the repository.
+    /// Decides for the entries of the tree at `images`, a path in the repository, empty if it is the whole of it.
     pub fn new(images: &str, entries: &[Entry], config: &Config) -> BotRules {
         let mut kept: BTreeMap<(Keep, usize), Vec<String>> = BTreeMap::new();
         let mut seen: BTreeMap<(Keep, String), usize> = BTreeMap::new();
-        let mut folders: Vec<&str> = Vec::new();
+        let mut folders: BTreeSet<&str> = BTreeSet::new();
         for entry in entries {
             let folder = folder(entry);
             // Several files in one folder have one rule; `mirror check` warns about them.
-            if folders.contains(&folder) {
+            if !folders.insert(folder) {
                 continue;
             }
-            folders.push(folder);
             let keep = keep(entry);
-            let earlier = seen.entry((keep, entry.name.to_string())).or_default();
+            // What Dependabot calls it has no registry in front.
+            let name = entry.name.repository.as_str();
+            let name = name.strip_prefix("library/").unwrap_or(name).to_owned();
+            let earlier = seen.entry((keep, name)).or_default();
             kept.entry((keep, *earlier)).or_default().push(folder.to_owned());
             *earlier += 1;
         }
@@ -96,6 +98,22 @@ impl BotRules {
     /// Why the rules can't be put there.
     pub fn renovate(&self, existing: Option<&str>) -> Result<String, String> {
         renovate::written(self, existing)
+    }
+}
+
+impl BotRules {
+    /// A path of the tree as one of the repository; the tree may be all of it.
+    fn path(&self, inside: &str) -> String {
+        if self.images.is_empty() { inside.to_owned() } else { format!("{}/{inside}", self.images) }
+    }
+}
+
+/// How many of the first numbers of its tag an entry keeps: none, or those that its variant folder is called by.
+pub fn kept_numbers(entry: &Entry) -> usize {
+    match keep(entry) {
+        Keep::Nothing => 0,
+        Keep::Major => 1,
+        Keep::Minor => 2,
     }
 }
 

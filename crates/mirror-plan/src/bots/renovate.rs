@@ -22,7 +22,7 @@ pub(super) fn written(rules: &BotRules, existing: Option<&str>) -> Result<String
         ])
     });
     // `config:recommended` passes over folders called test, tests, vendor, examples, as images may be.
-    new.insert("ignorePaths".to_owned(), json!([]));
+    new.entry("ignorePaths").or_insert_with(|| json!([]));
     merge(&mut new, "packageRules", package_rules(rules))?;
     merge(&mut new, "hostRules", host_rules(rules))?;
     if old.as_ref() == Some(&new) {
@@ -51,11 +51,10 @@ fn merge(file: &mut Map<String, Value>, key: &str, ours: Vec<Value>) -> Result<(
 }
 
 fn package_rules(rules: &BotRules) -> Vec<Value> {
-    let images = &rules.images;
     // Only Docker Hub says when a tag was pushed; with an age to wait for, the others would wait for ever.
     let mut found = vec![json!({
         "description": format!("{OURS}one pull request for all images, one more for major versions"),
-        "matchFileNames": [format!("{images}/**")],
+        "matchFileNames": [rules.path("**")],
         "matchManagers": ["dockerfile"],
         "groupName": "images",
         "minimumReleaseAge": null,
@@ -67,7 +66,7 @@ fn package_rules(rules: &BotRules) -> Vec<Value> {
         let kept = rules.groups.iter().filter(|group| group.keep == keep);
         let mut files: Vec<String> = kept
             .flat_map(|group| &group.folders)
-            .map(|folder| format!("{images}/{folder}/*"))
+            .map(|folder| rules.path(&format!("{folder}/*")))
             .collect();
         files.sort_unstable();
         if !files.is_empty() {

@@ -92,14 +92,48 @@ fn what_others_wrote_stays() {
     assert!(once.ends_with("# mirror bots: end\n- package-ecosystem: cargo\n  directory: /\n  schedule: {interval: weekly}\n# end\n"), "{once}");
     assert_eq!(rules(PLAIN, "").dependabot(Some(&once)).unwrap(), once);
     let docker = format!("{theirs}- package-ecosystem: \"docker\"\n  directory: /images\n");
-    assert!(rules(PLAIN, "").dependabot(Some(&docker)).unwrap_err().contains("docker already"));
-    assert!(rules(PLAIN, "").dependabot(Some("version: 2\n")).unwrap_err().contains("updates:"));
+    assert!(
+        rules(PLAIN, "")
+            .dependabot(Some(&docker))
+            .unwrap_err()
+            .contains("another entry for docker")
+    );
+
+    // Other folders, and other ecosystems, are none of ours.
+    for other in [
+        "docker\n  directory: /ci",
+        "docker-compose\n  directory: /images",
+        "'npm' # docker\n  directory: /",
+    ] {
+        let theirs = format!(
+            "version: 2\nupdates:\n  - package-ecosystem: {other}\n    schedule: {{interval: daily}}\n"
+        );
+        let written = rules(PLAIN, "").dependabot(Some(&theirs)).unwrap();
+        assert!(written.contains(&format!("  - package-ecosystem: {other}\n")), "{written}");
+        assert_eq!(rules(PLAIN, "").dependabot(Some(&written)).unwrap(), written);
+    }
+    for overlap in [
+        "  - package-ecosystem:  docker\n    directories: [\"/**/*\"]",
+        "  - {package-ecosystem: docker, directory: /images/x}",
+    ] {
+        let theirs = format!("version: 2\nupdates:\n{overlap}\n");
+        rules(PLAIN, "").dependabot(Some(&theirs)).unwrap_err();
+    }
+    // However the key is written.
+    for key in ["updates: []", "updates: # ours", "\"updates\":", "updates :", ""] {
+        let written = rules(PLAIN, "").dependabot(Some(&format!("version: 2\n{key}\n"))).unwrap();
+        assert!(!written.contains("[]") && written.matches("updates").count() == 1, "{written}");
+    }
+    for shape in ["updates: [{package-ecosystem: npm}]", "{updates: []}"] {
+        assert!(rules(PLAIN, "").dependabot(Some(shape)).is_err(), "{shape}");
+    }
 
     let theirs = r#"{"packageRules":[{"matchPackageNames":["x"],"enabled":false},{"description":"mirror bots: old"}],
       "labels":["b"],"ignorePaths":["x"]}"#;
     let once = rules(PLAIN, "").renovate(Some(theirs)).unwrap();
     let value: serde_json::Value = serde_json::from_str(&once).unwrap();
     assert_eq!(value.pointer("/labels/0").unwrap(), "b");
+    assert_eq!(value.pointer("/ignorePaths/0").unwrap(), "x");
     assert_eq!(value.pointer("/packageRules").unwrap().as_array().unwrap().len(), 2);
     assert_eq!(value.pointer("/packageRules/1/matchPackageNames/0").unwrap(), "x");
     // However it is written.
@@ -118,12 +152,25 @@ fn private_registries_and_plain_http() {
     let config = "[registry.\"my-registry.example.com\"]\nprivate = true\n[registry.\"unused.example.com\"]\nprivate = true\n";
     let with = rules(&entries, config);
     let text = with.dependabot(None).unwrap();
-    assert!(text.starts_with(
-        "version: 2\n# mirror bots: begin of registries\nregistries:\n  my-registry-example-com:\n    \
-         type: docker-registry\n    url: https://my-registry.example.com\n    \
-         username: ${{secrets.MIRROR_MY__REGISTRY_EXAMPLE_COM_USERNAME}}\n"
-    ), "{text}");
-    assert!(text.contains("    registries: [my-registry-example-com]\n"), "{text}");
+    assert!(
+        text.starts_with(
+            "version: 2\nregistries:\n  # mirror bots: begin of registries\n  # Written by `mirror bots`, which puts it \
+             right again when the tree has changed.\n  my--registry-example-com:\n    type: docker-registry\n    \
+             url: https://my-registry.example.com\n    \
+             username: ${{secrets.MIRROR_MY__REGISTRY_EXAMPLE_COM_USERNAME}}\n"
+        ),
+        "{text}"
+    );
+    assert!(text.contains("    registries: [my--registry-example-com]\n"), "{text}");
+    // Those of others stay, and ours go alone.
+    let theirs =
+        text.replace("registries:\n  #", "registries:\n  mine:\n    type: npm-registry\n  #");
+    assert_eq!(with.dependabot(Some(&theirs)).unwrap(), theirs);
+    let alone = rules(&entries, "").dependabot(Some(&theirs)).unwrap();
+    assert!(alone.contains("registries:\n  mine:\n    type: npm-registry\nupdates:\n"), "{alone}");
+    let own = "version: 2\nregistries:\n  mine:\n    type: npm-registry\nupdates:\n";
+    let both = with.dependabot(Some(own)).unwrap();
+    assert!(both.contains("  # mirror bots: end of registries\n  mine:\n"), "{both}");
     assert_eq!(with.dependabot(Some(&text)).unwrap(), text);
     let without = rules(&entries, "").dependabot(Some(&text)).unwrap();
     assert!(!without.contains("registries"), "{without}");
@@ -132,4 +179,32 @@ fn private_registries_and_plain_http() {
     assert_eq!(hosts.len(), 2);
     assert_eq!(hosts[1].get("matchHost").unwrap(), "127.0.0.1");
     assert_eq!(hosts[1].get("insecureRegistry").unwrap(), true);
+}
+
+#[test]
+fn names_of_folders_are_text() {
+    let text = rules(
+        &[
+            ("docker.io/library/postgres/a\"b\nschedule: x", "postgres:13.6"),
+            ("docker.io/library/postgres", "postgres:14.2"),
+        ],
+        "",
+    );
+    let text = text.dependabot(None).unwrap();
+    assert!(
+        text.contains(r#"    - "/images/docker.io/library/postgres/a\"b\nschedule: x""#),
+        "{text}"
+    );
+    // The tree may be the whole repository.
+    let entries = [entry("docker.io/library/postgres", "postgres:14.2")];
+    let whole = BotRules::new("", &entries, &Config::default());
+    assert!(whole.dependabot(None).unwrap().contains("- \"/**/*\"\n"));
+    assert!(whole.renovate(None).unwrap().contains("\"**\""));
+}
+
+#[test]
+fn dependabot_sees_no_registry_in_a_name() {
+    let entries = [("docker.io/prom/x", "prom/x:1"), ("quay.io/prom/x", "quay.io/prom/x:1")];
+    let text = rules(&entries, "").dependabot(None).unwrap();
+    assert_eq!(text.matches("package-ecosystem").count(), 2, "{text}");
 }

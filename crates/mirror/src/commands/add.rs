@@ -41,7 +41,7 @@ pub(crate) fn run(images: Option<&Path>, command: &Add) -> Exit {
     // The digest comes in a moment.
     rules.require_digest &= !command.pin;
     let Some(new) = parsed(&command.references, &rules) else { return Exit::Usage };
-    let mut new = missing(new, &loaded);
+    let Some(mut new) = missing(new, &loaded) else { return Exit::Usage };
     if command.pin
         && let Err(exit) = pin(&mut new, &loaded)
     {
@@ -50,22 +50,39 @@ pub(crate) fn run(images: Option<&Path>, command: &Add) -> Exit {
     write(&loaded, new)
 }
 
-/// Those that are not in the tree yet; says where the others are.
-pub(super) fn missing(mut new: Vec<Entry>, loaded: &Loaded) -> Vec<Entry> {
-    let present = |entry: &Entry| {
-        let same = loaded
-            .entries
-            .iter()
-            .find(|old| old.name == entry.name && old.version.tag() == entry.version.tag());
-        if let Some(old) = same {
-            let file = printable(&format!("{}/{}", loaded.shown, old.file));
-            let (name, version) = (&entry.name, &entry.version);
+/// Those that are not in the tree yet, saying where the others are; nothing when one is there with another digest.
+pub(super) fn missing(new: Vec<Entry>, loaded: &Loaded) -> Option<Vec<Entry>> {
+    let mut left = Vec::new();
+    let mut good = true;
+    for entry in new {
+        let Some(old) = loaded.entries.iter().find(|old| same_place(old, &entry)) else {
+            left.push(entry);
+            continue;
+        };
+        let file = printable(&format!("{}/{}", loaded.shown, old.file));
+        let (name, version) = (&entry.name, &entry.version);
+        if version.digest().is_some() && version.digest() != old.version.digest() {
+            let what = format!("could not add {name}{version}");
+            let help = "change it there, or let `mirror pin` write the digest that the tag has now";
+            print::error(&what, &format!("{file} has that tag, as {}", old.version), Some(help));
+            good = false;
+        } else {
             print::message(&format!("{name}{version} is in the tree already: {file}"));
         }
-        same.is_some()
+    }
+    if !good {
+        print::message("nothing was added");
+    }
+    good.then_some(left)
+}
+
+/// Whether two entries are about one tag, or without tags about one digest.
+fn same_place(one: &Entry, other: &Entry) -> bool {
+    let version = |entry: &Entry| match entry.version.tag() {
+        Some(tag) => tag.to_string(),
+        None => entry.version.to_string(),
     };
-    new.retain(|entry| !present(entry));
-    new
+    one.name == other.name && version(one) == version(other)
 }
 
 /// The entries that references stand for, in files yet to be named; nothing when one of them is wrong.
@@ -84,7 +101,7 @@ pub(super) fn parsed(references: &[String], rules: &Rules) -> Option<Vec<Entry>>
             continue;
         }
         let content = format!("FROM {reference}\n");
-        let parsed = mirror_tree::parse("Dockerfile", content.as_bytes(), rules);
+        let parsed = mirror_tree::parse("", content.as_bytes(), rules);
         for diagnostic in &parsed.diagnostics {
             let finding = Finding::of_tree("<command line>", diagnostic);
             good &= finding.severity == Level::Warning;
@@ -92,10 +109,9 @@ pub(super) fn parsed(references: &[String], rules: &Rules) -> Option<Vec<Entry>>
         }
         if let (Some(from), Some(source)) = (parsed.from, parsed.text) {
             let mirror_tree::FromLine { name, version, platform, span } = from;
-            let twice =
-                found.iter().any(|old| old.name == name && old.version.tag() == version.tag());
-            if !twice {
-                found.push(Entry { file: String::new(), name, version, platform, span, source });
+            let entry = Entry { file: String::new(), name, version, platform, span, source };
+            if !found.iter().any(|old| same_place(old, &entry)) {
+                found.push(entry);
             }
         }
     }

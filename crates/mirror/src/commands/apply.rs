@@ -113,7 +113,7 @@ pub(crate) fn run(images: Option<&Path>, command: &Apply) -> Exit {
                 print::message("interrupted before anything was copied");
                 return Ok(Exit::Interrupted);
             };
-            let (report, wait) = finish(pass, &mut earlier, started);
+            let (report, wait) = finish(pass, command, &mut earlier, started);
             match wait.filter(|_| command.on_limit == OnLimit::Wait) {
                 Some(wait) if pause(&report, wait, &interruption).await => {}
                 _ => break report,
@@ -192,7 +192,12 @@ async fn pass(
 }
 
 /// Sums up, together with what earlier passes copied; and how long to wait, if something is deferred.
-fn finish(pass: Pass, earlier: &mut Earlier, started: Instant) -> (Report, Option<Duration>) {
+fn finish(
+    pass: Pass,
+    command: &Apply,
+    earlier: &mut Earlier,
+    started: Instant,
+) -> (Report, Option<Duration>) {
     let Pass { mut plan, repositories, outcomes, window } = pass;
     let done = &earlier.outcomes;
     plan.unchanged.retain(|item| !done.iter().any(|outcome| outcome.subject == item.subject));
@@ -205,7 +210,8 @@ fn finish(pass: Pass, earlier: &mut Earlier, started: Instant) -> (Report, Optio
     earlier.repositories.extend(repositories);
     let repositories = earlier.repositories.clone();
     let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-    let report = Report::new(&plan, repositories, all, milliseconds);
+    let mut report = Report::new(&plan, repositories, all, milliseconds);
+    report.shard = command.shard.map(|shard| shard.to_string());
     // A sliding window gives some pulls back long before it is over.
     let wait = window.unwrap_or(PATIENCE.1) / 20;
     let deferred = report.totals.deferred > 0 && report.totals.cancelled == 0;

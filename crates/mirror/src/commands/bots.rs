@@ -22,7 +22,7 @@ Examples:
   mirror bots renovate       only that; use one of them, both together propose everything twice
   mirror bots --check        are those that are there as they should be?")]
 pub(crate) struct Bots {
-    /// Which. By default both; with `--check` those whose file is there.
+    /// Which. By default those whose file has been written by this; both, if there is none.
     #[arg(value_enum, value_name = "BOT")]
     pub(crate) bots: Vec<Bot>,
 
@@ -40,16 +40,19 @@ pub(crate) fn run(images: Option<&Path>, command: &Bots) -> Exit {
     let bots = [Bot::Dependabot, Bot::Renovate].into_iter().filter(named);
     let mut files: Vec<BotFile> = bots.map(|bot| file(bot, &loaded)).collect();
     if command.check && command.bots.is_empty() {
-        files.retain(|file| file.path.exists());
+        // A file about other things alone is no bot that keeps images up to date.
+        files.retain(BotFile::is_ours);
         if files.is_empty() {
-            let help = "write them: `mirror bots`";
-            print::error(
-                "no bot is configured",
-                "there is neither .github/dependabot.yml nor renovate.json",
-                Some(help),
-            );
+            let why =
+                "neither .github/dependabot.yml nor renovate.json has what `mirror bots` writes";
+            let help = "write one of them: `mirror bots dependabot` or `mirror bots renovate`";
+            print::error("no bot keeps the images up to date", why, Some(help));
             return Exit::Pending;
         }
+    }
+    // Whoever has one of them doesn't want to be told everything twice.
+    if !command.check && command.bots.is_empty() && files.iter().any(BotFile::is_ours) {
+        files.retain(BotFile::is_ours);
     }
     let verb = if command.check { "check" } else { "write" };
     let mut exit = Exit::Done;

@@ -12,6 +12,11 @@ use crate::{github, print, saved};
 /// The name of our comment and of our status.
 const COMMENT: &str = "plan";
 const STATUS: &str = "mirror/plan";
+const NO_PLAN: &str = "\
+### mirror: no plan for this commit
+
+The tree has errors, or the run that makes the plan broke off; the checks of the commit tell more.
+";
 
 /// Show a saved plan in the pull request that it was made for.
 ///
@@ -27,9 +32,9 @@ Examples:
   mirror plan --out plan.json                          in the pull request's own workflow, without rights
   mirror comment plan.json --head \"$HEAD_SHA\"          in one that may write, and runs no code of the pull request")]
 pub(crate) struct Comment {
-    /// The plan, as `plan --out` wrote it.
+    /// The plan, as `plan --out` wrote it. Without one, the comment says that there is none for this commit.
     #[arg(value_name = "PLAN")]
-    pub(crate) plan: PathBuf,
+    pub(crate) plan: Option<PathBuf>,
 
     /// The commit at the head of the pull request; from the event, never from the plan.
     #[arg(long, value_name = "COMMIT")]
@@ -44,7 +49,7 @@ pub(crate) struct Comment {
 }
 
 pub(crate) fn run(command: &Comment) -> Exit {
-    let plan = match saved::read_plan(&command.plan) {
+    let plan = match command.plan.as_deref().map(saved::read_plan).transpose() {
         Ok(plan) => plan,
         Err(exit) => return exit,
     };
@@ -53,40 +58,42 @@ pub(crate) fn run(command: &Comment) -> Exit {
             Ok(github) => github,
             Err(exit) => return Ok(exit),
         };
-        let pull_request = match github.pull_request(&command.head).await {
+        let found = match github.pull_requests(&command.head).await {
             Ok(found) => found,
             Err(error) => return Ok(github::failed("could not find the pull request", &error)),
         };
-        let Some(number) = pull_request else {
+        if found.is_empty() {
             print::message("no open pull request has this head (any more): nothing to comment");
             return Ok(Exit::Done);
-        };
-        let text = plan_markdown(&plan, COMMENT_BUDGET);
-        let commented = github.keep_comment(number, COMMENT, &text).await;
-        // The status is worth having even where the comment failed.
-        let set = github.keep_status(&command.head, &status(&plan, command.url.clone())).await;
-        let mut exit = Exit::Done;
-        for (what, outcome) in [("comment", commented), ("status", set)] {
-            match outcome {
-                Ok(kept) => print::message(&format!("#{number}: {what} {}", word(kept))),
-                Err(error) => {
-                    exit = github::failed(&format!("#{number}: could not keep the {what}"), &error);
-                }
-            }
         }
+        let text = match &plan {
+            Some(plan) => plan_markdown(plan, COMMENT_BUDGET),
+            None => NO_PLAN.to_owned(),
+        };
+        let mut exit = Exit::Done;
+        let mut tell = |what: &str, outcome: Result<Kept, mirror_github::Error>| match outcome {
+            Ok(kept) => print::message(&format!("{what} {}", word(kept))),
+            Err(error) => exit = github::failed(&format!("could not keep the {what}"), &error),
+        };
+        for number in found {
+            let outcome = github.keep_comment(number, COMMENT, &text).await;
+            tell(&format!("comment on #{number}"), outcome);
+        }
+        // The status is worth having even where the comment failed.
+        let status = status(plan.as_ref(), command.url.clone());
+        tell("status", github.keep_status(&command.head, &status).await);
         Ok(exit)
     })
 }
 
-fn status(plan: &Plan, url: Option<String>) -> CommitStatus {
-    let state = if plan.totals.failures > 0 {
-        CommitState::Error
-    } else if plan.totals.conflicts > 0 {
-        CommitState::Failure
-    } else {
-        CommitState::Success
+fn status(plan: Option<&Plan>, url: Option<String>) -> CommitStatus {
+    let (state, description) = match plan {
+        None => (CommitState::Error, "no plan".to_owned()),
+        Some(plan) if plan.totals.failures > 0 => (CommitState::Error, headline(plan)),
+        Some(plan) if plan.totals.conflicts > 0 => (CommitState::Failure, headline(plan)),
+        Some(plan) => (CommitState::Success, headline(plan)),
     };
-    CommitStatus { context: STATUS.to_owned(), state, description: headline(plan), url }
+    CommitStatus { context: STATUS.to_owned(), state, description, url }
 }
 
 /// What was done, for a message.

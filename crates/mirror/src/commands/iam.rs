@@ -13,7 +13,7 @@ use crate::print;
 ///
 /// The least that the tree and its configuration need, as JSON: repositories by the first part of their name, actions
 /// only for settings that are configured. With `--trust`, who may take the role: workflows of one repository on
-/// GitHub, for pull requests (plan) or for one branch or environment (apply).
+/// GitHub, for pull requests and one branch (plan), or for one branch or environment (apply).
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -30,7 +30,7 @@ pub(crate) struct Iam {
     #[arg(long, value_name = "OWNER/REPOSITORY")]
     pub(crate) trust: Option<String>,
 
-    /// The branch that `apply` runs for.
+    /// The branch that is applied.
     #[arg(long, requires = "trust", default_value = "main", conflicts_with = "environment")]
     pub(crate) branch: String,
 
@@ -112,10 +112,14 @@ fn workflow(
     let (owner, name) =
         parts.ok_or_else(|| (format!("`{repository}` is no repository of GitHub"), form))?;
     let (account, partition) = account(command, loaded)?;
-    let context = match (role, &command.environment) {
-        (Role::Plan, _) => Context::PullRequest,
-        (Role::Apply, Some(environment)) => Context::Environment(environment.clone()),
-        (Role::Apply, None) => Context::Branch(command.branch.clone()),
+    let branch = command.branch.clone();
+    let contexts = match (role, &command.environment) {
+        // What was merged is planned before it is applied, and so is what is about to be.
+        (Role::Plan, _) => {
+            vec![Context::PullRequest, Context::MergeQueue(branch.clone()), Context::Branch(branch)]
+        }
+        (Role::Apply, Some(environment)) => vec![Context::Environment(environment.clone())],
+        (Role::Apply, None) => vec![Context::Branch(branch)],
     };
     let ids = command.owner_id.zip(command.repository_id);
     if ids.is_none() {
@@ -130,7 +134,7 @@ fn workflow(
         owner: owner.to_owned(),
         repository: name.to_owned(),
         ids,
-        context,
+        contexts,
     })
 }
 

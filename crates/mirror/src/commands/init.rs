@@ -6,14 +6,14 @@ use std::str::FromStr;
 use clap::Args;
 use mirror_github::{CommitId, RepositoryName};
 use mirror_oci::Registry;
-use mirror_plan::{BotRules, Config, EcrRegistry, printable};
+use mirror_plan::{EcrRegistry, printable};
 use mirror_tree::Entry;
 
 use super::add;
-use crate::bots;
+use crate::bots::{self, Bot};
 use crate::exit::Exit;
-use crate::load::load_unpinned;
-use crate::{edit, print};
+use crate::load::{Loaded, load_unpinned};
+use crate::{edit, git, print};
 
 /// Turn a repository into a mirror.
 ///
@@ -37,7 +37,7 @@ pub(crate) struct Init {
 
     /// Where the workflows of mirror are. Three short ones that call them are written; the commit is named in full, so
     /// that nobody can change what runs.
-    #[arg(long, value_name = "OWNER/REPOSITORY@COMMIT")]
+    #[arg(long, value_name = "OWNER/REPOSITORY@COMMIT", requires = "registry")]
     pub(crate) workflows: Option<Workflows>,
 }
 
@@ -69,6 +69,9 @@ pub(crate) fn run(images: Option<&Path>, command: &Init) -> Exit {
     let images = images.unwrap_or(Path::new("images"));
     let images = std::path::absolute(images).unwrap_or_else(|_| images.to_owned());
     let loaded = load_unpinned(Some(&images));
+    if let Err(exit) = loaded.configured() {
+        return exit;
+    }
     let example = [EXAMPLE.to_owned()];
     let references = if command.references.is_empty() && loaded.entries.is_empty() {
         &example[..]
@@ -76,26 +79,43 @@ pub(crate) fn run(images: Option<&Path>, command: &Init) -> Exit {
         &command.references[..]
     };
     let Some(new) = add::parsed(references, &loaded.config.rules) else { return Exit::Usage };
-    let new = add::missing(new, &loaded);
+    let Some(new) = add::missing(new, &loaded) else { return Exit::Usage };
     let Some(entries) = add::placed(&loaded, new) else { return Exit::Usage };
     let root = bots::root(&images);
+    let above = images.parent().unwrap_or(&images).to_owned();
+    if command.workflows.is_some() && above != root {
+        let help = "run this at the top of the repository, without `--images`";
+        let why = format!("the tree would be in {}, below it", above.display());
+        print::error(
+            "the workflows look for the tree at the top of the repository",
+            &why,
+            Some(help),
+        );
+        return Exit::Usage;
+    }
     let mut files = vec![(images.join("mirror.toml"), configuration(command.registry.as_ref()))];
     let path = |entry: &Entry| (images.join(&entry.file), entry.source.to_string());
     files.extend(entries.iter().map(path));
-    let all: Vec<Entry> = loaded.entries.iter().cloned().chain(entries).collect();
-    let tree = images.strip_prefix(&root).unwrap_or(&images).display().to_string();
-    let rules = BotRules::new(&tree, &all, &Config::default());
-    files.extend(
-        rules.dependabot(None).ok().map(|text| (root.join(".github/dependabot.yml"), text)),
-    );
+    let wanted =
+        Loaded { entries: loaded.entries.iter().cloned().chain(entries).collect(), ..loaded };
+    // Whoever has Renovate doesn't want to be told everything twice.
+    if bots::file(Bot::Renovate, &wanted).existing.is_none() {
+        let file = bots::file(Bot::Dependabot, &wanted);
+        files.extend(file.wanted.ok().map(|text| (file.path, text)));
+    }
+    let branch = git::branch(&root).unwrap_or_else(|| "main".to_owned());
     for (name, text) in WORKFLOWS {
         let Some(Workflows { repository, commit }) = &command.workflows else { continue };
         let text = text.replace("@REPOSITORY@", repository.as_str());
-        let text = text.replace("@COMMIT@", commit.as_str());
+        let text = text.replace("@COMMIT@", commit.as_str()).replace("@BRANCH@", &branch);
         files.push((root.join(format!(".github/workflows/mirror-{name}.yml")), text));
     }
-    files.push((root.join(".gitignore"), "/mirror-store\n/plan.json\n".to_owned()));
-    write(files, &root, command)
+    files.push((above.join(".gitignore"), "/mirror-store\n/plan.json\n".to_owned()));
+    let exit = write(files, &root, command);
+    if exit == Exit::Done {
+        advise(&above, &images, command);
+    }
+    exit
 }
 
 fn write(files: Vec<(PathBuf, String)>, root: &Path, command: &Init) -> Exit {
@@ -116,13 +136,32 @@ fn write(files: Vec<(PathBuf, String)>, root: &Path, command: &Init) -> Exit {
     print::message(
         "\nnext: mirror check, mirror plan, mirror apply; more images: mirror add REFERENCE",
     );
-    if command.workflows.is_none() {
+    if command.workflows.is_some() {
         print::message(
-            "for workflows that do it on GitHub: mirror init --workflows OWNER/REPOSITORY@COMMIT, where mirror's \
+            "on GitHub, require the check `mirror / mirror` for merges; mirror's README says which settings there are",
+        );
+    } else {
+        print::message(
+            "for workflows that do it on GitHub: mirror init --registry HOST --workflows OWNER/REPOSITORY@COMMIT, where mirror's \
              repository or a copy of it is",
         );
     }
     Exit::Done
+}
+
+/// What is to be done about files that were there already.
+fn advise(above: &Path, images: &Path, command: &Init) {
+    let text = |path: PathBuf| std::fs::read_to_string(path).unwrap_or_default();
+    if command.registry.is_none() && !text(above.join(".gitignore")).contains("mirror-store") {
+        print::message("add the line /mirror-store to .gitignore: copies go there");
+    }
+    let named = command.registry.as_ref().map(Registry::as_str);
+    if named.is_some_and(|name| !text(images.join("mirror.toml")).contains(name)) {
+        print::message(
+            "images/mirror.toml was there, and says nothing of that registry: add it there",
+        );
+    }
+    bots::remind(images);
 }
 
 fn configuration(registry: Option<&Registry>) -> String {

@@ -44,15 +44,24 @@ pub(crate) fn run(command: &Issue) -> Exit {
         Ok(report) => report,
         Err(exit) => return exit,
     };
-    let outdated: Option<Outdated> =
-        match command.outdated.as_ref().map(|file| report::read(file)).transpose() {
-            Ok(outdated) => outdated,
-            Err(why) => {
-                let help = "it is written by `mirror outdated --format json`";
-                print::error("could not read what is outdated", &why, Some(help));
-                return Exit::Usage;
-            }
-        };
+    let outdated: Option<Outdated> = match command
+        .outdated
+        .as_ref()
+        .map(|file| report::read(file))
+        .transpose()
+    {
+        Ok(found) if found.as_ref().is_some_and(|found: &Outdated| found.format_version != 1) => {
+            let help = "write it with the same version of mirror";
+            print::error("could not read what is outdated", "it is of another version", Some(help));
+            return Exit::Usage;
+        }
+        Ok(outdated) => outdated,
+        Err(why) => {
+            let help = "it is written by `mirror outdated --format json`";
+            print::error("could not read what is outdated", &why, Some(help));
+            return Exit::Usage;
+        }
+    };
     keep(command, &report, outdated.as_ref())
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use clap::Args;
 use futures_util::{StreamExt, stream};
 use mirror_oci::Tag;
-use mirror_plan::{NewerTag, TagsFailure, Wants, expand, newest, stuck};
+use mirror_plan::{NewerTag, TagsFailure, Wants, expand, kept_numbers, newest, stuck};
 use mirror_registry::Access;
 use mirror_tree::{BotProof, Entry};
 
@@ -102,7 +102,7 @@ async fn look(
         Err(failure) => return Err(TagsFailure { file, name, failure }),
     };
     let valid = tags.iter().map(String::as_str).filter(|tag| tag.parse::<Tag>().is_ok());
-    Ok(newest(tag.as_str(), valid).map(|newest| NewerTag {
+    Ok(newest(tag.as_str(), kept_numbers(entry), valid).map(|newest| NewerTag {
         file,
         name,
         tag: tag.to_string(),

@@ -59,7 +59,7 @@ pub(crate) fn run(images: Option<&Path>, command: &Pin) -> Exit {
                 print::error(&format!("{what} {}:{} in {shown}", asked.0, asked.1), why, help);
             };
             match found.get(&asked) {
-                Some(Ok(digest)) if entry.version.digest() == Some(digest) => {}
+                Some(Ok(digest)) if is_pinned(entry, digest) => {}
                 Some(Ok(digest)) => {
                     let text = pinned(entry, digest);
                     let source = Some(&*entry.source);
@@ -98,6 +98,13 @@ pub(crate) fn run(images: Option<&Path>, command: &Pin) -> Exit {
 /// What to look up; nothing for a digest without tag.
 fn tag(entry: &Entry) -> Option<(Name, Tag)> {
     Some((entry.name.clone(), entry.version.tag()?.clone()))
+}
+
+/// Whether nothing is to be done. Whether a digest by another hash function is still that of the tag, only the manifest
+/// would tell.
+fn is_pinned(entry: &Entry, digest: &Digest) -> bool {
+    let pinned = entry.version.digest();
+    pinned.is_some_and(|pinned| pinned == digest || pinned.algorithm() != digest.algorithm())
 }
 
 /// The reference as it is written, with another digest.

@@ -80,16 +80,17 @@ pub(crate) fn run(images: Option<&Path>, command: &Plan) -> Exit {
             print::error(&what, &error.to_string(), Some("name a file in a folder that is there"));
             return Ok(Exit::Usage);
         }
-        if let Some(parts) = command.matrix {
-            let shards: Vec<String> =
-                busy_shards(&plan, parts).iter().map(ToString::to_string).collect();
-            print::data(&format!("{}\n", serde_json::json!({ "shard": shards })));
-            return Ok(ending(&plan, command));
-        }
-        match command.format {
-            PageFormat::Text => print::data(&mirror_plan::render_plan(&plan)),
-            PageFormat::Json => print::json(&plan),
-            PageFormat::Markdown => print::data(&plan_markdown(&plan, COMMENT_BUDGET)),
+        match (command.matrix, command.format) {
+            (Some(parts), _) => {
+                let shards: Vec<String> =
+                    busy_shards(&plan, parts).iter().map(ToString::to_string).collect();
+                print::data(&format!("{}\n", serde_json::json!({ "shard": shards })));
+                // The plan itself goes to whoever watches.
+                print::message(mirror_plan::render_plan(&plan).trim_end());
+            }
+            (None, PageFormat::Text) => print::data(&mirror_plan::render_plan(&plan)),
+            (None, PageFormat::Json) => print::json(&plan),
+            (None, PageFormat::Markdown) => print::data(&plan_markdown(&plan, COMMENT_BUDGET)),
         }
         print::step_summary(|| plan_markdown(&plan, SUMMARY_BUDGET));
         print::annotations(|| plan_findings(&loaded.shown, &plan));

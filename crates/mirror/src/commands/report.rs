@@ -1,5 +1,6 @@
 //! `mirror report`
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -84,7 +85,20 @@ pub(super) fn merged(files: &[PathBuf]) -> Result<Report, Exit> {
             Exit::Usage
         })
     };
-    Ok(Report::merge(files.iter().map(one).collect::<Result<Vec<_>, _>>()?))
+    let reports = files.iter().map(one).collect::<Result<Vec<_>, _>>()?;
+    let mut parts = BTreeSet::new();
+    let twice =
+        reports.iter().filter_map(|report| report.shard.as_ref()).find(|part| !parts.insert(*part));
+    if let Some(part) = twice {
+        let help = "put together the reports of one run, each of them once";
+        print::error(
+            "could not put the reports together",
+            &format!("two are of part {part}"),
+            Some(help),
+        );
+        return Err(Exit::Usage);
+    }
+    Ok(Report::merge(reports))
 }
 
 /// Reads what one of our commands printed as JSON.

@@ -166,7 +166,7 @@ fn the_bots_are_told() {
     let project = Project::new();
     project.entry("postgres:14.2");
     let ran = project.mirror(&["bots", "--check"]).ends_with(3).run();
-    assert!(ran.stderr.contains("no bot is configured"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("no bot keeps the images up to date"), "{}", ran.stderr);
     project.mirror(&["bots"]).run();
     project.mirror(&["bots", "--check"]).run();
     assert!(read(&project, ".github/dependabot.yml").contains("\"/images/**/*\""));
@@ -187,13 +187,16 @@ fn the_bots_are_told() {
     project.mirror(&["bots", "--check", "renovate"]).run();
     project.mirror(&["bots", "--check"]).ends_with(3).run();
     project.mirror(&["bots"]).run();
+    // One bot for the images, the other for something else.
+    project.write("renovate.json", "{\"enabledManagers\": [\"cargo\"]}");
+    project.mirror(&["bots", "--check"]).run();
     project.write("renovate.json", "// comment\n{}");
-    let ran = project.mirror(&["bots"]).ends_with(2).run();
+    let ran = project.mirror(&["bots", "renovate"]).ends_with(2).run();
     assert!(ran.stderr.contains("could not write renovate.json"), "{}", ran.stderr);
     assert_eq!(read(&project, "renovate.json"), "// comment\n{}");
     std::fs::rename(project.path().join("renovate.json"), project.path().join("renovate.json5"))
         .unwrap();
-    let ran = project.mirror(&["bots"]).ends_with(2).run();
+    let ran = project.mirror(&["bots", "renovate"]).ends_with(2).run();
     assert!(ran.stderr.contains("it is JSON5"), "{}", ran.stderr);
 }
 
@@ -246,6 +249,7 @@ fn an_empty_repository_becomes_a_mirror() {
         let line = format!("    uses: acme/mirror/.github/workflows/{name}.yml@{COMMIT}\n");
         assert!(text.contains(&line), "{text}");
         assert!(!text.contains("@REPOSITORY@") && !text.contains("@COMMIT@"), "{text}");
+        assert!(!text.contains("@BRANCH@"), "{text}");
     }
     assert!(project.path().join("images/docker.io/library/redis/Dockerfile").exists());
 }
@@ -258,6 +262,7 @@ fn what_init_does_not_take() {
         (["--workflows", "acme/mirror@main"], "all of its 40 digits"),
         (["--workflows", "acme@0123456789abcdef0123456789abcdef01234567"], "OWNER/NAME"),
         (["--registry", "https://x"], "invalid value"),
+        (["--workflows", "acme/mirror@0123456789abcdef0123456789abcdef01234567"], "--registry"),
     ] {
         let ran = project.mirror(&[&["init"], &arguments[..]].concat()).ends_with(2).run();
         assert!(ran.stderr.contains(why), "{}", ran.stderr);

@@ -2,6 +2,8 @@
 
 use mirror_testkit::{FakeGitHub, GITHUB_REPOSITORY, GITHUB_TOKEN, ImageBuilder, Mirror};
 
+use mirror_plan::SavedPlan;
+
 use crate::{Pair, Project};
 
 const HEAD: &str = "0123456789abcdef0123456789abcdef01234567";
@@ -27,7 +29,7 @@ fn a_plan_becomes_a_comment_and_a_status() {
         with(&github, pair.project.mirror(&arguments))
     };
     let ran = comment(HEAD).run();
-    assert_eq!(ran.stderr, "#8: comment written\n#8: status written\n");
+    assert_eq!(ran.stderr, "comment on #8 written\nstatus written\n");
     let page = pair.project.mirror(&["plan", "--format", "markdown"]).run().stdout;
     let comments = github.comments();
     assert!(comments[0].1.ends_with(&format!(" -->\n{page}")), "{comments:?}");
@@ -38,11 +40,16 @@ fn a_plan_becomes_a_comment_and_a_status() {
     assert_eq!(status["target_url"], "https://ci.example.com/1");
     github.take_calls();
     let ran = comment(HEAD).run();
-    assert_eq!(ran.stderr, "#8: comment unchanged\n#8: status unchanged\n");
+    assert_eq!(ran.stderr, "comment on #8 unchanged\nstatus unchanged\n");
     assert!(github.take_calls().iter().all(|call| call.starts_with("GET ")));
     // The head has moved on.
     let ran = comment(&HEAD.replace('0', "1")).run();
     assert!(ran.stderr.contains("nothing to comment"), "{}", ran.stderr);
+    // A commit without a plan doesn't keep that of the one before.
+    let arguments = ["comment", "--head", HEAD];
+    with(&github, pair.project.mirror(&arguments)).run();
+    assert!(github.comments()[0].1.contains("### mirror: no plan for this commit"));
+    assert_eq!(github.statuses()[0]["description"], "no plan");
     // What can't be found out, is an error, and a conflict a failure.
     pair.project.entry("library/gone:1");
     pair.project.mirror(&["plan", "--out", "plan.json"]).ends_with(1).run();
@@ -61,9 +68,9 @@ fn a_plan_from_anybody() {
     github.open_pull_request(8, HEAD);
     let refused = [
         good.replace("\"create\":1", "\"create\":0"),
+        good.replace("docker.io/library/app:1.0", "docker.io/library/other:1.0"),
         good.replace("\"format_version\":1", "\"format_version\":9"),
-        good.replace("\"library/app\"", "\"../../x\"")
-            .replace("docker.io/library/app\"", "../x y\""),
+        good.replace("docker.io/library/app\"", "../x y\""),
         good.split_at(good.len() / 2).0.to_owned(),
         "[".repeat(100_000),
         "{}".to_owned(),
@@ -76,26 +83,25 @@ fn a_plan_from_anybody() {
         assert!(ran.stderr.contains("the plan hostile.json can't be shown"), "{}", ran.stderr);
     }
     assert_eq!(github.take_calls(), Vec::<String>::new(), "nothing was asked before");
-    // Whatever texts it has are texts.
-    let hostile = good
-        .replace(
-            "docker.io/library/app:1.0\"",
-            "[x](https://evil.example) @everyone <img src=x>|`a`\"",
-        )
-        .replace(
-            "\"destination\":\"prod\"",
-            "\"destination\":\"# <script>alert(1)</script> @team\"",
-        );
-    pair.project.write("hostile.json", &hostile);
+    // Whoever makes a whole new one says what he likes, but says it as text.
+    let mut saved: SavedPlan = serde_json::from_str(&good).unwrap();
+    if let Some(mirror_plan::Action::Copy(copy)) = saved.plan.actions.first_mut() {
+        copy.subject.source = "[x](https://evil.example) @everyone <img src=x>|`a`".to_owned();
+        copy.subject.destination = "# <script>alert(1)</script> @team".to_owned();
+    }
+    let saved = SavedPlan::new(saved.plan, saved.tree, saved.config, [].into_iter());
+    pair.project.write("hostile.json", &serde_json::to_string(&saved).unwrap());
     with(&github, pair.project.mirror(&["comment", "hostile.json", "--head", HEAD])).run();
     let text = &github.comments()[0].1;
     // Outside of code spans, where nothing has a meaning.
     let plain: Vec<&str> = text.split('`').step_by(2).collect();
     let plain = plain.join(" ");
-    assert!(text.contains("`[x](https://evil.example) `"), "{text}");
+    assert!(text.contains("#### `# <script>alert(1)</script> @team`"), "{text}");
     for meaning in ["<img", "<script", "](https://evil", "@team", "@everyone"] {
         assert!(!plain.contains(meaning), "{meaning}: {text}");
     }
+    // And the tree does not ask for it.
+    pair.project.mirror(&["apply", "hostile.json"]).ends_with(5).run();
 }
 
 #[test]
@@ -149,7 +155,7 @@ fn one_issue_as_long_as_something_is_wrong() {
     let text = found["body"].as_str().unwrap();
     assert!(
         text.contains(
-            "### Not mirrored as wanted\n\n- ❌ `docker.io/library/gone:1` at prod: source"
+            "### Not mirrored as wanted\n\n- ❌ `docker.io/library/gone:1` at `prod`: source"
         ),
         "{text}"
     );

@@ -59,7 +59,7 @@ impl Runner {
         let script = script(workflow, job, step);
         let variable = |name: &str| (name.to_owned(), self.file(name).display().to_string());
         let output = Command::new("bash")
-            .args(["--noprofile", "--norc", "-eo", "pipefail", "-c", &script])
+            .args(["-e", "-c", &script])
             .current_dir(self.project.path())
             .env_clear()
             .env("PATH", &self.path)
@@ -89,11 +89,18 @@ impl Runner {
         assert_eq!(code, 0, "{workflow} {job} {step}: {}", self.written("said"));
     }
 
+    /// The last step of apply.yml.
+    fn issue(&self, plan: &str, matrix: &str) {
+        let variables = [("GITHUB_TOKEN", GITHUB_TOKEN), ("PLAN", plan), ("MATRIX", matrix)];
+        self.works("apply.yml", "report", "one issue", &variables);
+    }
+
     /// apply.yml as a whole; how the jobs ended, and their shards.
     fn apply(&self) -> (Vec<String>, Vec<i32>) {
         let _ = std::fs::remove_file(self.file("GITHUB_OUTPUT"));
         let _ = std::fs::remove_dir_all(self.project.path().join("reports"));
         self.works("apply.yml", "plan", "plan", &[("SHARDS", "3")]);
+        self.works("apply.yml", "plan", "tags that no bot moves", &[]);
         let output = self.written("GITHUB_OUTPUT");
         let matrix: serde_json::Value =
             serde_json::from_str(output.trim().strip_prefix("matrix=").unwrap()).unwrap();
@@ -108,18 +115,10 @@ impl Runner {
             let (from, to) = (self.project.path().join(&name), format!("reports/{name}"));
             std::fs::rename(from, self.project.path().join(to)).unwrap();
         }
-        let failed = codes.iter().any(|code| *code != 0);
-        let result = match (shards.is_empty(), failed) {
-            (true, _) => "skipped",
-            (false, true) => "failure",
-            (false, false) => "success",
-        };
         if !shards.is_empty() {
             self.works("apply.yml", "report", "report", &[]);
         }
-        self.works("apply.yml", "report", "tags that no bot moves", &[]);
-        let variables = [("GITHUB_TOKEN", GITHUB_TOKEN), ("PLAN", "success"), ("APPLY", result)];
-        self.works("apply.yml", "report", "one issue", &variables);
+        self.issue("success", &matrix.to_string());
         (shards, codes)
     }
 }
@@ -215,6 +214,109 @@ fn from_a_bots_commit_to_the_registry() {
     assert_eq!(runner.github.issues()[0]["state"], "closed");
     let (shards, _) = runner.apply();
     assert_eq!(shards, Vec::<String>::new(), "nothing to do");
+}
+
+#[test]
+fn what_leaves_no_report_is_told_all_the_same() {
+    let project = Project::new();
+    project.config("127.0.0.1:9", "127.0.0.1:9");
+    let runner = Runner::new(project);
+    // Machines that are lost.
+    runner.issue("success", "{\"shard\":[\"1/3\",\"2/3\"]}");
+    let issue = runner.github.issues().remove(0);
+    let text = issue["body"].as_str().unwrap();
+    assert!(text.contains("2 of 2 jobs apply ended without a report"), "{text}");
+    // A tree with errors, which has no plan at all.
+    runner.project.write("images/docker.io/team/wrong/Dockerfile", "FROM team/wrong\n");
+    assert_eq!(runner.step("apply.yml", "plan", "plan", &[("SHARDS", "3")]), 2);
+    runner.works("apply.yml", "plan", "tags that no bot moves", &[]);
+    assert!(!runner.project.path().join("outdated.json").exists());
+    runner.issue("failure", "");
+    let issue = runner.github.issues().remove(0);
+    assert!(
+        issue["body"].as_str().unwrap().contains("the job plan ended with: failure"),
+        "{issue}"
+    );
+}
+
+#[test]
+fn a_run_that_is_cancelled_leaves_its_report() {
+    let (source, destination) = (Registry::start(), Registry::start());
+    let project = Project::new();
+    project.config(&source.host(), &destination.host());
+    source.add("team/app", "1", &ImageBuilder::new("app").layers(&[10]).build());
+    project.entry("team/app:1");
+    project.mirror(&["plan", "--out", "plan.json"]).run();
+    source.set_faults(|exchange| {
+        exchange.path.contains("/blobs/").then_some(mirror_testkit::Fault::Hang)
+    });
+    let runner = Runner::new(project);
+    let script = script("apply.yml", "apply", "apply");
+    let mut child = Command::new("bash")
+        .args(["-e", "-c", &script])
+        .current_dir(runner.project.path())
+        .env_clear()
+        .envs([("PATH", runner.path.as_str()), ("SHARD", "1/1")])
+        .env("HOME", runner.temporary.path())
+        .spawn()
+        .unwrap();
+    let asked = || source.take_requests().iter().any(|request| request.path.contains("/blobs/"));
+    while !asked() {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(killed.success());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let report = std::fs::read_to_string(runner.project.path().join("report-1.json")).unwrap();
+    assert!(report.contains("\"cancelled\": 1"), "{report}");
+}
+
+/// The archive of a release as release.yml packs it, and what `gh` does with it.
+#[test]
+fn a_release_is_installed_only_when_it_is_what_it_should_be() {
+    let work = tempfile::tempdir().unwrap();
+    let folder = work.path();
+    let target = format!("{}-unknown-linux-musl", std::env::consts::ARCH);
+    let name = format!("mirror-v9.9.9-{target}");
+    let pack = format!(
+        "mkdir -p release {name} bin && printf '#!/bin/sh\\necho mirror 9.9.9\\n' >{name}/mirror && chmod +x {name}/mirror \
+         && tar -czf release/{name}.tar.gz {name} && cd release && sha256sum mirror-*.tar.gz >SHA256SUMS"
+    );
+    assert!(
+        Command::new("bash").args(["-ec", &pack]).current_dir(folder).status().unwrap().success()
+    );
+    let gh = "#!/bin/bash\nset -e\nif [ \"$1\" = release ]; then\n  while [ \"$1\" != --dir ]; do shift; done\n  \
+              cp \"$RELEASE\"/* \"$2/\"\nelse\n  [ \"$1 $2\" = 'attestation verify' ] && [ \"$GENUINE\" = yes ]\nfi\n";
+    std::fs::write(folder.join("bin/gh"), gh).unwrap();
+    assert!(Command::new("chmod").arg("+x").arg(folder.join("bin/gh")).status().unwrap().success());
+    let install =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.github/actions/setup-mirror/install");
+    let run = |sha256: &str, genuine: &str| {
+        let path = format!("{}:{}", folder.join("bin").display(), std::env::var("PATH").unwrap());
+        let _ = std::fs::remove_file(folder.join("path"));
+        let output = Command::new("bash")
+            .arg(&install)
+            .env_clear()
+            .envs([
+                ("PATH", path.as_str()),
+                ("VERSION", "v9.9.9"),
+                ("REPOSITORY", GITHUB_REPOSITORY),
+            ])
+            .envs([("SHA256", sha256), ("GENUINE", genuine)])
+            .env("RUNNER_TEMP", folder.join("temporary"))
+            .env("GITHUB_PATH", folder.join("path"))
+            .env("RELEASE", folder.join("release"))
+            .output()
+            .unwrap();
+        assert_eq!(output.status.success(), folder.join("path").exists(), "{output:?}");
+        output.status.success()
+    };
+    assert!(run("", "yes"));
+    assert!(!run("", "no"), "somebody else's");
+    assert!(!run(&"0".repeat(64), "yes"), "not what was asked for");
+    assert!(!folder.join("temporary/mirror/mirror").exists());
+    std::fs::write(folder.join(format!("release/{name}.tar.gz")), "other bytes").unwrap();
+    assert!(!run("", "yes"), "not what the checksum says");
 }
 
 #[test]

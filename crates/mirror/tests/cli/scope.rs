@@ -155,3 +155,60 @@ fn a_part_by_name() {
     }
     pair.project.mirror(&["apply", "plan.json", "--only", "app"]).ends_with(2).run();
 }
+
+#[test]
+fn names_and_clones_of_every_kind() {
+    let image = ImageBuilder::new("any").build();
+    let pair = Pair::new(&[
+        ("library/app", "1", &image),
+        ("library/b", "1", &image),
+        ("library/c", "1", &image),
+    ]);
+    let odd = "images/docker.io/library/app/a \"b\"\nc\u{fc}/Dockerfile";
+    pair.project.write(odd, "FROM app:0.9\n");
+    pair.project.write(".gitignore", "build/\n/.cache\n");
+    let before = commit(&pair.project, "before");
+    std::fs::remove_file(pair.project.path().join(odd)).unwrap();
+    // What Git ignores is in the tree all the same.
+    pair.project.write("images/docker.io/library/app/build/Dockerfile", "FROM app:1.1\n");
+    pair.source.add("library/app", "1.1", &image);
+    // A file that moves to another variant and says something else is another entry.
+    std::fs::create_dir_all(pair.project.path().join("images/docker.io/library/b/2")).unwrap();
+    git(
+        pair.project.path(),
+        &["mv", "images/docker.io/library/b/Dockerfile", "images/docker.io/library/b/2/Dockerfile"],
+    );
+    pair.project.write("images/docker.io/library/b/2/Dockerfile", "FROM b:2\n");
+    pair.source.add("library/b", "2", &image);
+    let plan = ["plan", "--no-sizes", "--changed-since", &before];
+    let ran = pair.project.mirror(&plan).run();
+    for line in [
+        "- docker.io/library/app:0.9  no longer wanted",
+        "- docker.io/library/b:1      no longer wanted",
+        "+ docker.io/library/app:1.1  new",
+        "+ docker.io/library/b:2      new",
+        "plan: 2 to create, 0 to update, 0 unchanged, 2 no longer wanted",
+    ] {
+        assert!(ran.stdout.contains(line), "{line}: {}", ran.stdout);
+    }
+    // Hooks have variables that are about another place.
+    let hook = pair.project.mirror(&plan).env("GIT_DIR", ".git").env("GIT_WORK_TREE", "/");
+    assert_eq!(hook.run().stdout, ran.stdout);
+    // A clone without the files of the past can't tell what went.
+    git(pair.project.path(), &["add", "--all", "--force"]);
+    commit(&pair.project, "after");
+    git(pair.project.path(), &["config", "uploadpack.allowFilter", "true"]);
+    let clone = tempfile::tempdir().unwrap();
+    let url = format!("file://{}", pair.project.path().display());
+    git(clone.path(), &["clone", "--quiet", "--filter=blob:none", &url, "."]);
+    let ran = mirror_testkit::Mirror::new(env!("CARGO_BIN_EXE_mirror"), clone.path(), &plan);
+    let ran = ran.ends_with(2).run();
+    assert!(ran.stderr.contains("this clone is a partial one"), "{}", ran.stderr);
+    // A configuration behind a link may have changed, whatever Git says.
+    let config = pair.project.path().join("images/mirror.toml");
+    std::fs::rename(&config, pair.project.path().join("mirror.toml")).unwrap();
+    std::os::unix::fs::symlink("../mirror.toml", &config).unwrap();
+    commit(&pair.project, "link");
+    let ran = pair.project.mirror(&["plan", "--no-sizes", "--changed-since", "HEAD"]).run();
+    assert!(ran.stdout.contains("plan: 4 to create"), "{}", ran.stdout);
+}

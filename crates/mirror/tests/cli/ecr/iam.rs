@@ -85,6 +85,13 @@ fn policies_name_prefixes_and_trust_names_both_forms() {
     assert!(trust.stdout.contains("repo:acme/images:ref:refs/heads/main"), "{}", trust.stdout);
     assert!(trust.stdout.contains("repo:acme@7/images@42:ref:refs/heads/main"), "{}", trust.stdout);
     assert_eq!(trust.stderr, "");
+    // The workflow that applies makes a plan first, on the branch; so does the merge queue.
+    let ran = scene.project.mirror(&["iam", "plan", "--trust", "acme/images"]).run();
+    for context in
+        ["pull_request", "ref:refs/heads/main", "ref:refs/heads/gh-readonly-queue/main/*"]
+    {
+        assert!(ran.stdout.contains(&format!("\"repo:acme/images:{context}\"")), "{}", ran.stdout);
+    }
     let ran = scene.project.mirror(&["iam", "apply", "--trust", "acme"]).ends_with(2).run();
     assert!(ran.stderr.contains("write OWNER/REPOSITORY"), "{}", ran.stderr);
 }
