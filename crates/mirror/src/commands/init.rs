@@ -161,6 +161,13 @@ fn advise(above: &Path, images: &Path, command: &Init) {
             "images/mirror.toml was there, and says nothing of that registry: add it there",
         );
     }
+    let other = bots::file(Bot::Dependabot, &load_unpinned(Some(images)));
+    if other.existing.is_some() && !other.is_ours() {
+        let shown = other.shown;
+        print::message(&format!(
+            "{shown} says nothing of the images: `mirror bots` adds that to it"
+        ));
+    }
     bots::remind(images);
 }
 
