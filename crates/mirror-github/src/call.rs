@@ -55,8 +55,8 @@ pub(crate) fn client(api: &str, token: &str, patience: Patience) -> Result<Octoc
 /// What GitHub said.
 struct Answer<T> {
     value: T,
-    /// Whether the list goes on on another page.
-    more: bool,
+    /// The number of the page that a list goes on on.
+    next: Option<usize>,
 }
 
 /// How one attempt ended, when it did not succeed.
@@ -216,9 +216,9 @@ impl GitHub {
         let sign = if path.contains('?') { '&' } else { '?' };
         for page in 1..=MOST_PAGES {
             let path = format!("{path}{sign}per_page={PAGE}&page={page}");
-            let Answer { value: items, more } =
+            let Answer { value: items, next } =
                 self.repeat::<Vec<T>>(what, Method::GET, &path, None).await?;
-            let last = items.len() < PAGE && !more;
+            let last = items.len() < PAGE && next != Some(page + 1);
             if let Some(found) = look(items).await {
                 return Ok(Some(found));
             }
@@ -265,11 +265,18 @@ impl GitHub {
                 Failure::Final(Error::Refused { what, status, message })
             })?;
             let link = parts.headers.get(LINK).and_then(|value| value.to_str().ok());
-            let more = link.is_some_and(|link| link.contains("rel=\"next\""));
-            return Ok(Answer { value, more });
+            return Ok(Answer { value, next: link.and_then(next_page) });
         }
         Err(refusal(what, parts.status.as_u16(), &parts.headers, &body))
     }
+}
+
+/// The page that a `Link` header names as the next:
+/// <https://docs.github.com/en/rest/using-the-rest-api/using-pagination-in-the-rest-api>.
+fn next_page(link: &str) -> Option<usize> {
+    let next = link.split(',').find(|part| part.contains("rel=\"next\""))?;
+    let query = next.split(['?', '&', '>']).find_map(|part| part.strip_prefix("page="))?;
+    query.parse().ok()
 }
 
 /// What is at the bottom of an error.
@@ -312,4 +319,17 @@ fn refusal(what: &str, status: u16, headers: &HeaderMap, body: &[u8]) -> Failure
     let (what, message) =
         (what.to_owned(), if message.is_empty() { "without a word".to_owned() } else { message });
     Failure::Final(Error::Refused { what, status, message })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links() {
+        let link = "<https://api.github.com/x?per_page=100&page=3>; rel=\"next\", <https://api.github.com/x?page=9>; rel=\"last\"";
+        assert_eq!(next_page(link), Some(3));
+        assert_eq!(next_page("<https://api.github.com/x?page=1>; rel=\"prev\""), None);
+        assert_eq!(next_page(""), None);
+    }
 }
