@@ -35,7 +35,8 @@ impl GitHub {
             return Ok(Kept::Created);
         };
         // Two runs at once may have written one each.
-        for extra in ours {
+        let login = |comment: &Comment| comment.user.as_ref().map(|user| user.login.clone());
+        for extra in ours.filter(|extra| login(extra) == login(&found)) {
             let path = self.path(&format!("issues/comments/{}", extra.id));
             self.delete("deleting a second comment", &path).await?;
         }

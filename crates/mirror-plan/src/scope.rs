@@ -90,10 +90,11 @@ impl Scope {
                 let before = changes.before.iter().flat_map(|entry| wanted(entry, config));
                 let freed: BTreeMap<Address, Source> =
                     before.map(|want| (address(&want), want.source)).collect();
-                left.keep(|want| {
+                let changed = |file: &str| changes.files.contains_key(file);
+                left.keep(changed, |want| {
                     let other =
                         freed.get(&address(want)).is_some_and(|other| *other != want.source);
-                    changes.files.contains_key(&want.file) || other
+                    changed(&want.file) || other
                 });
             }
         }
@@ -103,20 +104,27 @@ impl Scope {
             let gone: BTreeSet<&str> =
                 gone.filter(|entry| named(&entry.name)).map(|entry| entry.file.as_str()).collect();
             left.unwanted.retain(|item| gone.contains(item.file.as_str()));
-            left.keep(|want| named(&want.source.name));
+            left.keep(|_| true, |want| named(&want.source.name));
         }
         left
     }
 }
 
 impl Wants {
-    /// Leaves wants, the collisions that one of them is part of, and the repositories that are still needed.
-    fn keep(&mut self, in_scope: impl Fn(&Want) -> bool) {
+    /// Leaves wants, the collisions that one of them is part of, and the repositories that are still needed. A collision
+    /// that is about no want, such as a name that can't be, goes by its file.
+    fn keep(&mut self, file: impl Fn(&str) -> bool, in_scope: impl Fn(&Want) -> bool) {
         self.wants.retain(&in_scope);
-        self.contended.retain(&in_scope);
-        let files: BTreeSet<&str> = self.contended.iter().map(|want| want.file.as_str()).collect();
-        self.collisions
-            .retain(|collision| collision.files.iter().any(|file| files.contains(file.as_str())));
+        let (mine, others): (Vec<Want>, Vec<Want>) =
+            std::mem::take(&mut self.contended).into_iter().partition(in_scope);
+        let is_of =
+            |wants: &[Want], files: &[String]| wants.iter().any(|want| files.contains(&want.file));
+        self.collisions.retain(|collision| {
+            let files = &collision.files;
+            let about_none = !is_of(&mine, files) && !is_of(&others, files);
+            is_of(&mine, files) || (about_none && files.iter().any(|name| file(name)))
+        });
+        self.contended = mine;
         let needed: BTreeSet<(&str, &Repository)> = self
             .wants
             .iter()
@@ -295,6 +303,11 @@ mod tests {
         let only = |glob: &str| Scope { only: vec![glob.parse().unwrap()], changes: None };
         assert_eq!(narrowed(&all, &only("redis")).collisions, []);
         assert_eq!(narrowed(&all, &only("postgres")).collisions.len(), 1);
+        // A name that can't be at a destination is nobody's want, but told where it was changed.
+        let long = format!("quay.io/{}:1", ["abcdefghi"; 25].join("/"));
+        let all = [entry("long", &long), entry("three", "redis:7")];
+        assert_eq!(narrowed(&all, &changes(&["long"], Vec::new())).collisions.len(), 1);
+        assert_eq!(narrowed(&all, &changes(&["three"], Vec::new())).collisions.len(), 0);
         // Without tags, digests are what is wanted.
         let left = narrowed(
             &[entry("one", &format!("x@{}", digest('a')))],

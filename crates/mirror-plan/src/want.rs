@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use mirror_oci::{Name, Platform, Registry, Repository, Tag, Version};
+use mirror_oci::{Digest, Name, Platform, Registry, Repository, Tag, Version};
 use mirror_tree::Entry;
 
 use crate::config::{Config, Destination, Place};
@@ -60,6 +60,8 @@ pub struct Target {
     pub repository: Repository,
     /// The tag there; none for a source that is a digest alone.
     pub tag: Option<Tag>,
+    /// What it is known by without a tag: the digest that the tree names.
+    pub digest: Option<Digest>,
 }
 
 /// All wants of a tree, and those that cannot be.
@@ -222,6 +224,7 @@ fn want(entry: &Entry, destination: &Destination, config: &Config) -> Result<Wan
             place: destination.place.clone(),
             repository,
             tag: entry.version.tag().cloned(),
+            digest: entry.version.digest().filter(|_| entry.version.tag().is_none()).cloned(),
         },
     })
 }

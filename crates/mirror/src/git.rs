@@ -72,7 +72,10 @@ pub(crate) fn branch(folder: &Path) -> Option<String> {
 /// Whether the tree takes this path for an entry: what is hidden is no part of it.
 fn is_entry(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or(path);
-    is_dockerfile_name(name) && !path.split('/').any(|part| part.starts_with('.'))
+    // A name that is not UTF-8 is an error of the tree, and was none of its entries.
+    is_dockerfile_name(name)
+        && !path.contains(char::REPLACEMENT_CHARACTER)
+        && !path.split('/').any(|part| part.starts_with('.'))
 }
 
 /// The commit that a revision stands for.

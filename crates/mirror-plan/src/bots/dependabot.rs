@@ -29,8 +29,8 @@ const REGISTRIES: Part = Part {
 
 /// The whole file.
 pub(super) fn written(rules: &BotRules, existing: Option<&str>) -> Result<String, String> {
-    let text = existing.filter(|text| !text.trim().is_empty()).unwrap_or("version: 2\nupdates:\n");
-    let text = REGISTRIES.put(text, &registries(rules))?;
+    let text = readable(existing.unwrap_or_default())?;
+    let text = REGISTRIES.put(&text, &registries(rules))?;
     let text = UPDATES.put(&text, &entries(rules))?;
     let others = UPDATES.put(&text, "")?;
     if overlaps(&others, &rules.images) {
@@ -40,7 +40,21 @@ pub(super) fn written(rules: &BotRules, existing: Option<&str>) -> Result<String
             rules.images
         ));
     }
-    Ok(text)
+    let crlf = existing.is_some_and(|text| text.contains("\r\n"));
+    Ok(if crlf { text.replace('\n', "\r\n") } else { text })
+}
+
+/// The file as one that can be spliced: keys at the start of lines, and a version.
+fn readable(text: &str) -> Result<String, String> {
+    let lines = || text.lines().map(|line| line.trim_start_matches('\u{feff}'));
+    let mut content = lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#'));
+    let odd = content.clone().next().is_some_and(|line| line.starts_with(['{', ' ', '\t', '%']));
+    if odd || content.clone().any(|line| line.trim_end() == "...") {
+        return Err("its keys are not at the start of lines of their own; write it in block style"
+            .to_owned());
+    }
+    let versioned = content.any(|line| line.trim_start_matches(['"', '\'']).starts_with("version"));
+    Ok(if versioned { text.to_owned() } else { format!("version: 2\n{text}") })
 }
 
 impl Part {
@@ -51,8 +65,9 @@ impl Part {
             return Ok(ended(text));
         };
         let keyed = before.iter().any(|line| self.is_key(line));
+        let below = after.iter().find(|line| !line.trim().is_empty() && !line.starts_with('#'));
         let alone = before.last().is_some_and(|line| self.is_key(line))
-            && !after.first().is_some_and(|line| indentation(line) > 0 || line.starts_with('-'));
+            && !below.is_some_and(|line| indentation(line) > 0 || line.starts_with('-'));
         // A key without anything below is invalid.
         let before = match before.split_last() {
             Some((_, rest)) if ours.is_empty() && alone => rest,
@@ -61,8 +76,9 @@ impl Part {
         let mut out = String::new();
         for line in before {
             // An empty list has no room.
-            let key = self.is_key(line).then(|| line.split('[').next().unwrap_or(line).trim_end());
-            let _ = writeln!(out, "{}", key.unwrap_or(line));
+            let bare =
+                if self.is_key(line) { line.replacen("[]", "", 1) } else { (*line).to_owned() };
+            let _ = writeln!(out, "{}", bare.trim_end());
         }
         if !ours.is_empty() {
             let pad = " ".repeat(if keyed { indent } else { 2 });
@@ -127,9 +143,8 @@ impl Part {
         let bare = line.strip_prefix(['"', '\'']).unwrap_or(line);
         let rest = bare.strip_prefix(self.key).map(|rest| rest.trim_start_matches(['"', '\'']));
         let rest = rest.and_then(|rest| rest.trim_start().strip_prefix(':')).map(str::trim);
-        rest.is_some_and(|rest| {
-            rest.is_empty() || rest.starts_with('#') || rest.replace(' ', "") == "[]"
-        })
+        let rest = rest.map(|rest| rest.strip_prefix("[]").unwrap_or(rest).trim_start());
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('#'))
     }
 }
 
@@ -152,17 +167,32 @@ fn indent_below(lines: Option<&[&str]>) -> usize {
 
 /// Whether somebody else's entry is about folders of the tree.
 fn overlaps(others: &str, images: &str) -> bool {
-    let bare = others.replace(['"', '\'', ' ', '{', '}'], "");
-    let of_docker = bare.lines().any(|line| {
-        line.trim_start_matches('-')
-            .split(',')
-            .any(|part| part.split('#').next() == Some("package-ecosystem:docker"))
-    });
-    let inside = |line: &str| {
-        let line = line.split('#').next().unwrap_or_default();
-        line.contains(&format!("/{images}")) || line.contains("/**") || line.contains("/*")
-    };
-    of_docker && bare.lines().any(inside)
+    let bare = others.replace(['"', '\''], "");
+    let below = bare.lines().skip_while(|line| !UPDATES.is_key(line)).skip(1);
+    let items: Vec<&str> = below.collect();
+    let indent = indent_below(Some(&items));
+    let mut entries: Vec<String> = Vec::new();
+    for line in items {
+        let line = line.split(" #").next().unwrap_or_default();
+        match entries.last_mut() {
+            Some(entry) if !(line.trim_start().starts_with('-') && indentation(line) == indent) => {
+                *entry = format!("{entry} {line}");
+            }
+            _ => entries.push(line.to_owned()),
+        }
+    }
+    entries.iter().any(|entry| {
+        let words = entry.split([' ', ',', '[', ']', '{', '}', '\t']);
+        let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
+        let docker = words.windows(2).any(|pair| pair == ["package-ecosystem:", "docker"]);
+        let inside = |word: &&str| {
+            let path = word.trim_start_matches('/');
+            path.starts_with('*')
+                || path == images
+                || path.strip_prefix(images).is_some_and(|rest| rest.starts_with('/'))
+        };
+        docker && (images.is_empty() || words.iter().any(inside))
+    })
 }
 
 /// The registries that want credentials.

@@ -112,6 +112,18 @@ fn what_others_wrote_stays() {
         assert!(written.contains(&format!("  - package-ecosystem: {other}\n")), "{written}");
         assert_eq!(rules(PLAIN, "").dependabot(Some(&written)).unwrap(), written);
     }
+    // What covers a folder counts for its own entry alone, and with whole names.
+    let monorepo = "version: 2\nupdates:\n  - package-ecosystem: docker\n    directory: /images-ui\n  - package-ecosystem: npm\n    directories: [\"/packages/*\"]\n";
+    assert!(rules(PLAIN, "").dependabot(Some(monorepo)).unwrap().contains("/packages/*"));
+    let crlf = "version: 2\r\nupdates: [] # none\r\n";
+    let written = rules(PLAIN, "").dependabot(Some(crlf)).unwrap();
+    assert!(
+        written.starts_with("version: 2\r\nupdates:  # none\r\n")
+            && !written.replace("\r\n", "").contains('\n')
+    );
+    assert_eq!(rules(PLAIN, "").dependabot(Some(&written)).unwrap(), written);
+    let comment = rules(PLAIN, "").dependabot(Some("# ours\nupdates: # see [1]\n")).unwrap();
+    assert!(comment.starts_with("version: 2\n# ours\nupdates: # see [1]\n"), "{comment}");
     for overlap in [
         "  - package-ecosystem:  docker\n    directories: [\"/**/*\"]",
         "  - {package-ecosystem: docker, directory: /images/x}",
@@ -124,7 +136,13 @@ fn what_others_wrote_stays() {
         let written = rules(PLAIN, "").dependabot(Some(&format!("version: 2\n{key}\n"))).unwrap();
         assert!(!written.contains("[]") && written.matches("updates").count() == 1, "{written}");
     }
-    for shape in ["updates: [{package-ecosystem: npm}]", "{updates: []}"] {
+    for shape in [
+        "updates: [{package-ecosystem: npm}]",
+        "{updates: []}",
+        "{\n  \"updates\": [\n  ]\n}",
+        "  version: 2\n  updates:\n",
+        "version: 2\n...\n",
+    ] {
         assert!(rules(PLAIN, "").dependabot(Some(shape)).is_err(), "{shape}");
     }
 
@@ -168,6 +186,11 @@ fn private_registries_and_plain_http() {
     assert_eq!(with.dependabot(Some(&theirs)).unwrap(), theirs);
     let alone = rules(&entries, "").dependabot(Some(&theirs)).unwrap();
     assert!(alone.contains("registries:\n  mine:\n    type: npm-registry\nupdates:\n"), "{alone}");
+    // Whatever stands between the key and what is below it.
+    let apart = "version: 2\nregistries:\n\n# mine\n  mine:\n    type: npm-registry\nupdates:\n";
+    let both = with.dependabot(Some(apart)).unwrap();
+    let again = rules(&entries, "").dependabot(Some(&both)).unwrap();
+    assert!(again.contains("registries:\n\n# mine\n  mine:\n"), "{again}");
     let own = "version: 2\nregistries:\n  mine:\n    type: npm-registry\nupdates:\n";
     let both = with.dependabot(Some(own)).unwrap();
     assert!(both.contains("  # mirror bots: end of registries\n  mine:\n"), "{both}");

@@ -177,3 +177,26 @@ fn files_that_are_no_plans_are_refused() {
     save(&pair, &saved(&pair));
     pair.project.mirror(&["apply", "plan.json"]).run();
 }
+
+#[test]
+fn images_without_tags_are_told_apart() {
+    let (one, two) = (ImageBuilder::new("one").build(), ImageBuilder::new("two").build());
+    let pair = Pair::new(&[]);
+    pair.source.add("library/app", "1", &one);
+    pair.source.add("library/app", "2", &two);
+    let path = pair.project.path().join("images/mirror.toml");
+    let config = std::fs::read_to_string(path).unwrap();
+    pair.project.write("images/mirror.toml", &(config + "[check]\nallow_digest_only = true\n"));
+    let entry = |variant: &str, image: &Image| {
+        let file = format!("images/docker.io/library/app/{variant}/Dockerfile");
+        pair.project.write(&file, &format!("FROM app@{}\n", image.digest()));
+    };
+    entry("one", &one);
+    pair.project.mirror(&["apply"]).run();
+    entry("two", &two);
+    let ran = pair.project.mirror(&["plan", "--out", "plan.json"]).run();
+    assert!(ran.stdout.contains("plan: 1 to create, 0 to update, 1 unchanged"), "{}", ran.stdout);
+    let ran = pair.project.mirror(&["apply", "plan.json"]).run();
+    assert!(ran.stdout.contains("1 copied, 1 unchanged"), "{}", ran.stdout);
+    pair.project.mirror(&["plan", "--exit-code"]).run();
+}
