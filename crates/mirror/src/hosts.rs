@@ -15,8 +15,10 @@ use mirror_plan::{
 use mirror_registry::{
     Access, Credentials, Host, HostOptions, HttpClient, Kind, LoginSource, Patience, http_client,
 };
+use mirror_tree::Entry;
 
 use crate::environment;
+use crate::load::Loaded;
 
 /// Requests at once to one host, unless the configuration says otherwise. Enough to hide a round trip of 100 ms
 /// behind small blobs, few enough for a small registry.
@@ -40,10 +42,29 @@ impl Hosts {
         push: Access,
         share: u32,
     ) -> Result<Hosts, mirror_registry::Error> {
-        let sources: BTreeSet<&Registry> =
-            wants.wants.iter().map(|want| &want.source.name.registry).collect();
-        let places: BTreeSet<&mirror_plan::Place> =
-            wants.wants.iter().map(|want| &want.target.place).collect();
+        let sources = wants.wants.iter().map(|want| &want.source.name.registry).collect();
+        let places = wants.wants.iter().map(|want| &want.target.place).collect();
+        Hosts::of(sources, places, config, root, push, share).await
+    }
+
+    /// Gets ready for the registries that entries come from, whether or not anything can be made of them at a
+    /// destination.
+    pub(crate) async fn sources(
+        entries: &[Entry],
+        loaded: &Loaded,
+    ) -> Result<Hosts, mirror_registry::Error> {
+        let sources = entries.iter().map(|entry| &entry.name.registry).collect();
+        Hosts::of(sources, BTreeSet::new(), &loaded.config, &loaded.root, Access::Pull, 1).await
+    }
+
+    async fn of(
+        sources: BTreeSet<&Registry>,
+        places: BTreeSet<&mirror_plan::Place>,
+        config: &Config,
+        root: &Path,
+        push: Access,
+        share: u32,
+    ) -> Result<Hosts, mirror_registry::Error> {
         let targets = places.iter().filter_map(|place| match place {
             mirror_plan::Place::Registry(registry) => Some(registry),
             mirror_plan::Place::Layout(_) => None,

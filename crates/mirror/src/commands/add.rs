@@ -6,8 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use mirror_oci::Version;
-use mirror_plan::{Finding, Level, Wants, expand, printable};
-use mirror_registry::Access;
+use mirror_plan::{Finding, Level, printable};
 use mirror_tree::{Entry, Rules, is_dockerfile_name};
 
 use crate::exit::Exit;
@@ -125,8 +124,7 @@ fn pin(new: &mut [Entry], loaded: &Loaded) -> Result<(), Exit> {
     loaded.configured()?;
     let mut exit = Ok(());
     let done = super::in_runtime(async {
-        let wants = Wants { wants: expand(new, &loaded.config).wants, ..Wants::default() };
-        let hosts = Hosts::new(&wants, &loaded.config, &loaded.root, Access::Pull, 1).await?;
+        let hosts = Hosts::sources(new, loaded).await?;
         let unpinned = new.iter().filter(|entry| entry.version.digest().is_none());
         let asked: Vec<_> = unpinned
             .filter_map(|entry| Some((entry.name.clone(), entry.version.tag()?.clone())))

@@ -5,8 +5,7 @@ use std::path::Path;
 use clap::Args;
 use futures_util::{StreamExt, stream};
 use mirror_oci::Tag;
-use mirror_plan::{NewerTag, TagsFailure, Wants, expand, kept_numbers, newest, stuck};
-use mirror_registry::Access;
+use mirror_plan::{NewerTag, TagsFailure, kept_numbers, newest, stuck};
 use mirror_tree::{BotProof, Entry};
 
 use crate::cli::{Format, Only};
@@ -52,8 +51,7 @@ pub(crate) fn run(images: Option<&Path>, command: &Outdated) -> Exit {
         entries.filter_map(|entry| Some((entry.clone(), stuck(entry)?))).collect();
     super::in_runtime(async {
         let entries: Vec<Entry> = stuck.iter().map(|(entry, _)| entry.clone()).collect();
-        let wants = Wants { wants: expand(&entries, &loaded.config).wants, ..Wants::default() };
-        let hosts = Hosts::new(&wants, &loaded.config, &loaded.root, Access::Pull, 1).await?;
+        let hosts = Hosts::sources(&entries, &loaded).await?;
         let mut found = mirror_plan::Outdated {
             format_version: 1,
             looked_at: stuck.len(),

@@ -4,8 +4,7 @@ use std::path::Path;
 
 use clap::Args;
 use mirror_oci::{Digest, Name, Tag};
-use mirror_plan::{Wants, count, expand, printable};
-use mirror_registry::Access;
+use mirror_plan::{count, printable};
 use mirror_tree::Entry;
 
 use crate::cli::Only;
@@ -45,8 +44,7 @@ pub(crate) fn run(images: Option<&Path>, command: &Pin) -> Exit {
     let mut entries = loaded.entries.clone();
     entries.retain(|entry| command.only.includes(&entry.name));
     super::in_runtime(async {
-        let wants = Wants { wants: expand(&entries, &loaded.config).wants, ..Wants::default() };
-        let hosts = Hosts::new(&wants, &loaded.config, &loaded.root, Access::Pull, 1).await?;
+        let hosts = Hosts::sources(&entries, &loaded).await?;
         let found = tags::digests(entries.iter().filter_map(tag), &hosts).await;
         let (mut changed, mut failed) = (0, 0);
         for entry in &entries {

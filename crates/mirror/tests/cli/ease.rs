@@ -124,6 +124,16 @@ fn pinned_without_touching_another_byte() {
     pair.project.mirror(&["pin"]).run();
     pair.project.mirror(&["check"]).run();
     pair.project.mirror(&["pin", "--check"]).run();
+    // Two that exclude each other are brought together by it, wherever they come from.
+    pair.project.write(file, &content(&format!("@{}", old.digest())));
+    pair.project.write(
+        "images/docker.io/library/app/b/Dockerfile",
+        &format!("FROM app:1.0@{}\n", new.digest()),
+    );
+    pair.project.mirror(&["check"]).ends_with(4).run();
+    pair.project.mirror(&["pin", "--only", "app"]).run();
+    assert_eq!(read(&pair.project, file), content(&format!("@{}", new.digest())));
+    std::fs::remove_dir_all(pair.project.path().join("images/docker.io/library/app/b")).unwrap();
     // One that can't be looked up does not stop the others.
     pair.project.write("images/docker.io/library/gone/Dockerfile", "FROM gone:1\n");
     pair.project.entry("library/plain2:1");
