@@ -222,7 +222,11 @@ impl Layout {
 
     fn read_index(&self) -> io::Result<Index> {
         match fs::read(self.folder.join(INDEX)) {
-            Ok(bytes) => serde_json::from_slice(&bytes).map_err(io::Error::from),
+            // What is in the file is not repeated: it may be a link to anything.
+            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| {
+                let (line, column) = (error.line(), error.column());
+                io::Error::other(format!("it is no index: line {line}, column {column}"))
+            }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 Ok(Index { schema_version: 2, manifests: Vec::new(), other: Map::new() })
             }

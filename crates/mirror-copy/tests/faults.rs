@@ -61,17 +61,13 @@ fn about(subject: &Digest) -> Image {
 
 fn host(registry: &Registry, access: Access) -> Arc<Host> {
     let options = HostOptions {
-        endpoint: None,
-        token_realm: None,
         concurrency: 4,
         access,
         patience: Patience {
             idle: Duration::from_millis(400),
             first_pause: Duration::from_millis(2),
         },
-        kind: mirror_registry::Kind::Standard,
-        login: None,
-        share: 1,
+        ..HostOptions::default()
     };
     let name = registry.host().parse().unwrap();
     let client = mirror_registry::http_client().unwrap();

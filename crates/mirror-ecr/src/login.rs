@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use mirror_plan::AwsRegistry;
 use mirror_registry::{Error, Login, LoginSource, Secret};
 
 use crate::error::translate;
@@ -20,17 +21,21 @@ const PUBLIC_REGION: &str = "us-east-1";
 /// Logins at a private registry.
 pub fn private_login(client: Client) -> LoginSource {
     let client = Arc::new(client);
-    LoginSource::new(move || {
-        let client = client.clone();
-        Box::pin(async move {
-            let answer = client.ecr.get_authorization_token().send().await;
-            let answer = answer.map_err(|error| translate(ACTION, "*", error))?;
-            let data = answer.authorization_data().first();
-            let token = data.and_then(|data| data.authorization_token()).unwrap_or_default();
-            let ends = data.and_then(|data| data.expires_at()).map(|time| time.secs());
-            login(token, ends).map(Some)
-        })
-    })
+    let registry = AwsRegistry::Private(client.registry.clone());
+    LoginSource::new(
+        move |endpoint| registry.login_belongs_to(endpoint),
+        move || {
+            let client = client.clone();
+            Box::pin(async move {
+                let answer = client.ecr.get_authorization_token().send().await;
+                let answer = answer.map_err(|error| translate(ACTION, "*", error))?;
+                let data = answer.authorization_data().first();
+                let token = data.and_then(|data| data.authorization_token()).unwrap_or_default();
+                let ends = data.and_then(|data| data.expires_at()).map(|time| time.secs());
+                login(token, ends).map(Some)
+            })
+        },
+    )
 }
 
 /// Logins at public.ecr.aws. Without AWS credentials, or without the right to log in there, there is none, and none is
@@ -39,26 +44,29 @@ pub fn public_login(aws: &Aws) -> LoginSource {
     let config = aws_sdk_ecrpublic::config::Builder::from(&aws.0)
         .region(aws_config::Region::from_static(PUBLIC_REGION));
     let client = aws_sdk_ecrpublic::Client::from_conf(config.build());
-    LoginSource::new(move || {
-        let client = client.clone();
-        Box::pin(async move {
-            let answer = match client.get_authorization_token().send().await {
-                Ok(answer) => answer,
-                Err(error) => {
-                    let error = translate(PUBLIC_ACTION, "*", error);
-                    if error.is_passing() {
-                        return Err(error);
+    LoginSource::new(
+        |endpoint| AwsRegistry::Public.login_belongs_to(endpoint),
+        move || {
+            let client = client.clone();
+            Box::pin(async move {
+                let answer = match client.get_authorization_token().send().await {
+                    Ok(answer) => answer,
+                    Err(error) => {
+                        let error = translate(PUBLIC_ACTION, "*", error);
+                        if error.is_passing() {
+                            return Err(error);
+                        }
+                        tracing::debug!(%error, "no login at public.ecr.aws");
+                        return Ok(None);
                     }
-                    tracing::debug!(%error, "no login at public.ecr.aws");
-                    return Ok(None);
-                }
-            };
-            let data = answer.authorization_data();
-            let token = data.and_then(|data| data.authorization_token()).unwrap_or_default();
-            let ends = data.and_then(|data| data.expires_at()).map(|time| time.secs());
-            login(token, ends).map(Some)
-        })
-    })
+                };
+                let data = answer.authorization_data();
+                let token = data.and_then(|data| data.authorization_token()).unwrap_or_default();
+                let ends = data.and_then(|data| data.expires_at()).map(|time| time.secs());
+                login(token, ends).map(Some)
+            })
+        },
+    )
 }
 
 /// The token is `AWS:<password>` in base64.

@@ -5,6 +5,7 @@
 
 mod descriptor;
 mod digest;
+mod endpoint;
 mod manifest;
 pub mod media_type;
 mod platform;
@@ -13,6 +14,7 @@ mod size;
 
 pub use descriptor::Descriptor;
 pub use digest::{Algorithm, Digest, DigestError, DigestMismatch, Verifier};
+pub use endpoint::{Endpoint, EndpointError};
 pub use manifest::{Links, MAX_MANIFEST_BYTES, ManifestError, RawManifest};
 pub use platform::{Platform, PlatformError};
 pub use reference::{

@@ -212,6 +212,12 @@ impl Registry {
         host.strip_prefix('[').unwrap_or(host)
     }
 
+    /// The port, if one is written.
+    pub fn port(&self) -> Option<u16> {
+        let after_host = self.0.rsplit_once(']').map_or(self.0.as_str(), |(_, rest)| rest);
+        after_host.rsplit_once(':').and_then(|(_, port)| port.parse().ok())
+    }
+
     /// Whether it is on this machine, where registries speak plain HTTP.
     pub fn is_loopback(&self) -> bool {
         let host = self.host();

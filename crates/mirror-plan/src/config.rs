@@ -5,13 +5,14 @@ use std::ops::Range;
 use std::str::FromStr;
 
 use globset::{GlobBuilder, GlobMatcher};
-use mirror_oci::{Name, Platform, Registry, Repository};
+use mirror_oci::{Name, Platform, Registry};
 use mirror_tree::Rules;
 use toml::Spanned;
 
 use crate::config_ecr::EcrRules;
-use crate::config_file::{ConfigFile, DestinationFile, ImageFile, Referrers, RegistryFile};
-use crate::ecr::EcrRegistry;
+use crate::config_file::{ConfigFile, DestinationFile, ImageFile, Referrers};
+use crate::config_hosts::RegistrySettings;
+use crate::ecr_registry::EcrRegistry;
 
 const DEFAULT_REPOSITORY: &str = "{registry}/{repository}";
 const DEFAULT_LAYOUT: &str = "./mirror-store";
@@ -51,41 +52,6 @@ pub enum Place {
     Registry(Registry),
     /// The folder of an OCI image layout, as written: relative to the folder that holds the tree, or absolute.
     Layout(String),
-}
-
-/// Settings of one host.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct RegistrySettings {
-    /// Scheme, host and port to go to instead, `http://127.0.0.1:5001`.
-    pub endpoint: Option<String>,
-    /// Scheme, host and port of a token service that our credentials may go to.
-    pub token_realm: Option<String>,
-    /// Registries with the same content by digest, asked first.
-    pub alternatives: Vec<Alternative>,
-    /// Most requests at once.
-    pub concurrency: Option<u16>,
-    /// The role to assume at Amazon ECR.
-    pub role: Option<String>,
-    /// Whether the bots need credentials for it.
-    pub private: bool,
-}
-
-/// A registry that has another's content, below a path of its own.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Alternative {
-    /// The registry.
-    pub registry: Registry,
-    prefix: Option<Repository>,
-}
-
-impl Alternative {
-    /// Where a repository of the other registry is here.
-    pub fn repository(&self, original: &Repository) -> Option<Repository> {
-        match &self.prefix {
-            None => Some(original.clone()),
-            Some(prefix) => format!("{prefix}/{original}").parse().ok(),
-        }
-    }
 }
 
 #[derive(Debug, Clone)]
@@ -181,10 +147,8 @@ impl Config {
 
     /// Whether a registry is reached without TLS: on this machine, or where its own endpoint says so.
     pub(crate) fn speaks_plain_http(&self, registry: &Registry) -> bool {
-        let endpoint =
-            self.registries.get(registry).and_then(|settings| settings.endpoint.as_deref());
-        match endpoint {
-            Some(endpoint) => endpoint.strip_prefix("http://") == Some(registry.as_str()),
+        match self.registries.get(registry).and_then(|settings| settings.endpoint.as_ref()) {
+            Some(endpoint) => !endpoint.is_secure() && endpoint.authority() == registry,
             None => registry.is_loopback(),
         }
     }
@@ -232,7 +196,7 @@ impl Problems<'_> {
         });
     }
 
-    fn parsed<T: FromStr<Err: std::fmt::Display>>(
+    pub(crate) fn parsed<T: FromStr<Err: std::fmt::Display>>(
         &mut self,
         text: &Spanned<String>,
         help: &str,
@@ -320,83 +284,6 @@ impl Problems<'_> {
             return None;
         }
         Some(text.clone())
-    }
-
-    fn registries(
-        &mut self,
-        files: &BTreeMap<Spanned<String>, RegistryFile>,
-    ) -> BTreeMap<Registry, RegistrySettings> {
-        let mut found = BTreeMap::new();
-        for (key, file) in files {
-            let registry = self
-                .parsed::<Registry>(key, "write the name that references use, such as docker.io");
-            let endpoint = file.endpoint.as_ref().and_then(|endpoint| self.endpoint(endpoint));
-            let token_realm = file.token_realm.as_ref().and_then(|realm| self.endpoint(realm));
-            let alternatives =
-                file.alternatives.iter().filter_map(|text| self.alternative(text)).collect();
-            let concurrency = file.concurrency.as_ref().and_then(|number| {
-                if (1..=256).contains(number.get_ref()) {
-                    return Some(*number.get_ref());
-                }
-                self.add(
-                    number.span(),
-                    "concurrency is a number from 1 to 256",
-                    "64 is the default",
-                );
-                None
-            });
-            // What distribution/reference makes of the old name.
-            let registry = registry.map(|name| {
-                if name.as_str() == "index.docker.io" { Registry::docker_hub() } else { name }
-            });
-            if registry.as_ref().is_some_and(|registry| found.contains_key(registry)) {
-                self.add(
-                    key.span(),
-                    "index.docker.io is docker.io, which has settings already",
-                    "merge the two",
-                );
-            }
-            found.extend(registry.map(|registry| {
-                let role = file.role.as_ref().and_then(|role| self.role(role, &registry));
-                let private = file.private;
-                let settings = RegistrySettings {
-                    endpoint,
-                    token_realm,
-                    alternatives,
-                    concurrency,
-                    role,
-                    private,
-                };
-                (registry, settings)
-            }));
-        }
-        found
-    }
-
-    fn alternative(&mut self, text: &Spanned<String>) -> Option<Alternative> {
-        let (host, path) = match text.get_ref().trim_end_matches('/').split_once('/') {
-            Some((host, path)) => (host, Some(path)),
-            None => (text.get_ref().as_str(), None),
-        };
-        let registry = host.parse();
-        let prefix = path.map(str::parse).transpose();
-        if let (Ok(registry), Ok(prefix)) = (registry, prefix) {
-            return Some(Alternative { registry, prefix });
-        }
-        let message = format!("`{}` is not a registry with an optional path", text.get_ref());
-        self.add(text.span(), message, "such as public.ecr.aws/docker");
-        None
-    }
-
-    fn endpoint(&mut self, text: &Spanned<String>) -> Option<String> {
-        let url = text.get_ref().trim_end_matches('/');
-        let host = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
-        if host.is_some_and(|host| host.parse::<Registry>().is_ok()) {
-            return Some(url.to_owned());
-        }
-        let message = format!("`{}` is not an endpoint", text.get_ref());
-        self.add(text.span(), message, "write scheme, host and port: `http://127.0.0.1:5001`");
-        None
     }
 
     fn exception(&mut self, file: &ImageFile, names: &BTreeSet<&str>) -> Option<Exception> {

@@ -9,7 +9,8 @@ use toml::Spanned;
 
 use crate::config::{Place, Problems};
 use crate::config_file::{DestinationFile, DocumentFile, EcrFile, ImmutableTagsFile};
-use crate::ecr::{EcrRegistry, Setting, Settings, is_ecr_public};
+use crate::ecr::{Setting, Settings};
+use crate::ecr_registry::{EcrRegistry, is_ecr_public};
 
 /// Limits of ECR: <https://docs.aws.amazon.com/AmazonECR/latest/userguide/image-tag-mutability.html>,
 /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_PutLifecyclePolicy.html>.

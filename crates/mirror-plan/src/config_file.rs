@@ -138,6 +138,10 @@ pub(crate) struct RegistryFile {
     /// Whether the bots need credentials for it: `mirror bots` then names secrets.
     #[serde(default)]
     pub(crate) private: bool,
+    /// Whether it may redirect from a public address to a private, loopback or link-local one, as a registry of your
+    /// own in front of your own storage does. Never by default.
+    #[serde(default)]
+    pub(crate) private_redirects: bool,
 }
 
 /// What the tree must be like.

@@ -39,8 +39,8 @@ fn everything_is_read() {
     assert_eq!(config.destinations[1].place, Place::Layout("./store".into()));
     let hub = &config.registries[&Registry::docker_hub()];
     assert_eq!(
-        (hub.endpoint.as_deref(), hub.concurrency),
-        (Some("http://127.0.0.1:5001"), Some(8))
+        (hub.endpoint.clone(), hub.concurrency),
+        ("http://127.0.0.1:5001".parse().ok(), Some(8))
     );
     let original = "library/redis".parse().unwrap();
     let there: Vec<_> =
@@ -62,6 +62,21 @@ fn nothing_is_a_configuration_too() {
 /// A configuration, what is underlined in it, and a part of the message.
 const PROBLEMS: &[(&str, &str, &str)] = &[
     ("x = 1", "x", "unknown field `x`"),
+    (
+        "[registry.\"123456789012.dkr.ecr.eu-central-1.amazonaws.com\"]\nendpoint = \"http://evil.example\"",
+        "\"http://evil.example\"",
+        "an AWS login must not go there",
+    ),
+    (
+        "[registry.\"123456789012.dkr.ecr.eu-central-1.amazonaws.com\"]\ntoken_realm = \"https://evil.example\"",
+        "\"https://evil.example\"",
+        "an AWS login must not go there",
+    ),
+    (
+        "[registry.\"public.ecr.aws\"]\nendpoint = \"https://evil.example\"",
+        "\"https://evil.example\"",
+        "an AWS login must not go there",
+    ),
     ("[check]\nrequire = true", "require", "unknown field `require`"),
     ("a = \"", "", "invalid basic string"),
     ("[[destination]]\nname = \"a\"", "\"a\"", "needs a registry or a layout"),

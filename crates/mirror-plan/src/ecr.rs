@@ -1,86 +1,12 @@
-//! Amazon ECR without its network: the names of its registries, and how repositories there are kept.
+//! Amazon ECR without its network: how repositories there are kept.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-use mirror_oci::{Registry, Repository};
+use mirror_oci::Repository;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-
-/// A private registry of Amazon ECR: one account in one region.
-///
-/// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/Registries.html>,
-/// <https://docs.aws.amazon.com/general/latest/gr/ecr.html>
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct EcrRegistry {
-    /// The twelve digits of the account.
-    pub account: String,
-    /// The region, `eu-central-1`.
-    pub region: String,
-    /// Whether the name is one of a FIPS endpoint.
-    pub fips: bool,
-    /// Whether the name is one of an endpoint with IPv6.
-    pub dual_stack: bool,
-}
-
-impl EcrRegistry {
-    /// Recognises `<account>.dkr.ecr.<region>.amazonaws.com` and its FIPS, dual-stack and Chinese forms.
-    pub fn of(registry: &Registry) -> Option<EcrRegistry> {
-        let name = registry.as_str();
-        let (account, rest) = name.split_once('.')?;
-        if account.len() != 12 || !account.bytes().all(|byte| byte.is_ascii_digit()) {
-            return None;
-        }
-        let (service, rest, dual_stack) = match rest.strip_prefix("dkr.") {
-            Some(rest) => {
-                let (service, rest) = rest.split_once('.')?;
-                (service, rest, false)
-            }
-            None => {
-                let (service, rest) = rest.strip_prefix("dkr-")?.split_once('.')?;
-                (service, rest, true)
-            }
-        };
-        let domains: &[&str] = if dual_stack {
-            &[".on.aws", ".on.amazonwebservices.com.cn"]
-        } else {
-            &[".amazonaws.com", ".amazonaws.com.cn"]
-        };
-        let region = domains.iter().find_map(|domain| rest.strip_suffix(domain))?;
-        let fips = match service {
-            "ecr" => false,
-            "ecr-fips" => true,
-            _ => return None,
-        };
-        let whole = !region.is_empty()
-            && region.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-        let (account, region) = (account.to_owned(), region.to_owned());
-        whole.then_some(EcrRegistry { account, region, fips, dual_stack })
-    }
-
-    /// The partition of ARNs in this region.
-    pub fn partition(&self) -> &'static str {
-        if self.region.starts_with("cn-") {
-            "aws-cn"
-        } else if self.region.starts_with("us-gov-") {
-            "aws-us-gov"
-        } else {
-            "aws"
-        }
-    }
-
-    /// The ARN of repositories, whose name may hold `*`.
-    pub fn arn(&self, repository: &str) -> String {
-        let (partition, region, account) = (self.partition(), &self.region, &self.account);
-        format!("arn:{partition}:ecr:{region}:{account}:repository/{repository}")
-    }
-}
-
-/// Whether this is the public registry of Amazon, <https://docs.aws.amazon.com/AmazonECR/latest/public/>.
-pub fn is_ecr_public(registry: &Registry) -> bool {
-    matches!(registry.as_str(), "public.ecr.aws" | "ecr-public.aws.com")
-}
 
 /// Why ECR has no repository of this name, though the specification allows it:
 /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_CreateRepository.html>.
@@ -229,47 +155,6 @@ fn wildcard(pattern: &str, text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn ecr(name: &str) -> Option<(String, String, bool, bool)> {
-        EcrRegistry::of(&name.parse().unwrap())
-            .map(|ecr| (ecr.account, ecr.region, ecr.fips, ecr.dual_stack))
-    }
-
-    #[test]
-    fn registries() {
-        let known = |region: &str, fips, dual| {
-            Some(("123456789012".to_owned(), region.to_owned(), fips, dual))
-        };
-        for (name, expected) in [
-            (
-                "123456789012.dkr.ecr.eu-central-1.amazonaws.com",
-                known("eu-central-1", false, false),
-            ),
-            ("123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn", known("cn-north-1", false, false)),
-            ("123456789012.dkr.ecr-fips.us-east-1.amazonaws.com", known("us-east-1", true, false)),
-            ("123456789012.dkr-ecr.eu-west-1.on.aws", known("eu-west-1", false, true)),
-            ("123456789012.dkr-ecr-fips.us-east-2.on.aws", known("us-east-2", true, true)),
-            (
-                "123456789012.dkr-ecr.cn-north-1.on.amazonwebservices.com.cn",
-                known("cn-north-1", false, true),
-            ),
-            ("12345678901.dkr.ecr.eu-central-1.amazonaws.com", None),
-            ("123456789012.dkr.ecr.eu-central-1.amazonaws.com.evil.example", None),
-            ("123456789012.dkr.ecr.amazonaws.com", None),
-            ("123456789012.dkr.s3.eu-central-1.amazonaws.com", None),
-            ("public.ecr.aws", None),
-        ] {
-            assert_eq!(ecr(name), expected, "{name}");
-        }
-        let arn = |name: &str| EcrRegistry::of(&name.parse().unwrap()).unwrap().arn("a/*");
-        assert_eq!(
-            arn("123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn"),
-            "arn:aws-cn:ecr:cn-north-1:123456789012:repository/a/*"
-        );
-        assert!(
-            arn("123456789012.dkr.ecr.us-gov-west-1.amazonaws.com").starts_with("arn:aws-us-gov:")
-        );
-    }
 
     #[test]
     fn names() {

@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 
 use crate::config::{Config, Place};
 use crate::config_file::Referrers;
-use crate::ecr::{EcrRegistry, Setting, is_ecr_public};
+use crate::ecr::Setting;
+use crate::ecr_registry::{EcrRegistry, is_ecr_public};
 use crate::want::{Platforms, Wants};
 
 /// What a role is for.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use mirror_oci::Repository;
+use mirror_oci::{Endpoint, Repository};
 use reqwest::Url;
 use reqwest::header::HeaderValue;
 
@@ -149,6 +149,9 @@ impl Auth {
             (Challenge::Basic, _) => Ok((Sent::Nothing, None)),
             (Challenge::Bearer { realm, service }, credential) => {
                 let realm = self.realm_url(&realm)?;
+                if logged_in.is_some() && !self.login_belongs_to(&realm) {
+                    return Err(self.foreign(&realm));
+                }
                 let key = TokenKey { realm, service, scope: scope.text.clone() };
                 let token = self.token(http, &key, credential, rejected).await?;
                 let header = bearer(&token.secret);
@@ -234,6 +237,19 @@ impl Auth {
         Ok(url)
     }
 
+    /// Whether a login that was made for this registry may go to a token service.
+    fn login_belongs_to(&self, realm: &Url) -> bool {
+        let endpoint = realm.origin().ascii_serialization().parse();
+        let endpoint: Option<Endpoint> = endpoint.ok();
+        let source = self.login.as_ref();
+        source.zip(endpoint).is_some_and(|(source, endpoint)| source.belongs_to(&endpoint))
+    }
+
+    fn foreign(&self, realm: &Url) -> Error {
+        let host = realm.host_str().unwrap_or_default().to_owned();
+        Error::new(format!("login at {}", self.authority), ErrorKind::ForeignRealm(host))
+    }
+
     fn may_have_credentials(&self, realm: &Url) -> bool {
         let known = KNOWN_REALMS.iter().any(|(registry, host)| {
             self.authority == *registry
@@ -271,11 +287,7 @@ impl Auth {
         credential: &Credential,
     ) -> Result<Token, Error> {
         if *credential != Credential::Anonymous && !self.may_have_credentials(&key.realm) {
-            let host = key.realm.host_str().unwrap_or_default().to_owned();
-            return Err(Error::new(
-                format!("login at {}", self.authority),
-                ErrorKind::ForeignRealm(host),
-            ));
+            return Err(self.foreign(&key.realm));
         }
         let mut url = key.realm.clone();
         let service = key.service.iter().map(|service| ("service", service.as_str()));

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use mirror_oci::{Registry, Repository};
+use mirror_oci::{Endpoint, Registry, Repository};
 use reqwest::header::{self, HeaderMap, HeaderValue};
 use reqwest::{Method, Response, Url};
 use tokio::sync::{Mutex, MutexGuard, OwnedSemaphorePermit, Semaphore};
@@ -15,7 +15,7 @@ use crate::auth::{Auth, Scope, Sent};
 use crate::challenge;
 use crate::credentials::Credentials;
 use crate::error::{Error, ErrorKind, passing_status};
-use crate::options::{Access, HostOptions, Kind, default_endpoint};
+use crate::options::{Access, HostOptions, Kind};
 use crate::pulls::{PullBudget, Pulls};
 use crate::rates::Rates;
 use crate::redact::redacted;
@@ -80,21 +80,22 @@ impl Host {
         name: &Registry,
         options: &HostOptions,
     ) -> Result<Host, Error> {
-        let endpoint = options.endpoint.clone().unwrap_or_else(|| default_endpoint(name));
-        let parse = |text: &str| {
-            Url::parse(text).map_err(|error| {
+        let endpoint = options.endpoint.clone().unwrap_or_else(|| Endpoint::of(name));
+        let parse = |endpoint: &Endpoint| {
+            let text = endpoint.to_string();
+            Url::parse(&text).map_err(|error| {
                 Error::new(text, ErrorKind::Protocol(format!("not a URL: {error}")))
             })
         };
         let base = parse(&endpoint)?;
-        let realm = options.token_realm.as_deref().map(parse).transpose()?;
+        let realm = options.token_realm.as_ref().map(parse).transpose()?;
         Ok(Host {
             name: name.clone(),
             auth: Auth::new(
                 base.clone(),
                 realm,
                 credentials,
-                options.login.clone(),
+                options.login.clone().filter(|login| login.belongs_to(&endpoint)),
                 options.patience,
             ),
             base,
@@ -451,21 +452,12 @@ impl std::fmt::Debug for Host {
 mod tests {
     use super::*;
     use crate::options::http_client;
-    use crate::retry::Patience;
 
     #[test]
     fn a_location_must_not_lead_away_from_tls() {
         use reqwest::ResponseBuilderExt;
-        let options = HostOptions {
-            endpoint: None,
-            token_realm: None,
-            concurrency: 1,
-            access: Access::PullPush,
-            patience: Patience::default(),
-            kind: Kind::Standard,
-            login: None,
-            share: 1,
-        };
+        let options =
+            HostOptions { concurrency: 1, access: Access::PullPush, ..HostOptions::default() };
         let credentials = Arc::new(Credentials::new([], Vec::new()));
         let name = "registry.example".parse().unwrap();
         let host = Host::new(http_client().unwrap(), credentials, &name, &options).unwrap();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mirror_oci::Registry;
+use mirror_oci::Endpoint;
 
 use crate::credentials::LoginSource;
 use crate::error::{Error, transport_kind};
@@ -23,10 +23,10 @@ pub enum Access {
 /// What can be set for a host.
 #[derive(Debug, Clone)]
 pub struct HostOptions {
-    /// Where to really go, `http://127.0.0.1:5001`. By default TLS to the host itself; plain HTTP on loopback.
-    pub endpoint: Option<String>,
+    /// Where to really go; [`Endpoint::of`] the registry by default.
+    pub endpoint: Option<Endpoint>,
     /// Another place that our credentials may go to for a token.
-    pub token_realm: Option<String>,
+    pub token_realm: Option<Endpoint>,
     /// Most requests at once.
     pub concurrency: usize,
     /// What we are going to do there.
@@ -39,6 +39,21 @@ pub struct HostOptions {
     pub login: Option<LoginSource>,
     /// Machines that share a limit on pulls, this one included.
     pub share: u32,
+}
+
+impl Default for HostOptions {
+    fn default() -> HostOptions {
+        HostOptions {
+            endpoint: None,
+            token_realm: None,
+            concurrency: 64,
+            access: Access::Pull,
+            patience: Patience::default(),
+            kind: Kind::default(),
+            login: None,
+            share: 1,
+        }
+    }
 }
 
 /// Kinds of registries that differ in more than their answers.
@@ -65,32 +80,4 @@ pub fn http_client() -> Result<reqwest::Client, Error> {
         .tcp_keepalive(KEEPALIVE)
         .build()
         .map_err(|error| Error::new("setting up TLS", transport_kind(&error, CONNECT)))
-}
-
-pub(crate) fn default_endpoint(name: &Registry) -> String {
-    match name.as_str() {
-        // https://docs.docker.com/reference/api/registry/: the registry of docker.io has another name.
-        "docker.io" => "https://registry-1.docker.io".to_owned(),
-        _ if name.is_loopback() => format!("http://{name}"),
-        name => format!("https://{name}"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn endpoints() {
-        for (name, endpoint) in [
-            ("docker.io", "https://registry-1.docker.io"),
-            ("quay.io", "https://quay.io"),
-            ("localhost:5000", "http://localhost:5000"),
-            ("127.0.0.1:5000", "http://127.0.0.1:5000"),
-            ("[::1]:5000", "http://[::1]:5000"),
-            ("10.0.0.1", "https://10.0.0.1"),
-        ] {
-            assert_eq!(default_endpoint(&name.parse().unwrap()), endpoint);
-        }
-    }
 }

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "tests may panic")]
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -9,8 +10,8 @@ use futures_util::stream;
 use mirror_oci::{Algorithm, Digest, Repository, Tag, media_type};
 use mirror_registry::Patience;
 use mirror_registry::{
-    Access, Credentials, Error, ErrorKind, Host, HostOptions, ManifestRef, Mount, Supply,
-    UploadBody,
+    Credentials, Error, ErrorKind, Host, HostOptions, Login, LoginSource, ManifestRef, Mount,
+    Secret, Supply, UploadBody,
 };
 use mirror_testkit::{AuthProfile, Fault, ImageBuilder, Profile, Registry};
 
@@ -23,16 +24,7 @@ fn host(registry: &Registry) -> Host {
 }
 
 fn patient_host(registry: &Registry, patience: Patience) -> Host {
-    let options = HostOptions {
-        endpoint: None,
-        token_realm: None,
-        concurrency: 8,
-        access: Access::Pull,
-        patience,
-        kind: mirror_registry::Kind::Standard,
-        login: None,
-        share: 1,
-    };
+    let options = HostOptions { concurrency: 8, patience, ..HostOptions::default() };
     let variable = format!("MIRROR_AUTH_{}", registry.host().replace(['.', ':'], "_"));
     let credentials = Credentials::new([(variable, "me:secret".to_owned())], Vec::new());
     let name = registry.host().parse().unwrap();
@@ -74,6 +66,74 @@ async fn an_upload_location_elsewhere_gets_no_credentials() {
     assert_eq!(requests.len(), 1);
     assert_eq!(requests[0].authorization, None);
     assert!(registry.take_requests().iter().any(|request| request.authorization.is_some()));
+}
+
+/// Somebody who makes logins for one registry alone.
+fn login_for(allowed: &'static str, asked: Arc<AtomicUsize>) -> LoginSource {
+    LoginSource::new(
+        move |endpoint| endpoint.to_string() == allowed,
+        move || {
+            asked.fetch_add(1, Ordering::Relaxed);
+            let (user, password) = ("AWS".to_owned(), Secret::new("made"));
+            let login = Login { user, password, lifetime: Duration::from_secs(3600) };
+            Box::pin(async move { Ok(Some(login)) })
+        },
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_that_was_made_goes_where_it_belongs_and_nowhere_else() {
+    let registry = Registry::with(Profile {
+        auth: AuthProfile::Basic("AWS".into(), "made".into()),
+        ..Profile::default()
+    });
+    let image = ImageBuilder::new("x").build();
+    registry.add("library/app", "1.0", &image);
+    let (repository, tag) = names();
+    let ask = async |login: LoginSource| {
+        let options =
+            HostOptions { patience: PATIENCE, login: Some(login), ..HostOptions::default() };
+        let credentials = Arc::new(Credentials::new([], Vec::new()));
+        let client = mirror_registry::http_client().unwrap();
+        let name = registry.host().parse().unwrap();
+        let host = Host::new(client, credentials, &name, &options).unwrap();
+        host.head_manifest(&repository, ManifestRef::Tag(&tag)).await
+    };
+    let asked = Arc::new(AtomicUsize::new(0));
+    let own: &'static str = registry.endpoint().leak();
+    assert!(ask(login_for(own, asked.clone())).await.unwrap().is_some());
+    assert_eq!(asked.load(Ordering::Relaxed), 1);
+    registry.take_requests();
+    let error = ask(login_for("https://registry.example", asked.clone())).await.unwrap_err();
+    assert_eq!(error.status(), Some(401));
+    assert_eq!(asked.load(Ordering::Relaxed), 1, "nobody is asked for a login that can't be sent");
+    assert!(registry.take_requests().iter().all(|request| request.authorization.is_none()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_that_was_made_does_not_go_to_a_token_service_elsewhere() {
+    let thief =
+        Registry::with(Profile { auth: AuthProfile::bearer("AWS", "made"), ..Profile::default() });
+    let mut auth = AuthProfile::bearer("AWS", "made");
+    if let AuthProfile::Bearer { realm, .. } = &mut auth {
+        *realm = Some(format!("{}/token", thief.endpoint()));
+    }
+    let registry = Registry::with(Profile { auth, ..Profile::default() });
+    let login = login_for(registry.endpoint().leak(), Arc::default());
+    // Not even where the configuration names it.
+    let options = HostOptions {
+        patience: PATIENCE,
+        login: Some(login),
+        token_realm: thief.endpoint().parse().ok(),
+        ..HostOptions::default()
+    };
+    let credentials = Arc::new(Credentials::new([], Vec::new()));
+    let client = mirror_registry::http_client().unwrap();
+    let host = Host::new(client, credentials, &registry.host().parse().unwrap(), &options).unwrap();
+    let (repository, tag) = names();
+    let error = host.head_manifest(&repository, ManifestRef::Tag(&tag)).await.unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::ForeignRealm(_)), "{error}");
+    assert_eq!(thief.take_requests().len(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -21,14 +21,10 @@ const PATIENCE: Patience = Patience {
 
 fn host(registry: &Registry) -> Host {
     let options = HostOptions {
-        endpoint: None,
-        token_realm: None,
         concurrency: 8,
         access: Access::PullPush,
         patience: PATIENCE,
-        kind: mirror_registry::Kind::Standard,
-        login: None,
-        share: 1,
+        ..HostOptions::default()
     };
     let name = registry.host().parse().unwrap();
     Host::new(

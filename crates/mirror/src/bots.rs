@@ -7,7 +7,7 @@ use clap::ValueEnum;
 use mirror_plan::BotRules;
 
 use crate::load::{Loaded, load};
-use crate::print;
+use crate::{files, print};
 
 /// A bot that proposes new versions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -30,6 +30,9 @@ const RENOVATE: [&str; 8] = [
     ".renovaterc.json",
 ];
 
+/// Thousands of images make a few hundred KiB.
+const LARGEST: u64 = 16 << 20;
+
 /// A bot's file as it is, and as it should be.
 pub(crate) struct BotFile {
     pub(crate) path: PathBuf,
@@ -46,6 +49,11 @@ impl BotFile {
         self.existing.as_ref().is_some_and(|text| text.contains("mirror bots: "))
     }
 
+    /// Whether it is there, but can't be read.
+    pub(crate) fn is_unreadable(&self) -> bool {
+        self.existing.is_none() && self.wanted.is_err()
+    }
+
     pub(crate) fn is_current(&self) -> bool {
         self.wanted.as_ref().is_ok_and(|wanted| self.existing.as_ref() == Some(wanted))
     }
@@ -57,15 +65,17 @@ pub(crate) fn file(bot: Bot, loaded: &Loaded) -> BotFile {
     let root = root(&images);
     let tree = images.strip_prefix(&root).unwrap_or(&images);
     let rules = BotRules::new(&tree.display().to_string(), &loaded.entries, &loaded.config);
-    let present =
-        |names: &[&'static str]| names.iter().copied().find(|name| root.join(name).exists());
+    let present = |names: &[&'static str]| {
+        names.iter().copied().find(|name| root.join(name).symlink_metadata().is_ok())
+    };
     let shown = match bot {
         Bot::Dependabot => present(&[".github/dependabot.yml", ".github/dependabot.yaml"])
             .unwrap_or(".github/dependabot.yml"),
         Bot::Renovate => present(&RENOVATE).unwrap_or("renovate.json"),
     };
     let path = root.join(shown);
-    let (existing, unreadable) = match fs::read_to_string(&path) {
+    let read = files::read_below(&root, Path::new(shown), LARGEST);
+    let (existing, unreadable) = match read {
         Ok(text) => (Some(text), None),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => (None, None),
         Err(error) => (None, Some(format!("it can't be read: {error}"))),

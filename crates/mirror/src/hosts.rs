@@ -9,8 +9,7 @@ use mirror_copy::{CopyError, Layout, Place};
 use mirror_ecr::{Aws, Ecr, private_login, public_login};
 use mirror_oci::{Name, Registry};
 use mirror_plan::{
-    Alternative, Config, EcrRegistry, Failure, RegistrySettings, Side, Wants, is_ecr_public,
-    printable,
+    Alternative, AwsRegistry, Config, Failure, RegistrySettings, Side, Wants, printable,
 };
 use mirror_registry::{
     Access, Credentials, Host, HostOptions, HttpClient, Kind, LoginSource, Patience, http_client,
@@ -170,7 +169,10 @@ impl Opening {
             concurrency: settings.concurrency.map_or(CONCURRENCY, usize::from),
             access,
             patience: Patience::default(),
-            kind: EcrRegistry::of(name).map_or(Kind::Standard, |_| Kind::Ecr),
+            kind: match AwsRegistry::of(name) {
+                Some(AwsRegistry::Private(_)) => Kind::Ecr,
+                Some(AwsRegistry::Public) | None => Kind::Standard,
+            },
             login,
             share: self.share,
         };
@@ -192,18 +194,19 @@ impl Opening {
         name: &Registry,
         role: Option<&str>,
     ) -> (Option<LoginSource>, Option<mirror_ecr::Client>) {
-        let private = EcrRegistry::of(name);
-        if private.is_none() && !is_ecr_public(name) {
-            return (None, None);
-        }
+        let Some(registry) = AwsRegistry::of(name) else { return (None, None) };
         let aws = match self.aws.take() {
             Some(aws) => aws,
             None => Aws::from_environment().await,
         };
         let aws = self.aws.insert(aws);
-        let Some(registry) = private else { return (Some(public_login(aws)), None) };
-        let client = aws.client(&registry, role).await;
-        (Some(private_login(client.clone())), Some(client))
+        match registry {
+            AwsRegistry::Public => (Some(public_login(aws)), None),
+            AwsRegistry::Private(registry) => {
+                let client = aws.client(&registry, role).await;
+                (Some(private_login(client.clone())), Some(client))
+            }
+        }
     }
 }
 

@@ -1,8 +1,6 @@
 //! Reading the tree and its configuration.
 
 use std::cell::RefCell;
-use std::fs;
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,7 +11,7 @@ use mirror_tree::{Diagnostic, Entry, Rules, Tree};
 use crate::cli::Only;
 use crate::exit::Exit;
 use crate::print;
-use crate::{environment, git};
+use crate::{environment, files, git};
 
 const FOLDER: &str = "images";
 const CONFIG: &str = "mirror.toml";
@@ -48,17 +46,26 @@ pub(crate) fn load_unpinned(images: Option<&Path>) -> Loaded {
     load_by(images, |rules| Rules { require_digest: false, ..*rules })
 }
 
-fn load_by(images: Option<&Path>, rules: impl Fn(&Rules) -> Rules) -> Loaded {
-    let images = images.map_or_else(nearest, |images| {
+fn load_by(given: Option<&Path>, rules: impl Fn(&Rules) -> Rules) -> Loaded {
+    let images = given.map_or_else(nearest, |images| {
         std::path::absolute(images).unwrap_or_else(|_| images.to_owned())
     });
     let shown = shown(&images);
     let mut findings = Findings { format_version: 1, ..Findings::default() };
     let mut documents = vec![(CONFIG.to_owned(), String::new())];
-    let config = read_config(&images, &shown, &mut findings, &mut documents);
+    // What is behind a link is not in the tree, nor is anything of it printed.
+    let link = link_to(given, &images);
+    findings.findings.extend(link.as_ref().map(|link| behind(link, &shown)));
+    let config = match link {
+        None => read_config(&images, &shown, &mut findings, &mut documents),
+        Some(_) => None,
+    };
     let broken = config.is_none();
     let config = config.unwrap_or_default();
-    let Tree { entries, diagnostics } = mirror_tree::read(&images, &rules(&config.rules));
+    let Tree { entries, diagnostics } = match link {
+        None => mirror_tree::read(&images, &rules(&config.rules)),
+        Some(_) => Tree::default(),
+    };
     findings
         .findings
         .extend(diagnostics.iter().map(|diagnostic| Finding::of_tree(&shown, diagnostic)));
@@ -117,11 +124,7 @@ impl Loaded {
                 },
             )
         });
-        let mut changes = changes.transpose()?;
-        // What is behind a link is not in the tree.
-        if self.images.join(CONFIG).is_symlink() {
-            changes.iter_mut().for_each(|changes| changes.configuration = true);
-        }
+        let changes = changes.transpose()?;
         let scope = Scope { only: only.only.clone(), changes };
         if scope.changes.as_ref().is_some_and(|changes| changes.configuration) {
             print::message(
@@ -165,6 +168,28 @@ fn nearest() -> PathBuf {
     found.unwrap_or_else(|| here.join(FOLDER))
 }
 
+/// A link on the way to the tree: below the current folder, where it may be part of a repository, and at the end.
+fn link_to(given: Option<&Path>, images: &Path) -> Option<PathBuf> {
+    let here = environment::current_folder().unwrap_or_default();
+    // A slash at the end would have the link followed.
+    let images: PathBuf = images.components().collect();
+    let below = images.strip_prefix(&here).ok();
+    let below = below.filter(|_| given.is_some_and(Path::is_relative));
+    let above = below.and_then(|below| files::link_below(&here, below));
+    above.or_else(|| images.is_symlink().then(|| images.clone()))
+}
+
+/// What there is to say of a tree that a link leads to.
+fn behind(link: &Path, shown: &str) -> Finding {
+    let link = self::shown(link);
+    let problem = mirror_plan::ConfigProblem {
+        span: None,
+        message: format!("`{link}` is a link, and {}", files::LINK),
+        help: Some("put the folder itself in its place, or name it with `--images`".to_owned()),
+    };
+    Finding::of_config(shown, &"".into(), &problem)
+}
+
 /// The path as a person would write it: relative, where the tree is below the current folder.
 fn shown(images: &Path) -> String {
     let here = environment::current_folder().unwrap_or_default();
@@ -181,7 +206,7 @@ fn read_config(
     documents: &mut Vec<(String, String)>,
 ) -> Option<Config> {
     let file = format!("{shown}/{CONFIG}");
-    let text: Arc<str> = match read_small(&images.join(CONFIG)) {
+    let text: Arc<str> = match files::read_below(images, Path::new(CONFIG), LARGEST_CONFIG) {
         Ok(text) => text.into(),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             return Some(Config::default());
@@ -203,7 +228,7 @@ fn read_config(
         if !inside {
             return Err("it is not beside mirror.toml, or below".to_owned());
         }
-        let text = read_small(&images.join(path));
+        let text = files::read_below(images, path, LARGEST_CONFIG);
         let text = text.map_err(|error| format!("can't be read: {error}"))?;
         // As Git would write it.
         let name: Vec<_> =
@@ -222,17 +247,4 @@ fn read_config(
         .findings
         .extend(problems.iter().map(|problem| Finding::of_config(&file, &text, problem)));
     None
-}
-
-/// A text file of a reasonable size; not a pipe, a device or a link to one.
-fn read_small(path: &Path) -> io::Result<String> {
-    if !fs::metadata(path)?.is_file() {
-        return Err(io::Error::other("it is not a file"));
-    }
-    let mut text = String::new();
-    fs::File::open(path)?.take(LARGEST_CONFIG + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > LARGEST_CONFIG {
-        return Err(io::Error::other("it is larger than 1 MiB"));
-    }
-    Ok(text)
 }

@@ -6,6 +6,7 @@ mod commands;
 mod edit;
 mod environment;
 mod exit;
+mod files;
 mod git;
 mod github;
 mod hosts;

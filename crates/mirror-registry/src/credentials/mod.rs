@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use mirror_oci::Endpoint;
 
 use crate::error::Error;
 use crate::redact::Secret;
@@ -53,21 +54,33 @@ pub struct Login {
     pub lifetime: Duration,
 }
 
-/// Where to get a login from, when no other place knows who we are.
+/// Where to get a login from, when no other place knows who we are, and where that login may be sent.
 #[derive(Clone)]
-pub struct LoginSource(Arc<dyn Fn() -> LoginAnswer + Send + Sync>);
+pub struct LoginSource {
+    belongs_to: Arc<dyn Fn(&Endpoint) -> bool + Send + Sync>,
+    source: Arc<dyn Fn() -> LoginAnswer + Send + Sync>,
+}
 
 /// A login on its way; none where there are no credentials and none are needed.
 pub type LoginAnswer = Pin<Box<dyn Future<Output = Result<Option<Login>, Error>> + Send>>;
 
 impl LoginSource {
-    /// Asks `source` for each login.
-    pub fn new(source: impl Fn() -> LoginAnswer + Send + Sync + 'static) -> LoginSource {
-        LoginSource(Arc::new(source))
+    /// Asks `source` for each login. It is sent to those endpoints alone that `belongs_to` is true for, whatever the
+    /// registry is called or says.
+    pub fn new(
+        belongs_to: impl Fn(&Endpoint) -> bool + Send + Sync + 'static,
+        source: impl Fn() -> LoginAnswer + Send + Sync + 'static,
+    ) -> LoginSource {
+        LoginSource { belongs_to: Arc::new(belongs_to), source: Arc::new(source) }
+    }
+
+    /// Whether a login may be sent there.
+    pub(crate) fn belongs_to(&self, endpoint: &Endpoint) -> bool {
+        (self.belongs_to)(endpoint)
     }
 
     pub(crate) async fn ask(&self) -> Result<Option<Login>, Error> {
-        (self.0)().await
+        (self.source)().await
     }
 }
 

@@ -10,6 +10,7 @@ mod documents;
 mod ease;
 mod ecr;
 mod faults;
+mod foreign;
 mod github;
 mod layout;
 mod limits;
