@@ -125,7 +125,6 @@ async fn tagged(
     if origin.host.head_manifest(&origin.repository, which).await.map_err(failed)?.is_none() {
         return Ok(None);
     }
-    origin.host.reserve_pulls(1).map_err(failed)?;
     origin.host.find_manifest(&origin.repository, which).await.map_err(failed)
 }
 

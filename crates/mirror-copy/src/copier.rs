@@ -303,7 +303,7 @@ impl Copier {
         match outcome {
             Ok(value) => Ok(Some(value)),
             // An image whose signatures wait for a limit on pulls waits with them.
-            Err(error) if job.companions == Companions::Require || error.is_pull_limit() => {
+            Err(error) if job.companions == Companions::Require || error.is_deferred() => {
                 Err(error)
             }
             Err(error) => {

@@ -88,9 +88,14 @@ impl CopyError {
         }
     }
 
-    /// Whether a limit on pulls stands in the way, which time alone removes.
-    pub fn is_pull_limit(&self) -> bool {
-        matches!(self.cause(), Cause::Registry(error) if matches!(error.kind(), mirror_registry::ErrorKind::PullLimit(_)))
+    /// Whether a limit on pulls or requests stands in the way, which time alone removes.
+    pub fn is_deferred(&self) -> bool {
+        matches!(self.cause(), Cause::Registry(error) if error.is_deferred())
+    }
+
+    /// Whether nothing is known to be wrong but that nobody has told us who we are there.
+    pub fn lacks_credentials(&self) -> bool {
+        matches!(self.cause(), Cause::Registry(error) if error.lacks_credentials())
     }
 
     /// What the person at the keyboard can do about it.

@@ -5,17 +5,16 @@ use std::fmt;
 use std::sync::Arc;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use mirror_oci::{ByteSize, Digest, Links, Platform, RawManifest, Repository, Version};
-use mirror_registry::{Host, ManifestRef};
-use serde::Deserialize;
+use mirror_oci::{ByteSize, Digest, Links, Platform, RawManifest, Repository};
+use mirror_registry::{Host, ManifestRef, PullTurn, Reservation};
 
 use crate::error::{Cause, CopyError, Side};
+use crate::manifest_cache::ManifestCache;
 
 /// Indexes of indexes are legal; more than a few levels, or thousands of manifests, are an attack.
 const DEEPEST: usize = 8;
 const MOST_MANIFESTS: usize = 2000;
 const AT_ONCE: usize = 8;
-const LARGEST_CONFIG: u64 = 4 << 20;
 
 /// A repository of a registry.
 #[derive(Debug, Clone)]
@@ -33,6 +32,8 @@ pub struct Source {
     pub origin: Place,
     /// Who has the same content by digest, asked first.
     pub alternatives: Vec<Place>,
+    /// Manifests that were pulled before, where pulls are counted.
+    pub cache: Arc<ManifestCache>,
 }
 
 /// Which children of an index are wanted.
@@ -79,7 +80,7 @@ impl Selection {
 }
 
 /// An image that isn't made for a platform.
-fn no_platform(wanted: &Platform, offered: &[&Platform], step: String) -> CopyError {
+pub(crate) fn no_platform(wanted: &Platform, offered: &[&Platform], step: String) -> CopyError {
     let names: Vec<String> = offered.iter().map(ToString::to_string).collect();
     let message = match names.as_slice() {
         [] => format!("the image has no manifest for {wanted}; it is not an index of platforms"),
@@ -100,134 +101,56 @@ impl Source {
         self.alternatives.iter().chain([&self.origin])
     }
 
-    /// Sets the pulls of a whole level aside, so that no image is begun that can't be finished. Where alternatives
-    /// may have it, only what the origin is really asked for counts.
-    fn reserve(&self, manifests: usize) -> Result<(), CopyError> {
-        if !self.alternatives.is_empty() {
-            return Ok(());
+    /// Sets the pulls of these manifests aside, so that no image is begun that can't be finished. Where alternatives may
+    /// have them, only what the origin is really asked for counts.
+    pub(crate) fn reserve(&self, manifests: usize) -> Result<Option<Reservation<'_>>, CopyError> {
+        if !self.alternatives.is_empty() || manifests == 0 {
+            return Ok(None);
         }
-        let reserved = self.origin.host.reserve_pulls(manifests as u64);
+        let reserved = self.origin.host.reserve_pulls(manifests as u64).map(Some);
         reserved.map_err(|error| {
             CopyError::source(format!("reading {}", self.origin.repository), error)
         })
     }
 
-    async fn turn(&self) -> Option<impl Drop> {
-        if self.alternatives.is_empty() { self.origin.host.pull_turn().await } else { None }
+    pub(crate) async fn turn(&self) -> Option<PullTurn> {
+        if self.alternatives.is_empty() { Some(self.origin.host.pull_turn().await) } else { None }
     }
 
-    /// A manifest by digest, from the first place that has it.
-    async fn manifest(&self, digest: &Digest) -> Result<RawManifest, mirror_registry::Error> {
+    /// Gives a turn to others when it has turned out that pulls are not limited.
+    pub(crate) fn needed(&self, turn: Option<PullTurn>) -> Option<PullTurn> {
+        turn.map(|turn| turn.unless(self.origin.host.has_unlimited_pulls()))
+    }
+
+    /// A manifest by digest, from the first place that has it. `pulls` are those that were set aside.
+    pub(crate) async fn manifest(
+        &self,
+        digest: &Digest,
+        pulls: Option<&Reservation<'_>>,
+    ) -> Result<RawManifest, mirror_registry::Error> {
+        if let Some(known) = self.cache.get(digest) {
+            return Ok(known);
+        }
+        let which = ManifestRef::Digest(digest);
         for place in &self.alternatives {
-            match place.host.get_manifest(&place.repository, ManifestRef::Digest(digest)).await {
+            match place.host.get_manifest(&place.repository, which).await {
                 Ok(manifest) => return Ok(manifest),
                 Err(error) => tracing::debug!(%error, "manifest not had from an alternative"),
             }
         }
-        if !self.alternatives.is_empty() {
-            self.origin.host.reserve_pulls(1)?;
-        }
-        self.origin.host.get_manifest(&self.origin.repository, ManifestRef::Digest(digest)).await
-    }
-
-    /// The digest that `version` stands for; of its manifest for `platform`, if one is given.
-    ///
-    /// Without platform a pinned version costs nothing, a tag one HEAD. With a platform the index has to be read,
-    /// which counts as a pull where pulls are counted.
-    ///
-    /// # Errors
-    /// When the source can't be asked, has no such image, or not for this platform.
-    pub async fn resolve(
-        &self,
-        version: &Version,
-        platform: Option<&Platform>,
-    ) -> Result<Digest, CopyError> {
-        if let Some(platform) = platform {
-            return self.resolve_platform(version, platform).await;
-        }
-        match version {
-            Version::Pinned(pinned) => Ok(pinned.digest.clone()),
-            Version::Floating(tag) => {
-                let found = self
-                    .origin
-                    .host
-                    .head_manifest(&self.origin.repository, ManifestRef::Tag(tag))
-                    .await;
-                let step = || format!("looking up {}:{tag}", self.origin.repository);
-                found.map_err(|error| CopyError::source(step(), error))?.ok_or_else(|| {
-                    CopyError::new(
-                        Side::Source,
-                        step(),
-                        Cause::Missing(self.origin.host.name().clone()),
-                    )
-                })
-            }
-        }
-    }
-
-    async fn resolve_platform(
-        &self,
-        version: &Version,
-        platform: &Platform,
-    ) -> Result<Digest, CopyError> {
-        let which = match version {
-            Version::Pinned(pinned) => ManifestRef::Digest(&pinned.digest),
-            Version::Floating(tag) => ManifestRef::Tag(tag),
+        let Place { host, repository } = &self.origin;
+        let manifest = match pulls {
+            Some(pulls) => host.pull_manifest(pulls, repository, which).await?,
+            None => host.get_manifest(repository, which).await?,
         };
-        let step = format!("looking up {platform} of {}", self.origin.repository);
-        let root = self.origin.host.get_manifest(&self.origin.repository, which).await;
-        let root = root.map_err(|error| CopyError::source(step.clone(), error))?;
-        let links = links(&root)?;
-        if links.manifests.is_empty() {
-            return self.check_single(&root, &links, platform, step).await;
-        }
-        let offered = |found: &Platform| platform.accepts(found);
-        let child =
-            links.manifests.iter().find(|child| child.platform.as_ref().is_some_and(offered));
-        child.map(|child| child.digest.clone()).ok_or_else(|| {
-            let offered: Vec<&Platform> =
-                links.manifests.iter().filter_map(|child| child.platform.as_ref()).collect();
-            no_platform(platform, &offered, step)
-        })
+        self.keep(&manifest);
+        Ok(manifest)
     }
 
-    /// An image that isn't an index names its platform in its configuration.
-    async fn check_single(
-        &self,
-        root: &RawManifest,
-        links: &Links,
-        platform: &Platform,
-        step: String,
-    ) -> Result<Digest, CopyError> {
-        #[derive(Deserialize)]
-        struct Config {
-            os: Option<String>,
-            architecture: Option<String>,
-            variant: Option<String>,
-        }
-        let fail =
-            |message: String| CopyError::new(Side::Source, step.clone(), Cause::Other(message));
-        let config = links.blobs.first().filter(|config| config.size <= LARGEST_CONFIG);
-        let config = config.ok_or_else(|| {
-            fail("the image has no configuration that names a platform".to_owned())
-        })?;
-        let mut reader =
-            self.origin.host.read_blob(&self.origin.repository, &config.digest, config.size, 0);
-        let mut bytes = Vec::new();
-        while let Some(chunk) =
-            reader.chunk().await.map_err(|error| CopyError::source(step.clone(), error))?
-        {
-            bytes.extend_from_slice(&chunk);
-        }
-        let config: Config = serde_json::from_slice(&bytes).map_err(|_| {
-            fail("the image's configuration is not JSON, its platform is unknown".to_owned())
-        })?;
-        let parts =
-            [config.os, config.architecture, config.variant.filter(|variant| !variant.is_empty())];
-        let text = parts.into_iter().flatten().collect::<Vec<_>>().join("/");
-        match text.parse::<Platform>() {
-            Ok(found) if platform.accepts(&found) => Ok(root.digest().clone()),
-            _ => Err(fail(format!("the image is for `{text}`"))),
+    /// Keeps a manifest that has cost a pull.
+    pub(crate) fn keep(&self, manifest: &RawManifest) {
+        if self.origin.host.pull_budget().is_some() {
+            self.cache.put(manifest);
         }
     }
 }
@@ -242,9 +165,13 @@ impl Graph {
         root: &Digest,
         selection: &Selection,
     ) -> Result<Graph, CopyError> {
-        let _turn = source.turn().await;
-        source.reserve(1)?;
-        let (manifest, _) = fetch(source, root.clone()).await?;
+        if let Some(known) = source.cache.get(root) {
+            return Graph::below(source, known, selection).await;
+        }
+        let turn = source.turn().await;
+        let pulls = source.reserve(1)?;
+        let (manifest, _) = fetch(source, root.clone(), pulls.as_ref()).await?;
+        let _turn = source.needed(turn);
         Graph::complete(&Manifests::Source(source), manifest, selection).await
     }
 
@@ -258,7 +185,7 @@ impl Graph {
         selection: &Selection,
     ) -> Result<Graph, CopyError> {
         let saved = Manifests::Saved(manifests);
-        let (manifest, _) = saved.get(root.clone()).await?;
+        let (manifest, _) = saved.get(root.clone(), None).await?;
         Graph::complete(&saved, manifest, selection).await
     }
 
@@ -294,9 +221,9 @@ impl Graph {
             if level.is_empty() {
                 break;
             }
-            source.reserve(level.len())?;
+            let pulls = source.reserve(&level)?;
             let mut fetched: Vec<(RawManifest, Links)> = stream::iter(level)
-                .map(|digest| source.get(digest))
+                .map(|digest| source.get(digest, pulls.as_ref()))
                 .buffered(AT_ONCE)
                 .try_collect()
                 .await?;
@@ -352,16 +279,23 @@ enum Manifests<'a> {
 }
 
 impl Manifests<'_> {
-    fn reserve(&self, manifests: usize) -> Result<(), CopyError> {
+    fn reserve(&self, level: &[Digest]) -> Result<Option<Reservation<'_>>, CopyError> {
         match self {
-            Manifests::Source(source) => source.reserve(manifests),
-            Manifests::Saved(_) => Ok(()),
+            Manifests::Source(source) => {
+                let unknown = level.iter().filter(|digest| source.cache.get(digest).is_none());
+                source.reserve(unknown.count())
+            }
+            Manifests::Saved(_) => Ok(None),
         }
     }
 
-    async fn get(&self, digest: Digest) -> Result<(RawManifest, Links), CopyError> {
+    async fn get(
+        &self,
+        digest: Digest,
+        pulls: Option<&Reservation<'_>>,
+    ) -> Result<(RawManifest, Links), CopyError> {
         let saved = match self {
-            Manifests::Source(source) => return fetch(source, digest).await,
+            Manifests::Source(source) => return fetch(source, digest, pulls).await,
             Manifests::Saved(saved) => saved,
         };
         let step = || format!("reading manifest {}", digest.short());
@@ -375,15 +309,19 @@ impl Manifests<'_> {
     }
 }
 
-async fn fetch(source: &Source, digest: Digest) -> Result<(RawManifest, Links), CopyError> {
-    let manifest = source.manifest(&digest).await;
+async fn fetch(
+    source: &Source,
+    digest: Digest,
+    pulls: Option<&Reservation<'_>>,
+) -> Result<(RawManifest, Links), CopyError> {
+    let manifest = source.manifest(&digest, pulls).await;
     let step = || format!("reading manifest {} of {}", digest.short(), source.origin.repository);
     let manifest = manifest.map_err(|error| CopyError::source(step(), error))?;
     let links = links(&manifest)?;
     Ok((manifest, links))
 }
 
-fn links(manifest: &RawManifest) -> Result<Links, CopyError> {
+pub(crate) fn links(manifest: &RawManifest) -> Result<Links, CopyError> {
     let step = || format!("reading manifest {}", manifest.digest().short());
     manifest.links().map_err(|error| CopyError::new(Side::Source, step(), Cause::Manifest(error)))
 }

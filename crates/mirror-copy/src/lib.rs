@@ -14,8 +14,9 @@ mod fetch;
 mod graph;
 mod landing;
 mod layout;
+mod manifest_cache;
 mod push;
-
+mod resolve;
 mod spool;
 mod verify;
 mod window;
@@ -24,4 +25,6 @@ pub use copier::{Companions, Copied, Copier, Event, Job, Scope, Target, Transfer
 pub use error::{Cause, CopyError, Side};
 pub use graph::{Blob, Graph, Place, Selection, Source};
 pub use layout::Layout;
+pub use manifest_cache::ManifestCache;
+pub use resolve::Purpose;
 pub use verify::{Check, Hole, verify};

@@ -70,7 +70,7 @@ fn host(registry: &Registry, access: Access) -> Arc<Host> {
         ..HostOptions::default()
     };
     let name = registry.host().parse().unwrap();
-    let client = mirror_registry::http_client().unwrap();
+    let client = mirror_registry::HttpClient::new().unwrap();
     Arc::new(Host::new(client, Arc::new(Credentials::default()), &name, &options).unwrap())
 }
 
@@ -83,10 +83,15 @@ async fn run(scene: &Scene, spool: &Path) -> Vec<Result<(), CopyError>> {
     let mut outcomes = Vec::new();
     for (number, (repository, _)) in scene.images.iter().enumerate() {
         let origin = Place { host: from.clone(), repository: repository.parse().unwrap() };
-        let source = Source { origin, alternatives: Vec::new() };
+        let source = Source { origin, alternatives: Vec::new(), cache: Arc::default() };
         let outcome = async {
-            let root =
-                source.resolve(&mirror_oci::Version::Floating("1".parse().unwrap()), None).await?;
+            let root = source
+                .resolve(
+                    &mirror_oci::Version::Floating("1".parse().unwrap()),
+                    None,
+                    mirror_copy::Purpose::Copy,
+                )
+                .await?;
             let graph = Arc::new(Graph::read(&source, &root, &Selection::All).await?);
             let tag = Some("1".parse().unwrap());
             let target =

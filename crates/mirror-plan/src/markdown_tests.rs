@@ -119,6 +119,7 @@ fn nothing_from_outside_is_markdown() {
         side: Side::Source,
         message: hostile.repeat(2000),
         deferred: false,
+        lacks_credentials: false,
         help: Some(hostile.to_owned()),
     };
     let subject = plan.copies().next().unwrap().subject.clone();

@@ -65,10 +65,27 @@ pub struct Failure {
     pub side: Side,
     /// What was tried, on what, and how it failed.
     pub message: String,
-    /// Whether nothing is wrong but a limit on pulls that is used up.
+    /// Whether nothing is wrong but a limit on pulls or requests, which time alone removes.
     #[serde(default)]
     pub deferred: bool,
+    /// Whether nothing is known to be wrong but that there are no credentials for the registry. Many registries don't
+    /// tell strangers what exists.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub lacks_credentials: bool,
     /// What to do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub help: Option<String>,
+}
+
+impl Failure {
+    /// A failure that is nothing but what its message says.
+    pub fn new(side: Side, message: impl Into<String>) -> Failure {
+        Failure {
+            side,
+            message: message.into(),
+            deferred: false,
+            lacks_credentials: false,
+            help: None,
+        }
+    }
 }

@@ -56,6 +56,7 @@ fn example() -> (Wants, Observed) {
         side,
         message: message.into(),
         deferred: false,
+        lacks_credentials: false,
         help: Some("do something".into()),
     };
     for want in &wants.wants {

@@ -1,6 +1,6 @@
 //! The report: what became of each action.
 
-use mirror_oci::Digest;
+use mirror_oci::{Digest, Registry};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +26,10 @@ pub struct Report {
     pub conflicts: Vec<Conflict>,
     /// What the plan could not look up.
     pub failures: Vec<LookupFailure>,
+    /// Registries that images were read from with credentials: what was read there is not for everybody.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>")]
+    pub authenticated_sources: Vec<Registry>,
     /// The sums.
     pub totals: ReportTotals,
 }
@@ -137,6 +141,7 @@ impl Report {
             repositories,
             conflicts,
             failures,
+            authenticated_sources: Vec::new(),
             totals,
         };
         report.totals = report.tally(plan.unchanged.len(), milliseconds);
@@ -176,6 +181,7 @@ impl Report {
         let mut merged = Report { format_version: 1, ..Report::default() };
         for report in reports {
             let Report { outcomes, repositories, conflicts, failures, totals, .. } = report;
+            merged.authenticated_sources.extend(report.authenticated_sources);
             merged.outcomes.extend(outcomes);
             merged.repositories.extend(repositories);
             merged.conflicts.extend(conflicts);
@@ -192,6 +198,19 @@ impl Report {
             key(a).cmp(&key(b))
         });
         merged.repositories.sort_by(|a, b| a.at.cmp(&b.at));
+        merged.authenticated_sources.sort_unstable();
+        merged.authenticated_sources.dedup();
         merged
+    }
+
+    /// Goes on with what a later pass did about `again`, which waited for a limit.
+    #[must_use]
+    pub fn continued(mut self, again: &[Subject], later: Report) -> Report {
+        self.outcomes.retain(|outcome| !again.contains(&outcome.subject));
+        self.failures.retain(|failed| !again.contains(&failed.subject));
+        // What could not be done to a repository was tried again.
+        let retried: Vec<_> = later.repositories.iter().map(|outcome| &outcome.at).collect();
+        self.repositories.retain(|outcome| !retried.contains(&&outcome.at));
+        Report::merge([self, later])
     }
 }

@@ -9,8 +9,10 @@ use serde::de::DeserializeOwned;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::error::{Error, ErrorKind, status_kind, transport_kind};
+use crate::pace::Pace;
+use crate::pulls;
 use crate::redact::redacted;
-use crate::retry::{Attempts, Pace, retry_after};
+use crate::retry::{retry_after, retrying};
 
 const LARGEST_ERROR: usize = 64 << 10;
 const LARGEST_TOKEN: usize = 1 << 20;
@@ -21,6 +23,8 @@ pub(crate) struct Answer {
     pub(crate) request: String,
     pub(crate) trickle: Trickle,
     pub(crate) slot: Option<OwnedSemaphorePermit>,
+    /// Whether no credentials were sent.
+    pub(crate) anonymous: bool,
 }
 
 impl Answer {
@@ -34,7 +38,8 @@ impl Answer {
 
     /// What an answer with an unwelcome status says.
     pub(crate) async fn into_error(self) -> Error {
-        refusal(self.response, self.request, self.trickle.idle).await
+        let anonymous = self.anonymous;
+        refusal(self.response, self.request, self.trickle.idle).await.anonymously(anonymous)
     }
 }
 
@@ -44,12 +49,20 @@ pub(crate) async fn refusal(response: Response, request: String, idle: Duration)
     let text = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
     let content_type = text(header::CONTENT_TYPE).unwrap_or_default().to_owned();
     let wait = retry_after(response.headers());
+    let left = pulls::told(response.headers());
     let body = read_capped(response, &request, LARGEST_ERROR, idle)
         .await
         .ok()
         .flatten()
         .unwrap_or_default();
-    Error::new(request, status_kind(status, &content_type, &body)).with_retry_after(wait)
+    let kind = match status_kind(status, &content_type, &body) {
+        // The answer to a HEAD has no body that could say it.
+        ErrorKind::Status { status: 429, .. } if left.is_some_and(|(left, _)| left == 0) => {
+            ErrorKind::PullLimit { message: "no pulls are left".to_owned(), ends: None }
+        }
+        kind => kind,
+    };
+    Error::new(request, kind.ending(left.map(|(_, window)| window), wait)).with_retry_after(wait)
 }
 
 /// `GET https://…`, without secrets.
@@ -130,21 +143,13 @@ pub(crate) async fn small_json<T: DeserializeOwned>(
     what: &str,
     pace: &Pace,
 ) -> Result<T, Error> {
-    let mut attempts = Attempts::new(pace);
-    loop {
-        pace.wait().await;
-        let Some(copy) = request.try_clone() else {
-            let kind = ErrorKind::Protocol("the request can't be repeated".to_owned());
-            return Err(Error::new(what, kind));
-        };
-        match small_json_once(copy, what, pace.idle()).await {
-            Ok(value) => {
-                pace.served();
-                return Ok(value);
-            }
-            Err(error) => attempts.again(error).await?,
-        }
-    }
+    let ask = || async {
+        let copy = request.try_clone().ok_or_else(|| {
+            Error::new(what, ErrorKind::Protocol("the request can't be repeated".to_owned()))
+        })?;
+        small_json_once(copy, what, pace.idle()).await
+    };
+    retrying(pace, what, ask).await
 }
 
 async fn small_json_once<T: DeserializeOwned>(

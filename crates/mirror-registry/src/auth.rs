@@ -1,7 +1,7 @@
 //! Answers to challenges: which `Authorization` header goes with which request.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
@@ -11,18 +11,33 @@ use reqwest::Url;
 use reqwest::header::HeaderValue;
 
 use crate::challenge::Challenge;
+use crate::client::{HttpClient, Reach};
 use crate::credentials::{Credential, CredentialError, Credentials, Login, LoginSource};
 use crate::error::{Error, ErrorKind};
+use crate::pace::Pace;
 use crate::redact::{Secret, redacted};
-use crate::retry::{Attempts, Pace, Patience};
+use crate::retry::{Patience, retrying};
 use crate::token::{Token, TokenAnswer, TokenKey, Tokens};
 
 /// Registries whose token service is on another host. Credentials go there, to the registry's own host, and where
-/// the configuration says so, nowhere else: CVE-2026-48978 and its kin.
-const KNOWN_REALMS: [(&str, &str); 3] = [
+/// the configuration says so, nowhere else: CVE-2026-48978 and its kin. In pairs, since a list of token services alone
+/// would let any registry name any of them (devcontainers/cli#1278).
+///
+/// GHCR, Quay, Amazon, Google, Azure, Red Hat, NVIDIA and Docker's dhi.io (docker/hub-feedback#2530) have theirs on the
+/// host of the registry.
+const KNOWN_REALMS: [(&str, &str); 6] = [
+    // distribution/distribution#1203
     ("registry-1.docker.io", "auth.docker.io"),
+    // getwud/wud app/registries/providers/gitlab/Gitlab.test.ts
     ("registry.gitlab.com", "gitlab.com"),
-    ("registry.redhat.io", "sso.redhat.com"),
+    // docker-library/elasticsearch update.sh
+    ("docker.elastic.co", "docker-auth.elastic.co"),
+    // https://staging-connect-docs.forma3d.be/04-development/incidents/2026-03-06-cosign-401-staging-attestation
+    ("registry.digitalocean.com", "api.digitalocean.com"),
+    // QingdaoU/OnlineJudgeDeploy#90
+    ("registry.cn-hangzhou.aliyuncs.com", "dockerauth.cn-hangzhou.aliyuncs.com"),
+    // AliyunContainerService/kube-eventer#81
+    ("registry.aliyuncs.com", "dockerauth.cn-hangzhou.aliyuncs.com"),
 ];
 
 /// How long a failure to log in is believed.
@@ -38,6 +53,11 @@ pub(crate) struct Scope {
 impl Scope {
     pub(crate) fn pull(repository: &Repository) -> Scope {
         Scope { text: format!("repository:{repository}:pull") }
+    }
+
+    /// To be heard at all.
+    pub(crate) fn nothing() -> Scope {
+        Scope { text: String::new() }
     }
 
     pub(crate) fn push(repository: &Repository) -> Scope {
@@ -64,8 +84,9 @@ pub(crate) struct Auth {
     login: Option<LoginSource>,
     /// Whether what is stored somewhere was refused: `docker login` at ECR holds for twelve hours.
     stored_refused: AtomicBool,
+    used_credentials: AtomicBool,
     logged_in: tokio::sync::Mutex<Option<LoggedIn>>,
-    challenge: RwLock<Option<Challenge>>,
+    challenge: RwLock<Option<(Challenge, Reach)>>,
     tokens: Tokens,
     /// Of the token service, which may be another host.
     pace: Pace,
@@ -108,6 +129,7 @@ impl Auth {
             credential: tokio::sync::OnceCell::new(),
             login,
             stored_refused: AtomicBool::new(false),
+            used_credentials: AtomicBool::new(false),
             logged_in: tokio::sync::Mutex::new(None),
             challenge: RwLock::new(None),
             tokens: Tokens::default(),
@@ -115,30 +137,38 @@ impl Auth {
         }
     }
 
-    /// Remembers how the registry wants to be asked.
-    pub(crate) fn challenged(&self, challenge: Challenge) {
-        *self.challenge.write().unwrap_or_else(std::sync::PoisonError::into_inner) =
-            Some(challenge);
+    /// Remembers how the registry wants to be asked, and how far it may send us for a token.
+    pub(crate) fn challenged(&self, challenge: Challenge, reach: Reach) {
+        *self.challenge.write().unwrap_or_else(PoisonError::into_inner) = Some((challenge, reach));
+    }
+
+    /// Whether credentials of any kind were used.
+    pub(crate) fn has_used_credentials(&self) -> bool {
+        self.used_credentials.load(Ordering::Relaxed)
     }
 
     /// The header for a request, as far as is known what the registry wants. `rejected` is a token that was just
     /// refused and must not be sent again.
     pub(crate) async fn header(
         &self,
-        http: &reqwest::Client,
+        http: &HttpClient,
         scope: &Scope,
         rejected: Option<&Secret>,
     ) -> Result<(Sent, Option<HeaderValue>), Error> {
-        let challenge =
-            self.challenge.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
-        let Some(challenge) = challenge else { return Ok((Sent::Nothing, None)) };
+        let challenge = self.challenge.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some((challenge, reach)) = challenge else { return Ok((Sent::Nothing, None)) };
         let known = self.credential().await?;
         let stored =
             *known != Credential::Anonymous && !self.stored_refused.load(Ordering::Relaxed);
         let login = if stored { None } else { self.login(rejected).await? };
         let logged_in =
             login.map(|Login { user, password, .. }| Credential::Basic { user, password });
-        match (challenge, logged_in.as_ref().unwrap_or(known)) {
+        let stored = if stored { known } else { &Credential::Anonymous };
+        let credential = logged_in.as_ref().unwrap_or(stored);
+        if *credential != Credential::Anonymous {
+            self.used_credentials.store(true, Ordering::Relaxed);
+        }
+        match (challenge, credential) {
             (Challenge::Basic, Credential::Basic { user, password }) if logged_in.is_some() => {
                 Ok((Sent::Token(password.clone()), basic_header(user, password)))
             }
@@ -153,7 +183,14 @@ impl Auth {
                     return Err(self.foreign(&realm));
                 }
                 let key = TokenKey { realm, service, scope: scope.text.clone() };
-                let token = self.token(http, &key, credential, rejected).await?;
+                let token = self
+                    .token(
+                        http.within(self.reach_to(&key.realm, reach)?),
+                        &key,
+                        credential,
+                        rejected,
+                    )
+                    .await?;
                 let header = bearer(&token.secret);
                 Ok((Sent::Token(token.secret), header))
             }
@@ -183,19 +220,15 @@ impl Auth {
                 return login.clone();
             }
         }
-        let mut attempts = Attempts::new(&self.pace);
-        let login = loop {
-            match source.ask().await {
-                Ok(login) => break login,
-                Err(error) => {
-                    if let Err(error) = attempts.again(error).await {
-                        // Looking for credentials can take seconds, and each request would do it again.
-                        let (login, since) = (Err(error.settled()), Instant::now());
-                        let until = since + REFUSED;
-                        *logged_in = Some(LoggedIn { login: login.clone(), since, until });
-                        return login;
-                    }
-                }
+        let what = format!("login at {}", self.authority);
+        let login = match retrying(&self.pace, &what, || source.ask()).await {
+            Ok(login) => login,
+            Err(error) => {
+                // Looking for credentials can take seconds, and each request would do it again.
+                let (login, since) = (Err(error.settled()), Instant::now());
+                let until = since + REFUSED;
+                *logged_in = Some(LoggedIn { login: login.clone(), since, until });
+                return login;
             }
         };
         // Renewed well before it ends: an upload may take a while.
@@ -220,6 +253,17 @@ impl Auth {
     /// Whether a refusal can mean that a login is over: ECR says so with 403.
     pub(crate) fn logs_in(&self) -> bool {
         self.login.is_some()
+    }
+
+    /// How far away a token service may be that the registry names; its own host and what the configuration names may be
+    /// anywhere.
+    fn reach_to(&self, realm: &Url, reach: Reach) -> Result<Reach, Error> {
+        let chosen = self.realm.as_ref().is_some_and(|chosen| chosen.origin() == realm.origin());
+        if chosen || realm.origin() == self.base.origin() {
+            return Ok(Reach::Anywhere);
+        }
+        reach.check(&format!("login at {}", self.authority), realm)?;
+        Ok(reach)
     }
 
     fn realm_url(&self, realm: &str) -> Result<Url, Error> {
@@ -251,13 +295,30 @@ impl Auth {
     }
 
     fn may_have_credentials(&self, realm: &Url) -> bool {
-        let known = KNOWN_REALMS.iter().any(|(registry, host)| {
-            self.authority == *registry
-                && realm.host_str() == Some(host)
-                && realm.scheme() == "https"
-        });
         let chosen = self.realm.as_ref().is_some_and(|chosen| chosen.origin() == realm.origin());
-        known || chosen || realm.origin() == self.base.origin()
+        chosen || is_own_realm(&self.base, realm)
+    }
+
+    /// The header for a request that this host has sent on to another registry, which wants a token: one for strangers,
+    /// of that registry's own token service. Nothing that is stored for anybody goes there.
+    pub(crate) async fn as_stranger(
+        &self,
+        http: &HttpClient,
+        target: &Url,
+        challenge: &Challenge,
+        reach: Reach,
+    ) -> Result<Option<HeaderValue>, Error> {
+        let Challenge::Bearer { realm, service } = challenge else { return Ok(None) };
+        let (Ok(realm), Some(scope)) = (target.join(realm), pull_scope(target.path())) else {
+            return Ok(None);
+        };
+        if !is_own_realm(target, &realm) {
+            return Ok(None);
+        }
+        reach.check(&format!("login at {}", redacted(&realm)), &realm)?;
+        let key = TokenKey { realm, service: service.clone(), scope };
+        let token = self.token(http.within(reach), &key, &Credential::Anonymous, None).await?;
+        Ok(bearer(&token.secret))
     }
 
     async fn token(
@@ -316,12 +377,33 @@ impl Auth {
         };
         let what = format!("login at {}", redacted(&url));
         crate::answer::small_json::<TokenAnswer>(request, &what, &self.pace)
-            .await?
+            .await
+            .map_err(|error| error.anonymously(*credential == Credential::Anonymous))?
             .into_token(Instant::now())
             .ok_or_else(|| {
                 Error::new(what, ErrorKind::Protocol("the answer holds no token".to_owned()))
             })
     }
+}
+
+/// Whether a token service is that of a registry: on its own host, or a well-known one.
+fn is_own_realm(registry: &Url, realm: &Url) -> bool {
+    let known = KNOWN_REALMS.iter().any(|(name, host)| {
+        registry.host_str() == Some(name)
+            && registry.port().is_none()
+            && realm.host_str() == Some(host)
+            && realm.scheme() == "https"
+    });
+    known || realm.origin() == registry.origin()
+}
+
+/// What reading `/v2/<repository>/manifests/…` or the like takes.
+fn pull_scope(path: &str) -> Option<String> {
+    let rest = path.strip_prefix("/v2/")?;
+    let ends = ["/manifests/", "/blobs/", "/referrers/", "/tags/list"];
+    let end = ends.iter().find_map(|end| rest.rfind(end))?;
+    let repository: Repository = rest.get(..end)?.parse().ok()?;
+    Some(Scope::pull(&repository).text)
 }
 
 fn is_loopback(url: &Url) -> bool {

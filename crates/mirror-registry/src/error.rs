@@ -3,12 +3,14 @@
 use std::error::Error as _;
 use std::fmt;
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use mirror_oci::ManifestError;
 use oci_client::errors::{OciEnvelope, OciErrorCode};
 
+use crate::client::PrivateAddress;
 use crate::credentials::CredentialError;
+use crate::pace::LONGEST_PAUSE;
 
 /// A request that failed for good: which one, why, after how many attempts.
 #[derive(Debug, Clone)]
@@ -22,6 +24,7 @@ struct Inner {
     elapsed: Duration,
     retry_after: Option<Duration>,
     settled: bool,
+    anonymous: bool,
 }
 
 /// Why a request failed.
@@ -38,8 +41,24 @@ pub enum ErrorKind {
         message: Option<String>,
     },
     /// Docker Hub's limit on pulls, which lasts for hours, as opposed to one on requests, which lasts for seconds.
-    #[error("the limit on pulls is reached: {0}")]
-    PullLimit(String),
+    #[error("the limit on pulls is reached: {message}{}", told(*ends))]
+    PullLimit {
+        /// What the registry says, or how many pulls are needed and left.
+        message: String,
+        /// When all pulls are back, as far as the registry tells.
+        ends: Option<SystemTime>,
+    },
+    /// A host that serves nothing for now, though it answers.
+    #[error("the registry takes no requests for now: {}", throttled(*wait, *pauses))]
+    Throttled {
+        /// The pause that it asked for.
+        wait: Option<Duration>,
+        /// Over how many pauses in a row it served nothing.
+        pauses: Option<u32>,
+    },
+    /// A host with a public address sends us to a private one.
+    #[error("a public address leads to {0}, which is a private one")]
+    PrivateAddress(String),
     /// The host name is unknown.
     #[error("the host name can't be resolved")]
     Dns,
@@ -84,6 +103,19 @@ pub enum ErrorKind {
     Credentials(#[from] CredentialError),
 }
 
+impl ErrorKind {
+    /// Adds when a limit on pulls ends: at the moment that the registry names, or when its window is over.
+    pub(crate) fn ending(self, window: Option<Duration>, wait: Option<Duration>) -> ErrorKind {
+        match self {
+            ErrorKind::PullLimit { message, ends: None } => {
+                let ends = wait.or(window).map(|wait| SystemTime::now() + wait);
+                ErrorKind::PullLimit { message, ends }
+            }
+            kind => kind,
+        }
+    }
+}
+
 impl Error {
     pub(crate) fn new(request: impl Into<String>, kind: ErrorKind) -> Error {
         Error(Box::new(Inner {
@@ -93,6 +125,7 @@ impl Error {
             elapsed: Duration::ZERO,
             retry_after: None,
             settled: false,
+            anonymous: false,
         }))
     }
 
@@ -114,6 +147,52 @@ impl Error {
     /// An answer of such a service that can't be used, or credentials that it needs and nobody has.
     pub fn unusable(request: impl Into<String>, why: impl Into<String>) -> Error {
         Error::new(request, ErrorKind::Service(why.into()))
+    }
+
+    /// A service that wants to know who we are, where nobody has told us.
+    pub fn without_credentials(request: impl Into<String>, why: impl Into<String>) -> Error {
+        Error::new(request, ErrorKind::Service(why.into())).anonymously(true)
+    }
+
+    /// Tells whether no credentials were sent.
+    pub(crate) fn anonymously(mut self, anonymous: bool) -> Error {
+        self.0.anonymous = anonymous;
+        self
+    }
+
+    /// Whether nothing is known to be wrong but that there are no credentials for the registry. What is missing can look
+    /// the same: many registries don't tell strangers the difference.
+    pub fn lacks_credentials(&self) -> bool {
+        let refused = matches!(
+            self.0.kind,
+            ErrorKind::Service(_) | ErrorKind::Status { status: 401 | 403, .. }
+        );
+        self.0.anonymous && refused
+    }
+
+    /// Whether time alone removes what stands in the way: a limit on pulls or on requests.
+    pub fn is_deferred(&self) -> bool {
+        match &self.0.kind {
+            ErrorKind::PullLimit { .. } | ErrorKind::Throttled { .. } => true,
+            ErrorKind::Status { status: 429, .. } => true,
+            ErrorKind::Status { status, .. } => {
+                passing_status(*status) && self.0.retry_after.is_some()
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether the host asks for a pause, and for which, if it says. A limit on pulls is waited for where that is soon
+    /// over; what is no pull works meanwhile.
+    pub(crate) fn pause(&self) -> Option<Option<Duration>> {
+        let asked = self.0.retry_after;
+        match &self.0.kind {
+            _ if self.0.settled => None,
+            ErrorKind::Status { status: 429, .. } => Some(asked),
+            ErrorKind::Status { status, .. } if passing_status(*status) => asked.map(Some),
+            ErrorKind::PullLimit { .. } => asked.filter(|asked| *asked <= LONGEST_PAUSE).map(Some),
+            _ => None,
+        }
     }
 
     /// Whether a login was sent that is over. ECR says 403 then, and nothing else tells it from a missing right.
@@ -183,26 +262,15 @@ impl Error {
     /// What the person at the keyboard can do about it.
     pub fn help(&self) -> Option<String> {
         let text = match &self.0.kind {
-            ErrorKind::Status { status: 401, .. } => {
-                "check the credentials: `docker login`, or MIRROR_AUTH_<HOST>=user:password in the environment"
-            }
-            ErrorKind::Status { status: 403, .. } => {
-                "these credentials may not do that here; ask for the right to do it"
-            }
-            ErrorKind::Status { status: 404, .. } => {
-                "check the name and the tag, and that they still exist there"
-            }
-            ErrorKind::Status { status: 405, .. } => {
-                "the registry does not allow this; is it read-only?"
-            }
-            ErrorKind::Status { status: 429, .. } => {
-                "the registry limits requests; log in there, or try again later"
-            }
-            ErrorKind::Status { status: 500.., .. } => {
-                "the registry has a problem of its own; try again later"
-            }
-            ErrorKind::PullLimit(_) => {
+            ErrorKind::Status { status, .. } => return status_help(*status).map(str::to_owned),
+            ErrorKind::PullLimit { .. } => {
                 "log in to the registry for a higher limit, or wait for the window to pass"
+            }
+            ErrorKind::Throttled { .. } => {
+                "run again later; logging in to the registry may raise its limits"
+            }
+            ErrorKind::PrivateAddress(_) => {
+                "if the registry is yours, set `private_redirects = true` for it in images/mirror.toml"
             }
             ErrorKind::Dns => "check the spelling of the registry, and the network",
             ErrorKind::Refused => "is the registry running at this address and port?",
@@ -258,6 +326,35 @@ impl Error {
     }
 }
 
+fn status_help(status: u16) -> Option<&'static str> {
+    Some(match status {
+        401 => {
+            "check the credentials: `docker login`, or MIRROR_AUTH_<HOST>=user:password in the environment"
+        }
+        403 => "these credentials may not do that here; ask for the right to do it",
+        404 => "check the name and the tag, and that they still exist there",
+        405 => "the registry does not allow this; is it read-only?",
+        429 => "the registry limits requests; log in there, or try again later",
+        500.. => "the registry has a problem of its own; try again later",
+        _ => return None,
+    })
+}
+
+/// When a limit ends, for the end of a sentence.
+fn told(ends: Option<SystemTime>) -> String {
+    let date = ends.map(httpdate::fmt_http_date);
+    date.map(|date| format!("; all pulls are back by {date} at the latest")).unwrap_or_default()
+}
+
+fn throttled(wait: Option<Duration>, pauses: Option<u32>) -> String {
+    let asked = wait.map(|wait| format!("it asks for a pause of {} s", wait.as_secs()));
+    let pauses = pauses.map(|pauses| format!("it served nothing over {pauses} pauses"));
+    match (pauses, asked) {
+        (Some(pauses), _) => pauses,
+        (None, asked) => asked.unwrap_or_else(|| "it asks for a pause".to_owned()),
+    }
+}
+
 /// Statuses that often go away: <https://www.rfc-editor.org/rfc/rfc9110#name-status-codes>. 501 and 505 don't.
 pub(crate) fn passing_status(status: u16) -> bool {
     matches!(status, 408 | 425 | 429 | 500 | 502 | 503 | 504)
@@ -287,7 +384,7 @@ pub(crate) fn status_kind(status: u16, content_type: &str, body: &[u8]) -> Error
         };
         let message = Some(printable(&first.message)).filter(|message| !message.is_empty());
         if status == 429 && message.as_deref().is_some_and(is_pull_limit) {
-            return ErrorKind::PullLimit(message.unwrap_or_default());
+            return ErrorKind::PullLimit { message: message.unwrap_or_default(), ends: None };
         }
         return ErrorKind::Status { status, code: code.map(|code| printable(&code)), message };
     }
@@ -336,6 +433,7 @@ pub(crate) fn transport_kind(error: &reqwest::Error, idle: Duration) -> ErrorKin
     let mut source = error.source();
     let mut io_kind = None;
     let mut tls = None;
+    let mut private = None;
     let mut chain = String::new();
     while let Some(cause) = source {
         deepest = cause.to_string();
@@ -347,7 +445,11 @@ pub(crate) fn transport_kind(error: &reqwest::Error, idle: Duration) -> ErrorKin
             tls = tls.or_else(|| inside(io));
         }
         tls = tls.or_else(|| cause.downcast_ref::<rustls::Error>().cloned());
+        private = private.or_else(|| cause.downcast_ref::<PrivateAddress>());
         source = cause.source();
+    }
+    if let Some(PrivateAddress(host)) = private {
+        return ErrorKind::PrivateAddress(host.clone());
     }
     if error.is_timeout() {
         return ErrorKind::TimedOut(idle);

@@ -1,5 +1,6 @@
 //! One registry: where it is, who we are there, and how a request reaches it.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::Duration;
@@ -8,19 +9,21 @@ use bytes::Bytes;
 use mirror_oci::{Endpoint, Registry, Repository};
 use reqwest::header::{self, HeaderMap, HeaderValue};
 use reqwest::{Method, Response, Url};
-use tokio::sync::{Mutex, MutexGuard, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 
 use crate::answer::{Answer, Trickle, describe, refusal, within_idle};
 use crate::auth::{Auth, Scope, Sent};
-use crate::challenge;
+use crate::challenge::{self, Challenge};
+use crate::client::{HttpClient, Reach};
 use crate::credentials::Credentials;
 use crate::error::{Error, ErrorKind, passing_status};
 use crate::options::{Access, HostOptions, Kind};
-use crate::pulls::{PullBudget, Pulls};
+use crate::pace::{Entry, Pace};
+use crate::pulls::{self, Exhausted, PullBudget, PullTurn, Pulls, Reservation};
 use crate::rates::Rates;
 use crate::redact::redacted;
 use crate::referrers::{PRESENT, UNKNOWN};
-use crate::retry::{Attempts, Pace};
+use crate::retry::{Attempts, retrying};
 
 const MOST_REDIRECTS: usize = 5;
 /// A login younger than this is good.
@@ -34,7 +37,7 @@ const LARGE_AT_ONCE: usize = 4;
 pub struct Host {
     name: Registry,
     base: Url,
-    http: reqwest::Client,
+    http: HttpClient,
     auth: Auth,
     access: Access,
     slots: Arc<Semaphore>,
@@ -45,8 +48,10 @@ pub struct Host {
     rates: Rates,
     mounts: AtomicBool,
     pace: Pace,
-    pulls: Pulls,
-    turn: Mutex<()>,
+    pub(crate) pulls: Pulls,
+    /// Registries that this one sends us to, and how they want to be asked.
+    gateways: std::sync::Mutex<HashMap<String, Challenge>>,
+    private_redirects: bool,
     /// Whether the host has a list of referrers, once that is known.
     pub(crate) lists_referrers: AtomicU8,
     pub(crate) asking_referrers: Mutex<()>,
@@ -75,7 +80,7 @@ impl Host {
     /// # Errors
     /// When an endpoint or realm is not a URL.
     pub fn new(
-        http: reqwest::Client,
+        http: HttpClient,
         credentials: Arc<Credentials>,
         name: &Registry,
         options: &HostOptions,
@@ -107,12 +112,13 @@ impl Host {
             large_uploads: Arc::new(Semaphore::new(options.concurrency.min(LARGE_AT_ONCE))),
             kind: options.kind,
             rates: Rates::of(options.kind),
-            mounts: AtomicBool::new(options.kind == Kind::Standard),
+            mounts: AtomicBool::new(options.kind != Kind::Ecr),
             pace: Pace::new(options.patience),
             pulls: Pulls::shared(options.share),
-            turn: Mutex::new(()),
+            gateways: std::sync::Mutex::default(),
+            private_redirects: options.private_redirects,
             lists_referrers: AtomicU8::new(match options.kind {
-                Kind::Standard => UNKNOWN,
+                Kind::Standard | Kind::EcrPublic => UNKNOWN,
                 // It lists them, though some manifests get a 405: aws/containers-roadmap#2783.
                 Kind::Ecr => PRESENT,
             }),
@@ -151,17 +157,29 @@ impl Host {
         &self,
         question: impl AsyncFn() -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let mut attempts = self.attempts();
-        loop {
-            self.pace.wait().await;
-            match question().await {
-                Ok(answer) => {
-                    self.pace.served();
-                    return Ok(answer);
-                }
-                Err(error) => attempts.again(error).await?,
-            }
-        }
+        retrying(&self.pace, self.name.as_str(), || question()).await
+    }
+
+    /// Whether credentials of any kind were sent there.
+    pub fn has_used_credentials(&self) -> bool {
+        self.auth.has_used_credentials()
+    }
+
+    /// When a host that was given up could be asked again.
+    pub fn probe_at(&self) -> Option<tokio::time::Instant> {
+        self.pace.probe_at()
+    }
+
+    /// Finds out whether a host that was given up serves again, by one small request.
+    pub async fn serves_again(&self) -> bool {
+        let mut url = self.base.clone();
+        url.set_path("/v2/");
+        let scope = Scope::nothing();
+        let call =
+            Call { method: Method::GET, url, scope, headers: HeaderMap::new(), body: Bytes::new() };
+        // What it says doesn't matter, only that it does.
+        let _ = self.send(&call).await;
+        !self.pace.is_given_up()
     }
 
     /// What is left of a limit on pulls, as far as the host has spoken of one.
@@ -169,26 +187,31 @@ impl Host {
         self.pulls.budget()
     }
 
-    /// Where pulls are limited, images are read one after the other, so that the last pulls make whole images.
-    /// The turn is over when the guard is dropped.
-    pub async fn pull_turn(&self) -> Option<MutexGuard<'_, ()>> {
-        match self.pulls.budget() {
-            Some(_) => Some(self.turn.lock().await),
-            None => None,
-        }
+    /// Waits for the turn to read an image: where pulls are limited, and until it is known whether they are, one is read
+    /// after the other, so that the last pulls make whole images. The turn is over when it is dropped.
+    pub async fn pull_turn(&self) -> PullTurn {
+        self.pulls.turn().await
+    }
+
+    /// Whether the host has answered and spoken of no limit on pulls.
+    pub fn has_unlimited_pulls(&self) -> bool {
+        self.pulls.are_unlimited()
     }
 
     /// Sets pulls of manifests aside before they are made.
     ///
     /// # Errors
     /// When the host has told that fewer are left.
-    pub fn reserve_pulls(&self, pulls: u64) -> Result<(), Error> {
-        if self.pulls.reserve(pulls) {
-            return Ok(());
-        }
-        let left = self.pulls.budget().map_or(0, |budget| budget.left);
-        let kind = ErrorKind::PullLimit(format!("{pulls} needed, {left} left"));
-        Err(Error::new(self.name.as_str(), kind))
+    pub fn reserve_pulls(&self, pulls: u64) -> Result<Reservation<'_>, Error> {
+        self.pulls.reserve(pulls).map_err(|Exhausted { left, ends }| {
+            let message = format!("{pulls} needed, {left} left");
+            Error::new(self.name.as_str(), ErrorKind::PullLimit { message, ends })
+        })
+    }
+
+    /// Time has passed since the host spoke of a limit on pulls: it is asked again before much is read.
+    pub fn forget_pulls(&self) {
+        self.pulls.forget();
     }
 
     /// A URL of this registry, from path segments below `/v2/<repository>/`.
@@ -211,8 +234,8 @@ impl Host {
         url.origin() == self.base.origin()
     }
 
-    /// Resolves a `Location` against the request it answers.
-    pub(crate) fn location(&self, answer: &Answer) -> Result<Url, Error> {
+    /// Resolves a `Location` against the request it answers, and tells how far it may lead.
+    pub(crate) fn location(&self, answer: &Answer) -> Result<(Url, Reach), Error> {
         let text =
             answer.response.headers().get(header::LOCATION).and_then(|value| value.to_str().ok());
         let protocol =
@@ -226,19 +249,25 @@ impl Host {
         {
             return Err(protocol("the Location of the answer leads away from TLS"));
         }
-        Ok(url)
+        let reach =
+            if self.is_home(&url) { Reach::Anywhere } else { self.reach_of(&answer.response) };
+        reach.check(&answer.request, &url)?;
+        Ok((url, reach))
+    }
+
+    /// How far an answer may send us.
+    fn reach_of(&self, response: &Response) -> Reach {
+        if self.private_redirects { Reach::Anywhere } else { self.http.reach_of(response) }
     }
 
     /// Sends a request, again where that may help, and gives any answer that is not a passing failure.
     pub(crate) async fn call(&self, call: &Call) -> Result<Answer, Error> {
         let mut attempts = self.attempts();
         loop {
-            let error = match self.send(call).await {
-                Ok(answer) if passing_status(answer.status()) => answer.into_error().await,
+            match self.send(call).await {
                 Ok(answer) => return Ok(answer),
-                Err(error) => error,
-            };
-            attempts.again(error).await?;
+                Err(error) => attempts.again(error).await?,
+            }
         }
     }
 
@@ -256,12 +285,10 @@ impl Host {
         Ok(answer)
     }
 
-    /// One attempt in the caller's slot: the pause, the first meeting, redirects.
+    /// One attempt in the caller's slot: the pause, the first meeting, redirects. An answer that often goes away is an
+    /// error.
     pub(crate) async fn exchange(&self, call: &Call) -> Result<Answer, Error> {
-        self.pace.wait().await;
-        if let Some(kind) = self.pace.given_up() {
-            return Err(Error::new(describe(&call.method, &call.url), kind));
-        }
+        let request = describe(&call.method, &call.url);
         // Whether and how a registry wants credentials shows with the first answer; the others wait for that
         // instead of being refused all at once.
         let mut meeting =
@@ -269,15 +296,33 @@ impl Host {
         if self.met.load(Ordering::Acquire) {
             meeting = None;
         }
-        let outcome = self.authorized(call).await;
+        let entry = self.pace.enter().await.map_err(|kind| Error::new(request.clone(), kind))?;
+        let outcome = self.authorized(call, &entry).await;
         self.met.store(true, Ordering::Release);
         drop(meeting);
-        let mut answer = Answer {
+        let answer = Answer {
             response: outcome?,
-            request: describe(&call.method, &call.url),
+            request,
             trickle: Trickle::new(self.pace.idle()),
             slot: None,
+            anonymous: !self.auth.has_used_credentials(),
         };
+        let answer = self.followed(call, answer).await?;
+        if !passing_status(answer.status()) {
+            entry.served();
+            return Ok(answer);
+        }
+        let told = pulls::told(answer.response.headers());
+        let error = answer.into_error().await;
+        if matches!(error.kind(), ErrorKind::PullLimit { .. }) {
+            self.pulls.refused(told, error.retry_after());
+        }
+        entry.failed(&error);
+        Err(error)
+    }
+
+    /// Follows redirects of what only reads.
+    async fn followed(&self, call: &Call, mut answer: Answer) -> Result<Answer, Error> {
         let follows = call.method == Method::GET || call.method == Method::HEAD;
         let mut hops = 0;
         while follows && matches!(answer.response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
@@ -288,11 +333,8 @@ impl Host {
                     ErrorKind::Protocol("too many redirects".to_owned()),
                 ));
             }
-            let target = self.location(&answer)?;
-            answer.response = self.follow(call, target).await?;
-        }
-        if !passing_status(answer.status()) {
-            self.pace.served();
+            let (target, reach) = self.location(&answer)?;
+            answer.response = self.follow(call, target, reach).await?;
         }
         Ok(answer)
     }
@@ -322,23 +364,18 @@ impl Host {
     }
 
     /// Sends with the right `Authorization`, and once more when the registry asks for another.
-    async fn authorized(&self, call: &Call) -> Result<Response, Error> {
+    async fn authorized(&self, call: &Call, entry: &Entry<'_>) -> Result<Response, Error> {
         let (sent, header) = self.auth.header(&self.http, &call.scope, None).await?;
-        let response = self.transmit(call, call.url.clone(), header).await?;
+        let response = self.transmit(call, call.url.clone(), header, Reach::Anywhere).await?;
+        entry.reached();
         if response.status().as_u16() == 403 && self.auth.logs_in() {
             return self.logged_in_anew(call, &sent, response).await;
         }
         if response.status().as_u16() != 401 {
-            self.pulls.hear(response.headers());
             return Ok(response);
         }
-        let headers = response.headers().get_all(header::WWW_AUTHENTICATE);
-        let Some(challenge) =
-            challenge::parse(headers.iter().filter_map(|value| value.to_str().ok()))
-        else {
-            return Ok(response);
-        };
-        self.auth.challenged(challenge);
+        let Some(challenge) = challenge_of(&response) else { return Ok(response) };
+        self.auth.challenged(challenge, self.reach_of(&response));
         let rejected = match &sent {
             Sent::Token(token) => Some(token),
             _ => None,
@@ -348,13 +385,12 @@ impl Host {
             return Ok(response);
         }
         drop(response);
-        let mut response = self.transmit(call, call.url.clone(), header).await?;
+        let mut response = self.transmit(call, call.url.clone(), header, Reach::Anywhere).await?;
         let refused = matches!(response.status().as_u16(), 401 | 403);
         if refused && again == Sent::Basic && self.auth.refuse_stored() {
             let (_, header) = self.auth.header(&self.http, &call.scope, None).await?;
-            response = self.transmit(call, call.url.clone(), header).await?;
+            response = self.transmit(call, call.url.clone(), header, Reach::Anywhere).await?;
         }
-        self.pulls.hear(response.headers());
         Ok(response)
     }
 
@@ -377,16 +413,39 @@ impl Host {
         if again == *sent {
             return Err(refusal);
         }
-        self.transmit(call, call.url.clone(), header).await
+        self.transmit(call, call.url.clone(), header, Reach::Anywhere).await
     }
 
-    /// A redirect is followed with the request's own headers, but credentials stay on their host.
-    async fn follow(&self, call: &Call, target: Url) -> Result<Response, Error> {
+    /// A redirect is followed with the request's own headers, but credentials stay on their host. A registry that stands
+    /// in front of another one, as lscr.io does before ghcr.io, leaves us to ask that for a token, as strangers.
+    async fn follow(&self, call: &Call, target: Url, reach: Reach) -> Result<Response, Error> {
         if self.is_home(&target) {
             let (_, header) = self.auth.header(&self.http, &call.scope, None).await?;
-            return self.transmit(call, target, header).await;
+            return self.transmit(call, target, header, reach).await;
         }
-        self.transmit(call, target, None).await
+        let origin = target.origin().ascii_serialization();
+        let known = self.gateways().get(&origin).cloned();
+        let header = match &known {
+            Some(challenge) => self.auth.as_stranger(&self.http, &target, challenge, reach).await?,
+            None => None,
+        };
+        let asked = header.is_some();
+        let response = self.transmit(call, target.clone(), header, reach).await?;
+        if response.status().as_u16() != 401 || asked || !target.path().starts_with("/v2/") {
+            return Ok(response);
+        }
+        let Some(challenge) = challenge_of(&response) else { return Ok(response) };
+        let header = self.auth.as_stranger(&self.http, &target, &challenge, reach).await?;
+        if header.is_none() {
+            return Ok(response);
+        }
+        self.gateways().insert(origin, challenge);
+        drop(response);
+        self.transmit(call, target, header, reach).await
+    }
+
+    fn gateways(&self) -> std::sync::MutexGuard<'_, HashMap<String, Challenge>> {
+        self.gateways.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     async fn transmit(
@@ -394,10 +453,12 @@ impl Host {
         call: &Call,
         url: Url,
         authorization: Option<HeaderValue>,
+        reach: Reach,
     ) -> Result<Response, Error> {
         let what = describe(&call.method, &url);
         tracing::debug!(request = %what, "sending");
-        let mut request = self.http.request(call.method.clone(), url).headers(call.headers.clone());
+        let client = self.http.within(reach);
+        let mut request = client.request(call.method.clone(), url).headers(call.headers.clone());
         // Digests are of the bytes as they are; what stands between must not pack them.
         request = request
             .header(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"))
@@ -434,9 +495,14 @@ impl Host {
         &self.rates
     }
 
-    pub(crate) fn http(&self) -> &reqwest::Client {
+    pub(crate) fn http(&self) -> &HttpClient {
         &self.http
     }
+}
+
+fn challenge_of(response: &Response) -> Option<Challenge> {
+    let headers = response.headers().get_all(header::WWW_AUTHENTICATE);
+    challenge::parse(headers.iter().filter_map(|value| value.to_str().ok()))
 }
 
 impl std::fmt::Debug for Host {
@@ -451,7 +517,6 @@ impl std::fmt::Debug for Host {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::options::http_client;
 
     #[test]
     fn a_location_must_not_lead_away_from_tls() {
@@ -460,7 +525,7 @@ mod tests {
             HostOptions { concurrency: 1, access: Access::PullPush, ..HostOptions::default() };
         let credentials = Arc::new(Credentials::new([], Vec::new()));
         let name = "registry.example".parse().unwrap();
-        let host = Host::new(http_client().unwrap(), credentials, &name, &options).unwrap();
+        let host = Host::new(HttpClient::new().unwrap(), credentials, &name, &options).unwrap();
         for (asked, location, allowed) in [
             ("https://registry.example/v2/", "/v2/upload", true),
             ("https://registry.example/v2/", "https://storage.example/x", true),
@@ -475,7 +540,8 @@ mod tests {
                 .unwrap();
             let trickle = Trickle::new(std::time::Duration::from_secs(1));
             let request = asked.to_owned();
-            let answer = Answer { response: response.into(), request, trickle, slot: None };
+            let answer =
+                Answer { response: response.into(), request, trickle, slot: None, anonymous: true };
             assert_eq!(host.location(&answer).is_ok(), allowed, "{asked} to {location}");
         }
     }

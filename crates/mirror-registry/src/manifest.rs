@@ -11,6 +11,7 @@ use crate::answer::{Answer, read_capped};
 use crate::auth::Scope;
 use crate::error::{Error, ErrorKind};
 use crate::host::{Call, Host};
+use crate::pulls::{self, Reservation};
 
 const DIGEST_HEADER: &str = "docker-content-digest";
 
@@ -46,6 +47,7 @@ impl Host {
         which: ManifestRef<'_>,
     ) -> Result<Option<Digest>, Error> {
         let answer = self.call(&self.manifest_call(Method::HEAD, repository, which)).await?;
+        self.hear(&answer);
         match answer.status() {
             200 => {}
             404 => return not_found(answer),
@@ -98,8 +100,28 @@ impl Host {
         repository: &Repository,
         which: ManifestRef<'_>,
     ) -> Result<RawManifest, Error> {
-        let answer = self.call(&self.manifest_call(Method::GET, repository, which)).await?;
+        let pull = self.reserve_pulls(1)?;
+        self.pull_manifest(&pull, repository, which).await
+    }
+
+    /// The same, with a pull that was set aside before.
+    ///
+    /// # Errors
+    /// As [`Host::get_manifest`].
+    pub async fn pull_manifest(
+        &self,
+        pulls: &Reservation<'_>,
+        repository: &Repository,
+        which: ManifestRef<'_>,
+    ) -> Result<RawManifest, Error> {
+        let answer = self.call(&self.manifest_call(Method::GET, repository, which)).await;
+        let answer = answer.inspect_err(|_| self.pulls.heard_nothing())?;
+        if answer.response.status().is_success() {
+            pulls.made(answer.response.headers());
+        }
+        self.hear(&answer);
         if answer.status() != 200 {
+            self.pulls.heard_nothing();
             return Err(answer.into_error().await);
         }
         html(&answer)?;
@@ -152,6 +174,14 @@ impl Host {
                 Err(Error::new(answer.request, ErrorKind::Protocol(message)))
             }
             _ => Ok(()),
+        }
+    }
+
+    /// What an answer tells of a limit on pulls. An error that says nothing of one doesn't mean that there is none.
+    fn hear(&self, answer: &Answer) {
+        let headers = answer.response.headers();
+        if answer.response.status().is_success() || pulls::told(headers).is_some() {
+            self.pulls.hear(headers);
         }
     }
 

@@ -1,15 +1,9 @@
 //! What can be set for a host, and the client that all of them share.
 
-use std::time::Duration;
-
 use mirror_oci::Endpoint;
 
 use crate::credentials::LoginSource;
-use crate::error::{Error, transport_kind};
 use crate::retry::Patience;
-
-const KEEPALIVE: Duration = Duration::from_secs(30);
-const CONNECT: Duration = Duration::from_secs(10);
 
 /// What we are going to do at a host; tokens are asked for accordingly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +33,8 @@ pub struct HostOptions {
     pub login: Option<LoginSource>,
     /// Machines that share a limit on pulls, this one included.
     pub share: u32,
+    /// Whether it may send us from a public address to a private one.
+    pub private_redirects: bool,
 }
 
 impl Default for HostOptions {
@@ -52,6 +48,7 @@ impl Default for HostOptions {
             kind: Kind::default(),
             login: None,
             share: 1,
+            private_redirects: false,
         }
     }
 }
@@ -64,20 +61,6 @@ pub enum Kind {
     Standard,
     /// Amazon ECR: has rates for each kind of request, and mounts only what a pushed manifest names, if at all.
     Ecr,
-}
-
-/// The client that all hosts share: connections are pooled, redirects are followed by [`crate::Host`] alone.
-///
-/// # Errors
-/// When the trust store of the system can't be used.
-pub fn http_client() -> Result<reqwest::Client, Error> {
-    // Another provider may have been installed by whoever embeds us; either will do.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    reqwest::Client::builder()
-        .user_agent(concat!("mirror/", env!("CARGO_PKG_VERSION")))
-        .redirect(reqwest::redirect::Policy::none())
-        .connect_timeout(CONNECT)
-        .tcp_keepalive(KEEPALIVE)
-        .build()
-        .map_err(|error| Error::new("setting up TLS", transport_kind(&error, CONNECT)))
+    /// Amazon ECR Public: has a rate for pulls.
+    EcrPublic,
 }

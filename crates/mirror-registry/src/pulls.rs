@@ -1,90 +1,295 @@
 //! How many manifests may still be pulled, as Docker Hub tells in headers:
 //! <https://docs.docker.com/docker-hub/usage/pulls/#view-pull-rate-and-limit>.
 
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
 
 use reqwest::header::HeaderMap;
+use tokio::sync::OwnedMutexGuard;
+
+const REMAINING: &str = "ratelimit-remaining";
+const MOST_SILENT: u32 = 3;
 
 /// What is left of a limit on pulls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PullBudget {
     /// Manifests that can still be read.
     pub left: u64,
-    /// The time that the limit is counted over.
-    pub window: Duration,
+    /// Manifests that were read since the host was first asked.
+    pub made: u64,
+    /// The time that the limit is counted over, if the host has said so.
+    pub window: Option<Duration>,
 }
 
-/// The budget of one host: none until the host speaks of one.
+/// The budget of one host.
 #[derive(Debug)]
 pub(crate) struct Pulls {
-    budget: Mutex<Option<PullBudget>>,
+    state: Mutex<State>,
     share: u64,
+    turn: Arc<tokio::sync::Mutex<()>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    limit: Limit,
+    /// Pulls that are set aside and not made yet.
+    reserved: u64,
+    /// Pulls that were made.
+    made: u64,
+    window: Option<Duration>,
+    /// When the last of the pulls that are used up come back, at the latest.
+    ends: Option<SystemTime>,
+    /// Answers that told nothing of a limit, and were none of those that do.
+    silent: u32,
+}
+
+/// What the host has told of a limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Limit {
+    /// Nothing yet. That is not the same as none.
+    #[default]
+    Unknown,
+    /// There is none.
+    None,
+    /// So many were left for us when it last answered.
+    Left(u64),
+}
+
+/// Pulls that were set aside. Those that are not made are given back when it is dropped.
+#[derive(Debug)]
+pub struct Reservation<'a> {
+    pulls: &'a Pulls,
+    left: Mutex<u64>,
+}
+
+/// The right to read an image from a host whose pulls may be limited.
+#[derive(Debug)]
+pub struct PullTurn {
+    guard: Option<OwnedMutexGuard<()>>,
+}
+
+/// Why pulls could not be set aside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Exhausted {
+    pub(crate) left: u64,
+    pub(crate) ends: Option<SystemTime>,
 }
 
 impl Pulls {
     /// For `share` machines that live on one budget.
     pub(crate) fn shared(share: u32) -> Pulls {
-        Pulls { budget: Mutex::new(None), share: u64::from(share.max(1)) }
+        Pulls { state: Mutex::default(), share: u64::from(share.max(1)), turn: Arc::default() }
     }
 
-    /// Reads the headers of an answer. What was reserved since may not be in them yet, so a budget only shrinks.
+    /// Waits for the turn to read an image. Where pulls are limited, and as long as nobody knows whether they are, images
+    /// are read one after the other, so that the last pulls make whole images.
+    pub(crate) async fn turn(&self) -> PullTurn {
+        if self.are_unlimited() {
+            return PullTurn { guard: None };
+        }
+        let guard = self.turn.clone().lock_owned().await;
+        PullTurn { guard: Some(guard) }.unless(self.are_unlimited())
+    }
+
+    /// Whether turns are of any use, by now.
+    pub(crate) fn are_unlimited(&self) -> bool {
+        self.state().limit == Limit::None
+    }
+
+    /// Sets pulls aside.
+    ///
+    /// # Errors
+    /// When the host has told that fewer are left; then nothing is set aside.
+    pub(crate) fn reserve(&self, pulls: u64) -> Result<Reservation<'_>, Exhausted> {
+        let mut state = self.state();
+        if let Some(left) = state.left()
+            && left < pulls
+        {
+            let ends = || Some(SystemTime::now() + state.window?);
+            return Err(Exhausted { left, ends: state.ends.or_else(ends) });
+        }
+        state.reserved += pulls;
+        Ok(Reservation { pulls: self, left: Mutex::new(pulls) })
+    }
+
+    /// Reads the headers of an answer about a manifest that is neither a refusal nor an error. What is set aside may not
+    /// be counted in them yet, and an older answer may come later, so what is left only shrinks.
     pub(crate) fn hear(&self, headers: &HeaderMap) {
-        let Some(told) =
-            headers.get("ratelimit-remaining").and_then(|value| parse(value.to_str().ok()?))
-        else {
-            return;
-        };
-        let mut budget = self.budget.lock().unwrap_or_else(PoisonError::into_inner);
-        let mine = told.left / self.share;
-        let left = budget.map_or(mine, |known| known.left.min(mine));
-        *budget = Some(PullBudget { left, window: told.window });
-    }
-
-    /// Takes from the budget; false, and nothing taken, when there is not enough.
-    pub(crate) fn reserve(&self, pulls: u64) -> bool {
-        match self.budget.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
-            None => true,
-            Some(budget) if budget.left >= pulls => {
-                budget.left -= pulls;
-                true
+        let mut state = self.state();
+        match told(headers) {
+            None if state.limit == Limit::Unknown => state.limit = Limit::None,
+            None => {}
+            Some((left, window)) => {
+                let mine = left / self.share;
+                state.limit = match state.limit {
+                    Limit::Left(known) => Limit::Left(known.min(mine)),
+                    Limit::Unknown | Limit::None => Limit::Left(mine),
+                };
+                state.window = Some(window);
+                if left == 0 {
+                    state.ends.get_or_insert(SystemTime::now() + window);
+                }
             }
-            Some(_) => false,
         }
     }
 
+    /// A pull has failed and nothing was told of a limit. After a few of those nobody waits for it any longer: a registry
+    /// that is ill would have its images looked at one after the other.
+    pub(crate) fn heard_nothing(&self) {
+        let mut state = self.state();
+        state.silent += 1;
+        if state.limit == Limit::Unknown && state.silent >= MOST_SILENT {
+            state.limit = Limit::None;
+        }
+    }
+
+    /// The host has refused a pull because of its limit, perhaps saying when to come back.
+    pub(crate) fn refused(&self, headers: Option<(u64, Duration)>, wait: Option<Duration>) {
+        let mut state = self.state();
+        state.limit = Limit::Left(0);
+        state.window = headers.map(|(_, window)| window).or(state.window);
+        let ends = wait.or(state.window).map(|wait| SystemTime::now() + wait);
+        state.ends = state.ends.or(ends);
+    }
+
+    /// Time has passed: what was left is to be asked again.
+    pub(crate) fn forget(&self) {
+        let mut state = self.state();
+        if matches!(state.limit, Limit::Left(_)) {
+            state.limit = Limit::Unknown;
+        }
+        state.ends = None;
+    }
+
     pub(crate) fn budget(&self) -> Option<PullBudget> {
-        *self.budget.lock().unwrap_or_else(PoisonError::into_inner)
+        let state = self.state();
+        Some(PullBudget { left: state.left()?, made: state.made, window: state.window })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// `87;w=21600`
-fn parse(text: &str) -> Option<PullBudget> {
-    let (left, rest) = text.split_once(';').unwrap_or((text, ""));
-    let seconds =
-        rest.trim().strip_prefix("w=").and_then(|window| window.parse().ok()).unwrap_or(21_600);
-    Some(PullBudget { left: left.trim().parse().ok()?, window: Duration::from_secs(seconds) })
+impl State {
+    fn left(&self) -> Option<u64> {
+        match self.limit {
+            Limit::Left(left) => Some(left.saturating_sub(self.reserved)),
+            Limit::Unknown | Limit::None => None,
+        }
+    }
+}
+
+impl Reservation<'_> {
+    /// One of the pulls was made, and answered with these headers.
+    pub(crate) fn made(&self, headers: &HeaderMap) {
+        let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.pulls.state();
+        if *left > 0 {
+            *left -= 1;
+            state.reserved = state.reserved.saturating_sub(1);
+        }
+        state.made += 1;
+        // Where the answer says what is left, this pull is counted in it.
+        if let (Limit::Left(left), None) = (&mut state.limit, told(headers)) {
+            *left = left.saturating_sub(1);
+        }
+    }
+}
+
+impl Drop for Reservation<'_> {
+    fn drop(&mut self) {
+        let left = *self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.pulls.state();
+        state.reserved = state.reserved.saturating_sub(left);
+    }
+}
+
+impl PullTurn {
+    /// Gives the turn to others, if it turns out to be `useless`.
+    pub fn unless(self, useless: bool) -> PullTurn {
+        PullTurn { guard: self.guard.filter(|_| !useless) }
+    }
+}
+
+/// `ratelimit-remaining: 87;w=21600`. The same name without a window means something else, requests for one
+/// (<https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/>).
+pub(crate) fn told(headers: &HeaderMap) -> Option<(u64, Duration)> {
+    let (left, rest) = headers.get(REMAINING)?.to_str().ok()?.split_once(';')?;
+    let window = rest.trim().strip_prefix("w=")?.trim().parse().ok()?;
+    Some((left.trim().parse().ok()?, Duration::from_secs(window)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn heard(pulls: &Pulls, value: &'static str) -> Option<u64> {
-        let name = "ratelimit-remaining".parse().unwrap();
-        pulls.hear(&HeaderMap::from_iter([(name, value.parse().unwrap())]));
+    fn headers(value: &'static str) -> HeaderMap {
+        HeaderMap::from_iter([(REMAINING.parse().unwrap(), value.parse().unwrap())])
+    }
+
+    fn hear(pulls: &Pulls, value: &'static str) -> Option<u64> {
+        pulls.hear(&headers(value));
         pulls.budget().map(|budget| budget.left)
     }
 
     #[test]
     fn budgets() {
         let pulls = Pulls::shared(1);
-        assert!(pulls.reserve(1_000_000), "no header, no limit");
-        assert_eq!(heard(&pulls, "nonsense"), None);
-        assert_eq!(heard(&pulls, "10;w=21600"), Some(10));
-        assert!(pulls.reserve(7) && !pulls.reserve(4) && pulls.reserve(3));
-        assert_eq!(heard(&pulls, "9;w=60"), Some(0), "the answer is older than the reservation");
-        assert_eq!(pulls.budget().unwrap().window, Duration::from_secs(60));
-        assert_eq!(heard(&Pulls::shared(4), "87;w=60"), Some(21), "a quarter of it");
+        let first = pulls.reserve(1).unwrap();
+        first.made(&HeaderMap::new());
+        assert_eq!(hear(&pulls, "99;w=21600"), Some(99));
+        let level = pulls.reserve(9).unwrap();
+        assert_eq!(pulls.budget().unwrap().left, 90, "what is set aside is not left");
+        level.made(&headers("98;w=21600"));
+        assert_eq!(hear(&pulls, "98;w=21600"), Some(90));
+        assert!(pulls.reserve(91).is_err());
+        drop(level);
+        assert_eq!(pulls.budget().unwrap().left, 98, "what was not used is given back");
+        assert_eq!(hear(&pulls, "97;w=60"), Some(97));
+        assert_eq!(hear(&pulls, "98;w=60"), Some(97), "an older answer that comes late");
+        let budget = pulls.budget().unwrap();
+        assert_eq!((budget.made, budget.window), (2, Some(Duration::from_secs(60))));
+        assert_eq!(hear(&Pulls::shared(4), "87;w=60"), Some(21), "a quarter of it");
+    }
+
+    #[test]
+    fn what_was_set_aside_before_the_first_header_counts() {
+        let pulls = Pulls::shared(1);
+        let early = pulls.reserve(30).unwrap();
+        assert_eq!(hear(&pulls, "40;w=60"), Some(10));
+        drop(early);
+        assert_eq!(pulls.budget().unwrap().left, 40);
+    }
+
+    #[test]
+    fn headers_of_another_kind_are_no_limit() {
+        for value in ["60", "nonsense", "60;q=5", "60, 30;w=60", ";w=60"] {
+            let pulls = Pulls::shared(1);
+            assert_eq!(hear(&pulls, value), None, "{value}");
+            assert!(pulls.are_unlimited() && pulls.reserve(1_000_000).is_ok());
+        }
+    }
+
+    #[test]
+    fn a_refusal_stops_further_pulls_until_time_has_passed() {
+        let pulls = Pulls::shared(1);
+        pulls.refused(None, Some(Duration::from_secs(3600)));
+        let refused = pulls.reserve(1).unwrap_err();
+        assert_eq!(refused.left, 0);
+        assert!(refused.ends.is_some_and(|ends| ends > SystemTime::now()));
+        pulls.forget();
+        assert!(pulls.reserve(1).is_ok() && !pulls.are_unlimited());
+    }
+
+    #[tokio::test]
+    async fn unknown_means_one_after_the_other() {
+        let pulls = Pulls::shared(1);
+        let first = pulls.turn().await;
+        assert!(tokio::time::timeout(Duration::from_millis(20), pulls.turn()).await.is_err());
+        pulls.hear(&HeaderMap::new());
+        drop(first.unless(pulls.are_unlimited()));
+        let turns = (pulls.turn().await, pulls.turn().await);
+        assert!(turns.0.guard.is_none() && turns.1.guard.is_none());
     }
 }

@@ -11,6 +11,7 @@ use crate::options::Kind;
 /// The rates of one registry.
 #[derive(Debug, Default)]
 pub(crate) struct Rates {
+    pulls: Option<Rate>,
     manifests: Option<Rate>,
     uploads: Option<Rate>,
     blobs: Option<Rate>,
@@ -36,13 +37,18 @@ impl Rates {
                 manifests: Some(Rate::per_second(10)),
                 uploads: Some(Rate::per_second(100)),
                 blobs: Some(Rate::per_second(100)),
+                pulls: None,
             },
+            // The rate of image pulls with a login; without one it is lower, and refusals make us slower:
+            // <https://docs.aws.amazon.com/AmazonECR/latest/public/public-service-quotas.html>.
+            Kind::EcrPublic => Rates { pulls: Some(Rate::per_second(10)), ..Rates::default() },
         }
     }
 
-    /// Waits for the turn of a request that writes.
+    /// Waits for the turn of a request.
     pub(crate) async fn wait(&self, method: &Method, path: &str) {
         let rate = match *method {
+            Method::GET if path.contains("/manifests/") => &self.pulls,
             Method::PUT if path.contains("/manifests/") => &self.manifests,
             Method::PUT => &self.blobs,
             Method::POST => &self.uploads,

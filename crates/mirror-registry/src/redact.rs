@@ -1,5 +1,6 @@
 //! What may be printed: secrets never, URLs without what could be one.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use reqwest::Url;
@@ -45,15 +46,24 @@ pub fn redacted(url: &Url) -> String {
     shown.set_query(None);
     let mut text = shown.to_string();
     let mut separator = '?';
-    for (key, value) in url.query_pairs() {
-        let value = if HARMLESS.contains(&&*key) { value } else { "…".into() };
+    for pair in url.query().into_iter().flat_map(|query| query.split('&')) {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let harmless = HARMLESS.contains(&key);
         text.push(separator);
-        text.push_str(&key);
+        text.push_str(key);
         text.push('=');
-        text.push_str(&value);
+        text.push_str(&if harmless { readable(value) } else { "…".into() });
         separator = '&';
     }
     text
+}
+
+/// A value decoded, if that makes it a plain word: it could be anything, such as a line of its own.
+fn readable(value: &str) -> Cow<'_, str> {
+    let decoded = url::form_urlencoded::parse(value.as_bytes()).next().map(|(text, _)| text);
+    let plain =
+        |text: &str| text.bytes().all(|c| c.is_ascii_alphanumeric() || b"-_.:/,@".contains(&c));
+    decoded.filter(|text| plain(text)).unwrap_or(value.into())
 }
 
 #[cfg(test)]
@@ -70,7 +80,19 @@ mod tests {
                 "https://r.io/v2/a/blobs/uploads/?mount=sha256:ab&from=c",
                 "https://r.io/v2/a/blobs/uploads/?mount=sha256:ab&from=c",
             ),
+            (
+                "https://r.io/?from=a%2Fb&mount=sha256%3Aab",
+                "https://r.io/?from=a/b&mount=sha256:ab",
+            ),
             ("https://r.io/u/1?_state=secret&digest=d", "https://r.io/u/1?_state=…&digest=d"),
+            (
+                "https://r.io/?%0A::error::forged&n=%0d%0a%1b[2J",
+                "https://r.io/?%0A::error::forged=…&n=%0d%0a%1b[2J",
+            ),
+            (
+                "https://r.io/\u{2028}%0A?last=\u{202e}x",
+                "https://r.io/%E2%80%A8%0A?last=%E2%80%AEx",
+            ),
         ];
         for (url, shown) in cases {
             assert_eq!(redacted(&url.parse().unwrap()), shown);

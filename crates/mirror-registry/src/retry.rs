@@ -1,19 +1,20 @@
 //! When to try again: the only place that decides it.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use tokio::time::Instant;
 
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
+use crate::pace::Pace;
 
-/// Longest wait that a `Retry-After` header can impose before the request counts as failed.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
-/// A host that says "too many requests" while it serves others is asked again, but not for ever.
-const MOST_THROTTLED: u32 = 200;
+/// Attempts after the first that bring nothing.
+const MOST_RETRIES: usize = 4;
+/// A host that says "not now" to a request while it serves others is asked again, but not for ever.
+const MOST_REFUSALS: u32 = 200;
+/// Seconds from here on are a date: Docker Hub has sent the end of a pause like that (docker/hub-feedback#2459).
+const UNIX_TIME: u64 = 1_000_000_000;
 
 /// How long to wait for what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,125 +32,79 @@ impl Default for Patience {
     }
 }
 
-/// The pace of one host, shared by all its requests: a pause that it asked for, and what it served.
-#[derive(Debug, Default)]
-pub(crate) struct Pace {
-    patience: Patience,
-    until: Mutex<Option<Instant>>,
-    served: AtomicU64,
-    /// Why a host that never answered was given up.
-    given_up: Mutex<Option<ErrorKind>>,
-}
-
-impl Pace {
-    pub(crate) fn new(patience: Patience) -> Pace {
-        Pace { patience, ..Pace::default() }
-    }
-
-    /// How long a silent connection is waited for.
-    pub(crate) fn idle(&self) -> Duration {
-        self.patience.idle
-    }
-
-    /// Waits until the host wants to hear from us again.
-    pub(crate) async fn wait(&self) {
-        loop {
-            let until = *self.until.lock().unwrap_or_else(PoisonError::into_inner);
-            match until.filter(|until| *until > Instant::now()) {
-                Some(until) => tokio::time::sleep_until(until).await,
-                None => return,
-            }
-        }
-    }
-
-    /// A request was answered.
-    pub(crate) fn served(&self) {
-        self.served.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Why it makes no sense to ask this host: a request has used up its attempts, and nobody ever answered. A tree of
-    /// thousands of images would wait for each of them.
-    pub(crate) fn given_up(&self) -> Option<ErrorKind> {
-        if self.served.load(Ordering::Relaxed) > 0 {
-            return None;
-        }
-        self.given_up.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn give_up(&self, error: &Error) {
-        if error.is_unreachable() && self.served.load(Ordering::Relaxed) == 0 {
-            *self.given_up.lock().unwrap_or_else(PoisonError::into_inner) =
-                Some(error.kind().clone());
-        }
-    }
-
-    fn pause(&self, wait: Duration) {
-        let mut until = self.until.lock().unwrap_or_else(PoisonError::into_inner);
-        let end = Instant::now() + wait;
-        *until = Some(until.map_or(end, |until| until.max(end)));
-    }
-}
-
 /// Counts the attempts of one request that brought nothing, and says how long to wait before the next.
 pub(crate) struct Attempts<'a> {
     pace: &'a Pace,
     started: Instant,
     made: u32,
-    served: u64,
     delays: ExponentialBackoff,
 }
 
 impl<'a> Attempts<'a> {
     pub(crate) fn new(pace: &'a Pace) -> Attempts<'a> {
-        let served = pace.served.load(Ordering::Relaxed);
-        let delays = delays(pace.patience.first_pause);
-        Attempts { pace, started: Instant::now(), made: 0, served, delays }
+        let delays = delays(pace.first_pause(), MOST_RETRIES);
+        Attempts { pace, started: Instant::now(), made: 0, delays }
     }
 
     /// Progress was made: the budget starts anew.
     pub(crate) fn progress(&mut self) {
-        self.delays = delays(self.pace.patience.first_pause);
+        self.delays = delays(self.pace.first_pause(), MOST_RETRIES);
     }
 
     /// Waits for the next attempt after `error`, or gives the error back when there is none.
     ///
-    /// A throttled request makes the whole host pause. It is no failure as long as the host serves others: the
-    /// budget only counts when nothing was served since the last attempt.
+    /// A refusal for now makes the whole host pause, and is no failure of the request: it goes out again when the pause
+    /// is over, until the host is given up.
     pub(crate) async fn again(&mut self, error: Error) -> Result<(), Error> {
         self.made += 1;
-        let served = self.pace.served.load(Ordering::Relaxed);
-        let throttled = error.status() == Some(429);
-        if throttled && served != self.served && self.made < MOST_THROTTLED {
+        let hopeless = self.pace.is_given_up();
+        if error.pause().is_some() && !hopeless && self.made < MOST_REFUSALS {
             self.progress();
+            return Ok(());
         }
-        self.served = served;
-        let hopeless = self.pace.given_up().is_some();
         let delay = if error.is_passing() && !hopeless { self.delays.next() } else { None };
-        let wait = delay.map(|delay| delay.max(error.retry_after().unwrap_or_default()));
-        match wait {
-            Some(wait) if wait <= LONGEST_WAIT => {
-                tracing::debug!(%error, ?wait, "trying again");
-                if throttled {
-                    self.pace.pause(wait);
-                }
-                tokio::time::sleep(wait).await;
-                Ok(())
+        let Some(wait) = delay.filter(|_| error.pause().is_none()) else {
+            self.pace.give_up(&error);
+            return Err(error.after(self.made, self.started.elapsed()));
+        };
+        tracing::debug!(%error, ?wait, "trying again");
+        tokio::time::sleep(wait).await;
+        Ok(())
+    }
+}
+
+/// Asks a question at the pace of a host, and again where that may help. `what` is said of a host that was given up.
+///
+/// # Errors
+/// What `question` failed with for good.
+pub(crate) async fn retrying<T, F: Future<Output = Result<T, Error>>>(
+    pace: &Pace,
+    what: &str,
+    question: impl Fn() -> F,
+) -> Result<T, Error> {
+    let mut attempts = Attempts::new(pace);
+    loop {
+        let entry = pace.enter().await.map_err(|kind| Error::new(what, kind))?;
+        match question().await {
+            Ok(answer) => {
+                entry.served();
+                return Ok(answer);
             }
-            _ => {
-                self.pace.give_up(&error);
-                Err(error.after(self.made, self.started.elapsed()))
+            Err(error) => {
+                entry.failed(&error);
+                attempts.again(error).await?;
             }
         }
     }
 }
 
-/// Up to four more attempts, jittered so that concurrent requests don't return together.
-fn delays(first: Duration) -> ExponentialBackoff {
+/// Waits, each twice as long, jittered so that concurrent requests don't return together.
+pub(crate) fn delays(first: Duration, times: usize) -> ExponentialBackoff {
     ExponentialBuilder::default()
         .with_min_delay(first)
         .with_max_delay(first * 20)
         .with_factor(2.0)
-        .with_max_times(4)
+        .with_max_times(times)
         .with_jitter()
         .build()
 }
@@ -158,7 +113,9 @@ fn delays(first: Duration) -> ExponentialBackoff {
 pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = text.parse() {
-        return Some(Duration::from_secs(seconds));
+        let said = Duration::from_secs(seconds);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        return Some(if seconds < UNIX_TIME { said } else { said.saturating_sub(now) });
     }
     let date = httpdate::parse_http_date(text).ok()?;
     Some(date.duration_since(SystemTime::now()).unwrap_or_default())
@@ -177,6 +134,9 @@ mod tests {
     fn retry_after_in_both_forms() {
         assert_eq!(seconds("7"), Some(7));
         assert_eq!(seconds(" 0 "), Some(0));
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        assert!(seconds(&(now + 30).to_string()).is_some_and(|wait| (28..=30).contains(&wait)));
+        assert_eq!(seconds("1746136938"), Some(0));
         assert_eq!(seconds("soon"), None);
         assert_eq!(seconds("-1"), None);
         assert_eq!(seconds("Wed, 21 Oct 2015 07:28:00 GMT"), Some(0));

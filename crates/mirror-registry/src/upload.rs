@@ -17,6 +17,7 @@ use reqwest::{Method, Response, Url};
 
 use crate::answer::{describe, refusal};
 use crate::auth::{Scope, Sent};
+use crate::client::Reach;
 use crate::error::{Error, ErrorKind, transport_kind};
 use crate::host::{BodySlot, Call, Host};
 
@@ -116,7 +117,7 @@ impl Host {
         repository: &Repository,
         digest: &Digest,
         mount: &Mount,
-    ) -> Result<Option<Url>, Error> {
+    ) -> Result<Option<(Url, Reach)>, Error> {
         let mut url = self.url(repository, "blobs/uploads/");
         let mut scope = Scope::push(repository);
         if let Mount::From(from) = mount {
@@ -157,7 +158,7 @@ impl Host {
     /// Sends the whole blob in one PUT. With the error comes what was sent as `Authorization`.
     async fn send_blob(
         &self,
-        mut session: Url,
+        (mut session, reach): (Url, Reach),
         digest: &Digest,
         size: u64,
         scope: &Scope,
@@ -169,7 +170,9 @@ impl Host {
         let what = describe(&Method::PUT, &session);
         let nothing = |error| (Sent::Nothing, error);
         self.rates().wait(&Method::PUT, "blobs").await;
-        self.pace().wait().await;
+        let entry = self.pace().enter().await;
+        // A body may take its time; others need not wait to see whether it is taken.
+        let entry = entry.map_err(|kind| nothing(Error::new(what.clone(), kind)))?.not_as_probe();
         let (sent, authorization) =
             self.upload_header(&session, scope, rejected).await.map_err(nothing)?;
         let flow = Arc::new(Flow::default());
@@ -178,16 +181,24 @@ impl Host {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from(size));
         headers.extend(authorization.map(|value| (header::AUTHORIZATION, value)));
-        let request =
-            self.http().put(session).headers(headers).body(reqwest::Body::wrap_stream(body));
+        let request = self
+            .http()
+            .within(reach)
+            .put(session)
+            .headers(headers)
+            .body(reqwest::Body::wrap_stream(body));
         let error = match moving(&what, size, &flow, self.pace().idle(), request.send()).await {
             Ok(response) if response.status().is_success() => {
-                self.pace().served();
+                entry.served();
                 return Ok(());
             }
-            Ok(response) => refusal(response, what, self.pace().idle()).await,
+            Ok(response) => {
+                let anonymous = !self.has_used_credentials();
+                refusal(response, what, self.pace().idle()).await.anonymously(anonymous)
+            }
             Err(error) => error,
         };
+        entry.failed(&error);
         // Whoever makes the bytes decides whether there is another try.
         let error = match flow.failure() {
             Some(why) => Error::new("reading the blob", ErrorKind::Body(why)),

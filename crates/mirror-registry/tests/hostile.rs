@@ -28,7 +28,7 @@ fn patient_host(registry: &Registry, patience: Patience) -> Host {
     let variable = format!("MIRROR_AUTH_{}", registry.host().replace(['.', ':'], "_"));
     let credentials = Credentials::new([(variable, "me:secret".to_owned())], Vec::new());
     let name = registry.host().parse().unwrap();
-    Host::new(mirror_registry::http_client().unwrap(), Arc::new(credentials), &name, &options)
+    Host::new(mirror_registry::HttpClient::new().unwrap(), Arc::new(credentials), &name, &options)
         .unwrap()
 }
 
@@ -94,7 +94,7 @@ async fn a_login_that_was_made_goes_where_it_belongs_and_nowhere_else() {
         let options =
             HostOptions { patience: PATIENCE, login: Some(login), ..HostOptions::default() };
         let credentials = Arc::new(Credentials::new([], Vec::new()));
-        let client = mirror_registry::http_client().unwrap();
+        let client = mirror_registry::HttpClient::new().unwrap();
         let name = registry.host().parse().unwrap();
         let host = Host::new(client, credentials, &name, &options).unwrap();
         host.head_manifest(&repository, ManifestRef::Tag(&tag)).await
@@ -128,7 +128,7 @@ async fn a_login_that_was_made_does_not_go_to_a_token_service_elsewhere() {
         ..HostOptions::default()
     };
     let credentials = Arc::new(Credentials::new([], Vec::new()));
-    let client = mirror_registry::http_client().unwrap();
+    let client = mirror_registry::HttpClient::new().unwrap();
     let host = Host::new(client, credentials, &registry.host().parse().unwrap(), &options).unwrap();
     let (repository, tag) = names();
     let error = host.head_manifest(&repository, ManifestRef::Tag(&tag)).await.unwrap_err();

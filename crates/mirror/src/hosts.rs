@@ -5,14 +5,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mirror_copy::{CopyError, Layout, Place};
+use mirror_copy::{CopyError, Layout, ManifestCache, Place};
 use mirror_ecr::{Aws, Ecr, private_login, public_login};
 use mirror_oci::{Name, Registry};
 use mirror_plan::{
     Alternative, AwsRegistry, Config, Failure, RegistrySettings, Side, Wants, printable,
 };
 use mirror_registry::{
-    Access, Credentials, Host, HostOptions, HttpClient, Kind, LoginSource, Patience, http_client,
+    Access, Credentials, Host, HostOptions, HttpClient, Kind, LoginSource, Patience,
 };
 use mirror_tree::Entry;
 
@@ -23,27 +23,40 @@ use crate::load::Loaded;
 /// behind small blobs, few enough for a small registry.
 const CONCURRENCY: usize = 64;
 
+/// The folder of manifests in the spool.
+const MANIFESTS: &str = "manifests";
+
 /// Everything a run talks to.
 pub(crate) struct Hosts {
     registries: BTreeMap<Registry, Result<Arc<Host>, Failure>>,
     alternatives: BTreeMap<Registry, Vec<Alternative>>,
     layouts: BTreeMap<String, Result<Arc<Layout>, Failure>>,
     ecrs: BTreeMap<Registry, Arc<Ecr>>,
+    manifests: Arc<ManifestCache>,
+}
+
+/// What hosts are opened for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Errand<'a> {
+    /// What we are going to do at destinations.
+    pub(crate) push: Access,
+    /// Machines that live on one limit on pulls, this one included.
+    pub(crate) share: u32,
+    /// Where what is on its way is kept, and manifests that have cost a pull.
+    pub(crate) spool: &'a Path,
 }
 
 impl Hosts {
-    /// Gets ready for all registries that are wanted from or to. `push` is what we are going to do at destinations;
-    /// limits on pulls are for `share` machines like this one.
+    /// Gets ready for all registries that are wanted from or to.
     pub(crate) async fn new(
         wants: &Wants,
         config: &Config,
         root: &Path,
-        push: Access,
-        share: u32,
+        errand: Errand<'_>,
     ) -> Result<Hosts, mirror_registry::Error> {
         let sources = wants.wants.iter().map(|want| &want.source.name.registry).collect();
         let places = wants.wants.iter().map(|want| &want.target.place).collect();
-        Hosts::of(sources, places, config, root, push, share).await
+        Hosts::of(sources, places, config, root, errand).await
     }
 
     /// Gets ready for the registries that entries come from, whether or not anything can be made of them at a
@@ -53,7 +66,9 @@ impl Hosts {
         loaded: &Loaded,
     ) -> Result<Hosts, mirror_registry::Error> {
         let sources = entries.iter().map(|entry| &entry.name.registry).collect();
-        Hosts::of(sources, BTreeSet::new(), &loaded.config, &loaded.root, Access::Pull, 1).await
+        let spool = environment::spool();
+        let errand = Errand { push: Access::Pull, share: 1, spool: &spool };
+        Hosts::of(sources, BTreeSet::new(), &loaded.config, &loaded.root, errand).await
     }
 
     async fn of(
@@ -61,9 +76,9 @@ impl Hosts {
         places: BTreeSet<&mirror_plan::Place>,
         config: &Config,
         root: &Path,
-        push: Access,
-        share: u32,
+        errand: Errand<'_>,
     ) -> Result<Hosts, mirror_registry::Error> {
+        let Errand { push, share, spool } = errand;
         let targets = places.iter().filter_map(|place| match place {
             mirror_plan::Place::Registry(registry) => Some(registry),
             mirror_plan::Place::Layout(_) => None,
@@ -74,7 +89,7 @@ impl Hosts {
             alternatives.flat_map(|settings| &settings.alternatives).map(|other| &other.registry);
         let sources: BTreeSet<&Registry> = sources.iter().copied().chain(alternatives).collect();
         let mut opening = Opening {
-            http: http_client()?,
+            http: HttpClient::new()?,
             credentials: Arc::new(environment::credentials()),
             aws: None,
             share,
@@ -103,7 +118,8 @@ impl Hosts {
         let layouts = layouts.map(|folder| {
             (folder.clone(), Layout::open(&root.join(folder)).map(Arc::new).map_err(failure))
         });
-        Ok(Hosts { registries, alternatives, layouts: layouts.collect(), ecrs })
+        let manifests = Arc::new(ManifestCache::in_folder(&spool.join(MANIFESTS)));
+        Ok(Hosts { registries, alternatives, layouts: layouts.collect(), ecrs, manifests })
     }
 
     pub(crate) fn registry(&self, name: &Registry) -> Result<Arc<Host>, Failure> {
@@ -115,17 +131,49 @@ impl Hosts {
         self.ecrs.get(name)
     }
 
-    /// Pulls that are left at registries that limit them.
+    /// Pulls that registries that limit them had left for this run; what it has used itself is not missing.
     pub(crate) fn pulls_left(&self) -> BTreeMap<Registry, u64> {
         let open =
             self.registries.iter().filter_map(|(name, host)| Some((name, host.as_ref().ok()?)));
-        open.filter_map(|(name, host)| Some((name.clone(), host.pull_budget()?.left))).collect()
+        let had = |host: &Host| host.pull_budget().map(|budget| budget.left + budget.made);
+        open.filter_map(|(name, host)| Some((name.clone(), had(host)?))).collect()
+    }
+
+    /// Sources that were asked with credentials, and what stands in for them.
+    pub(crate) fn authenticated_sources(&self, wants: &Wants) -> Vec<Registry> {
+        let sources: BTreeSet<&Registry> =
+            wants.wants.iter().map(|want| &want.source.name.registry).collect();
+        let asked = |name: &&Registry| self.alternatives.get(*name).into_iter().flatten();
+        let others = sources.iter().flat_map(asked).map(|other| &other.registry);
+        let all: BTreeSet<&Registry> = sources.iter().copied().chain(others).collect();
+        let known =
+            |name: &&Registry| self.registry(name).is_ok_and(|host| host.has_used_credentials());
+        all.into_iter().filter(known).cloned().collect()
     }
 
     /// The shortest window of a limit on pulls that is used up.
     pub(crate) fn pull_window(&self) -> Option<Duration> {
         let budgets = self.registries.values().flatten().filter_map(|host| host.pull_budget());
-        budgets.map(|budget| budget.window).min()
+        budgets.filter_map(|budget| budget.window).min()
+    }
+
+    /// Time has passed: what registries have told of limits on pulls is asked again.
+    pub(crate) fn forget_pulls(&self) {
+        self.registries.values().flatten().for_each(|host| host.forget_pulls());
+    }
+
+    /// Asks hosts that were given up whether they serve again, after the pause that they want, if that ends in `longest`;
+    /// gives those that do.
+    pub(crate) async fn serving_again(&self, longest: Duration) -> Vec<Registry> {
+        let soon = tokio::time::Instant::now() + longest;
+        let given_up = self.registries.values().flatten().filter_map(|host| {
+            let at = host.probe_at().filter(|at| *at <= soon)?;
+            Some(async move {
+                tokio::time::sleep_until(at).await;
+                host.serves_again().await.then(|| host.name().clone())
+            })
+        });
+        futures_util::future::join_all(given_up).await.into_iter().flatten().collect()
     }
 
     /// Where an image comes from.
@@ -138,7 +186,8 @@ impl Hosts {
         };
         let alternatives =
             self.alternatives.get(&name.registry).into_iter().flatten().filter_map(place);
-        Ok(mirror_copy::Source { origin, alternatives: alternatives.collect() })
+        let cache = self.manifests.clone();
+        Ok(mirror_copy::Source { origin, alternatives: alternatives.collect(), cache })
     }
 
     pub(crate) fn layout(&self, folder: &str) -> Result<Arc<Layout>, Failure> {
@@ -171,18 +220,15 @@ impl Opening {
             patience: Patience::default(),
             kind: match AwsRegistry::of(name) {
                 Some(AwsRegistry::Private(_)) => Kind::Ecr,
-                Some(AwsRegistry::Public) | None => Kind::Standard,
+                Some(AwsRegistry::Public) => Kind::EcrPublic,
+                None => Kind::Standard,
             },
             login,
             share: self.share,
+            private_redirects: settings.private_redirects,
         };
         let host = Host::new(self.http.clone(), self.credentials.clone(), name, &options);
-        let host = host.map(Arc::new).map_err(|error| Failure {
-            side,
-            message: error.to_string(),
-            deferred: false,
-            help: error.help(),
-        });
+        let host = host.map(Arc::new).map_err(|error| refused(side, &error));
         let ecr =
             client.zip(host.as_ref().ok()).map(|(client, host)| Ecr::new(client, host.clone()));
         (host, ecr)
@@ -221,7 +267,13 @@ pub(crate) fn at_source(error: &mirror_registry::Error) -> Failure {
 }
 
 fn refused(side: Side, error: &mirror_registry::Error) -> Failure {
-    Failure { side, message: printable(&error.to_string()), deferred: false, help: error.help() }
+    Failure {
+        side,
+        message: printable(&error.to_string()),
+        deferred: error.is_deferred(),
+        lacks_credentials: error.lacks_credentials(),
+        help: error.help(),
+    }
 }
 
 /// What a failed step of a copy means for plan and report.
@@ -233,16 +285,12 @@ pub(crate) fn failure(error: CopyError) -> Failure {
     Failure {
         side,
         message: printable(&error.to_string()),
-        deferred: error.is_pull_limit(),
+        deferred: error.is_deferred(),
+        lacks_credentials: error.lacks_credentials(),
         help: error.help(),
     }
 }
 
 fn unknown(place: &str) -> Failure {
-    Failure {
-        side: Side::Destination,
-        message: format!("{place} was not prepared"),
-        deferred: false,
-        help: None,
-    }
+    Failure::new(Side::Destination, format!("{place} was not prepared"))
 }

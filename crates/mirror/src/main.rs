@@ -13,6 +13,7 @@ mod hosts;
 mod load;
 mod observe;
 mod observe_ecr;
+mod passes;
 mod print;
 mod progress;
 mod repositories;

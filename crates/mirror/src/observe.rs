@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
-use mirror_copy::{Graph, Selection};
+use mirror_copy::{Graph, Purpose, Selection};
 use mirror_oci::{Digest, Repository, Version};
 use mirror_plan::{
     Failure, Image, Observed, Place, Plan, Platforms, Side, Source, Target, Wants, printable,
@@ -12,7 +12,7 @@ use mirror_plan::{
 };
 use mirror_registry::{Host, ManifestRef};
 
-use crate::hosts::{Hosts, failure};
+use crate::hosts::{Hosts, at_destination, failure};
 use crate::observe_ecr;
 
 /// Look-ups on their way at once; each host has its own, lower limit.
@@ -79,13 +79,25 @@ pub(crate) async fn plan(wants: &Wants, hosts: &Hosts, depth: Depth, tags: Tags)
 }
 
 /// What sources stand for, and what targets have.
+///
+/// Finding one platform of an index can cost a pull. Where the destination has nothing, that pull makes a copy; so those
+/// come first, in case there are not enough for all.
 async fn compare(wants: &Wants, hosts: &Hosts) -> Observed {
     let wanted: BTreeSet<&Source> = wants.wants.iter().map(|want| &want.source).collect();
+    let (single, whole): (BTreeSet<&Source>, BTreeSet<&Source>) =
+        wanted.into_iter().partition(|source| matches!(source.platforms, Platforms::One(_)));
     let nothing = BTreeMap::new();
-    let (sources, mut targets) = tokio::join!(
-        all(wanted, |source| async move { resolve(source, hosts).await }),
+    let (mut sources, mut targets) = tokio::join!(
+        all(whole, |source| async move { resolve(source, Purpose::Compare, hosts).await }),
         look_at_all(wants, hosts, |target| target.tag.is_some(), &nothing),
     );
+    let lacking = wants.wants.iter().filter(|want| targets.get(&want.target) == Some(&Ok(None)));
+    let lacking: BTreeSet<&Source> = lacking.map(|want| &want.source).collect();
+    let (first, then) = single.into_iter().partition(|source| lacking.contains(source));
+    for (sources_now, purpose) in [(first, Purpose::Copy), (then, Purpose::Compare)] {
+        let found = all(sources_now, |source| async move { resolve(source, purpose, hosts).await });
+        sources.extend(found.await);
+    }
     // An image without a tag is found by its digest, which for one platform is known only when its source was asked.
     let untagged = look_at_all(wants, hosts, |target| target.tag.is_none(), &sources);
     let (untagged, seen) =
@@ -165,12 +177,12 @@ fn place(source: &Source, hosts: &Hosts) -> Result<mirror_copy::Source, Failure>
     hosts.source(&source.name)
 }
 
-async fn resolve(source: &Source, hosts: &Hosts) -> Result<Digest, Failure> {
+async fn resolve(source: &Source, purpose: Purpose, hosts: &Hosts) -> Result<Digest, Failure> {
     let platform = match &source.platforms {
         Platforms::One(platform) => Some(platform),
         Platforms::All | Platforms::Some(_) => None,
     };
-    place(source, hosts)?.resolve(&source.version, platform).await.map_err(failure)
+    place(source, hosts)?.resolve(&source.version, platform, purpose).await.map_err(failure)
 }
 
 /// Where the tag of a pinned source points now. This is a remark, so a failure to find out is none.
@@ -205,10 +217,8 @@ async fn look_at(
             };
             let wanted = source.and_then(|source| source.version.digest());
             found_at(&host, target, which, wanted).await.map_err(|error| Failure {
-                side: Side::Destination,
                 message: printable(&format!("looking up {}:{which}: {error}", target.repository)),
-                deferred: false,
-                help: error.help(),
+                ..at_destination(&error)
             })
         }
     }
@@ -259,12 +269,7 @@ async fn read(
 ) -> Result<Arc<Graph>, Failure> {
     let selection = selection(source);
     let Some(Ok(root)) = resolved.get(source) else {
-        return Err(Failure {
-            side: Side::Source,
-            message: format!("{source} was not resolved"),
-            deferred: false,
-            help: None,
-        });
+        return Err(Failure::new(Side::Source, format!("{source} was not resolved")));
     };
     Graph::read(&place(source, hosts)?, root, &selection).await.map(Arc::new).map_err(failure)
 }

@@ -98,12 +98,8 @@ async fn one(create: bool, action: &RepositoryAction, hosts: &Hosts) -> (Reposit
     let at = action.at.clone();
     let mut outcome = RepositoryOutcome { at, create, problems: Vec::new() };
     let Some(ecr) = hosts.ecr(&action.at.registry) else {
-        let failure = Failure {
-            side: Side::Destination,
-            message: format!("{} was not prepared", action.at.registry),
-            deferred: false,
-            help: None,
-        };
+        let message = format!("{} was not prepared", action.at.registry);
+        let failure = Failure::new(Side::Destination, message);
         outcome.problems.push(RepositoryProblem { setting: None, failure });
         return (outcome, false);
     };

@@ -201,12 +201,7 @@ fn job(
     hosts: &Hosts,
     manner: &Manner<'_>,
 ) -> Result<Job, Failure> {
-    let missing = |what: &str| Failure {
-        side: Side::Source,
-        message: format!("the plan holds no {what}"),
-        deferred: false,
-        help: None,
-    };
+    let missing = |what: &str| Failure::new(Side::Source, format!("the plan holds no {what}"));
     let (source, target) = task.want.ok_or_else(|| missing("source"))?;
     let graph = graphs.get(source).cloned().ok_or_else(|| missing("manifests"))?;
     let to = self::target(target, Some(task.digest), hosts)?;

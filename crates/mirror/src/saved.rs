@@ -172,10 +172,11 @@ async fn unknown(plan: &Plan, hosts: &Hosts) -> BTreeMap<Source, Failure> {
             Ok(Some(_)) => return None,
             Err(failure) => failure,
             Ok(None) => Failure {
-                side: Side::Source,
-                message: format!("{source} has never been, or is no longer, {digest} there"),
-                deferred: false,
                 help: Some("look again: `mirror plan --out FILE`".to_owned()),
+                ..Failure::new(
+                    Side::Source,
+                    format!("{source} has never been, or is no longer, {digest} there"),
+                )
             },
         };
         Some((source, failure))

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use futures_util::{StreamExt, stream};
+use mirror_copy::Purpose;
 use mirror_oci::{Digest, Name, Tag, Version};
 use mirror_plan::Failure;
 
@@ -18,9 +19,10 @@ pub(crate) async fn digests(
 ) -> BTreeMap<(Name, Tag), Result<Digest, Failure>> {
     let look = |(name, tag): (Name, Tag)| async move {
         let found = match hosts.source(&name) {
-            Ok(source) => {
-                source.resolve(&Version::Floating(tag.clone()), None).await.map_err(failure)
-            }
+            Ok(source) => source
+                .resolve(&Version::Floating(tag.clone()), None, Purpose::Compare)
+                .await
+                .map_err(failure),
             Err(failure) => Err(failure),
         };
         ((name, tag), found)

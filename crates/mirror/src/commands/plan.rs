@@ -10,10 +10,10 @@ use mirror_registry::Access;
 
 use crate::cli::{Only, PageFormat};
 use crate::exit::Exit;
-use crate::hosts::Hosts;
+use crate::hosts::{Errand, Hosts};
 use crate::load::load;
 use crate::observe::{self, Depth, Tags};
-use crate::{print, saved};
+use crate::{environment, print, saved};
 
 /// Show what `apply` would do.
 ///
@@ -69,8 +69,9 @@ pub(crate) fn run(images: Option<&Path>, command: &Plan) -> Exit {
         return exit;
     }
     super::in_runtime(async {
-        let hosts =
-            Hosts::new(&loaded.wants, &loaded.config, &loaded.root, Access::Pull, 1).await?;
+        let spool = environment::spool();
+        let errand = Errand { push: Access::Pull, share: 1, spool: &spool };
+        let hosts = Hosts::new(&loaded.wants, &loaded.config, &loaded.root, errand).await?;
         let depth = if command.no_sizes { Depth::Digests } else { Depth::Manifests };
         let (plan, graphs) = observe::plan(&loaded.wants, &hosts, depth, Tags::Ask).await;
         if let Some(file) = &command.out

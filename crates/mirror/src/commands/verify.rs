@@ -10,9 +10,9 @@ use mirror_registry::Access;
 
 use crate::cli::Format;
 use crate::exit::Exit;
-use crate::hosts::{Hosts, failure};
+use crate::hosts::{Errand, Hosts, failure};
 use crate::load::load;
-use crate::{print, run as carry_out};
+use crate::{environment, print, run as carry_out};
 
 /// Images that are looked at at once; the hosts limit the requests.
 const AT_ONCE: usize = 32;
@@ -43,8 +43,9 @@ pub(crate) fn run(images: Option<&Path>, command: &Verify) -> Exit {
         return exit;
     }
     super::in_runtime(async {
-        let hosts =
-            Hosts::new(&loaded.wants, &loaded.config, &loaded.root, Access::Pull, 1).await?;
+        let spool = environment::spool();
+        let errand = Errand { push: Access::Pull, share: 1, spool: &spool };
+        let hosts = Hosts::new(&loaded.wants, &loaded.config, &loaded.root, errand).await?;
         let check = if command.deep { Check::Content } else { Check::Existence };
         let wants = &loaded.wants.wants;
         let looks = stream::iter(wants).map(|want| look(want, &hosts, check)).buffered(AT_ONCE);

@@ -1,5 +1,9 @@
 //! Docker Hub's limit on pulls, and other places with the same content.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use mirror_plan::{Plan, Report};
 use mirror_testkit::{Fault, Image, ImageBuilder, Profile, Registry};
 
 use crate::{Project, looks_for_companions};
@@ -74,7 +78,7 @@ fn waiting_for_the_window() {
     let (_source, destination, project, images) = limited(6, 3);
     let ran = project.mirror(&["apply", "--on-limit", "wait"]).run();
     assert!(
-        ran.stderr.contains("2 images wait for a limit on pulls; looking again in 1 s"),
+        ran.stderr.contains("2 images wait for a limit on pulls or requests; looking again in 1 s"),
         "{}",
         ran.stderr
     );
@@ -82,6 +86,185 @@ fn waiting_for_the_window() {
     images
         .iter()
         .for_each(|(name, image)| assert!(destination.holds(&format!("docker.io/{name}"), image)));
+}
+
+/// So many pinned images of an index and eight platforms each, at a registry with a limit on pulls.
+fn pinned(images: usize, limit: (u64, u64), platform: &str) -> (Registry, Registry, Project) {
+    let source = Registry::with(Profile { pull_limit: Some(limit), ..Profile::default() });
+    let destination = Registry::start();
+    let project = Project::new();
+    project.config(&source.host(), &destination.host());
+    let base = std::fs::read_to_string(project.path().join("images/mirror.toml")).unwrap();
+    // Signatures are looked for where pulls are free; here they would only lengthen the test.
+    project.write("images/mirror.toml", &format!("{base}[copy]\nreferrers = \"off\"\n"));
+    let platforms = ["amd64", "arm64", "386", "ppc64le", "s390x", "riscv64", "mips64le", "arm"];
+    let platforms = platforms.map(|name| format!("linux/{name}"));
+    let platforms: Vec<&str> = platforms.iter().map(String::as_str).collect();
+    for n in 0..images {
+        let image = ImageBuilder::new(format!("{n}")).platforms(&platforms).layers(&[64]).build();
+        source.add(&format!("library/app{n}"), "1", &image);
+        let file = format!("images/docker.io/library/app{n}/Dockerfile");
+        project.write(&file, &format!("FROM {platform}app{n}:1@{}\n", image.digest()));
+    }
+    (source, destination, project)
+}
+
+fn reported(project: &Project, arguments: &[&str], code: i32) -> Report {
+    let arguments = [&["apply", "--format", "json"], arguments].concat();
+    let ran = project.mirror(&arguments).ends_with(code).run();
+    serde_json::from_str(&ran.stdout).unwrap()
+}
+
+#[test]
+fn two_hundred_pinned_images_make_what_a_hundred_pulls_make() {
+    let (source, destination, project) = pinned(200, (100, 3600), "");
+    let report = reported(&project, &[], 6);
+    assert_eq!((report.totals.copied, report.totals.deferred), (11, 189), "of nine manifests each");
+    assert_eq!((report.totals.failed, destination.tags().len()), (0, 11));
+    let requests = source.take_requests();
+    let refused = requests.iter().filter(|request| request.status == 429).count();
+    assert_eq!(refused, 0, "nobody asks for what is not to be had");
+    let said = report.failures[0].failure.message.clone();
+    assert!(
+        said.contains("the limit on pulls is reached: ") && said.contains(" needed, "),
+        "{said}"
+    );
+    assert!(
+        said.contains("; all pulls are back by ") && said.contains(" GMT at the latest"),
+        "{said}"
+    );
+}
+
+#[test]
+fn what_one_run_has_pulled_the_next_one_has() {
+    let (source, destination, project) = pinned(12, (10, 2), "");
+    let mut runs = 0;
+    while destination.tags().len() < 12 && runs < 20 {
+        let ran = project.mirror(&["apply"]);
+        let code = if runs == 11 { 0 } else { 6 };
+        ran.ends_with(code).run();
+        runs += 1;
+        std::thread::sleep(Duration::from_millis(2100));
+    }
+    // One image in each run, and with the pulls that are over the indexes of others.
+    assert_eq!((destination.tags().len(), runs), (12, 12));
+    let requests = source.take_requests();
+    let pulled = requests.iter().filter(|r| r.method == "GET" && r.path.contains("/manifests/"));
+    assert_eq!(pulled.count(), 12 * 9, "none of them twice");
+}
+
+#[test]
+fn single_platforms_of_pinned_images_are_pulled_once() {
+    let (source, destination, project) = pinned(60, (40, 4), "--platform=linux/arm64 ");
+    let started = Instant::now();
+    let report = reported(&project, &[], 6);
+    assert_eq!((report.totals.copied, report.totals.deferred), (20, 40), "index and image each");
+    assert_eq!(pulls(&source), 40);
+    std::thread::sleep(Duration::from_millis(4100).saturating_sub(started.elapsed()));
+    let report = reported(&project, &[], 6);
+    // Those that the destination lacks come first, and the others cost nothing.
+    assert_eq!(
+        (report.totals.copied, report.totals.unchanged, report.totals.deferred),
+        (20, 20, 20)
+    );
+    std::thread::sleep(Duration::from_millis(4100));
+    source.take_requests();
+    let report = reported(&project, &[], 0);
+    assert_eq!((report.totals.copied, report.totals.unchanged), (20, 40));
+    assert_eq!((destination.tags().len(), pulls(&source)), (60, 40));
+    let report = reported(&project, &[], 0);
+    assert_eq!((report.totals.unchanged, pulls(&source)), (60, 0), "no pull in any later run");
+}
+
+#[test]
+fn waiting_keeps_what_it_has_learned() {
+    let (source, destination, project) = pinned(6, (10, 3), "");
+    let report = reported(&project, &["--on-limit", "wait"], 0);
+    assert_eq!((report.totals.copied, destination.tags().len()), (6, 6));
+    let requests = source.take_requests();
+    let pulled: Vec<_> = requests
+        .iter()
+        .filter(|r| r.method == "GET" && r.path.contains("/manifests/") && r.status == 200)
+        .collect();
+    assert_eq!(pulled.len(), 6 * 9, "what one pass has read, the next one does not read again");
+}
+
+#[test]
+fn a_plan_does_not_count_its_own_pulls_as_missing() {
+    let (_source, _destination, project) = pinned(3, (40, 3600), "");
+    let ran = project.mirror(&["plan", "--format", "json"]).run();
+    let plan: Plan = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!((plan.pulls[0].manifests, plan.pulls[0].left), (27, Some(40)));
+}
+
+#[test]
+fn headers_of_another_kind_are_no_limit_on_pulls() {
+    let pair = crate::Pair::new(&[]);
+    for n in 0..40 {
+        let image = ImageBuilder::new(format!("{n}")).build();
+        pair.source.add(&format!("library/app{n}"), "1", &image);
+        pair.project.entry(&format!("app{n}:1"));
+    }
+    let left = AtomicUsize::new(60);
+    // Requests, not pulls, as the draft of the IETF has it.
+    pair.source.set_faults(move |_| {
+        let left = left.fetch_sub(1, Ordering::Relaxed).max(1) % 60;
+        Some(Fault::Header("ratelimit-remaining", left.to_string()))
+    });
+    pair.destination.set_faults(|_| Some(Fault::Header("ratelimit-remaining", "0".to_owned())));
+    pair.project.mirror(&["apply"]).run();
+    assert_eq!(pair.destination.tags().len(), 40);
+}
+
+#[test]
+fn only_answers_about_manifests_tell_of_pulls() {
+    let image = ImageBuilder::new("x").layers(&[100, 200, 300]).build();
+    let pair = crate::Pair::new(&[("library/app", "1", &image), ("library/app", "2", &image)]);
+    pair.source.set_faults(|exchange| {
+        let blob = exchange.path.contains("/blobs/");
+        blob.then(|| Fault::Header("ratelimit-remaining", "0;w=21600".to_owned()))
+    });
+    pair.project.mirror(&["apply"]).run();
+    assert_eq!(pair.destination.tags().len(), 2);
+}
+
+#[test]
+fn a_limit_that_only_the_body_tells_stops_further_pulls() {
+    let (source, _destination, project) = pinned(300, (1000, 3600), "");
+    source.set_faults(|exchange| {
+        let body = r#"{"errors":[{"code":"TOOMANYREQUESTS","message":"You have reached your pull rate limit. https://www.docker.com/increase-rate-limit"}]}"#;
+        let pull = exchange.method == "GET" && exchange.path.contains("/manifests/");
+        pull.then(|| Fault::Answer(429, "application/json", body.to_owned()))
+    });
+    let report = reported(&project, &[], 6);
+    assert_eq!((report.totals.deferred, report.totals.failed), (300, 0));
+    assert_eq!(pulls(&source), 1);
+}
+
+#[test]
+fn a_host_that_serves_nothing_defers_its_images_and_is_asked_again_at_the_end() {
+    let (source, destination, project) = pinned(30, (10_000, 3600), "");
+    source.set_faults(|exchange| (exchange.number < 5).then_some(Fault::Throttle(1)));
+    let ran = project.mirror(&["apply"]).run();
+    assert!(
+        ran.stderr.contains("docker.io serves again: looking at 30 deferred images again"),
+        "{}",
+        ran.stderr
+    );
+    assert!(ran.stdout.contains("applied: 30 copied, 0 unchanged; "), "{}", ran.stdout);
+    assert_eq!(destination.tags().len(), 30);
+    let requests = source.take_requests();
+    let refused = requests.iter().filter(|request| request.status == 429).count();
+    assert_eq!(refused, 5);
+
+    // One that goes on like this is left alone, and everything is named.
+    let (source, _destination, project) = pinned(30, (10_000, 3600), "");
+    source.set_faults(|_| Some(Fault::Throttle(1)));
+    let asked = Instant::now();
+    let report = reported(&project, &[], 6);
+    assert_eq!((report.totals.deferred, report.totals.failed), (30, 0));
+    assert!(asked.elapsed() < Duration::from_secs(20));
+    assert!(source.take_requests().len() < 12);
 }
 
 #[test]

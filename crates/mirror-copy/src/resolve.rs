@@ -1,0 +1,163 @@
+//! What a reference stands for.
+
+use mirror_oci::{Digest, Links, Platform, RawManifest, Tag, Version};
+use mirror_registry::ManifestRef;
+use serde::Deserialize;
+
+use crate::error::{Cause, CopyError, Side};
+use crate::graph::{Place, Source, links, no_platform};
+
+const LARGEST_CONFIG: u64 = 4 << 20;
+
+/// What a digest is wanted for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// To compare it with what the destination has.
+    Compare,
+    /// To copy it: the destination has nothing.
+    Copy,
+}
+
+impl Purpose {
+    /// Manifests that finding one platform of an index takes, and copying it.
+    fn pulls(self) -> usize {
+        match self {
+            Purpose::Compare => 1,
+            Purpose::Copy => 2,
+        }
+    }
+}
+
+impl Source {
+    /// The digest that `version` stands for; of its manifest for `platform`, if one is given.
+    ///
+    /// Without platform a pinned version costs nothing, a tag one HEAD. With a platform the index has to be read, which
+    /// counts as a pull where pulls are counted; there it is read once and kept.
+    ///
+    /// # Errors
+    /// When the source can't be asked, has no such image, or not for this platform.
+    pub async fn resolve(
+        &self,
+        version: &Version,
+        platform: Option<&Platform>,
+        purpose: Purpose,
+    ) -> Result<Digest, CopyError> {
+        if let Some(platform) = platform {
+            return self.resolve_platform(version, platform, purpose).await;
+        }
+        self.resolve_whole(version).await
+    }
+
+    async fn resolve_whole(&self, version: &Version) -> Result<Digest, CopyError> {
+        match version {
+            Version::Pinned(pinned) => Ok(pinned.digest.clone()),
+            Version::Floating(tag) => self.look_up(tag).await,
+        }
+    }
+
+    /// What a tag stands for, by one HEAD.
+    async fn look_up(&self, tag: &Tag) -> Result<Digest, CopyError> {
+        let Place { host, repository } = &self.origin;
+        let found = host.head_manifest(repository, ManifestRef::Tag(tag)).await;
+        let step = || format!("looking up {repository}:{tag}");
+        let found = found.map_err(|error| CopyError::source(step(), error))?;
+        let missing = || CopyError::new(Side::Source, step(), Cause::Missing(host.name().clone()));
+        found.ok_or_else(missing)
+    }
+
+    async fn resolve_platform(
+        &self,
+        version: &Version,
+        platform: &Platform,
+        purpose: Purpose,
+    ) -> Result<Digest, CopyError> {
+        let step = format!("looking up {platform} of {}", self.origin.repository);
+        let failed = |error| CopyError::source(step.clone(), error);
+        let Place { host, repository } = &self.origin;
+        if let Some(root) = version.digest().and_then(|digest| self.cache.get(digest)) {
+            return self.child(&root, platform, &step).await;
+        }
+        // Whoever comes first learns for all whether pulls are counted.
+        let turn = self.turn().await;
+        if let Version::Floating(tag) = version
+            && host.has_unlimited_pulls()
+        {
+            let root = host.get_manifest(repository, ManifestRef::Tag(tag)).await;
+            return self.child(&root.map_err(failed)?, platform, &step).await;
+        }
+        let digest = self.resolve_whole(version).await?;
+        let turn = self.needed(turn);
+        if let Some(root) = self.cache.get(&digest) {
+            return self.child(&root, platform, &step).await;
+        }
+        let pulls = self.reserve(purpose.pulls())?;
+        let root = self.manifest(&digest, pulls.as_ref()).await.map_err(failed)?;
+        let _turn = self.needed(turn);
+        let child = self.child(&root, platform, &step).await?;
+        // Where pulls are counted, what will be copied is read now: later its pull may be gone.
+        if purpose == Purpose::Copy && child != digest && host.pull_budget().is_some() {
+            self.manifest(&child, pulls.as_ref()).await.map_err(failed)?;
+        }
+        Ok(child)
+    }
+
+    /// The manifest for a platform that an index names, or the image itself.
+    async fn child(
+        &self,
+        root: &RawManifest,
+        platform: &Platform,
+        step: &str,
+    ) -> Result<Digest, CopyError> {
+        let links = links(root)?;
+        if links.manifests.is_empty() {
+            return self.check_single(root, &links, platform, step).await;
+        }
+        let offered = |found: &Platform| platform.accepts(found);
+        let child =
+            links.manifests.iter().find(|child| child.platform.as_ref().is_some_and(offered));
+        child.map(|child| child.digest.clone()).ok_or_else(|| {
+            let offered: Vec<&Platform> =
+                links.manifests.iter().filter_map(|child| child.platform.as_ref()).collect();
+            no_platform(platform, &offered, step.to_owned())
+        })
+    }
+
+    /// An image that isn't an index names its platform in its configuration.
+    async fn check_single(
+        &self,
+        root: &RawManifest,
+        links: &Links,
+        platform: &Platform,
+        step: &str,
+    ) -> Result<Digest, CopyError> {
+        #[derive(Deserialize)]
+        struct Config {
+            os: Option<String>,
+            architecture: Option<String>,
+            variant: Option<String>,
+        }
+        let fail = |message: String| CopyError::new(Side::Source, step, Cause::Other(message));
+        let config = links.blobs.first().filter(|config| config.size <= LARGEST_CONFIG);
+        let config = config.ok_or_else(|| {
+            fail("the image has no configuration that names a platform".to_owned())
+        })?;
+        let mut reader =
+            self.origin.host.read_blob(&self.origin.repository, &config.digest, config.size, 0);
+        let mut bytes = Vec::new();
+        while let Some(chunk) =
+            reader.chunk().await.map_err(|error| CopyError::source(step, error))?
+        {
+            bytes.extend_from_slice(&chunk);
+        }
+        let config: Config = serde_json::from_slice(&bytes).map_err(|_| {
+            fail("the image's configuration is not JSON, its platform is unknown".to_owned())
+        })?;
+        let parts =
+            [config.os, config.architecture, config.variant.filter(|variant| !variant.is_empty())];
+        let text = parts.into_iter().flatten().collect::<Vec<_>>().join("/");
+        match text.parse::<Platform>() {
+            Ok(found) if platform.accepts(&found) => Ok(root.digest().clone()),
+            _ => Err(fail(format!("the image is for `{text}`"))),
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! One run of `apply`: a pass through what is wanted, and more of them for what waits for a limit.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use mirror_oci::Registry;
+use mirror_plan::{Action, Fit, Plan, Report, Status, Subject, Wants};
+use mirror_registry::Access;
+
+use crate::commands::apply::{Apply, OnLimit};
+use crate::environment::Interruption;
+use crate::hosts::{Errand, Hosts};
+use crate::load::Loaded;
+use crate::observe::{self, Depth, Tags};
+use crate::progress::Display;
+use crate::saved::{self, Again};
+use crate::{environment, print, repositories, run as carry_out};
+
+/// Shortest and longest time between two looks at a limit on pulls.
+const BETWEEN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(600));
+/// A host that was given up is asked again at the end, if the pause that it wants is no longer than this.
+const LONGEST_PROBE: Duration = Duration::from_secs(120);
+/// How often the hosts that were given up are asked again.
+const MOST_PROBES: usize = 3;
+
+/// What came of a run.
+pub(crate) struct Done {
+    pub(crate) report: Report,
+    /// Whether it was stopped, perhaps while it waited.
+    pub(crate) interrupted: bool,
+}
+
+/// Plans and carries out; nothing when it was stopped before the first copy. Hosts, and what they have told, outlive a
+/// pass.
+pub(crate) async fn run(
+    loaded: &Loaded,
+    command: &Apply,
+    fit: Option<Fit>,
+    interruption: &Interruption,
+) -> Result<Option<Done>, mirror_registry::Error> {
+    let started = Instant::now();
+    let spool = command.spool.clone().unwrap_or_else(environment::spool);
+    let share = command.shard.map_or(1, |shard| shard.of);
+    let errand = Errand { push: Access::PullPush, share, spool: &spool };
+    let hosts = Hosts::new(&loaded.wants, &loaded.config, &loaded.root, errand).await?;
+    let with = With { loaded, command, hosts: &hosts, errand, interruption };
+    let mut wants = loaded.wants.clone();
+    let mut fit = fit.map(|mut fit| {
+        if let Some(shard) = command.shard {
+            fit.plan = shard.part(fit.plan);
+        }
+        fit
+    });
+    let Some(mut report) = Box::pin(pass(&with, &wants, fit.clone())).await else {
+        return Ok(None);
+    };
+    let mut interrupted = false;
+    let mut probes = 0;
+    loop {
+        let waiting = waiting(&report, fit.as_ref());
+        if waiting.is_empty() || report.totals.cancelled > 0 {
+            break;
+        }
+        let go_on = async {
+            match command.on_limit {
+                OnLimit::Wait => with.wait(waiting.len()).await,
+                OnLimit::Defer => probes < MOST_PROBES && with.probe(waiting.len()).await,
+            }
+        };
+        let go_on = tokio::select! {
+            go_on = go_on => go_on,
+            () = interruption.wait() => {
+                interrupted = true;
+                break;
+            }
+        };
+        if !go_on {
+            break;
+        }
+        probes += 1;
+        wants = narrowed(wants, &waiting);
+        fit = fit.map(|fit| of_those(fit, &waiting));
+        let Some(next) = Box::pin(pass(&with, &wants, fit.clone())).await else {
+            interrupted = true;
+            break;
+        };
+        report = report.continued(&waiting, next);
+    }
+    report.shard = command.shard.map(|shard| shard.to_string());
+    report.totals.milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    report.authenticated_sources = hosts.authenticated_sources(&loaded.wants);
+    Ok(Some(Done { report, interrupted }))
+}
+
+/// What all passes work with.
+struct With<'a> {
+    loaded: &'a Loaded,
+    command: &'a Apply,
+    hosts: &'a Hosts,
+    errand: Errand<'a>,
+    interruption: &'a Interruption,
+}
+
+/// One time through what is wanted; nothing when it was stopped before the first copy.
+async fn pass(with: &With<'_>, wants: &Wants, fit: Option<Fit>) -> Option<Report> {
+    let With { loaded, command, hosts, errand, interruption } = with;
+    let depth = if command.refresh_referrers { Depth::All } else { Depth::Manifests };
+    let looking = async {
+        match fit {
+            None => {
+                let (plan, graphs) = observe::plan(wants, hosts, depth, Tags::Leave).await;
+                Again { plan, graphs, outcomes: Vec::new() }
+            }
+            Some(fit) => saved::look_again(fit, wants, hosts).await,
+        }
+    };
+    let Again { plan, graphs, outcomes: left_alone } = tokio::select! {
+        found = looking => found,
+        () = interruption.wait() => return None,
+    };
+    let prepared = repositories::prepare(&plan, hosts, interruption).await;
+    let display = Display::new(command.progress, &plan);
+    let manner = carry_out::Manner {
+        spool: errand.spool,
+        referrers: loaded.config.referrers,
+        refresh: command.refresh_referrers,
+        interruption,
+    };
+    let mut outcomes = carry_out::run(&plan, &graphs, hosts, &manner, &prepared, display).await;
+    outcomes.extend(left_alone);
+    Some(Report::new(&plan, prepared.outcomes, outcomes, 0))
+}
+
+impl With<'_> {
+    /// Waits until pulls may be left again; a sliding window gives some back long before it is over.
+    async fn wait(&self, images: usize) -> bool {
+        let wait = self.hosts.pull_window().unwrap_or(BETWEEN.1) / 20;
+        let wait = wait.clamp(BETWEEN.0, BETWEEN.1);
+        let images = mirror_plan::count(images as u64, "image");
+        print::message(&format!(
+            "{images} wait for a limit on pulls or requests; looking again in {} s",
+            wait.as_secs()
+        ));
+        tokio::time::sleep(wait).await;
+        self.hosts.forget_pulls();
+        true
+    }
+
+    /// Finds out whether a host that was given up serves again.
+    async fn probe(&self, images: usize) -> bool {
+        let serving = self.hosts.serving_again(LONGEST_PROBE).await;
+        if serving.is_empty() {
+            return false;
+        }
+        let names: Vec<&str> = serving.iter().map(Registry::as_str).collect();
+        let images = mirror_plan::count(images as u64, "deferred image");
+        print::message(&format!("{} serves again: looking at {images} again", names.join(" and ")));
+        true
+    }
+}
+
+/// What waits for a limit, and can be tried again. What a saved plan could not look up, it has no manifests of.
+fn waiting(report: &Report, fit: Option<&Fit>) -> Vec<Subject> {
+    let deferred = |outcome: &&mirror_plan::Outcome| matches!(&outcome.status, Status::Failed { failure } if failure.deferred);
+    let outcomes = report.outcomes.iter().filter(deferred).map(|outcome| &outcome.subject);
+    let failures = report.failures.iter().filter(|failed| failed.failure.deferred && fit.is_none());
+    outcomes.chain(failures.map(|failed| &failed.subject)).cloned().collect()
+}
+
+fn narrowed(wants: Wants, waiting: &[Subject]) -> Wants {
+    let again = wants.wants.iter().filter(|want| waiting.contains(&Subject::of(want)));
+    let again: Vec<_> = again.cloned().collect();
+    let places: BTreeSet<_> = again
+        .iter()
+        .map(|want| (want.target.destination.clone(), want.target.repository.clone()))
+        .collect();
+    let kept = wants.repositories.into_iter().filter(|repository| {
+        places.contains(&(repository.at.destination.clone(), repository.at.repository.clone()))
+    });
+    let repositories = kept.collect();
+    Wants { wants: again, repositories, collisions: Vec::new(), unwanted: Vec::new(), ..wants }
+}
+
+/// The copies of a saved plan that are tried again.
+fn of_those(fit: Fit, waiting: &[Subject]) -> Fit {
+    let copies = fit.plan.actions.into_iter();
+    let copies = copies
+        .filter(|action| matches!(action, Action::Copy(copy) if waiting.contains(&copy.subject)));
+    Fit { plan: Plan { actions: copies.collect(), ..Plan::default() }, ..fit }
+}
