@@ -5,6 +5,7 @@
 //! people is rendered from that same value.
 
 mod attention;
+mod base;
 mod bots;
 mod config;
 mod config_ecr;
@@ -32,6 +33,7 @@ mod verification;
 mod want;
 
 pub use attention::attention_markdown;
+pub use base::{Base, ConfigChange, Postponed, config_changes};
 pub use bots::{BotRules, kept_numbers};
 pub use config::{Config, ConfigProblem, Destination, Place};
 pub use config_ecr::EcrRules;

@@ -10,7 +10,7 @@ use mirror_oci::{ByteSize, Digest, Reference, Tag};
 use crate::observed::Failure;
 use crate::plan::{Change, Copy, Note, Plan};
 use crate::report::{Report, Status};
-use crate::text::{count, is_deceptive, repositories_noun, version};
+use crate::text::{POSTPONED, count, is_deceptive, or_none, postponed, repositories_noun, version};
 use crate::upstream::{registry_page, source_link};
 
 /// What a comment may have; some of GitHub's limit is left for whatever is put around it.
@@ -25,10 +25,12 @@ pub const SUMMARY_BUDGET: usize = 300_000;
 pub fn plan_markdown(plan: &Plan, budget: usize) -> String {
     let mut page = Page::new(budget);
     page.always(&format!("### mirror: {}\n\n", headline(plan)));
+    page.configuration(plan);
     if plan.copies().next().is_some() {
         page.always(&format!("{}.\n\n", to_move(plan)));
     }
     page.wrong(plan);
+    page.postponed(plan);
     for note in &plan.notes {
         page.row(&format!("- {}\n", remark(note)));
     }
@@ -132,6 +134,7 @@ pub fn headline(plan: &Plan) -> String {
     }
     let rest = [
         (totals.unwanted, "no longer wanted"),
+        (totals.postponed, "looked at after the merge"),
         (totals.conflicts, "in conflict"),
         (totals.failures, "not looked up"),
         (totals.deferred, "deferred"),
@@ -180,6 +183,9 @@ fn remark(note: &Note) -> String {
                 code(source),
                 short(upstream)
             )
+        }
+        Note::AskedAsStranger { registry } => {
+            format!("ℹ️ {POSTPONED}: {} was asked without credentials", code(registry.as_str()))
         }
         Note::WouldExpire { at, images } => format!(
             "⚠️ the lifecycle policy of {} would delete images that the tree names: {}",
@@ -292,6 +298,26 @@ impl Page {
             return;
         }
         self.always(text);
+    }
+
+    /// First of all, since it decides what everything else means.
+    fn configuration(&mut self, plan: &Plan) {
+        if plan.configuration.is_empty() {
+            return;
+        }
+        self.row("**configuration changes**, in force after the merge:\n\n");
+        for change in &plan.configuration {
+            let (from, to) = (or_none(change.from.as_ref()), or_none(change.to.as_ref()));
+            self.row(&format!("- {}: {} → {}\n", code(&change.key), code(from), code(to)));
+        }
+        self.row("\n");
+    }
+
+    /// What a pull request brings that its base does not know.
+    fn postponed(&mut self, plan: &Plan) {
+        for (reason, images) in postponed(plan) {
+            self.row(&format!("- ℹ️ {POSTPONED}: {} ({})\n", code(reason), code(&images)));
+        }
     }
 
     fn wrong(&mut self, plan: &Plan) {

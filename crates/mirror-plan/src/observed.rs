@@ -1,6 +1,6 @@
 //! What was seen at sources and destinations.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mirror_oci::{Digest, Platform, Registry};
 use schemars::JsonSchema;
@@ -22,6 +22,8 @@ pub struct Observed {
     pub pulls_left: BTreeMap<Registry, u64>,
     /// Repositories at destinations where they have to be made; nothing where there is none.
     pub repositories: BTreeMap<RepositoryAt, Result<Option<RepositoryState>, Failure>>,
+    /// Registries that were asked without credentials, since the base of a pull request does not know them.
+    pub strangers: BTreeSet<Registry>,
     /// What there is to copy, for those sources whose manifests were read.
     pub images: BTreeMap<Source, Result<Image, Failure>>,
 }

@@ -6,8 +6,9 @@ use mirror_oci::{Digest, Platform, Registry, Repository, Tag};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::base::{ConfigChange, Postponed};
 use crate::ecr::{Setting, SettingChange, Settings, changes, is_immutable};
-use crate::observed::{Failure, Observed};
+use crate::observed::{Failure, Observed, Side};
 use crate::repository::{RepositoryAction, RepositoryAt, RepositoryState, RepositoryWant};
 use crate::scope::Unwanted;
 use crate::sums::{Pulls, Totals};
@@ -27,6 +28,12 @@ pub struct Plan {
     pub conflicts: Vec<Conflict>,
     /// What could not be looked up.
     pub failures: Vec<LookupFailure>,
+    /// How the configuration differs from the one that connections were made by, in a plan for a pull request.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub configuration: Vec<ConfigChange>,
+    /// What is new in a pull request and is looked at after the merge.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub postponed: Vec<Postponed>,
     /// What the tree no longer wants, in a plan about changes since a commit. It stays where it is.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unwanted: Vec<Unwanted>,
@@ -187,6 +194,12 @@ pub enum Note {
         #[schemars(with = "String")]
         upstream: Digest,
     },
+    /// A registry that is new in a pull request was asked without credentials.
+    AskedAsStranger {
+        /// The registry.
+        #[schemars(with = "String")]
+        registry: Registry,
+    },
     /// A lifecycle policy would delete images that the tree names.
     WouldExpire {
         /// The repository.
@@ -231,6 +244,9 @@ impl Plan {
         }
         plan.conflicts.extend(wants.collisions.iter().map(conflict));
         plan.unwanted.clone_from(&wants.unwanted);
+        plan.postponed.extend(wants.postponed.iter().cloned());
+        let strangers = observed.strangers.iter().cloned();
+        plan.notes.extend(strangers.map(|registry| Note::AskedAsStranger { registry }));
         plan.notes.extend(notes(&wants.wants, observed));
         plan.pulls = plan.count_pulls(observed);
         plan.totals = plan.count(observed);
@@ -346,8 +362,8 @@ impl Plan {
         let found = observed.targets.get(&want.target).cloned().unwrap_or(Ok(None));
         let (wanted, found) = match (observed.sources.get(&want.source), found) {
             (Some(Ok(wanted)), Ok(found)) => (wanted.clone(), found),
-            (Some(Err(failure)), _) => return self.fail(subject, failure.clone()),
-            (_, Err(failure)) => return self.fail(subject, failure),
+            (Some(Err(failure)), _) => return self.fail(subject, failure.clone(), observed),
+            (_, Err(failure)) => return self.fail(subject, failure, observed),
             (None, Ok(_)) => return,
         };
         if found.as_ref() == Some(&wanted) {
@@ -361,7 +377,7 @@ impl Plan {
             return self.conflicts.push(Conflict { files, destination, target, reason });
         }
         let image = match observed.images.get(&want.source) {
-            Some(Err(failure)) => return self.fail(subject, failure.clone()),
+            Some(Err(failure)) => return self.fail(subject, failure.clone(), observed),
             Some(Ok(image)) => Some(image),
             None => None,
         };
@@ -380,7 +396,14 @@ impl Plan {
         })));
     }
 
-    fn fail(&mut self, subject: Subject, failure: Failure) {
+    /// What a stranger is not told may be told to us after the merge.
+    fn fail(&mut self, subject: Subject, failure: Failure, observed: &Observed) {
+        let registry = &subject.source_registry;
+        if failure.side == Side::Source && observed.strangers.contains(registry) {
+            let message = failure.message;
+            let reason = format!("the registry {registry}, asked without credentials: {message}");
+            return self.postponed.push(Postponed { subject, reason });
+        }
         self.failures.push(LookupFailure { subject, failure });
     }
 }

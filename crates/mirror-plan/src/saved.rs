@@ -155,6 +155,10 @@ impl SavedPlan {
         }
         let intact = self.intact();
         let mut plan = self.plan;
+        if !plan.postponed.is_empty() || !plan.configuration.is_empty() {
+            let why = "it was made for a pull request and leaves out what is new there";
+            return Err(Unfit::Stale(why.to_owned()));
+        }
         let by_subject: BTreeMap<_, &Want> =
             wants.wants.iter().map(|want| (key(&Subject::of(want)), want)).collect();
         for action in &mut plan.actions {

@@ -75,7 +75,8 @@ impl Shard {
 
     /// The part of the wants that is this shard's. What can't be done anyhow is told by the first.
     pub fn take(self, wants: Wants) -> Wants {
-        let Wants { wants, collisions, contended, repositories, unwanted, previous } = wants;
+        let Wants { wants, collisions, contended, repositories, unwanted, previous, postponed } =
+            wants;
         let mine = |destination: &str, repository: &Repository| {
             Shard::of(destination, repository, self.of) == self
         };
@@ -91,6 +92,7 @@ impl Shard {
                 .collect(),
             contended,
             unwanted,
+            postponed,
             previous,
         }
     }

@@ -40,6 +40,9 @@ pub struct Totals {
     /// Images that are no longer wanted.
     #[serde(default)]
     pub unwanted: usize,
+    /// Images that are looked at after the merge of a pull request.
+    #[serde(default)]
+    pub postponed: usize,
     /// Wants that cannot be.
     pub conflicts: usize,
     /// Wants that could not be looked up.
@@ -58,7 +61,8 @@ impl Plan {
         let unchanged = self.unchanged.iter().map(|item| &item.subject);
         let failures = self.failures.iter().map(|failed| &failed.subject);
         let mut wants = BTreeSet::new();
-        let mut all = copies.chain(unchanged).chain(failures);
+        let postponed = self.postponed.iter().map(|item| &item.subject);
+        let mut all = copies.chain(unchanged).chain(failures).chain(postponed);
         let once = all.all(|subject| {
             wants.insert((&subject.destination, &subject.repository, &subject.tag, &subject.source))
         });
@@ -79,6 +83,7 @@ impl Plan {
             update,
             unchanged: self.unchanged.len(),
             unwanted: self.unwanted.len(),
+            postponed: self.postponed.len(),
             conflicts: self.conflicts.len(),
             failures: self.failures.len() - deferred,
             deferred,

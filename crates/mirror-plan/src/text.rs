@@ -1,6 +1,7 @@
 //! Plans and reports as text for people. Colours are ANSI sequences, which the command line strips where the
 //! output is no terminal.
 
+use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 
 use anstyle::{AnsiColor, Style};
@@ -22,6 +23,7 @@ const STRONG: Style = Style::new().bold();
 /// The plan for people: what changes, destination by destination, then what is wrong, then the sums.
 pub fn render_plan(plan: &Plan) -> String {
     let mut out = Text(String::new());
+    out.configuration(plan);
     let mut destinations: Vec<&str> =
         plan.copies().map(|copy| copy.subject.destination.as_str()).collect();
     destinations.extend(plan.repositories().map(|(_, action)| action.at.destination.as_str()));
@@ -40,6 +42,10 @@ pub fn render_plan(plan: &Plan) -> String {
     for failed in &plan.failures {
         out.looked_up(failed);
         out.failure(&failed.failure);
+    }
+    for (reason, images) in postponed(plan) {
+        out.line(CHANGED, "note", &format!("{POSTPONED}: {reason}"));
+        out.detail("", &images);
     }
     plan.notes.iter().for_each(|note| out.note(note));
     out.totals(plan);
@@ -131,6 +137,34 @@ pub(crate) fn is_deceptive(c: char) -> bool {
     )
 }
 
+/// What is said of wants that the base of a pull request does not know.
+pub(crate) const POSTPONED: &str = "new in this pull request, looked at after the merge";
+
+/// What is looked at after the merge, by what is new about it: the images, of many the first.
+pub(crate) fn postponed(plan: &Plan) -> BTreeMap<&str, String> {
+    let mut found: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for item in &plan.postponed {
+        found.entry(&item.reason).or_default().push(&item.subject.source);
+    }
+    let named = found.into_iter().map(|(reason, images)| {
+        let more = images.len().saturating_sub(MOST_NAMED);
+        let mut text = images.into_iter().take(MOST_NAMED).collect::<Vec<_>>().join(", ");
+        if more > 0 {
+            let _ = write!(text, " and {more} more");
+        }
+        (reason, text)
+    });
+    named.collect()
+}
+
+/// Images that are named where there are many of one kind.
+const MOST_NAMED: usize = 10;
+
+/// A side of a change of the configuration.
+pub(crate) fn or_none(value: Option<&String>) -> &str {
+    value.map_or("none", String::as_str)
+}
+
 /// A number with its noun: `1 image`, `2 images`.
 pub fn count(number: u64, noun: &str) -> String {
     let ending = if number == 1 { "" } else { "s" };
@@ -150,6 +184,20 @@ struct Text(String);
 impl Text {
     fn line(&mut self, style: Style, word: &str, text: &str) {
         let _ = writeln!(self.0, "{style}{word}{style:#}: {}", printable(text));
+    }
+
+    /// First of all, since it decides what everything else means.
+    fn configuration(&mut self, plan: &Plan) {
+        if plan.configuration.is_empty() {
+            return;
+        }
+        let _ =
+            writeln!(self.0, "{CHANGED}configuration changes{CHANGED:#}: in force after the merge");
+        for change in &plan.configuration {
+            let (from, to) = (or_none(change.from.as_ref()), or_none(change.to.as_ref()));
+            self.detail("", &format!("{}: {from} → {to}", change.key));
+        }
+        self.0.push('\n');
     }
 
     fn detail(&mut self, word: &str, text: &str) {
@@ -258,6 +306,10 @@ impl Text {
                 self.line(CHANGED, "note", &format!("the tag of {source} is {upstream} by now"));
                 self.detail("", "the digest in the tree is what is copied");
             }
+            Note::AskedAsStranger { registry } => {
+                let text = format!("{POSTPONED}: {registry} was asked without credentials");
+                self.line(CHANGED, "note", &text);
+            }
             Note::WouldExpire { at, images } => {
                 let text = format!(
                     "the lifecycle policy of {} at {} would delete images that the tree names: {}",
@@ -327,6 +379,7 @@ impl Text {
         ]);
         let rest = [
             (totals.unwanted, "no longer wanted"),
+            (totals.postponed, "looked at after the merge"),
             (totals.conflicts, "in conflict"),
             (totals.failures, "not looked up"),
             (totals.deferred, "deferred"),

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use mirror_oci::{Digest, Name, Platform, Registry, Repository, Tag, Version};
 use mirror_tree::Entry;
 
+use crate::base::Postponed;
 use crate::config::{Config, Destination, Place};
 use crate::ecr::name_problem;
 use crate::repository::{RepositoryAt, RepositoryWant};
@@ -77,6 +78,8 @@ pub struct Wants {
     pub repositories: Vec<RepositoryWant>,
     /// What the tree wanted at an earlier commit and no longer wants, where that was looked at.
     pub unwanted: Vec<Unwanted>,
+    /// Wants that are not looked at before the merge; none of them is in `wants`.
+    pub postponed: Vec<Postponed>,
     /// By file: the reference it had at that commit, if it is about the same image and has another version.
     pub previous: BTreeMap<String, String>,
 }

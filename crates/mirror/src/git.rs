@@ -1,6 +1,6 @@
 //! What has changed in the tree since a commit. Git itself is asked: it knows clones of every kind.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Seek, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -61,12 +61,43 @@ pub(crate) fn changes(
     Ok(found)
 }
 
-/// The branch that is checked out, in a clone.
-pub(crate) fn branch(folder: &Path) -> Option<String> {
-    let name = git(folder, ["symbolic-ref", "--quiet", "--short", "HEAD"]).ok()?;
-    let name = name.trim();
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
-    (!name.is_empty() && name.chars().all(plain)).then(|| name.to_owned())
+/// A tree as it was at a commit.
+pub(crate) struct AtCommit<'a> {
+    images: &'a Path,
+    commit: String,
+    /// Plain files below the tree; links and clones in the clone are none.
+    files: BTreeSet<String>,
+}
+
+impl AtCommit<'_> {
+    /// Finds the commit that a revision stands for, and what was there.
+    pub(crate) fn of<'a>(images: &'a Path, revision: &str) -> Result<AtCommit<'a>, GitError> {
+        let commit = commit(images, revision)?;
+        let listed = git(images, ["ls-tree", "-r", "-z", &commit, "--", "."])?;
+        // `100644 blob <id>\t<path>`
+        let plain = listed.split('\0').filter_map(|line| {
+            let (kind, path) = line.split_once('\t')?;
+            kind.starts_with("100").then(|| path.to_owned())
+        });
+        Ok(AtCommit { images, files: plain.collect(), commit })
+    }
+
+    /// The text of a file; none where there was no such file.
+    pub(crate) fn text(&self, file: &str) -> Result<Option<String>, GitError> {
+        if !self.files.contains(file) {
+            return Ok(None);
+        }
+        let prefix = git(self.images, ["rev-parse", "--show-prefix"])?;
+        let object = format!("{}:{}{file}", self.commit, prefix.trim_end_matches('\n'));
+        let bytes = run(self.images, ["cat-file", "blob", &object], Stdio::null())?;
+        Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
+    }
+
+    /// The entries that were there. What was broken wanted nothing.
+    pub(crate) fn entries(&self, rules: &Rules) -> Result<Vec<Entry>, GitError> {
+        let files = self.files.iter().filter(|file| is_entry(file)).cloned().collect();
+        entries(self.images, &self.commit, files, rules)
+    }
 }
 
 /// Whether the tree takes this path for an entry: what is hidden is no part of it.

@@ -9,7 +9,7 @@ use mirror_copy::{CopyError, Layout, ManifestCache, Place};
 use mirror_ecr::{Aws, Ecr, private_login, public_login};
 use mirror_oci::{Name, Registry};
 use mirror_plan::{
-    Alternative, AwsRegistry, Config, Failure, RegistrySettings, Side, Wants, printable,
+    Alternative, AwsRegistry, Base, Config, Failure, RegistrySettings, Side, Wants, printable,
 };
 use mirror_registry::{
     Access, Credentials, Host, HostOptions, HttpClient, Kind, LoginSource, Patience,
@@ -33,6 +33,7 @@ pub(crate) struct Hosts {
     layouts: BTreeMap<String, Result<Arc<Layout>, Failure>>,
     ecrs: BTreeMap<Registry, Arc<Ecr>>,
     manifests: Arc<ManifestCache>,
+    strangers: BTreeSet<Registry>,
 }
 
 /// What hosts are opened for.
@@ -44,6 +45,15 @@ pub(crate) struct Errand<'a> {
     pub(crate) share: u32,
     /// Where what is on its way is kept, and manifests that have cost a pull.
     pub(crate) spool: &'a Path,
+    /// What decides on connections instead of the configuration, for a pull request.
+    pub(crate) base: Option<&'a Base>,
+}
+
+impl<'a> Errand<'a> {
+    /// To look and change nothing.
+    pub(crate) fn look(spool: &'a Path) -> Errand<'a> {
+        Errand { push: Access::Pull, share: 1, spool, base: None }
+    }
 }
 
 impl Hosts {
@@ -67,7 +77,7 @@ impl Hosts {
     ) -> Result<Hosts, mirror_registry::Error> {
         let sources = entries.iter().map(|entry| &entry.name.registry).collect();
         let spool = environment::spool();
-        let errand = Errand { push: Access::Pull, share: 1, spool: &spool };
+        let errand = Errand::look(&spool);
         Hosts::of(sources, BTreeSet::new(), &loaded.config, &loaded.root, errand).await
     }
 
@@ -78,13 +88,14 @@ impl Hosts {
         root: &Path,
         errand: Errand<'_>,
     ) -> Result<Hosts, mirror_registry::Error> {
-        let Errand { push, share, spool } = errand;
+        let Errand { push, share, spool, base } = errand;
+        let settings = base.map_or(&config.registries, |base| &base.registries);
         let targets = places.iter().filter_map(|place| match place {
             mirror_plan::Place::Registry(registry) => Some(registry),
             mirror_plan::Place::Layout(_) => None,
         });
         let targets: BTreeSet<&Registry> = targets.collect();
-        let alternatives = sources.iter().filter_map(|name| config.registries.get(*name));
+        let alternatives = sources.iter().filter_map(|name| settings.get(*name));
         let alternatives =
             alternatives.flat_map(|settings| &settings.alternatives).map(|other| &other.registry);
         let sources: BTreeSet<&Registry> = sources.iter().copied().chain(alternatives).collect();
@@ -95,9 +106,15 @@ impl Hosts {
             share,
         };
         let mut registries = BTreeMap::new();
+        let mut strangers = BTreeSet::new();
         let mut ecrs = BTreeMap::new();
         for name in sources.union(&targets) {
-            let settings = config.registries.get(*name).cloned().unwrap_or_default();
+            let settings = settings.get(*name).cloned().unwrap_or_default();
+            if base.is_some_and(|base| !base.knows(name)) {
+                strangers.insert((*name).clone());
+                registries.insert((*name).clone(), opening.as_stranger(name));
+                continue;
+            }
             let (access, side) = if targets.contains(name) {
                 (push, Side::Destination)
             } else {
@@ -107,7 +124,7 @@ impl Hosts {
             ecrs.extend(ecr.map(|ecr| ((*name).clone(), Arc::new(ecr))));
             registries.insert((*name).clone(), host);
         }
-        let alternatives = config.registries.iter();
+        let alternatives = settings.iter();
         let alternatives = alternatives
             .map(|(name, settings)| (name.clone(), settings.alternatives.clone()))
             .collect();
@@ -119,11 +136,23 @@ impl Hosts {
             (folder.clone(), Layout::open(&root.join(folder)).map(Arc::new).map_err(failure))
         });
         let manifests = Arc::new(ManifestCache::in_folder(&spool.join(MANIFESTS)));
-        Ok(Hosts { registries, alternatives, layouts: layouts.collect(), ecrs, manifests })
+        Ok(Hosts {
+            registries,
+            alternatives,
+            layouts: layouts.collect(),
+            ecrs,
+            manifests,
+            strangers,
+        })
     }
 
     pub(crate) fn registry(&self, name: &Registry) -> Result<Arc<Host>, Failure> {
         self.registries.get(name).cloned().unwrap_or_else(|| Err(unknown(name.as_str())))
+    }
+
+    /// Registries that are asked without credentials, since the base of a pull request does not know them.
+    pub(crate) fn strangers(&self) -> BTreeSet<Registry> {
+        self.strangers.clone()
     }
 
     /// The part of a registry that only AWS has words for.
@@ -204,6 +233,14 @@ struct Opening {
 }
 
 impl Opening {
+    /// A registry that gets no credentials of any kind.
+    fn as_stranger(&self, name: &Registry) -> Result<Arc<Host>, Failure> {
+        let nobody = Arc::new(Credentials::default());
+        let options = HostOptions { concurrency: CONCURRENCY, ..HostOptions::default() };
+        let host = Host::new(self.http.clone(), nobody, name, &options);
+        host.map(Arc::new).map_err(|error| refused(Side::Source, &error))
+    }
+
     async fn open(
         &mut self,
         name: &Registry,

@@ -1,6 +1,7 @@
 //! Reading the tree and its configuration.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,7 +15,7 @@ use crate::print;
 use crate::{environment, files, git};
 
 const FOLDER: &str = "images";
-const CONFIG: &str = "mirror.toml";
+pub(crate) const CONFIG: &str = "mirror.toml";
 const LARGEST_CONFIG: u64 = 1 << 20;
 
 /// A tree with its configuration, and everything that is wrong with either.
@@ -32,6 +33,8 @@ pub(crate) struct Loaded {
     pub(crate) findings: Findings,
     /// The files that the configuration consists of, relative to the tree.
     pub(crate) documents: Vec<String>,
+    /// The same with their texts.
+    pub(crate) texts: BTreeMap<String, String>,
     /// Digests of what the tree wants, and of the configuration with the documents it names.
     pub(crate) digests: (Digest, Digest),
 }
@@ -85,6 +88,7 @@ fn load_by(given: Option<&Path>, rules: impl Fn(&Rules) -> Rules) -> Loaded {
     findings.entries = entries.len();
     let root = images.parent().filter(|parent| !parent.as_os_str().is_empty());
     let root = root.map_or_else(|| PathBuf::from("."), Path::to_owned);
+    let by_name = documents.iter().cloned().collect();
     let (documents, texts): (Vec<String>, Vec<String>) = documents.into_iter().unzip();
     let config_digest = Digest::of(Algorithm::Sha256, texts.join("\0").as_bytes());
     let digests = (mirror_plan::tree_digest(&entries), config_digest);
@@ -98,6 +102,7 @@ fn load_by(given: Option<&Path>, rules: impl Fn(&Rules) -> Rules) -> Loaded {
         diagnostics,
         findings,
         documents,
+        texts: by_name,
         digests,
     }
 }
@@ -223,17 +228,10 @@ fn read_config(
     };
     let read = RefCell::new(vec![(CONFIG.to_owned(), text.to_string())]);
     let beside = |name: &str| {
-        let path = Path::new(name);
-        let inside = path.components().all(|part| matches!(part, std::path::Component::Normal(_)));
-        if !inside {
-            return Err("it is not beside mirror.toml, or below".to_owned());
-        }
-        let text = files::read_below(images, path, LARGEST_CONFIG);
+        let name = document(name)?;
+        let text = files::read_below(images, Path::new(&name), LARGEST_CONFIG);
         let text = text.map_err(|error| format!("can't be read: {error}"))?;
-        // As Git would write it.
-        let name: Vec<_> =
-            path.components().map(|part| part.as_os_str().to_string_lossy()).collect();
-        read.borrow_mut().push((name.join("/"), text.clone()));
+        read.borrow_mut().push((name, text.clone()));
         Ok(text)
     };
     let problems = match Config::parse_with(&text, &beside) {
@@ -247,4 +245,15 @@ fn read_config(
         .findings
         .extend(problems.iter().map(|problem| Finding::of_config(&file, &text, problem)));
     None
+}
+
+/// The name of a document that the configuration names, as Git would write it.
+pub(crate) fn document(name: &str) -> Result<String, String> {
+    let path = Path::new(name);
+    let inside = path.components().all(|part| matches!(part, std::path::Component::Normal(_)));
+    if !inside {
+        return Err("it is not beside mirror.toml, or below".to_owned());
+    }
+    let parts: Vec<_> = path.components().map(|part| part.as_os_str().to_string_lossy()).collect();
+    Ok(parts.join("/"))
 }

@@ -1,5 +1,6 @@
 //! The command line: read the tree, look at the registries, carry out, print.
 
+mod base;
 mod bots;
 mod cli;
 mod commands;

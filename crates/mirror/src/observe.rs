@@ -75,6 +75,7 @@ pub(crate) async fn plan(wants: &Wants, hosts: &Hosts, depth: Depth, tags: Tags)
         }
     }
     observed.pulls_left = hosts.pulls_left();
+    observed.strangers = hosts.strangers();
     (Plan::new(wants, &observed), graphs)
 }
 

@@ -13,7 +13,7 @@ use super::add;
 use crate::bots::{self, Bot};
 use crate::exit::Exit;
 use crate::load::{Loaded, load_unpinned};
-use crate::{edit, git, print};
+use crate::{edit, print};
 
 /// Turn a repository into a mirror.
 ///
@@ -103,11 +103,10 @@ pub(crate) fn run(images: Option<&Path>, command: &Init) -> Exit {
         let file = bots::file(Bot::Dependabot, &wanted);
         files.extend(file.wanted.ok().map(|text| (file.path, text)));
     }
-    let branch = git::branch(&root).unwrap_or_else(|| "main".to_owned());
     for (name, text) in WORKFLOWS {
         let Some(Workflows { repository, commit }) = &command.workflows else { continue };
         let text = text.replace("@REPOSITORY@", repository.as_str());
-        let text = text.replace("@COMMIT@", commit.as_str()).replace("@BRANCH@", &branch);
+        let text = text.replace("@COMMIT@", commit.as_str());
         files.push((root.join(format!(".github/workflows/mirror-{name}.yml")), text));
     }
     files.push((above.join(".gitignore"), "/mirror-store\n/plan.json\n".to_owned()));

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use mirror_plan::{
     COMMENT_BUDGET, MOST_SHARDS, SUMMARY_BUDGET, busy_shards, plan_findings, plan_markdown,
+    printable,
 };
-use mirror_registry::Access;
 
+use crate::base::{self, AtBase};
 use crate::cli::{Only, PageFormat};
 use crate::exit::Exit;
 use crate::hosts::{Errand, Hosts};
@@ -56,6 +57,11 @@ pub(crate) struct Plan {
     #[arg(long, value_name = "REVISION")]
     pub(crate) changed_since: Option<String>,
 
+    /// Connect as the configuration at this commit says: its endpoints, token services, roles and alternatives, and
+    /// credentials only for registries that it knows. For pull requests, whose own configuration is shown and not obeyed.
+    #[arg(long, value_name = "REVISION")]
+    pub(crate) config_from: Option<String>,
+
     #[command(flatten)]
     pub(crate) only: Only,
 }
@@ -65,15 +71,31 @@ pub(crate) fn run(images: Option<&Path>, command: &Plan) -> Exit {
     if let Err(exit) = loaded.usable() {
         return exit;
     }
+    let at_base =
+        command.config_from.as_deref().map(|revision| (revision, base::read(&loaded, revision)));
+    let at_base = match at_base {
+        None => None,
+        Some((_, Ok(at_base))) => Some(at_base),
+        Some((revision, Err(error))) => {
+            let what = format!("could not read the configuration at {}", printable(revision));
+            print::error(&what, &error.why, Some(&error.help));
+            return Exit::Usage;
+        }
+    };
     if let Err(exit) = loaded.narrow(&command.only, command.changed_since.as_deref()) {
         return exit;
     }
+    if let Some(AtBase { base, .. }) = &at_base {
+        loaded.wants = std::mem::take(&mut loaded.wants).known_to(base, &loaded.config);
+    }
     super::in_runtime(async {
         let spool = environment::spool();
-        let errand = Errand { push: Access::Pull, share: 1, spool: &spool };
+        let base = at_base.as_ref().map(|at_base| &at_base.base);
+        let errand = Errand { base, ..Errand::look(&spool) };
         let hosts = Hosts::new(&loaded.wants, &loaded.config, &loaded.root, errand).await?;
         let depth = if command.no_sizes { Depth::Digests } else { Depth::Manifests };
-        let (plan, graphs) = observe::plan(&loaded.wants, &hosts, depth, Tags::Ask).await;
+        let (mut plan, graphs) = observe::plan(&loaded.wants, &hosts, depth, Tags::Ask).await;
+        plan.configuration = at_base.map(|at_base| at_base.changes).unwrap_or_default();
         if let Some(file) = &command.out
             && let Err(error) = saved::write(file, &plan, &graphs, &loaded)
         {

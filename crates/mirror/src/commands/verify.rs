@@ -6,7 +6,6 @@ use clap::Args;
 use futures_util::{StreamExt, stream};
 use mirror_copy::{Check, Hole, Selection};
 use mirror_plan::{Failure, HoleFound, Platforms, Subject, Verification, VerifyFailure, Want};
-use mirror_registry::Access;
 
 use crate::cli::Format;
 use crate::exit::Exit;
@@ -44,7 +43,7 @@ pub(crate) fn run(images: Option<&Path>, command: &Verify) -> Exit {
     }
     super::in_runtime(async {
         let spool = environment::spool();
-        let errand = Errand { push: Access::Pull, share: 1, spool: &spool };
+        let errand = Errand::look(&spool);
         let hosts = Hosts::new(&loaded.wants, &loaded.config, &loaded.root, errand).await?;
         let check = if command.deep { Check::Content } else { Check::Existence };
         let wants = &loaded.wants.wants;

@@ -5,6 +5,7 @@ mod apply;
 mod bad_input;
 mod check;
 mod companions;
+mod config_from;
 mod credentials;
 mod documents;
 mod ease;
