@@ -2,6 +2,8 @@
 
 say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
 
+as_root() { if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi; }
+
 # Installs Debian packages for programs that are missing: `need program=package …`.
 need() {
   local missing=() pair
@@ -10,23 +12,86 @@ need() {
   done
   [ ${#missing[@]} -eq 0 ] && return
   say "installing ${missing[*]}"
-  local as_root=()
-  [ "$(id -u)" -eq 0 ] || as_root=(sudo)
   # Debian's docker-registry would start a service on all interfaces; the scripts start their own on loopback.
   local policy=/usr/sbin/policy-rc.d made=
   if [ ! -e "$policy" ]; then
     made=yes
-    printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee "$policy" >/dev/null
-    "${as_root[@]}" chmod +x "$policy"
+    printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
+    as_root chmod +x "$policy"
     # Whatever happens below, services must be able to start again.
-    trap "${as_root[*]} rm -f $policy" EXIT
+    trap "as_root rm -f $policy" EXIT
   fi
-  "${as_root[@]}" apt-get update -qq
-  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+  as_root apt-get update -qq
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
   if [ -n "$made" ]; then
-    "${as_root[@]}" rm -f "$policy"
+    as_root rm -f "$policy"
     trap - EXIT
   fi
+}
+
+# Whether `$@ --version` runs here and says Rust's version $wanted or a newer one. Nothing is installed on the way.
+new_enough() {
+  local found
+  found=$(cd "$root" && RUSTUP_AUTO_INSTALL=0 "$@" --version 2>/dev/null | cut -d' ' -f2) || return 1
+  [ -n "$found" ] && [ "$(printf '%s\n' "$wanted" "${found%%-*}" | sort -V | head -n 1)" = "$wanted" ]
+}
+
+# Takes a toolchain that is here and new enough, whatever it is called.
+present_rust() {
+  new_enough rustc && new_enough cargo && return
+  command -v rustup >/dev/null || return 1
+  local name
+  for name in $(rustup toolchain list 2>/dev/null | cut -d' ' -f1); do
+    if RUSTUP_TOOLCHAIN=$name new_enough rustc; then
+      export RUSTUP_TOOLCHAIN=$name
+      return
+    fi
+  done
+  return 1
+}
+
+# Rust in the version of rust-toolchain.toml or newer. Where there is none, rustup brings it: Debian's, where that is
+# packaged, otherwise by its own installer.
+rust() {
+  local wanted
+  wanted=$(sed -n 's/^channel = "\(.*\)"/\1/p' "$root/rust-toolchain.toml")
+  [ ! -d "$HOME/.cargo/bin" ] || PATH="$PATH:$HOME/.cargo/bin"
+  present_rust && return
+  say "installing Rust $wanted with rustup (into ~/.rustup and ~/.cargo)"
+  if ! command -v rustup >/dev/null; then
+    apt-cache show rustup >/dev/null 2>&1 || as_root apt-get update -qq || true
+    if apt-cache show rustup >/dev/null 2>&1; then
+      need rustup=rustup
+    else
+      need curl=curl
+      [ -e /etc/ssl/certs/ca-certificates.crt ] || need no-program-of-this-name=ca-certificates
+      curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs |
+        sh -s -- -y --quiet --no-modify-path --default-toolchain none || no_rust
+      PATH="$PATH:$HOME/.cargo/bin"
+    fi
+  fi
+  rustup toolchain install "$wanted" --profile minimal --component clippy --component rustfmt || no_rust
+  present_rust || no_rust
+}
+
+no_rust() {
+  echo "Rust $wanted or newer is needed and could not be installed. Run this, and then again what you ran:" >&2
+  echo "  curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y --default-toolchain $wanted" >&2
+  exit 2
+}
+
+# Where cargo puts what it builds: CARGO_TARGET_DIR and cargo's own configuration may say something else than target.
+built() {
+  cargo metadata --locked --no-deps --format-version 1 |
+    python3 -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])'
+}
+
+# Node in a version that what npm delivers runs with; Debian 12 has an older one.
+node_20() {
+  if command -v node >/dev/null && [ "$(node --version | sed 's/^v//; s/\..*//')" -ge 20 ]; then return; fi
+  local machine
+  case "$(uname -m)" in x86_64) machine=x64 ;; *) machine=arm64 ;; esac
+  npm_tool node "node-linux-$machine@20.19.5" bin/node
 }
 
 # Where programs that Debian does not package go.

@@ -351,11 +351,7 @@ fn an_interrupted_run_says_so() {
             assert!(started.elapsed() < Duration::from_secs(20));
             std::thread::sleep(Duration::from_millis(20));
         }
-        let sent = Command::new("kill")
-            .args([format!("-{signal}"), command.id().to_string()])
-            .status()
-            .unwrap();
-        assert!(sent.success());
+        crate::send(signal, command.id());
         let output = command.wait_with_output().unwrap();
         let said = String::from_utf8(output.stdout).unwrap();
         assert_eq!(output.status.code(), Some(130), "{said}");

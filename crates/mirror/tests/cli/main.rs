@@ -132,3 +132,10 @@ fn steady(text: &str) -> String {
     }
     steady
 }
+
+/// Sends a signal. Every shell has `kill`; as a program of its own it need not be there.
+fn send(signal: &str, process: u32) {
+    let kill = format!("kill -{signal} {process}");
+    let sent = std::process::Command::new("sh").args(["-c", &kill]).status().unwrap();
+    assert!(sent.success());
+}

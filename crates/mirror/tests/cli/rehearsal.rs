@@ -264,8 +264,7 @@ fn a_run_that_is_cancelled_leaves_its_report() {
     while !asked() {
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
-    let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
-    assert!(killed.success());
+    crate::send("INT", child.id());
     assert_eq!(child.wait().unwrap().code(), Some(130));
     let report = std::fs::read_to_string(runner.project.path().join("report-1.json")).unwrap();
     assert!(report.contains("\"cancelled\": 1"), "{report}");
