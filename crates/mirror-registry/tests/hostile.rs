@@ -1,6 +1,7 @@
 //! Registries that mean harm, or are broken as if they did.
 #![expect(clippy::unwrap_used, reason = "tests may panic")]
 
+use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -10,8 +11,8 @@ use futures_util::stream;
 use mirror_oci::{Algorithm, Digest, Repository, Tag, media_type};
 use mirror_registry::Patience;
 use mirror_registry::{
-    Credentials, Error, ErrorKind, Host, HostOptions, Login, LoginSource, ManifestRef, Mount,
-    Secret, Supply, UploadBody,
+    Credentials, Error, ErrorKind, Host, HostOptions, HttpClient, Login, LoginSource, ManifestRef,
+    Mount, Secret, Supply, UploadBody,
 };
 use mirror_testkit::{AuthProfile, Fault, ImageBuilder, Profile, Registry};
 
@@ -134,6 +135,120 @@ async fn a_login_that_was_made_does_not_go_to_a_token_service_elsewhere() {
     let error = host.head_manifest(&repository, ManifestRef::Tag(&tag)).await.unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::ForeignRealm(_)), "{error}");
     assert_eq!(thief.take_requests().len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registry_that_leads_to_another_one_is_followed_as_a_stranger() {
+    // As lscr.io leads to ghcr.io (google/go-containerregistry#2333).
+    let behind = |realm: Option<String>| {
+        let auth = AuthProfile::Bearer {
+            user: "me".into(),
+            password: "secret".into(),
+            anonymous_pull: true,
+            lifetime: Duration::from_secs(3600),
+            realm,
+        };
+        let registry = Registry::with(Profile { auth, ..Profile::default() });
+        registry.add("library/app", "1.0", &ImageBuilder::new("x").build());
+        registry
+    };
+    let gateway = Registry::with(basic());
+    let host = host(&gateway);
+    let lead_to = |target: &Registry| {
+        let target = target.endpoint();
+        gateway.set_faults(move |exchange| {
+            let leads = exchange.number > 0;
+            leads.then(|| Fault::Redirect(format!("{target}{}", exchange.path)))
+        });
+    };
+    let (repository, tag) = names();
+    let target = behind(None);
+    lead_to(&target);
+    let _ = host.head_manifest(&repository, ManifestRef::Tag(&tag)).await;
+    for _ in 0..3 {
+        host.get_manifest(&repository, ManifestRef::Tag(&tag)).await.unwrap();
+    }
+    let requests = target.take_requests();
+    let sent: Vec<_> = requests.iter().filter_map(|asked| asked.authorization.clone()).collect();
+    assert!(!sent.is_empty() && sent.iter().all(|header| header.starts_with("Bearer token-")));
+    assert_eq!(requests.iter().filter(|asked| asked.path == "/token").count(), 1, "one token");
+    assert_eq!(requests.iter().filter(|asked| asked.status == 401).count(), 1, "one refusal");
+
+    // Nor does it name a token service elsewhere.
+    let elsewhere = behind(None);
+    let target = behind(Some(format!("{}/token", elsewhere.endpoint())));
+    lead_to(&target);
+    let error = host.get_manifest(&repository, ManifestRef::Tag(&tag)).await.unwrap_err();
+    assert_eq!(error.status(), Some(401));
+    assert!(elsewhere.take_requests().is_empty());
+}
+
+/// The name of the test that runs again where one address is public and the other isn't.
+const PUBLIC: &str = "203.0.113.1";
+
+#[test]
+fn a_public_address_does_not_lead_to_a_private_one() {
+    // In a network of its own, which has nothing but the loopback device and a public address on it.
+    let root = std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0);
+    let script = format!(
+        "ip link set lo up && ip addr add {PUBLIC}/32 dev lo && exec {} --exact --ignored inside_a_network_of_its_own",
+        std::env::current_exe().unwrap().display()
+    );
+    if mirror_testkit::missing_tool("ip") {
+        return;
+    }
+    let how = if root { "-n" } else { "-rn" };
+    let ran =
+        std::process::Command::new("unshare").args([how, "sh", "-c", &script]).output().unwrap();
+    let said =
+        String::from_utf8_lossy(&ran.stdout).into_owned() + &String::from_utf8_lossy(&ran.stderr);
+    assert!(ran.status.success() && said.contains("1 passed"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a_public_address_does_not_lead_to_a_private_one runs it"]
+async fn inside_a_network_of_its_own() {
+    let (inner, image) = (Registry::start(), ImageBuilder::new("x").build());
+    inner.add("library/app", "1.0", &image);
+    let answers = |location: String| {
+        let listener = std::net::TcpListener::bind((PUBLIC, 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        std::thread::spawn(move || {
+            use std::io::{Read, Write};
+            for stream in listener.incoming() {
+                let Ok(mut stream) = stream else { continue };
+                let _ = stream.read(&mut [0; 4096]);
+                let answer = format!(
+                    "HTTP/1.1 307 Temporary Redirect\r\nLocation: {location}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+                );
+                let _ = stream.write_all(answer.as_bytes());
+            }
+        });
+        format!("http://{address}")
+    };
+    let port = inner.host().rsplit(':').next().unwrap().to_owned();
+    let ask = async |target: &str, private_redirects: bool| {
+        let endpoint = answers(format!("{target}:{port}/v2/library/app/manifests/1.0"));
+        let options = HostOptions {
+            patience: PATIENCE,
+            endpoint: endpoint.parse().ok(),
+            private_redirects,
+            ..HostOptions::default()
+        };
+        let credentials = Arc::new(Credentials::new([], Vec::new()));
+        let name = "registry.example".parse().unwrap();
+        let host = Host::new(HttpClient::new().unwrap(), credentials, &name, &options).unwrap();
+        let (repository, tag) = names();
+        host.get_manifest(&repository, ManifestRef::Tag(&tag)).await
+    };
+    for target in
+        ["http://127.0.0.1", "http://localhost", "http://2130706433", "http://[::ffff:127.0.0.1]"]
+    {
+        let error = ask(target, false).await.unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::PrivateAddress(_)), "{target}: {error}");
+    }
+    assert!(inner.take_requests().is_empty());
+    assert_eq!(ask("http://127.0.0.1", true).await.unwrap().digest(), image.digest());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -18,6 +18,8 @@ pub struct Exchange {
 /// What to do instead of answering properly.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
+    /// Send the client to this URL.
+    Redirect(String),
     /// This status, content type and body.
     Answer(u16, &'static str, String),
     /// The proper answer, with this header on top.

@@ -152,6 +152,7 @@ pub(crate) async fn answer(
         Some(Fault::Answer(status, content_type, ref body)) => {
             reply(status).with("content-type", content_type).body(body.clone().into())
         }
+        Some(Fault::Redirect(ref url)) => reply(307).with("location", url.clone()),
         Some(Fault::Throttle(seconds)) => {
             refusal(429, "TOOMANYREQUESTS").with("retry-after", seconds.to_string())
         }

@@ -17,7 +17,7 @@ pub(crate) enum Exit {
     Conflict = 4,
     /// A saved plan that is not for this tree, or whose destinations have moved.
     Stale = 5,
-    /// Some images wait for a limit on pulls.
+    /// Some images wait for a limit on pulls or requests.
     Deferred = 6,
     /// Stopped by Ctrl-C.
     Interrupted = 130,
@@ -32,7 +32,7 @@ Exit codes:
   3    changes are pending (plan --exit-code)
   4    conflict: wants that exclude each other
   5    stale: a saved plan that no longer fits
-  6    deferred: a registry's limit on pulls is used up
+  6    deferred: a registry's limit on pulls or requests is used up
   130  interrupted";
 
 impl From<Exit> for ExitCode {
