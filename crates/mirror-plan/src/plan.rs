@@ -39,6 +39,10 @@ pub struct Plan {
     pub unwanted: Vec<Unwanted>,
     /// What a reviewer should know.
     pub notes: Vec<Note>,
+    /// Registries that images were looked up at with credentials: what was read there is not for everybody.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<String>")]
+    pub authenticated_sources: Vec<Registry>,
     /// Manifests that copying pulls, by source registry; they count against pull limits.
     pub pulls: Vec<Pulls>,
     /// The sums.

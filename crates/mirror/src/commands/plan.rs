@@ -95,6 +95,7 @@ pub(crate) fn run(images: Option<&Path>, command: &Plan) -> Exit {
         let hosts = Hosts::new(&loaded.wants, &loaded.config, &loaded.root, errand).await?;
         let depth = if command.no_sizes { Depth::Digests } else { Depth::Manifests };
         let (mut plan, graphs) = observe::plan(&loaded.wants, &hosts, depth, Tags::Ask).await;
+        plan.authenticated_sources = hosts.authenticated_sources(&loaded.wants);
         plan.configuration = at_base.map(|at_base| at_base.changes).unwrap_or_default();
         if let Some(file) = &command.out
             && let Err(error) = saved::write(file, &plan, &graphs, &loaded)

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use mirror_testkit::{
-    DebianRegistry, FakeGitHub, GITHUB_REPOSITORY, GITHUB_TOKEN, ImageBuilder, Registry,
-    missing_tool,
+    AuthProfile, DebianRegistry, FakeGitHub, GITHUB_REPOSITORY, GITHUB_TOKEN, ImageBuilder,
+    Profile, Registry, missing_tool,
 };
 use tempfile::TempDir;
 
@@ -339,6 +339,105 @@ fn a_pull_request_that_is_wrong() {
     .unwrap();
     runner.works("apply.yml", "plan", "plan", &[("SHARDS", "4")]);
     assert_eq!(runner.written("GITHUB_OUTPUT"), "matrix={\"shard\":[]}\n");
+}
+
+/// A runner with one image, whose source and destination want a password.
+fn locked() -> (Registry, Registry, Runner) {
+    let password = || AuthProfile::Basic("me".into(), "secret".into());
+    let registry = || Registry::with(Profile { auth: password(), ..Profile::default() });
+    let (source, destination) = (registry(), registry());
+    source.add("library/app", "1", &ImageBuilder::new("app").build());
+    let project = Project::new();
+    project.config(&source.host(), &destination.host()).entry("app:1");
+    commit(&project, "base");
+    (source, destination, Runner::new(project))
+}
+
+/// The variables that log in to registries.
+fn passwords(registries: &[&Registry]) -> Vec<(String, &'static str)> {
+    let name =
+        |registry: &&Registry| format!("MIRROR_AUTH_{}", registry.host().replace(['.', ':'], "_"));
+    registries.iter().map(|registry| (name(registry), "me:secret")).collect()
+}
+
+#[test]
+fn nothing_but_missing_credentials_is_passed_over() {
+    let (source, destination, runner) = locked();
+    let plan = |more: &[(String, &'static str)], lenient: &str| {
+        let more = more.iter().map(|(name, value)| (name.as_str(), *value));
+        let variables: Vec<_> =
+            [("SINCE", ""), ("LENIENT", lenient)].into_iter().chain(more).collect();
+        runner.step("plan.yml", "plan", "plan", &variables)
+    };
+    let all = passwords(&[&source, &destination]);
+    assert_eq!((plan(&[], "true"), plan(&[], "false"), plan(&all, "false")), (0, 1, 0));
+    assert_eq!(plan(&passwords(&[&source]), "true"), 0);
+    // An image that is not there, with credentials that could see it, and a registry that is not there.
+    runner.project.entry("missing:1");
+    assert_eq!(plan(&all, "true"), 1);
+    std::fs::remove_dir_all(runner.project.path().join("images/docker.io/library/missing"))
+        .unwrap();
+    runner.project.entry("127.0.0.1:1/nobody:1");
+    assert_eq!(plan(&all, "true"), 1);
+}
+
+#[test]
+fn a_pull_request_is_planned_by_the_connections_of_its_base() {
+    let (source, destination, runner) = locked();
+    let thief = Registry::with(Profile {
+        auth: AuthProfile::Basic("me".into(), "secret".into()),
+        ..Profile::default()
+    });
+    let config = runner.project.path().join("images/mirror.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, text.replace(&source.host(), &thief.host())).unwrap();
+    commit(&runner.project, "pull request");
+    let all = passwords(&[&source, &destination, &thief]);
+    let more = all.iter().map(|(name, value)| (name.as_str(), *value));
+    let variables: Vec<_> =
+        [("SINCE", "HEAD^1"), ("LENIENT", "false")].into_iter().chain(more).collect();
+    runner.works("plan.yml", "plan", "plan", &variables);
+    assert!(
+        runner.written("said").contains("configuration changes: "),
+        "{}",
+        runner.written("said")
+    );
+    assert!(thief.take_requests().is_empty());
+}
+
+#[test]
+fn layers_are_cached_only_where_nobody_had_to_log_in() {
+    let (_source, _destination, runner) = locked();
+    let kept = |reported: &str| {
+        let _ = std::fs::remove_file(runner.file("GITHUB_OUTPUT"));
+        runner.project.write(".spool/part", "x").write("report-1.json", reported);
+        runner.works("apply.yml", "apply", "what is half way", &[]);
+        runner.written("GITHUB_OUTPUT").contains("keep=true")
+    };
+    assert!(kept(r#"{"authenticated_sources":[]}"#));
+    assert!(!kept(r#"{"authenticated_sources":["docker.io"]}"#));
+    assert!(!kept("{}") && !kept(""), "nor where nobody says so");
+}
+
+#[test]
+fn only_the_default_branch_is_applied_and_only_the_base_is_built() {
+    let read = |path: &str| {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        std::fs::read_to_string(root.join(path)).unwrap()
+    };
+    let apply = read(".github/workflows/apply.yml");
+    let branch = "if: github.event_name == 'schedule' || github.ref == format('refs/heads/{0}', github.event.repository.default_branch)";
+    assert!(apply.contains(branch));
+    assert!(apply.contains("group: mirror-apply-${{ github.ref }}"));
+    for workflow in [apply, read("crates/mirror/src/commands/init/apply.yml")] {
+        assert!(!workflow.contains(" branches:"), "no name of a branch stands there");
+    }
+    let plan = read(".github/workflows/plan.yml");
+    assert!(
+        plan.contains("(github.event.pull_request.base.sha || github.event.merge_group.base_sha)")
+    );
+    let action = read(".github/actions/setup-mirror/action.yml");
+    assert!(action.contains("cd \"$RUNNER_TEMP/mirror-source\" && cargo"));
 }
 
 #[test]
