@@ -86,12 +86,16 @@ built() {
     python3 -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])'
 }
 
-# Node in a version that what npm delivers runs with; Debian 12 has an older one.
+# Node in a version that what npm delivers runs with: one in which CommonJS can take ES modules, 20.19 or 22.12. Debian 12
+# has an older one.
 node_20() {
-  if command -v node >/dev/null && [ "$(node --version | sed 's/^v//; s/\..*//')" -ge 20 ]; then return; fi
+  # Debian's own Node trusts the authorities of the system, npm's only those that it brings.
+  local authorities=/etc/ssl/certs/ca-certificates.crt
+  [ ! -e "$authorities" ] || export NODE_EXTRA_CA_CERTS="${NODE_EXTRA_CA_CERTS:-$authorities}"
+  if node -e 'process.exit(process.features.require_module ? 0 : 1)' 2>/dev/null; then return; fi
   local machine
   case "$(uname -m)" in x86_64) machine=x64 ;; *) machine=arm64 ;; esac
-  npm_tool node "node-linux-$machine@20.19.5" bin/node
+  npm_tool node "node-linux-$machine@20.19.6" bin/node
 }
 
 # Where programs that Debian does not package go.

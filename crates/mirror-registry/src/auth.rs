@@ -352,7 +352,8 @@ impl Auth {
         }
         let mut url = key.realm.clone();
         let service = key.service.iter().map(|service| ("service", service.as_str()));
-        let scopes = key.scope.split(' ').map(|scope| ("scope", scope));
+        let scopes = key.scope.split(' ').filter(|scope| !scope.is_empty());
+        let scopes = scopes.map(|scope| ("scope", scope));
         let request = match credential {
             Credential::Refresh(token) => {
                 let form = [

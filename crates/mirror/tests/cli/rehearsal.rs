@@ -448,7 +448,7 @@ fn every_action_is_pinned_and_every_job_has_its_rights() {
         .map(|file| file.unwrap().path())
         .collect();
     files.push(github.join("actions/setup-mirror/action.yml"));
-    assert_eq!(files.len(), 6);
+    assert_eq!(files.len(), 7);
     for file in files {
         let text = std::fs::read_to_string(&file).unwrap();
         let lines = text.lines().map(|line| line.trim_start().trim_start_matches("- "));
