@@ -266,7 +266,12 @@ impl Text {
             self.line(CHANGED, "stale", &text);
         }
         if let Status::Failed { failure } = &outcome.status {
-            self.line(WRONG, "error", &format!("could not copy {}", what(&outcome.subject, "to")));
+            if failure.deferred {
+                self.line(CHANGED, "deferred", &what(&outcome.subject, "for"));
+            } else {
+                let what = what(&outcome.subject, "to");
+                self.line(WRONG, "error", &format!("could not copy {what}"));
+            }
             self.failure(failure);
         }
     }

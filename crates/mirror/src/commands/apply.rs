@@ -43,7 +43,7 @@ pub(crate) struct Apply {
     #[arg(long, value_enum, default_value_t)]
     pub(crate) progress: Progress,
 
-    /// What to do when a registry's limit on pulls is used up.
+    /// What to do when a registry's limit on pulls or requests is used up.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) on_limit: OnLimit,
 
