@@ -117,6 +117,15 @@ impl Source {
         if self.alternatives.is_empty() { Some(self.origin.host.pull_turn().await) } else { None }
     }
 
+    /// Finds out what is left of a limit on pulls, where nobody knows and a whole level is about to be read: by one look
+    /// at the image, which is free. That it fails is found out again by who reads.
+    async fn learn_pulls(&self, root: &Digest) {
+        let Place { host, repository } = &self.origin;
+        if self.alternatives.is_empty() && host.has_unknown_pulls() {
+            let _ = host.head_manifest(repository, ManifestRef::Digest(root)).await;
+        }
+    }
+
     /// Gives a turn to others when it has turned out that pulls are not limited.
     pub(crate) fn needed(&self, turn: Option<PullTurn>) -> Option<PullTurn> {
         turn.map(|turn| turn.unless(self.origin.host.has_unlimited_pulls()))
@@ -195,7 +204,9 @@ impl Graph {
         root: RawManifest,
         selection: &Selection,
     ) -> Result<Graph, CopyError> {
-        let _turn = source.turn().await;
+        let turn = source.turn().await;
+        source.learn_pulls(root.digest()).await;
+        let _turn = source.needed(turn);
         Graph::complete(&Manifests::Source(source), root, selection).await
     }
 

@@ -198,6 +198,11 @@ impl Host {
         self.pulls.are_unlimited()
     }
 
+    /// Whether the host has not yet told, or not lately, if pulls are limited.
+    pub fn has_unknown_pulls(&self) -> bool {
+        self.pulls.are_unknown()
+    }
+
     /// Sets pulls of manifests aside before they are made.
     ///
     /// # Errors

@@ -96,6 +96,11 @@ impl Pulls {
         self.state().limit == Limit::None
     }
 
+    /// Whether nothing is known yet, or any more.
+    pub(crate) fn are_unknown(&self) -> bool {
+        self.state().limit == Limit::Unknown
+    }
+
     /// Sets pulls aside.
     ///
     /// # Errors
