@@ -61,12 +61,6 @@ impl Base {
         Base { registries: config.registries.clone(), destinations, known }
     }
 
-    /// The same where nobody has said where copies go.
-    #[must_use]
-    pub fn without_destinations(self) -> Base {
-        Base { destinations: BTreeSet::new(), ..self }
-    }
-
     /// Whether a registry was there before; only then it is asked with credentials.
     pub fn knows(&self, registry: &Registry) -> bool {
         self.known.contains(registry)

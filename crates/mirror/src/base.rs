@@ -17,18 +17,16 @@ pub(crate) struct AtBase {
     pub(crate) changes: Vec<ConfigChange>,
 }
 
-/// Reads the tree as it was at `revision`. A configuration that was missing or broken there knows nothing: a pull request
-/// may bring the first one, or mend it.
+/// Reads the tree as it was at `revision`. A configuration that was missing there is the default, one that was broken knows
+/// nothing: a pull request may bring the first one, or mend it.
 pub(crate) fn read(loaded: &Loaded, revision: &str) -> Result<AtBase, GitError> {
     let at = AtCommit::of(&loaded.images, revision)?;
     let mut texts = BTreeMap::new();
     let Some(text) = at.text(CONFIG)? else {
+        // Then the default was in force.
         let config = Config::default();
         let base = Base::new(&config, &at.entries(&config.rules)?);
-        return Ok(AtBase {
-            base: base.without_destinations(),
-            changes: config_changes(&texts, &loaded.texts),
-        });
+        return Ok(AtBase { base, changes: config_changes(&texts, &loaded.texts) });
     };
     let read = RefCell::new(BTreeMap::new());
     let beside = |name: &str| {

@@ -166,6 +166,19 @@ fn a_base_without_a_configuration_or_with_a_broken_one_knows_no_destination() {
 }
 
 #[test]
+fn a_tree_that_needs_no_configuration_is_planned() {
+    let request = Request::new();
+    std::fs::remove_file(request.project.path().join("images/mirror.toml")).unwrap();
+    std::fs::remove_dir_all(request.project.path().join("images/docker.io")).unwrap();
+    let open = Registry::start();
+    open.add("team/app", "1", &request.image);
+    request.project.entry(&format!("{}/team/app:1", open.host()));
+    commit(&request.project, "nothing but the tree");
+    let shown = request.plan(&[]);
+    assert!(shown.contains("plan: 1 to create, 0 to update, 0 unchanged\n"), "{shown}");
+}
+
+#[test]
 fn a_role_that_a_pull_request_names_is_not_taken() {
     let (request, ecr) = (Request::new(), FakeEcr::start(&["eu-central-1"]));
     let name = FakeEcr::name("eu-central-1");
