@@ -74,14 +74,14 @@ where
         // A role could not be taken at this moment.
         _ if PASSING.iter().any(|word| text.contains(word)) => Error::broken(request, text),
         _ if text.contains("redential") || text.contains("AssumeRole") => {
-            let missing =
-                text.contains("no credentials found") || text.contains("no providers in chain");
-            let why = if missing {
-                format!("there are no AWS credentials: {CHAIN}")
-            } else {
-                format!("the AWS credentials can't be used: {text}")
-            };
-            Error::unusable(request, why)
+            // The metadata of an instance are asked last: that they fail means that nobody else knew any. Other clouds'
+            // machines, GitHub's among them, have something else at that address.
+            let missing = ["no credentials found", "no providers in chain", "IMDS", "imds"];
+            if missing.iter().any(|words| text.contains(words)) {
+                let why = format!("there are no AWS credentials: {CHAIN}");
+                return Error::without_credentials(request, why);
+            }
+            Error::unusable(request, format!("the AWS credentials can't be used: {text}"))
         }
         _ => Error::broken(request, text),
     }

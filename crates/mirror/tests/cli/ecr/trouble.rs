@@ -85,8 +85,15 @@ fn two_runs_at_once_make_a_repository_once() {
 fn bad_credentials_and_missing_rights() {
     let scene = Scene::new("");
     scene.image("app", "1");
-    let none = scene.project.mirror(&["plan"]).env("AWS_EC2_METADATA_DISABLED", "true");
-    let ran = none.env("AWS_ENDPOINT_URL", scene.ecr.endpoint()).ends_with(1).run();
+    let plan = |arguments: &[&str]| {
+        let none = scene.project.mirror(arguments).env("AWS_EC2_METADATA_DISABLED", "true");
+        none.env("AWS_ENDPOINT_URL", scene.ecr.endpoint()).ends_with(1).run()
+    };
+    let ran = plan(&["plan"]);
+    let found: mirror_plan::Plan =
+        serde_json::from_str(&plan(&["plan", "--format", "json"]).stdout).unwrap();
+    assert!(found.failures.iter().all(|failed| failed.failure.lacks_credentials), "{found:?}");
+    assert_eq!(found.failures.len(), 1);
     for place in ["AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_WEB_IDENTITY_TOKEN_FILE", "EC2"] {
         assert!(ran.stdout.contains(place), "{}", ran.stdout);
     }
