@@ -14,7 +14,8 @@ use mirror_registry::{Host, ManifestRef, Referrer};
 use serde_json::{Value, json};
 
 use crate::error::{Cause, CopyError, Side};
-use crate::graph::{Graph, Selection, Source};
+use crate::graph::{Graph, Selection};
+use crate::source::Source;
 
 const COSIGN: [&str; 3] = ["sig", "att", "sbom"];
 const AT_ONCE: usize = 4;

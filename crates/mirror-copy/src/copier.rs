@@ -13,10 +13,11 @@ use tokio::sync::mpsc::UnboundedSender;
 use crate::companion::{self, Companion, Link};
 use crate::download::Downloads;
 use crate::error::{CopyError, Side};
-use crate::graph::{Graph, Source};
+use crate::graph::Graph;
 use crate::landing::Landings;
 use crate::layout::Layout;
 use crate::push::{self, Under};
+use crate::source::Source;
 use crate::spool::Spool;
 
 /// Blobs of one image that are on their way at once. The hosts limit the sum over all images.

@@ -18,7 +18,8 @@ use tokio::task::AbortHandle;
 
 use crate::error::{CopyError, STARTING_OVER};
 use crate::fetch::Fetch;
-use crate::graph::{Blob, Source};
+use crate::graph::Blob;
+use crate::source::Source;
 use crate::spool::{Room, Spool};
 use crate::window::Window;
 

@@ -35,6 +35,8 @@ pub enum Cause {
     Missing(Registry),
     /// The file system.
     Io(std::io::ErrorKind, String),
+    /// More of something than is taken from any registry.
+    TooMuch(String),
     /// Anything else, in words.
     Other(String),
 }
@@ -110,6 +112,7 @@ impl CopyError {
             Cause::Io(std::io::ErrorKind::PermissionDenied, _) => Some("mend the permissions of that path".into()),
             Cause::Manifest(_) => Some("ask the publisher of the image; no registry can hold it byte for byte as it is".into()),
             Cause::Io(..) => Some("check the path, and the disk it is on".into()),
+            Cause::TooMuch(_) => Some("no honest image is like that: ask its publisher, or take it out of the tree".into()),
             Cause::Other(_) => None,
         }
     }
@@ -123,7 +126,7 @@ impl fmt::Display for CopyError {
             Cause::Digest(error) => error.fmt(f),
             Cause::Manifest(error) => error.fmt(f),
             Cause::Missing(registry) => write!(f, "{registry} has no such image (404)"),
-            Cause::Io(_, text) | Cause::Other(text) => f.write_str(text),
+            Cause::Io(_, text) | Cause::TooMuch(text) | Cause::Other(text) => f.write_str(text),
         }
     }
 }

@@ -12,7 +12,8 @@ use tokio::sync::watch;
 
 use crate::download::{PIECE, SpoolFile, State, Storage};
 use crate::error::{Cause, CopyError, Side};
-use crate::graph::{Blob, Place};
+use crate::graph::Blob;
+use crate::source::Place;
 use crate::spool::{Spool, Spooled};
 use crate::window::Window;
 

@@ -1,40 +1,19 @@
 //! Everything an image consists of, as its source describes it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use mirror_oci::{ByteSize, Digest, Links, Platform, RawManifest, Repository};
-use mirror_registry::{Host, ManifestRef, PullTurn, Reservation};
+use mirror_oci::caps::{MAX_DEPTH, MAX_IMAGE_MANIFEST_BYTES, MAX_MANIFESTS};
+use mirror_oci::{ByteSize, Digest, Links, Platform, RawManifest};
+use mirror_registry::Reservation;
 
 use crate::error::{Cause, CopyError, Side};
-use crate::manifest_cache::ManifestCache;
+use crate::manifest_room::Held;
+use crate::source::Source;
 
-/// Indexes of indexes are legal; more than a few levels, or thousands of manifests, are an attack.
-const DEEPEST: usize = 8;
-const MOST_MANIFESTS: usize = 2000;
 const AT_ONCE: usize = 8;
-
-/// A repository of a registry.
-#[derive(Debug, Clone)]
-pub struct Place {
-    /// The registry.
-    pub host: Arc<Host>,
-    /// The repository in it.
-    pub repository: Repository,
-}
-
-/// Where an image comes from.
-#[derive(Debug, Clone)]
-pub struct Source {
-    /// Who says what a tag stands for.
-    pub origin: Place,
-    /// Who has the same content by digest, asked first.
-    pub alternatives: Vec<Place>,
-    /// Manifests that were pulled before, where pulls are counted.
-    pub cache: Arc<ManifestCache>,
-}
 
 /// Which children of an index are wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,6 +33,8 @@ pub struct Graph {
     pub blobs: Vec<Blob>,
     /// Platforms of the children, sorted, where the index names them.
     pub platforms: Vec<Platform>,
+    /// Its part of what manifests may take in memory.
+    pub(crate) _held: Arc<Held>,
 }
 
 /// A config or layer.
@@ -92,75 +73,6 @@ pub(crate) fn no_platform(wanted: &Platform, offered: &[&Platform], step: String
 impl fmt::Display for Blob {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "blob {} ({})", self.digest.short(), ByteSize(self.size))
-    }
-}
-
-impl Source {
-    /// Everywhere that content can be had by digest, the origin last.
-    pub(crate) fn places(&self) -> impl Iterator<Item = &Place> {
-        self.alternatives.iter().chain([&self.origin])
-    }
-
-    /// Sets the pulls of these manifests aside, so that no image is begun that can't be finished. Where alternatives may
-    /// have them, only what the origin is really asked for counts.
-    pub(crate) fn reserve(&self, manifests: usize) -> Result<Option<Reservation<'_>>, CopyError> {
-        if !self.alternatives.is_empty() || manifests == 0 {
-            return Ok(None);
-        }
-        let reserved = self.origin.host.reserve_pulls(manifests as u64).map(Some);
-        reserved.map_err(|error| {
-            CopyError::source(format!("reading {}", self.origin.repository), error)
-        })
-    }
-
-    pub(crate) async fn turn(&self) -> Option<PullTurn> {
-        if self.alternatives.is_empty() { Some(self.origin.host.pull_turn().await) } else { None }
-    }
-
-    /// Finds out what is left of a limit on pulls, where nobody knows and a whole level is about to be read: by one look
-    /// at the image, which is free. That it fails is found out again by who reads.
-    async fn learn_pulls(&self, root: &Digest) {
-        let Place { host, repository } = &self.origin;
-        if self.alternatives.is_empty() && host.has_unknown_pulls() {
-            let _ = host.head_manifest(repository, ManifestRef::Digest(root)).await;
-        }
-    }
-
-    /// Gives a turn to others when it has turned out that pulls are not limited.
-    pub(crate) fn needed(&self, turn: Option<PullTurn>) -> Option<PullTurn> {
-        turn.map(|turn| turn.unless(self.origin.host.has_unlimited_pulls()))
-    }
-
-    /// A manifest by digest, from the first place that has it. `pulls` are those that were set aside.
-    pub(crate) async fn manifest(
-        &self,
-        digest: &Digest,
-        pulls: Option<&Reservation<'_>>,
-    ) -> Result<RawManifest, mirror_registry::Error> {
-        if let Some(known) = self.cache.get(digest) {
-            return Ok(known);
-        }
-        let which = ManifestRef::Digest(digest);
-        for place in &self.alternatives {
-            match place.host.get_manifest(&place.repository, which).await {
-                Ok(manifest) => return Ok(manifest),
-                Err(error) => tracing::debug!(%error, "manifest not had from an alternative"),
-            }
-        }
-        let Place { host, repository } = &self.origin;
-        let manifest = match pulls {
-            Some(pulls) => host.pull_manifest(pulls, repository, which).await?,
-            None => host.get_manifest(repository, which).await?,
-        };
-        self.keep(&manifest);
-        Ok(manifest)
-    }
-
-    /// Keeps a manifest that has cost a pull.
-    pub(crate) fn keep(&self, manifest: &RawManifest) {
-        if self.origin.host.pull_budget().is_some() {
-            self.cache.put(manifest);
-        }
     }
 }
 
@@ -212,62 +124,34 @@ impl Graph {
 
     async fn complete(
         source: &Manifests<'_>,
-        manifest: RawManifest,
+        root: RawManifest,
         selection: &Selection,
     ) -> Result<Graph, CopyError> {
-        let root = manifest.digest().clone();
-        let root = &root;
-        let mut found: HashMap<Digest, (RawManifest, Links)> = HashMap::new();
-        let mut platforms = Vec::new();
-        let mut links_of_root = links(&manifest)?;
+        let links_of_root = links(&root)?;
         selection.check(&links_of_root)?;
-        links_of_root.manifests.retain(|child| selected(selection, child.platform.as_ref()));
-        platforms.extend(links_of_root.manifests.iter().filter_map(|child| child.platform.clone()));
-        let mut level: Vec<Digest> =
-            links_of_root.manifests.iter().map(|child| child.digest.clone()).collect();
-        found.insert(root.clone(), (manifest, links_of_root));
-        level.sort_unstable();
-        level.dedup();
-        for depth in 1.. {
+        let mut walk = Walk {
+            root: root.digest().clone(),
+            selection,
+            found: HashMap::new(),
+            next: BTreeMap::new(),
+            platforms: BTreeSet::new(),
+            held: source.held(),
+            depth: 0,
+        };
+        walk.add(root, links_of_root)?;
+        loop {
+            let level = walk.next_level()?;
             if level.is_empty() {
-                break;
+                return walk.end();
             }
             let pulls = source.reserve(&level)?;
-            let mut fetched: Vec<(RawManifest, Links)> = stream::iter(level)
-                .map(|digest| source.get(digest, pulls.as_ref()))
-                .buffered(AT_ONCE)
-                .try_collect()
-                .await?;
-            level = Vec::new();
-            for (_, links) in &mut fetched {
-                links.manifests.retain(|child| selected(selection, child.platform.as_ref()));
-                platforms.extend(links.manifests.iter().filter_map(|child| child.platform.clone()));
-                level.extend(links.manifests.iter().map(|child| child.digest.clone()));
-            }
-            found.extend(
-                fetched
-                    .into_iter()
-                    .map(|(manifest, links)| (manifest.digest().clone(), (manifest, links))),
-            );
-            level.sort_unstable();
-            level.dedup();
-            level.retain(|digest| !found.contains_key(digest));
-            if depth == DEEPEST || found.len() + level.len() > MOST_MANIFESTS {
-                let message = format!(
-                    "the index is nested deeper than {DEEPEST} levels or has over {MOST_MANIFESTS} manifests"
-                );
-                return Err(CopyError::new(
-                    Side::Source,
-                    format!("reading {root}"),
-                    Cause::Other(message),
-                ));
+            let pulls = pulls.as_ref();
+            let fetched = stream::iter(level).map(|digest| source.get(digest, pulls));
+            let mut fetched = std::pin::pin!(fetched.buffered(AT_ONCE));
+            while let Some((manifest, links)) = fetched.try_next().await? {
+                walk.add(manifest, links)?;
             }
         }
-        platforms.retain(|platform| platform.os != "unknown");
-        platforms.sort_unstable();
-        platforms.dedup();
-        let blobs = distinct_blobs(&found, root)?;
-        Ok(Graph { waves: waves(root, found), blobs, platforms })
     }
 
     /// The root manifest.
@@ -281,6 +165,66 @@ impl Graph {
     }
 }
 
+/// A walk through an image, level by level. What is over a cap is known before it is fetched, as far as the image tells.
+struct Walk<'a> {
+    root: Digest,
+    selection: &'a Selection,
+    found: HashMap<Digest, (RawManifest, Links)>,
+    /// Children that were not read yet, with the size that their parent claims.
+    next: BTreeMap<Digest, u64>,
+    platforms: BTreeSet<Platform>,
+    held: Held,
+    depth: usize,
+}
+
+impl Walk<'_> {
+    fn add(&mut self, manifest: RawManifest, mut links: Links) -> Result<(), CopyError> {
+        self.held.add(manifest.bytes().len()).map_err(|why| self.over(why))?;
+        links.manifests.retain(|child| selected(self.selection, child.platform.as_ref()));
+        let platforms = links.manifests.iter().filter_map(|child| child.platform.clone());
+        self.platforms.extend(platforms.filter(|platform| platform.os != "unknown"));
+        let children = links.manifests.iter();
+        self.next.extend(children.map(|child| (child.digest.clone(), child.size)));
+        self.found.insert(manifest.digest().clone(), (manifest, links));
+        Ok(())
+    }
+
+    /// The next manifests to read; none at the end.
+    fn next_level(&mut self) -> Result<Vec<Digest>, CopyError> {
+        self.next.retain(|digest, _| !self.found.contains_key(digest));
+        if self.next.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.depth += 1;
+        if self.depth > MAX_DEPTH {
+            return Err(self.over(format!("it is nested deeper than {MAX_DEPTH} levels")));
+        }
+        if self.found.len() + self.next.len() > MAX_MANIFESTS {
+            return Err(self.over(format!("it has over {MAX_MANIFESTS} manifests")));
+        }
+        let claimed = self.next.values().fold(0, |sum: u64, size| sum.saturating_add(*size));
+        if claimed > MAX_IMAGE_MANIFEST_BYTES {
+            let most = ByteSize(MAX_IMAGE_MANIFEST_BYTES);
+            return Err(self.over(format!("its manifests have over {most}")));
+        }
+        Ok(std::mem::take(&mut self.next).into_keys().collect())
+    }
+
+    fn over(&self, why: String) -> CopyError {
+        CopyError::new(Side::Source, format!("reading {}", self.root), Cause::TooMuch(why))
+    }
+
+    fn end(self) -> Result<Graph, CopyError> {
+        let blobs = distinct_blobs(&self.found, &self.root)?;
+        Ok(Graph {
+            waves: waves(&self.root, self.found),
+            blobs,
+            platforms: self.platforms.into_iter().collect(),
+            _held: Arc::new(self.held),
+        })
+    }
+}
+
 /// Where the manifests of an image come from.
 enum Manifests<'a> {
     /// A registry.
@@ -290,6 +234,13 @@ enum Manifests<'a> {
 }
 
 impl Manifests<'_> {
+    fn held(&self) -> Held {
+        match self {
+            Manifests::Source(source) => Held::of(&source.room),
+            Manifests::Saved(_) => Held::default(),
+        }
+    }
+
     fn reserve(&self, level: &[Digest]) -> Result<Option<Reservation<'_>>, CopyError> {
         match self {
             Manifests::Source(source) => {

@@ -3,12 +3,14 @@
 //! One folder holds all images; each is an entry of `index.json` under its name. Blobs are written beside their
 //! place and moved there, `index.json` comes last, so a killed run leaves no entry that isn't whole.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use mirror_oci::caps::{MAX_IMAGE_MANIFEST_BYTES, MAX_MANIFEST_BYTES, MAX_MANIFESTS};
 use mirror_oci::{Digest, RawManifest};
 use mirror_registry::UploadBody;
 use serde::{Deserialize, Serialize};
@@ -134,19 +136,47 @@ impl Layout {
         selection: &Selection,
     ) -> Result<Option<Digest>, CopyError> {
         let root = self.digest_of(name)?;
-        Ok(root.filter(|root| self.is_whole(root, selection)))
+        Ok(root.filter(|root| self.is_whole(root.clone(), selection)))
     }
 
-    /// Looking costs no request here, so a blob that got lost is noticed and brought again.
-    fn is_whole(&self, digest: &Digest, selection: &Selection) -> bool {
-        let manifest = fs::read(self.path(digest))
-            .ok()
-            .and_then(|bytes| RawManifest::digested(bytes.into(), "").ok());
-        let Some(links) = manifest.and_then(|manifest| manifest.links().ok()) else { return false };
-        let mut wanted =
-            links.manifests.iter().filter(|child| selected(selection, child.platform.as_ref()));
-        links.blobs.iter().all(|blob| self.has(&blob.digest, blob.size))
-            && wanted.all(|child| self.is_whole(&child.digest, selection))
+    /// Looking costs no request here, so a blob that got lost is noticed and brought again. The layout may be anybody's:
+    /// what is not by its right name isn't there, and what is read has the caps of an image.
+    fn is_whole(&self, root: Digest, selection: &Selection) -> bool {
+        let mut seen = BTreeSet::from([root.clone()]);
+        let mut open = vec![root];
+        let mut bytes = 0;
+        while let Some(digest) = open.pop() {
+            let Ok(manifest) = self.manifest(&digest, "") else { return false };
+            let Ok(links) = manifest.links() else { return false };
+            bytes += manifest.bytes().len() as u64;
+            if !links.blobs.iter().all(|blob| self.has(&blob.digest, blob.size)) {
+                return false;
+            }
+            let children = links.manifests.into_iter();
+            let wanted = children.filter(|child| selected(selection, child.platform.as_ref()));
+            let new = wanted.map(|child| child.digest).filter(|child| seen.insert(child.clone()));
+            open.extend(new.collect::<Vec<_>>());
+            if seen.len() > MAX_MANIFESTS || bytes > MAX_IMAGE_MANIFEST_BYTES {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Reads a manifest; says what is wrong with it.
+    pub(crate) fn manifest(
+        &self,
+        digest: &Digest,
+        media_type: &str,
+    ) -> Result<RawManifest, String> {
+        let read = || {
+            let mut bytes = Vec::new();
+            let file = File::open(self.path(digest))?;
+            file.take(MAX_MANIFEST_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+            io::Result::Ok(bytes)
+        };
+        let bytes = read().map_err(|error| format!("can't be read: {error}"))?;
+        RawManifest::verified(bytes.into(), media_type, digest).map_err(|error| error.to_string())
     }
 
     /// Whether a blob of this size is there.

@@ -5,7 +5,8 @@ use mirror_registry::ManifestRef;
 use serde::Deserialize;
 
 use crate::error::{Cause, CopyError, Side};
-use crate::graph::{Place, Source, links, no_platform};
+use crate::graph::{links, no_platform};
+use crate::source::{Place, Source};
 
 const LARGEST_CONFIG: u64 = 4 << 20;
 

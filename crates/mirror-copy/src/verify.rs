@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::io::Read;
 
-use bytes::Bytes;
 use futures_util::{StreamExt, stream};
+use mirror_oci::caps::MAX_MANIFESTS;
 use mirror_oci::{Digest, RawManifest, Verifier};
 use mirror_registry::ManifestRef;
 
@@ -54,6 +54,9 @@ pub async fn verify(
     let mut seen = BTreeSet::from([root.clone()]);
     let mut open = vec![root];
     while let Some(digest) = open.pop() {
+        if seen.len() > MAX_MANIFESTS {
+            return Ok(whole(format!("it has over {MAX_MANIFESTS} manifests")));
+        }
         let links = match manifest(target, &digest).await? {
             Ok(manifest) => manifest.links().map_err(|error| error.to_string()),
             Err(problem) => Err(problem),
@@ -110,12 +113,10 @@ async fn manifest(
 ) -> Result<Result<RawManifest, String>, CopyError> {
     match target {
         Target::Layout { layout, .. } => {
-            let media_type = layout.media_type_of(digest);
-            Ok(match std::fs::read(layout.path(digest)) {
-                Ok(bytes) => RawManifest::verified(Bytes::from(bytes), &media_type, digest)
-                    .map_err(|e| e.to_string()),
-                Err(error) => Err(format!("can't be read: {error}")),
-            })
+            let (layout, digest) = (layout.clone(), digest.clone());
+            let read = move || layout.manifest(&digest, &layout.media_type_of(&digest));
+            let read = tokio::task::spawn_blocking(read).await;
+            Ok(read.unwrap_or_else(|error| Err(error.to_string())))
         }
         Target::Registry { host, repository, .. } => {
             match host.get_manifest(repository, ManifestRef::Digest(digest)).await {

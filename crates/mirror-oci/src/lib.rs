@@ -3,6 +3,7 @@
 //! Nothing here reads a file, a clock or a socket. A value that exists is valid: every type checks in its
 //! constructor, so the crates above can trust what they are handed.
 
+pub mod caps;
 mod descriptor;
 mod digest;
 mod endpoint;
@@ -12,10 +13,11 @@ mod platform;
 mod reference;
 mod size;
 
+pub use caps::MAX_MANIFEST_BYTES;
 pub use descriptor::Descriptor;
 pub use digest::{Algorithm, Digest, DigestError, DigestMismatch, Verifier};
 pub use endpoint::{Endpoint, EndpointError};
-pub use manifest::{Links, MAX_MANIFEST_BYTES, ManifestError, RawManifest};
+pub use manifest::{Links, ManifestError, RawManifest};
 pub use platform::{Platform, PlatformError};
 pub use reference::{
     Name, Pinned, Reference, ReferenceError, ReferenceErrorKind, Registry, Repository, Tag, Version,

@@ -3,13 +3,10 @@
 use bytes::Bytes;
 use serde::Deserialize;
 
+use crate::caps::MAX_MANIFEST_BYTES;
 use crate::descriptor::Descriptor;
 use crate::digest::{Algorithm, Digest, DigestMismatch, Verifier};
 use crate::media_type;
-
-/// Largest manifest that is read, the limit that registries themselves set:
-/// <https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pushing-manifests>.
-pub const MAX_MANIFEST_BYTES: usize = 4 << 20;
 
 /// A manifest as the registry sent it. There is no way to build one from parts: what goes out is what came in, so
 /// digests and signatures stay valid.

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mirror_copy::{CopyError, Layout, ManifestCache, Place};
+use mirror_copy::{CopyError, Layout, ManifestCache, ManifestRoom, Place};
 use mirror_ecr::{Aws, Ecr, private_login, public_login};
 use mirror_oci::{Name, Registry};
 use mirror_plan::{
@@ -33,6 +33,7 @@ pub(crate) struct Hosts {
     layouts: BTreeMap<String, Result<Arc<Layout>, Failure>>,
     ecrs: BTreeMap<Registry, Arc<Ecr>>,
     manifests: Arc<ManifestCache>,
+    room: Arc<ManifestRoom>,
     strangers: BTreeSet<Registry>,
 }
 
@@ -142,6 +143,7 @@ impl Hosts {
             layouts: layouts.collect(),
             ecrs,
             manifests,
+            room: Arc::default(),
             strangers,
         })
     }
@@ -215,8 +217,12 @@ impl Hosts {
         };
         let alternatives =
             self.alternatives.get(&name.registry).into_iter().flatten().filter_map(place);
-        let cache = self.manifests.clone();
-        Ok(mirror_copy::Source { origin, alternatives: alternatives.collect(), cache })
+        Ok(mirror_copy::Source {
+            origin,
+            alternatives: alternatives.collect(),
+            cache: self.manifests.clone(),
+            room: self.room.clone(),
+        })
     }
 
     pub(crate) fn layout(&self, folder: &str) -> Result<Arc<Layout>, Failure> {

@@ -207,7 +207,12 @@ async fn look_at(
             let layout = hosts.layout(folder)?;
             let name = layout_name(target, digest.as_ref());
             let selection = source.map_or(Selection::All, selection);
-            layout.whole_digest_of(&name, &selection).map_err(failure)
+            // Reading many manifests takes its time, and others have answers to wait for.
+            let look = move || layout.whole_digest_of(&name, &selection).map_err(failure);
+            let broken = |error: tokio::task::JoinError| {
+                Err(Failure::new(Side::Destination, format!("reading the layout: {error}")))
+            };
+            tokio::task::spawn_blocking(look).await.unwrap_or_else(broken)
         }
         Place::Registry(registry) => {
             let host = hosts.registry(registry)?;

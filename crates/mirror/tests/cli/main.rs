@@ -13,6 +13,7 @@ mod ecr;
 mod faults;
 mod foreign;
 mod github;
+mod huge;
 mod layout;
 mod limits;
 mod plan;

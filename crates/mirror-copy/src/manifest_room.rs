@@ -1,0 +1,84 @@
+//! What the manifests of a run take in memory. Each image has its share; what large ones have beyond that is counted
+//! together, so that a source full of huge indexes makes its own images fail and nobody else's.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use mirror_oci::ByteSize;
+use mirror_oci::caps::{COMMON_MANIFEST_BYTES, MAX_IMAGE_MANIFEST_BYTES, MAX_RUN_MANIFEST_BYTES};
+
+/// What all large images of a run have beyond the share that each image has.
+#[derive(Debug, Default)]
+pub struct ManifestRoom {
+    beyond: AtomicU64,
+}
+
+/// What one image has; given back when dropped.
+#[derive(Debug, Default)]
+pub(crate) struct Held {
+    room: Arc<ManifestRoom>,
+    bytes: u64,
+    beyond: u64,
+}
+
+impl Held {
+    pub(crate) fn of(room: &Arc<ManifestRoom>) -> Held {
+        Held { room: room.clone(), bytes: 0, beyond: 0 }
+    }
+
+    /// One more manifest; says what is over its limit.
+    pub(crate) fn add(&mut self, bytes: usize) -> Result<(), String> {
+        self.bytes = self.bytes.saturating_add(bytes as u64);
+        if self.bytes > MAX_IMAGE_MANIFEST_BYTES {
+            return Err(format!("its manifests have over {}", ByteSize(MAX_IMAGE_MANIFEST_BYTES)));
+        }
+        let more = self.bytes.saturating_sub(COMMON_MANIFEST_BYTES) - self.beyond;
+        let taken = self.room.beyond.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |beyond| {
+            Some(beyond + more).filter(|beyond| *beyond <= MAX_RUN_MANIFEST_BYTES)
+        });
+        if taken.is_err() {
+            return Err(format!(
+                "its manifests have over {}, and this run holds {} of such manifests already",
+                ByteSize(COMMON_MANIFEST_BYTES),
+                ByteSize(MAX_RUN_MANIFEST_BYTES)
+            ));
+        }
+        self.beyond += more;
+        Ok(())
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.room.beyond.fetch_sub(self.beyond, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_images_share_and_others_have_their_own() {
+        let room = Arc::new(ManifestRoom::default());
+        let mut held = Vec::new();
+        let refused = loop {
+            let mut image = Held::of(&room);
+            let outcome = (0..16).try_for_each(|_| image.add(4 << 20));
+            held.push(image);
+            if let Err(why) = outcome {
+                break why;
+            }
+        };
+        assert_eq!(held.len(), 5, "four images of 64 MiB have 248 MiB beyond their shares");
+        assert_eq!(
+            refused,
+            "its manifests have over 2.0 MiB, and this run holds 256.0 MiB of such manifests already"
+        );
+        Held::of(&room).add(2 << 20).unwrap();
+        assert_eq!(held.remove(0).add(1).unwrap_err(), "its manifests have over 64.0 MiB");
+        Held::of(&room).add(4 << 20).unwrap();
+        held.clear();
+        assert_eq!(room.beyond.load(Ordering::Relaxed), 0);
+    }
+}

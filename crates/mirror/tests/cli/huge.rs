@@ -1,0 +1,143 @@
+//! Images that are made to be too much.
+
+use mirror_oci::{Digest, media_type};
+use mirror_testkit::{ImageBuilder, Recorded, Registry};
+
+use crate::Pair;
+
+/// An index that lists these children, each as often as it stands here, with this size claimed.
+fn index(registry: &Registry, tag: &str, children: &[(Digest, usize)], padding: usize) -> Digest {
+    let entry = |(digest, size): &(Digest, usize)| {
+        format!(
+            r#"{{"mediaType":"{}","digest":"{digest}","size":{size}}}"#,
+            media_type::OCI_MANIFEST
+        )
+    };
+    let entries: Vec<String> = children.iter().map(entry).collect();
+    let text = format!(
+        r#"{{"schemaVersion":2,"mediaType":"{}","annotations":{{"x":"{tag}{}"}},"manifests":[{}]}}"#,
+        media_type::OCI_INDEX,
+        " ".repeat(padding),
+        entries.join(",")
+    );
+    registry.add_manifest("library/app", tag, media_type::OCI_INDEX, text.into())
+}
+
+fn made_up(number: usize) -> Digest {
+    Digest::of(mirror_oci::Algorithm::Sha256, &number.to_le_bytes())
+}
+
+fn manifests_read(requests: &[Recorded]) -> usize {
+    requests.iter().filter(|r| r.method == "GET" && r.path.contains("/manifests/")).count()
+}
+
+/// A good image and a bad one; the bad one must fail alone, and with these words.
+fn fails_alone(bad: impl Fn(&Registry), why: &str) -> usize {
+    let good = ImageBuilder::new("good").build();
+    let pair = Pair::new(&[("library/good", "1", &good)]);
+    pair.project.entry("library/app:1");
+    bad(&pair.source);
+    let ran = pair.project.mirror(&["apply"]).ends_with(1).run();
+    assert!(ran.stdout.contains(why), "{}", ran.stdout);
+    assert!(ran.stdout.contains("applied: 1 copied, 0 unchanged, 1 failed"), "{}", ran.stdout);
+    assert_eq!(pair.destination.tags(), ["docker.io/library/good:1"]);
+    let about = |r: &Recorded| r.path.contains("library/app");
+    let requests = pair.source.take_requests();
+    manifests_read(&requests.into_iter().filter(about).collect::<Vec<_>>())
+}
+
+#[test]
+fn too_many_children_are_counted_before_they_are_fetched() {
+    let wide = |source: &Registry| {
+        let children: Vec<_> = (0..6000).map(|n| (made_up(n), 400)).collect();
+        index(source, "1", &children, 0);
+    };
+    assert_eq!(fails_alone(wide, "it has over 2000 manifests"), 1);
+    let heavy = |source: &Registry| {
+        let children: Vec<_> = (0..17).map(|n| (made_up(n), 4 << 20)).collect();
+        index(source, "1", &children, 0);
+    };
+    assert_eq!(fails_alone(heavy, "its manifests have over 64.0 MiB"), 1);
+}
+
+#[test]
+fn claims_are_not_believed() {
+    let lying = |source: &Registry| {
+        let child = |n: usize| (index(source, &format!("child{n}"), &[], (4 << 20) - 300), 100);
+        let children: Vec<_> = (0..40).map(child).collect();
+        index(source, "1", &children, 0);
+    };
+    let read = fails_alone(lying, "its manifests have over 64.0 MiB");
+    assert!((16..=26).contains(&read), "{read} manifests of 4 MiB were read");
+}
+
+#[test]
+fn eight_levels_are_legal_and_nine_are_not() {
+    let chain = |registry: &Registry, levels: usize| {
+        let mut below = (ImageBuilder::new("leaf").build(), 400);
+        registry.add("library/app", "leaf", &below.0);
+        let mut digest = below.0.digest().clone();
+        for level in (0..levels).rev() {
+            let tag = if level == 0 { "1".to_owned() } else { format!("level{level}") };
+            digest = index(registry, &tag, &[(digest, below.1)], 0);
+            below.1 = 300;
+        }
+    };
+    let nine = |source: &Registry| chain(source, 9);
+    assert_eq!(fails_alone(nine, "it is nested deeper than 8 levels"), 9);
+    let pair = Pair::new(&[]);
+    pair.project.entry("library/app:1");
+    chain(&pair.source, 8);
+    let ran = pair.project.mirror(&["apply"]).run();
+    assert!(ran.stdout.contains("applied: 1 copied"), "{}", ran.stdout);
+}
+
+#[test]
+fn an_index_that_repeats_itself_does_not_make_later_plans_walk_for_ever() {
+    let leaf = ImageBuilder::new("leaf").build();
+    let pair = Pair::new(&[]);
+    pair.project.entry("library/app:1");
+    let config = format!("[registry.\"docker.io\"]\nendpoint = \"{}\"\n", pair.source.endpoint());
+    pair.project.write("images/mirror.toml", &config);
+    pair.source.add("library/app", "leaf", &leaf);
+    let mut digest = leaf.digest().clone();
+    for tag in ["level3", "level2", "level1", "1"] {
+        digest = index(&pair.source, tag, &vec![(digest, 400); 200], 0);
+    }
+    let copied = pair.project.mirror(&["apply"]).run();
+    assert!(copied.stdout.contains("applied: 1 copied"), "{}", copied.stdout);
+    let planned = pair.project.mirror(&["plan"]).run();
+    assert!(planned.stdout.contains("1 unchanged"), "{}", planned.stdout);
+    let verified = pair.project.mirror(&["verify"]).run();
+    assert!(verified.stdout.contains("verified: 1 of 1 image whole"), "{}", verified.stdout);
+}
+
+#[test]
+fn a_layout_that_names_itself_is_not_whole() {
+    let image = ImageBuilder::new("x").build();
+    let pair = Pair::new(&[("library/app", "1", &image)]);
+    let config = format!("[registry.\"docker.io\"]\nendpoint = \"{}\"\n", pair.source.endpoint());
+    pair.project.write("images/mirror.toml", &config);
+    // The content of a blob can't name itself, but whoever writes the folder can call it what they like.
+    let own = image.digest();
+    let text = format!(
+        r#"{{"schemaVersion":2,"mediaType":"{}","manifests":[{{"mediaType":"{}","digest":"{own}","size":10}}]}}"#,
+        media_type::OCI_INDEX,
+        media_type::OCI_INDEX
+    );
+    let index = format!(
+        r#"{{"schemaVersion":2,"manifests":[{{"mediaType":"{}","digest":"{own}","size":{},"annotations":{{"org.opencontainers.image.ref.name":"docker.io/library/app:1"}}}}]}}"#,
+        media_type::OCI_INDEX,
+        text.len()
+    );
+    pair.project
+        .write(&format!("mirror-store/blobs/sha256/{}", own.hex()), &text)
+        .write("mirror-store/index.json", &index)
+        .write("mirror-store/oci-layout", r#"{"imageLayoutVersion":"1.0.0"}"#);
+    let planned = pair.project.mirror(&["plan"]).run();
+    assert!(planned.stdout.contains("1 to create"), "{}", planned.stdout);
+    let copied = pair.project.mirror(&["apply"]).run();
+    assert!(copied.stdout.contains("applied: 1 copied"), "{}", copied.stdout);
+    let verified = pair.project.mirror(&["verify"]).run();
+    assert!(verified.stdout.contains("verified: 1 of 1 image whole"), "{}", verified.stdout);
+}
