@@ -5,16 +5,15 @@
 //! version 3 uses the tags `sha256-<hex>.sig`, `.att` and `.sbom`
 //! (<https://github.com/sigstore/cosign/blob/main/specs/SIGNATURE_SPEC.md#discovery>).
 
-use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use mirror_oci::{Digest, RawManifest, Repository, Tag, media_type};
-use mirror_registry::{Host, ManifestRef, Referrer};
-use serde_json::{Value, json};
+use mirror_oci::caps::{MAX_IMAGE_REFERRERS, MAX_REFERRERS};
+use mirror_oci::{Digest, RawManifest, Tag, media_type};
+use mirror_registry::{Listed, ManifestRef, Memory, Referrer};
 
 use crate::error::{Cause, CopyError, Side};
-use crate::graph::{Graph, Selection};
+use crate::graph::{Graph, Selection, links};
 use crate::source::Source;
 
 const COSIGN: [&str; 3] = ["sig", "att", "sbom"];
@@ -37,80 +36,134 @@ pub(crate) enum Link {
     Subject(Digest, Referrer),
 }
 
-/// Companions of an image, and what kept us from finding more.
+/// Companions of an image, and what kept us from having more.
 #[derive(Debug, Default)]
 pub(crate) struct Found {
     /// Referrers come before what is found by tag.
     pub(crate) companions: Vec<Companion>,
-    pub(crate) problems: Vec<CopyError>,
+    /// Look-ups that failed: what they would have found is unknown.
+    pub(crate) unasked: Vec<CopyError>,
+    /// Companions that are known and could not be read.
+    pub(crate) unread: Vec<CopyError>,
+}
+
+impl Found {
+    fn add(&mut self, other: Found) {
+        self.companions.extend(other.companions);
+        self.unasked.extend(other.unasked);
+        self.unread.extend(other.unread);
+    }
 }
 
 /// Finds the companions of all manifests of an image. One that can't be had does not hide the others.
-pub(crate) async fn find(source: &Source, graph: &Graph) -> Found {
+pub(crate) async fn find(source: &Source, graph: &Graph, memory: Memory) -> Found {
     let subjects: Vec<Digest> =
         graph.manifests().map(|manifest| manifest.digest().clone()).collect();
-    let found =
-        stream::iter(subjects).map(|subject| of_manifest(source, subject)).buffered(AT_ONCE);
+    let left = AtomicUsize::new(MAX_IMAGE_REFERRERS);
+    let found = stream::iter(subjects).map(|subject| of_manifest(source, subject, memory, &left));
     let mut all = Found::default();
-    for found in found.collect::<Vec<Found>>().await {
-        all.companions.extend(found.companions);
-        all.problems.extend(found.problems);
+    for found in found.buffered(AT_ONCE).collect::<Vec<Found>>().await {
+        all.add(found);
     }
     all.companions.sort_by_key(|companion| matches!(companion.link, Link::Tag(_)));
     all
 }
 
 /// At most four look-ups: the list of referrers or the tag in its place, and cosign's three tags.
-async fn of_manifest(source: &Source, subject: Digest) -> Found {
+async fn of_manifest(
+    source: &Source,
+    subject: Digest,
+    memory: Memory,
+    left: &AtomicUsize,
+) -> Found {
     let mut found = Found::default();
-    let listed = match listed(source, &subject).await {
-        Ok(listed) => listed,
-        Err(problem) => {
-            found.problems.push(problem);
-            Vec::new()
-        }
-    };
-    for referrer in listed {
-        match Graph::read(source, &referrer.digest, &Selection::All).await {
-            Ok(graph) => {
-                let link = Link::Subject(subject.clone(), referrer);
-                found.companions.push(Companion { link, graph });
+    match listed(source, &subject, memory).await {
+        Ok(Listed { mut referrers, more }) => {
+            let before = referrers.len();
+            referrers.truncate(take(left, before));
+            if more || referrers.len() < before {
+                found.unread.push(too_many(&subject, referrers.len()));
             }
-            Err(problem) => found.problems.push(problem),
+            let reads = stream::iter(referrers).map(|referrer| read(source, &subject, referrer));
+            for one in reads.buffered(AT_ONCE).collect::<Vec<_>>().await {
+                match one {
+                    Ok(companion) => found.companions.extend(companion),
+                    Err(problem) => found.unread.push(problem),
+                }
+            }
         }
+        Err(problem) => found.unasked.push(problem),
     }
     for suffix in COSIGN {
-        let graph = async {
-            match tagged(source, &subject, suffix).await? {
-                Some(manifest) => Graph::below(source, manifest, &Selection::All).await.map(Some),
-                None => Ok(None),
-            }
-        };
-        match graph.await {
-            Ok(graph) => {
-                found.companions.extend(graph.map(|graph| Companion {
-                    link: Link::Tag(cosign_tag(&subject, suffix)),
-                    graph,
-                }))
-            }
-            Err(problem) => found.problems.push(problem),
+        match tagged(source, &subject, suffix).await {
+            Ok(None) => {}
+            Ok(Some(manifest)) => match Graph::below(source, manifest, &Selection::All).await {
+                Ok(graph) => {
+                    let link = Link::Tag(cosign_tag(&subject, suffix));
+                    found.companions.push(Companion { link, graph });
+                }
+                Err(problem) => found.unread.push(problem),
+            },
+            Err(problem) => found.unasked.push(problem),
         }
     }
     found
 }
 
+/// Reads a referrer. What a list names and what doesn't name the subject itself is none: registries have listed the
+/// platforms of an index like that (oras-project/oras-go#1396).
+async fn read(
+    source: &Source,
+    subject: &Digest,
+    referrer: Referrer,
+) -> Result<Option<Companion>, CopyError> {
+    let graph = Graph::read(source, &referrer.digest, &Selection::All).await?;
+    let names = match graph.root() {
+        Some(root) => links(root)?.subject.is_some_and(|named| named.digest == *subject),
+        None => false,
+    };
+    Ok(names.then(|| Companion { link: Link::Subject(subject.clone(), referrer), graph }))
+}
+
+/// Takes as many as are left.
+fn take(left: &AtomicUsize, wanted: usize) -> usize {
+    let all = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+        Some(left.saturating_sub(wanted))
+    });
+    all.map_or(0, |had| had.min(wanted))
+}
+
+fn too_many(subject: &Digest, taken: usize) -> CopyError {
+    let why = format!(
+        "only {taken} were taken, of more; at most {MAX_REFERRERS} are, and {MAX_IMAGE_REFERRERS} of an image"
+    );
+    let step = format!("reading what refers to {}", subject.short());
+    CopyError::new(Side::Source, step, Cause::TooMuch(why))
+}
+
 /// Referrers by the API, or by the tag that stands for it where there is none.
-async fn listed(source: &Source, subject: &Digest) -> Result<Vec<Referrer>, CopyError> {
+async fn listed(source: &Source, subject: &Digest, memory: Memory) -> Result<Listed, CopyError> {
     let origin = &source.origin;
     let step = || format!("looking for signatures of {}", subject.short());
-    let listed = origin.host.referrers(&origin.repository, subject).await;
+    let listed = origin.host.referrers(&origin.repository, subject, memory).await;
     if let Some(listed) = listed.map_err(|error| CopyError::source(step(), error))? {
         return Ok(listed);
     }
     let index = tagged(source, subject, "").await?;
-    let listed = index.as_ref().map(|index| Referrer::list(index.bytes())).transpose();
+    let list = index.as_ref().and_then(|index| as_list(index, subject));
+    let listed = list.transpose();
     let listed = listed.map_err(|why| CopyError::new(Side::Source, step(), Cause::Other(why)))?;
-    Ok(listed.unwrap_or_default())
+    Ok(Listed::capped(listed.unwrap_or_default()))
+}
+
+/// The entries of what is under a fallback tag, if that is a list of referrers. GitLab takes `sha256-<hex>` for the
+/// digest itself.
+pub(crate) fn as_list(
+    index: &RawManifest,
+    subject: &Digest,
+) -> Option<Result<Vec<Referrer>, String>> {
+    let is_list = index.digest() != subject && index.media_type() == media_type::OCI_INDEX;
+    is_list.then(|| Referrer::list(index.bytes()))
 }
 
 async fn tagged(
@@ -122,11 +175,11 @@ async fn tagged(
     let origin = &source.origin;
     let failed = |error| CopyError::source(format!("looking for {tag}"), error);
     // A HEAD is free where pulls are counted, and mostly there is nothing.
-    let which = ManifestRef::Tag(&tag);
-    if origin.host.head_manifest(&origin.repository, which).await.map_err(failed)?.is_none() {
+    let found = origin.host.look_for_tag(&origin.repository, &tag).await.map_err(failed)?;
+    if found.is_none_or(|found| found == *subject) {
         return Ok(None);
     }
-    origin.host.find_manifest(&origin.repository, which).await.map_err(failed)
+    origin.host.find_manifest(&origin.repository, ManifestRef::Tag(&tag)).await.map_err(failed)
 }
 
 /// `sha256-<hex>`
@@ -140,43 +193,4 @@ fn cosign_tag(subject: &Digest, suffix: &str) -> Tag {
     let hex = subject.hex().get(..64).unwrap_or_default();
     let text = format!("{}-{hex}{dot}{suffix}", subject.algorithm().name());
     text.parse().unwrap_or_else(|_| unreachable!("{text} is a tag"))
-}
-
-/// Makes sure that referrers are found at a registry without a list of them: the fallback tag gets an index that has
-/// what was there and what is new. This is the one document that `mirror` writes itself; no source has it.
-pub(crate) async fn list_under_tag(
-    host: &Host,
-    repository: &Repository,
-    subject: &Digest,
-    referrers: &[&Referrer],
-) -> Result<(), CopyError> {
-    let step = || format!("listing referrers of {}", subject.short());
-    let fail = |error| CopyError::destination(step(), error);
-    let tag = fallback_tag(subject);
-    let present = host.find_manifest(repository, ManifestRef::Tag(&tag)).await.map_err(fail)?;
-    let present = present.map(|index| Referrer::list(index.bytes())).transpose();
-    let present =
-        present.map_err(|why| CopyError::new(Side::Destination, step(), Cause::Other(why)))?;
-    let present = present.unwrap_or_default();
-    let known = |referrer: &&&Referrer| present.iter().any(|other| other.digest == referrer.digest);
-    if referrers.iter().filter(known).count() == referrers.len() {
-        return Ok(());
-    }
-    let index = index(present.iter().chain(referrers.iter().copied()))?;
-    host.put_manifest(repository, ManifestRef::Tag(&tag), &index).await.map_err(fail)
-}
-
-/// The index that stands for a list of referrers, each once.
-pub(crate) fn index<'a>(
-    referrers: impl Iterator<Item = &'a Referrer>,
-) -> Result<RawManifest, CopyError> {
-    let entries: BTreeMap<&str, Value> = referrers
-        .map(|referrer| (referrer.digest.as_str(), Value::Object(referrer.descriptor.clone())))
-        .collect();
-    let manifests: Vec<Value> = entries.into_values().collect();
-    let index =
-        json!({ "schemaVersion": 2, "mediaType": media_type::OCI_INDEX, "manifests": manifests });
-    RawManifest::digested(Bytes::from(index.to_string()), media_type::OCI_INDEX).map_err(|error| {
-        CopyError::new(Side::Destination, "listing referrers", Cause::Manifest(error))
-    })
 }

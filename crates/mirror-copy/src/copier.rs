@@ -1,16 +1,15 @@
 //! Copying: blobs, then children, then the root under its tag.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use mirror_oci::{Digest, Repository, Tag};
-use mirror_registry::{Host, Kind, Referrer};
+use mirror_registry::{Host, Kind};
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::companion::{self, Companion, Link};
+use crate::attach::Warning;
 use crate::download::Downloads;
 use crate::error::{CopyError, Side};
 use crate::graph::Graph;
@@ -75,8 +74,8 @@ pub enum Scope {
 pub struct Copied {
     /// What was moved.
     pub transfer: Transfer,
-    /// Referrers and signatures that could not be had or were refused, and why.
-    pub warnings: Vec<String>,
+    /// What is not as it should be with its referrers and signatures.
+    pub warnings: Vec<Warning>,
 }
 
 /// Where an image goes.
@@ -161,7 +160,7 @@ impl Copier {
         outcome
     }
 
-    fn settle(&self, graph: &Graph, arrived: bool) {
+    pub(crate) fn settle(&self, graph: &Graph, arrived: bool) {
         graph.blobs.iter().for_each(|blob| self.downloads.settle(&blob.digest, arrived));
     }
 
@@ -172,28 +171,16 @@ impl Copier {
                 Scope::Companions => Ok(Transfer::default()),
             }
         };
-        // Looking for signatures goes on beside the blobs, so it costs no time.
-        let (transfer, (found, problems)) = tokio::join!(own_blobs, self.find_companions(job));
-        let mut copied = Copied { transfer: transfer?, warnings: Vec::new() };
-        for problem in problems {
-            self.accept::<()>(job, Err(problem), &mut copied)?;
-        }
+        // Looking for signatures goes on beside the blobs, so it costs no time; when those fail, nobody needs it.
+        let (transfer, (found, warnings)) =
+            tokio::try_join!(own_blobs, self.find_companions(job))?;
+        let mut copied = Copied { transfer, warnings };
         if job.scope == Scope::Image {
             // Without companions the root goes up once, by tag; with them the tag waits until they are there.
             let root = if found.is_empty() { Under::Own } else { Under::Digest };
             self.push_image(job, root).await?;
         }
-        let mut arrived = Vec::new();
-        for held in &found {
-            let one = self.companion(job, &held.companion).await;
-            held.arrived.store(one.is_ok(), Ordering::Relaxed);
-            if let Some(transfer) = self.accept(job, one, &mut copied)? {
-                copied.transfer = copied.transfer.plus(transfer);
-                arrived.push(&held.companion);
-            }
-        }
-        let listed = self.list_companions(job, &arrived).await;
-        self.accept(job, listed, &mut copied)?;
+        self.attach(job, &found, &mut copied).await?;
         if job.scope == Scope::Image
             && !found.is_empty()
             && let Some(root) = job.graph.root()
@@ -215,7 +202,7 @@ impl Copier {
         }
     }
 
-    async fn blobs(&self, job: &Job, graph: &Graph) -> Result<Transfer, CopyError> {
+    pub(crate) async fn blobs(&self, job: &Job, graph: &Graph) -> Result<Transfer, CopyError> {
         let blobs = stream::iter(&graph.blobs)
             .map(|blob| self.blob(job, blob))
             .buffer_unordered(BLOBS_AT_ONCE);
@@ -227,109 +214,10 @@ impl Copier {
         let again = stream::iter(&job.graph.blobs).map(|blob| self.send(job, blob));
         again.buffer_unordered(BLOBS_AT_ONCE).try_collect().await
     }
-
-    async fn find_companions(&self, job: &Job) -> (Vec<Held<'_>>, Vec<CopyError>) {
-        if job.companions == Companions::Leave {
-            return (Vec::new(), Vec::new());
-        }
-        let found = companion::find(&job.source, &job.graph).await;
-        let hold = |companion: Companion| {
-            for blob in &companion.graph.blobs {
-                self.downloads.expect(&blob.digest);
-            }
-            Held { copier: self, companion, arrived: AtomicBool::new(false) }
-        };
-        (found.companions.into_iter().map(hold).collect(), found.problems)
-    }
-
-    /// Blobs and manifests of something that belongs to an image.
-    async fn companion(&self, job: &Job, companion: &Companion) -> Result<Transfer, CopyError> {
-        let transfer = self.blobs(job, &companion.graph).await?;
-        let under = match &companion.link {
-            Link::Tag(tag) => Under::Tag(tag),
-            Link::Subject(..) => Under::Digest,
-        };
-        push::graph(&job.target, &companion.graph, under).await?;
-        Ok(transfer)
-    }
-
-    /// Where the destination has no list of referrers, those that arrived are listed under a tag.
-    async fn list_companions(&self, job: &Job, arrived: &[&Companion]) -> Result<(), CopyError> {
-        let mut by_subject: BTreeMap<&Digest, Vec<&Referrer>> = BTreeMap::new();
-        for companion in arrived {
-            if let Link::Subject(subject, referrer) = &companion.link {
-                by_subject.entry(subject).or_default().push(referrer);
-            }
-        }
-        for (subject, referrers) in by_subject {
-            self.list_referrers(&job.target, subject, &referrers).await?;
-        }
-        Ok(())
-    }
-
-    async fn list_referrers(
-        &self,
-        target: &Target,
-        subject: &Digest,
-        referrers: &[&Referrer],
-    ) -> Result<(), CopyError> {
-        let (host, repository) = match target {
-            // It lists them, though some manifests get a 405.
-            Target::Registry { host, .. } if host.kind() == Kind::Ecr => return Ok(()),
-            Target::Registry { host, repository, .. } => (host, repository),
-            // In a layout nothing else would lead to them.
-            Target::Layout { .. } => {
-                let index = companion::index(referrers.iter().copied())?;
-                let tag = companion::fallback_tag(subject);
-                return push::manifest(target, &index, Under::Tag(&tag)).await;
-            }
-        };
-        let listed = host.referrers(repository, subject).await;
-        let listed = listed.map_err(|error| {
-            CopyError::destination(format!("asking for referrers of {}", subject.short()), error)
-        })?;
-        if listed.is_none() {
-            companion::list_under_tag(host, repository, subject, referrers).await?;
-        }
-        Ok(())
-    }
-
-    /// What went wrong with a companion is a warning, unless they are required.
-    fn accept<T>(
-        &self,
-        job: &Job,
-        outcome: Result<T, CopyError>,
-        copied: &mut Copied,
-    ) -> Result<Option<T>, CopyError> {
-        match outcome {
-            Ok(value) => Ok(Some(value)),
-            // An image whose signatures wait for a limit on pulls waits with them.
-            Err(error) if job.companions == Companions::Require || error.is_deferred() => {
-                Err(error)
-            }
-            Err(error) => {
-                copied.warnings.push(format!("{}: {error}", error.side()));
-                Ok(None)
-            }
-        }
-    }
-}
-
-/// A companion whose blobs are wanted, until this is dropped.
-struct Held<'a> {
-    copier: &'a Copier,
-    companion: Companion,
-    arrived: AtomicBool,
-}
-
-impl Drop for Held<'_> {
-    fn drop(&mut self) {
-        self.copier.settle(&self.companion.graph, self.arrived.load(Ordering::Relaxed));
-    }
 }
 
 impl Transfer {
-    fn plus(self, other: Transfer) -> Transfer {
+    pub(crate) fn plus(self, other: Transfer) -> Transfer {
         Transfer {
             fetched_bytes: self.fetched_bytes + other.fetched_bytes,
             pushed_bytes: self.pushed_bytes + other.pushed_bytes,

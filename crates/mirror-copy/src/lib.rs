@@ -5,6 +5,7 @@
 //! the old image or the whole new one. Each distinct blob is fetched once for all targets that want it at the
 //! time, into the spool, and uploads follow the writer.
 
+mod attach;
 mod bring;
 mod companion;
 mod copier;
@@ -14,6 +15,7 @@ mod fetch;
 mod graph;
 mod landing;
 mod layout;
+mod listing;
 mod manifest_cache;
 mod manifest_room;
 mod push;
@@ -23,6 +25,7 @@ mod spool;
 mod verify;
 mod window;
 
+pub use attach::{Warning, WarningKind};
 pub use copier::{Companions, Copied, Copier, Event, Job, Scope, Target, Transfer};
 pub use error::{Cause, CopyError, Side};
 pub use graph::{Blob, Graph, Selection};

@@ -1,8 +1,8 @@
 //! What a person has to look at, for an issue that is kept up to date.
 
-use crate::markdown::{COMMENT_BUDGET, Page, code, problem};
+use crate::markdown::{COMMENT_BUDGET, Page, code, problem, signatures};
 use crate::outdated::Outdated;
-use crate::report::{Report, Status};
+use crate::report::{Report, Status, WarningKind};
 
 /// What is wrong, as Markdown; nothing when nobody has to do anything. `problems` are in the words of whoever saw them.
 /// The same problems make the same text, whatever the time and the number of bytes. Images that wait for a limit on
@@ -73,6 +73,10 @@ fn failed(report: &Report, page: &mut Page) {
                 code(destination)
             )),
             _ => {}
+        }
+        // That the destination keeps its own is as somebody wants it.
+        if outcome.warnings.iter().any(|warning| warning.kind != WarningKind::SignatureKept) {
+            signatures(outcome).iter().for_each(|row| page.row(row));
         }
     }
 }

@@ -22,6 +22,7 @@ mod plan;
 mod progress;
 mod remarks;
 mod report;
+mod report_text;
 mod repository;
 mod saved;
 mod scope;
@@ -49,7 +50,8 @@ pub use outdated::{NewerTag, Outdated, TagsFailure, newest, stuck};
 pub use plan::{Action, Change, Conflict, Copy, LookupFailure, Note, Plan, Subject, Unchanged};
 pub use progress::ProgressLine;
 pub use remarks::{plan_findings, report_findings};
-pub use report::{Outcome, Report, ReportTotals, Status, Transfer};
+pub use report::{Outcome, Report, ReportTotals, Status, Transfer, Warning, WarningKind};
+pub use report_text::render_report;
 pub use repository::{
     Expiring, RepositoryAction, RepositoryAt, RepositoryOutcome, RepositoryProblem,
     RepositoryState, RepositoryWant,
@@ -58,7 +60,7 @@ pub use saved::{Fit, SavedManifest, SavedPlan, Unfit, tree_digest};
 pub use scope::{Changes, ImageGlob, Scope, Unwanted};
 pub use shard::{MOST_SHARDS, Shard, busy_shards};
 pub use sums::{Pulls, Totals};
-pub use text::{count, printable, render_plan, render_report, render_verification};
+pub use text::{count, printable, render_plan, render_verification};
 pub use upstream::source_link;
 pub use verification::{HoleFound, Verification, VerifyFailure};
 pub use want::{Collision, Platforms, Source, Target, Want, Wants, expand};

@@ -9,7 +9,8 @@ use mirror_oci::{ByteSize, Digest, Reference, Tag};
 
 use crate::observed::Failure;
 use crate::plan::{Change, Copy, Note, Plan};
-use crate::report::{Report, Status};
+use crate::report::{Outcome, Report, Status, WarningKind};
+use crate::report_text::unsigned;
 use crate::text::{POSTPONED, count, is_deceptive, or_none, postponed, repositories_noun, version};
 use crate::upstream::{registry_page, source_link};
 
@@ -65,6 +66,7 @@ pub fn report_markdown(report: &Report, budget: usize) -> String {
     let mut parts =
         vec![format!("{} copied", totals.copied), format!("{} unchanged", totals.unchanged)];
     parts.extend(bad.map(|(number, word)| format!("**{number} {word}**")));
+    parts.extend(unsigned(report));
     page.always(&format!("### mirror: {}\n\n", parts.join(", ")));
     let transfer = &totals.transfer;
     page.always(&format!(
@@ -98,6 +100,7 @@ pub fn report_markdown(report: &Report, budget: usize) -> String {
         if let Status::Failed { failure } = &outcome.status {
             page.row(&problem(&outcome.subject.target(), &outcome.subject.destination, failure));
         }
+        signatures(outcome).iter().for_each(|row| page.row(row));
     }
     let done = report.outcomes.iter().filter(|outcome| outcome.status == Status::Done);
     let rows: Vec<String> = done
@@ -173,6 +176,25 @@ pub(crate) fn problem(target: &str, destination: &str, failure: &Failure) -> Str
     let message = code(&failure.message);
     let (target, destination) = (code(target), code(destination));
     format!("- ❌ {target} at {destination}: {}: {message}{help}\n", failure.side)
+}
+
+/// What is not as it should be with the signatures of an image.
+pub(crate) fn signatures(outcome: &Outcome) -> Vec<String> {
+    let at = format!(
+        "{} at {}",
+        code(&outcome.subject.target()),
+        code(&outcome.subject.destination)
+    );
+    let kinds = [
+        (WarningKind::SignaturesUnknown, "its signatures could not be looked for"),
+        (WarningKind::SignatureMissing, "one of its signatures is missing"),
+        (WarningKind::SignatureKept, "the signature there is not its source's, and stays"),
+    ];
+    let rows = kinds.iter().flat_map(|(kind, what)| {
+        let at = &at;
+        outcome.warned(*kind).map(move |why| format!("- ⚠️ {at}: {what}: {}\n", code(why)))
+    });
+    rows.collect()
 }
 
 fn remark(note: &Note) -> String {

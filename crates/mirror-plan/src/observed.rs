@@ -22,6 +22,8 @@ pub struct Observed {
     pub pulls_left: BTreeMap<Registry, u64>,
     /// Repositories at destinations where they have to be made; nothing where there is none.
     pub repositories: BTreeMap<RepositoryAt, Result<Option<RepositoryState>, Failure>>,
+    /// Targets that are as they should be, but whose signatures are still to be looked for.
+    pub owed: BTreeSet<Target>,
     /// Registries that were asked without credentials, since the base of a pull request does not know them.
     pub strangers: BTreeSet<Registry>,
     /// What there is to copy, for those sources whose manifests were read.

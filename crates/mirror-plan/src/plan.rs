@@ -155,6 +155,9 @@ pub struct Unchanged {
     /// What source and destination have.
     #[schemars(with = "String")]
     pub digest: Digest,
+    /// Whether its signatures could not be looked for, so that this is still to be done.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub signatures_owed: bool,
     /// Source and target as wanted, for whoever brings late signatures.
     #[serde(skip)]
     pub want: Option<Box<(Source, Target)>>,
@@ -274,6 +277,11 @@ impl Plan {
         })
     }
 
+    /// Images that are as they should be, but whose signatures are to be looked for.
+    pub fn owed(&self) -> impl Iterator<Item = &Unchanged> {
+        self.unchanged.iter().filter(|item| item.signatures_owed)
+    }
+
     fn add_repositories(&mut self, wants: &Wants, observed: &Observed) {
         for want in &wants.repositories {
             let at = want.at.clone();
@@ -371,8 +379,10 @@ impl Plan {
             (None, Ok(_)) => return,
         };
         if found.as_ref() == Some(&wanted) {
-            let pair = Some(Box::new((want.source.clone(), want.target.clone())));
-            return self.unchanged.push(Unchanged { subject, digest: wanted, want: pair });
+            let signatures_owed = observed.owed.contains(&want.target);
+            let want = Some(Box::new((want.source.clone(), want.target.clone())));
+            let digest = wanted;
+            return self.unchanged.push(Unchanged { subject, digest, signatures_owed, want });
         }
         let hindrance = kept.and_then(|kept| Plan::hindrance(want, kept, found.as_ref(), observed));
         if let Some(reason) = hindrance {

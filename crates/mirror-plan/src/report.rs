@@ -48,9 +48,38 @@ pub struct Outcome {
     pub status: Status,
     /// What was moved for it.
     pub transfer: Transfer,
-    /// Signatures and the like that could not be had or were refused, and why.
+    /// What is not as it should be with its signatures and the like.
     #[serde(default)]
-    pub warnings: Vec<String>,
+    pub warnings: Vec<Warning>,
+}
+
+/// Something about the signatures of an image that was copied, or of what else refers to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Warning {
+    /// What it is.
+    pub kind: WarningKind,
+    /// Why, or which one.
+    pub message: String,
+}
+
+/// What is not as it should be with signatures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum WarningKind {
+    /// Whether there are any could not be found out. The next run looks again.
+    SignaturesUnknown,
+    /// One that is there could not be had, or was refused.
+    SignatureMissing,
+    /// The destination has another one in its place, which stays.
+    SignatureKept,
+}
+
+impl Outcome {
+    /// Its warnings of one kind.
+    pub(crate) fn warned(&self, kind: WarningKind) -> impl Iterator<Item = &str> {
+        let warnings = self.warnings.iter().filter(move |warning| warning.kind == kind);
+        warnings.map(|warning| warning.message.as_str())
+    }
 }
 
 /// How an action ended.
@@ -118,6 +147,12 @@ pub struct ReportTotals {
     pub cancelled: usize,
     /// Wants that cannot be.
     pub conflicts: usize,
+    /// Images among those that are there whose signatures could not be looked for.
+    #[serde(default)]
+    pub signatures_unknown: usize,
+    /// Images among those that are there without some of their signatures.
+    #[serde(default)]
+    pub signatures_missing: usize,
     /// What was moved for all of them.
     pub transfer: Transfer,
     /// Wall-clock time in milliseconds.
@@ -156,6 +191,10 @@ impl Report {
         let count = |wanted: fn(&Status) -> bool| {
             self.outcomes.iter().filter(|outcome| wanted(&outcome.status)).count()
         };
+        let warned = |kind| {
+            let outcomes = self.outcomes.iter();
+            outcomes.filter(|outcome| outcome.warned(kind).next().is_some()).count()
+        };
         let mut transfer = Transfer::default();
         self.outcomes.iter().for_each(|outcome| transfer += outcome.transfer);
         ReportTotals {
@@ -171,6 +210,8 @@ impl Report {
             stale: count(|status| matches!(status, Status::Stale { .. })),
             cancelled: count(|status| *status == Status::Cancelled),
             conflicts: self.conflicts.len(),
+            signatures_unknown: warned(WarningKind::SignaturesUnknown),
+            signatures_missing: warned(WarningKind::SignatureMissing),
             transfer,
             milliseconds,
         }

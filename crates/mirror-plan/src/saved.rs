@@ -186,6 +186,10 @@ impl SavedPlan {
                 })?,
             }
         }
+        for item in plan.unchanged.iter_mut().filter(|item| item.signatures_owed) {
+            let want = by_subject.get(&key(&item.subject));
+            item.want = want.map(|want| Box::new((want.source.clone(), want.target.clone())));
+        }
         // What the tree does not ask for is said first: it is the more telling of the two.
         intact?;
         let mut manifests = BTreeMap::new();

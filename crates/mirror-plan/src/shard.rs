@@ -108,9 +108,11 @@ pub fn busy_shards(plan: &Plan, of: u32) -> Vec<Shard> {
         .failures
         .iter()
         .map(|failed| (&failed.subject.destination, &failed.subject.repository));
+    let owed = plan.owed().map(|item| (&item.subject.destination, &item.subject.repository));
     let mut shards: Vec<Shard> = copies
         .chain(repositories)
         .chain(failures)
+        .chain(owed)
         .map(|(destination, repository)| Shard::of(destination, repository, of))
         .collect();
     if !plan.conflicts.is_empty() {

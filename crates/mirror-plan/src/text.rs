@@ -5,20 +5,19 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 
 use anstyle::{AnsiColor, Style};
-use mirror_oci::{ByteSize, Digest};
+use mirror_oci::ByteSize;
 
 use crate::observed::Failure;
 use crate::plan::{Change, Copy, LookupFailure, Note, Plan, Subject};
-use crate::report::{Outcome, Report, Status};
-use crate::repository::{RepositoryAction, RepositoryOutcome};
+use crate::repository::RepositoryAction;
 use crate::scope::Unwanted;
 use crate::verification::Verification;
 
 const ADDED: Style = AnsiColor::Green.on_default();
-const CHANGED: Style = AnsiColor::Yellow.on_default();
-const WRONG: Style = AnsiColor::Red.on_default().bold();
+pub(crate) const CHANGED: Style = AnsiColor::Yellow.on_default();
+pub(crate) const WRONG: Style = AnsiColor::Red.on_default().bold();
 const QUIET: Style = Style::new().dimmed();
-const STRONG: Style = Style::new().bold();
+pub(crate) const STRONG: Style = Style::new().bold();
 
 /// The plan for people: what changes, destination by destination, then what is wrong, then the sums.
 pub fn render_plan(plan: &Plan) -> String {
@@ -49,58 +48,6 @@ pub fn render_plan(plan: &Plan) -> String {
     }
     plan.notes.iter().for_each(|note| out.note(note));
     out.totals(plan);
-    out.0
-}
-
-/// The report for people: what failed and why, then the sums.
-pub fn render_report(report: &Report) -> String {
-    let mut out = Text(String::new());
-    for conflict in &report.conflicts {
-        out.line(
-            WRONG,
-            "conflict",
-            &format!("{} at {}: {}", conflict.target, conflict.destination, conflict.reason),
-        );
-        out.detail("", &format!("wanted by {}", conflict.files.join(", ")));
-    }
-    for failed in &report.failures {
-        out.looked_up(failed);
-        out.failure(&failed.failure);
-    }
-    for outcome in &report.repositories {
-        out.repository_problems(outcome);
-    }
-    report.outcomes.iter().for_each(|outcome| out.outcome(outcome));
-    let totals = &report.totals;
-    let mut parts =
-        vec![format!("{} copied", totals.copied), format!("{} unchanged", totals.unchanged)];
-    let rest = [
-        (totals.refreshed, "refreshed"),
-        (totals.failed, "failed"),
-        (totals.deferred, "deferred"),
-        (totals.conflicts, "in conflict"),
-        (totals.stale, "stale"),
-        (totals.cancelled, "not finished"),
-    ];
-    if totals.repositories > 0 {
-        let noun = repositories_noun(totals.repositories);
-        parts.push(format!("{} {noun} made or changed", totals.repositories));
-    }
-    parts.extend(rest.iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}")));
-    let seconds = totals.milliseconds as f64 / 1000.0;
-    let transfer = &totals.transfer;
-    let mut moved = format!(
-        "{} fetched, {} pushed",
-        ByteSize(transfer.fetched_bytes),
-        ByteSize(transfer.pushed_bytes)
-    );
-    if transfer.reused_blobs > 0 {
-        let _ = write!(moved, ", {} reused", count(transfer.reused_blobs, "blob"));
-    }
-    if totals.cancelled > 0 {
-        out.line(WRONG, "interrupted", "what was copied stays; run again to go on with the rest");
-    }
-    out.line(STRONG, "applied", &format!("{}; {moved}; {seconds:.1} s", parts.join(", ")));
     out.0
 }
 
@@ -171,7 +118,7 @@ pub fn count(number: u64, noun: &str) -> String {
     format!("{number} {noun}{ending}")
 }
 
-fn what(subject: &Subject, side: &str) -> String {
+pub(crate) fn what(subject: &Subject, side: &str) -> String {
     let target = subject.target();
     if subject.source.split('@').next() == Some(target.as_str()) {
         return format!("{target} {side} {}", subject.destination);
@@ -179,10 +126,11 @@ fn what(subject: &Subject, side: &str) -> String {
     format!("{} {side} {} ({target})", subject.source, subject.destination)
 }
 
-struct Text(String);
+/// Text as it grows.
+pub(crate) struct Text(pub(crate) String);
 
 impl Text {
-    fn line(&mut self, style: Style, word: &str, text: &str) {
+    pub(crate) fn line(&mut self, style: Style, word: &str, text: &str) {
         let _ = writeln!(self.0, "{style}{word}{style:#}: {}", printable(text));
     }
 
@@ -200,18 +148,18 @@ impl Text {
         self.0.push('\n');
     }
 
-    fn detail(&mut self, word: &str, text: &str) {
+    pub(crate) fn detail(&mut self, word: &str, text: &str) {
         let _ = writeln!(self.0, "  {word}{}", printable(text));
     }
 
-    fn looked_up(&mut self, failed: &LookupFailure) {
+    pub(crate) fn looked_up(&mut self, failed: &LookupFailure) {
         let (style, word) =
             if failed.failure.deferred { (CHANGED, "deferred") } else { (WRONG, "error") };
         let verb = if failed.failure.deferred { "" } else { "could not look up " };
         self.line(style, word, &format!("{verb}{}", what(&failed.subject, "for")));
     }
 
-    fn failure(&mut self, failure: &Failure) {
+    pub(crate) fn failure(&mut self, failure: &Failure) {
         self.detail("caused by: ", &format!("{}: {}", failure.side, failure.message));
         failure.help.iter().for_each(|help| self.detail("help: ", help));
     }
@@ -246,34 +194,10 @@ impl Text {
         }
         for item in plan.unchanged.iter().filter(|item| item.subject.destination == name) {
             let (target, digest) = (item.subject.target(), item.digest.short());
-            let _ = writeln!(self.0, "  {QUIET}= {target:width$}  {digest}{QUIET:#}");
+            let owed = if item.signatures_owed { "  its signatures are looked for again" } else { "" };
+            let _ = writeln!(self.0, "  {QUIET}= {target:width$}  {digest}{owed}{QUIET:#}");
         }
         self.0.push('\n');
-    }
-
-    fn outcome(&mut self, outcome: &Outcome) {
-        for warning in &outcome.warnings {
-            self.line(
-                CHANGED,
-                "warning",
-                &format!("{} is without some of its signatures", what(&outcome.subject, "at")),
-            );
-            self.detail("caused by: ", warning);
-        }
-        if let Status::Stale { found } = &outcome.status {
-            let now = found.as_ref().map_or("nothing", Digest::short);
-            let text = format!("{} has {now} by now; left alone", what(&outcome.subject, "at"));
-            self.line(CHANGED, "stale", &text);
-        }
-        if let Status::Failed { failure } = &outcome.status {
-            if failure.deferred {
-                self.line(CHANGED, "deferred", &what(&outcome.subject, "for"));
-            } else {
-                let what = what(&outcome.subject, "to");
-                self.line(WRONG, "error", &format!("could not copy {what}"));
-            }
-            self.failure(failure);
-        }
     }
 
     fn repository(&mut self, create: bool, action: &RepositoryAction) {
@@ -288,20 +212,6 @@ impl Text {
                 Some(from) => format!("{}: {} → {to}", change.setting, shortened(from)),
             };
             self.detail("    ", &text);
-        }
-    }
-
-    fn repository_problems(&mut self, outcome: &RepositoryOutcome) {
-        let RepositoryOutcome { at, create, problems } = outcome;
-        for problem in problems {
-            let what = match problem.setting {
-                None if *create => "could not make".to_owned(),
-                None => "could not change".to_owned(),
-                Some(setting) => format!("could not set {setting} of"),
-            };
-            let text = format!("{what} repository {} at {}", at.repository, at.destination);
-            self.line(WRONG, "error", &text);
-            self.failure(&problem.failure);
         }
     }
 

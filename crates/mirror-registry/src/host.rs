@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -22,7 +22,7 @@ use crate::pace::{Entry, Pace};
 use crate::pulls::{self, Exhausted, PullBudget, PullTurn, Pulls, Reservation};
 use crate::rates::Rates;
 use crate::redact::redacted;
-use crate::referrers::{PRESENT, UNKNOWN};
+use crate::referrers::Knowledge;
 use crate::retry::{Attempts, retrying};
 
 const MOST_REDIRECTS: usize = 5;
@@ -52,9 +52,7 @@ pub struct Host {
     /// Registries that this one sends us to, and how they want to be asked.
     gateways: std::sync::Mutex<HashMap<String, Challenge>>,
     private_redirects: bool,
-    /// Whether the host has a list of referrers, once that is known.
-    pub(crate) lists_referrers: AtomicU8,
-    pub(crate) asking_referrers: Mutex<()>,
+    known: std::sync::Mutex<HashMap<Repository, Arc<Knowledge>>>,
     met: AtomicBool,
     first: Mutex<()>,
 }
@@ -117,12 +115,7 @@ impl Host {
             pulls: Pulls::shared(options.share),
             gateways: std::sync::Mutex::default(),
             private_redirects: options.private_redirects,
-            lists_referrers: AtomicU8::new(match options.kind {
-                Kind::Standard | Kind::EcrPublic => UNKNOWN,
-                // It lists them, though some manifests get a 405: aws/containers-roadmap#2783.
-                Kind::Ecr => PRESENT,
-            }),
-            asking_referrers: Mutex::new(()),
+            known: std::sync::Mutex::default(),
             met: AtomicBool::new(false),
             first: Mutex::new(()),
         })
@@ -217,6 +210,12 @@ impl Host {
     /// Time has passed since the host spoke of a limit on pulls: it is asked again before much is read.
     pub fn forget_pulls(&self) {
         self.pulls.forget();
+    }
+
+    /// What is remembered of a repository.
+    pub(crate) fn knowledge(&self, repository: &Repository) -> Arc<Knowledge> {
+        let mut known = self.known.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        known.entry(repository.clone()).or_default().clone()
     }
 
     /// A URL of this registry, from path segments below `/v2/<repository>/`.

@@ -33,6 +33,6 @@ pub use manifest::ManifestRef;
 pub use options::{Access, HostOptions, Kind};
 pub use pulls::{PullBudget, PullTurn, Reservation};
 pub use redact::{Secret, redacted};
-pub use referrers::Referrer;
+pub use referrers::{Listed, Memory, Referrer};
 pub use retry::Patience;
 pub use upload::{Mount, Opening, Supply, Upload, UploadBody};

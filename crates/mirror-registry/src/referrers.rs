@@ -2,22 +2,22 @@
 //!
 //! <https://github.com/opencontainers/distribution-spec/blob/main/spec.md#listing-referrers>
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
-use mirror_oci::{Digest, MAX_MANIFEST_BYTES, media_type};
+use mirror_oci::caps::{MAX_MANIFEST_BYTES, MAX_REFERRER_PAGES, MAX_REFERRERS};
+use mirror_oci::{Digest, Repository, Tag, media_type};
 use reqwest::header::{self, HeaderMap, HeaderValue};
 use reqwest::{Method, Url};
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use tokio::sync::{Mutex, OnceCell};
 
 use crate::answer::{Answer, read_capped};
 use crate::error::{Error, ErrorKind};
 use crate::host::{Call, Host};
-use mirror_oci::Repository;
-
-/// Lists longer than this many pages are not signatures any more.
-const MOST_PAGES: usize = 64;
+use crate::manifest::ManifestRef;
+use crate::options::Kind;
 
 /// One entry of a list of referrers, with all its keys: it may have to be listed again elsewhere.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,9 +50,48 @@ impl Referrer {
     }
 }
 
+/// Whether to believe an earlier answer of the same repository that there is no list of referrers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Memory {
+    /// It saves a request for each manifest.
+    Trusted,
+    /// Ask each time.
+    Ignored,
+}
+
+/// Referrers of a manifest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// At most [`MAX_REFERRERS`].
+    pub referrers: Vec<Referrer>,
+    /// Whether there are more.
+    pub more: bool,
+}
+
+impl Listed {
+    /// The first entries of a list.
+    pub fn capped(mut referrers: Vec<Referrer>) -> Listed {
+        let more = referrers.len() > MAX_REFERRERS;
+        referrers.truncate(MAX_REFERRERS);
+        Listed { referrers, more }
+    }
+}
+
+/// What is remembered of a repository.
+#[derive(Debug, Default)]
+pub(crate) struct Knowledge {
+    /// That it has no list of referrers; others of the same host may have one.
+    lists_no_referrers: AtomicBool,
+    /// That it has one.
+    has_listed: AtomicBool,
+    /// Until the first answer nobody knows whether there is a list at all; the others wait for that.
+    asking_referrers: Mutex<()>,
+    /// With which status it refuses to say that a tag is missing, if it does.
+    refuses_missing: OnceCell<Option<u16>>,
+}
+
 impl Host {
-    /// What refers to a manifest; `None` when the host has no list of referrers, which is remembered: then the tag
-    /// `sha256-<hex>` has it.
+    /// What refers to a manifest; `None` when the repository has no list of referrers: then the tag `sha256-<hex>` has it.
     ///
     /// # Errors
     /// When the host can't be asked. A refusal (401, 403, 429) is not the same as nothing.
@@ -60,32 +99,63 @@ impl Host {
         &self,
         repository: &Repository,
         digest: &Digest,
-    ) -> Result<Option<Vec<Referrer>>, Error> {
-        // Until the first answer nobody knows whether there is a list at all; the others wait for that.
-        let mut asking = None;
-        if self.lists_referrers.load(Ordering::Acquire) == UNKNOWN {
-            asking = Some(self.asking_referrers.lock().await);
+        memory: Memory,
+    ) -> Result<Option<Listed>, Error> {
+        if memory == Memory::Ignored {
+            return self.list_referrers(repository, digest).await;
         }
-        match self.lists_referrers.load(Ordering::Acquire) {
-            ABSENT => return Ok(None),
-            PRESENT => asking = None,
-            _ => {}
+        let knowledge = self.knowledge(repository);
+        let asking = knowledge.asking_referrers.lock().await;
+        if knowledge.lists_no_referrers.load(Ordering::Acquire) {
+            return Ok(None);
         }
+        // ECR lists them, though some manifests get a 405: aws/containers-roadmap#2783.
+        let first = self.kind() != Kind::Ecr && !knowledge.has_listed.load(Ordering::Acquire);
+        let asking = first.then_some(asking);
         let listed = self.list_referrers(repository, digest).await;
-        // Once it has listed some, a refusal is about that manifest.
-        if let (Ok(listed), Some(_)) = (&listed, &asking) {
-            let known = if listed.is_some() { PRESENT } else { ABSENT };
-            self.lists_referrers.store(known, Ordering::Release);
+        match &listed {
+            Ok(Some(_)) => knowledge.has_listed.store(true, Ordering::Release),
+            // Once it has listed some, a refusal is about that manifest.
+            Ok(None) if first => knowledge.lists_no_referrers.store(true, Ordering::Release),
+            _ => {}
         }
         drop(asking);
         listed
+    }
+
+    /// The digest under a tag that is mostly missing. Some registries refuse to tell what is missing
+    /// (google/go-containerregistry#1691); where a tag that nobody has gets the same refusal, that is what it means.
+    ///
+    /// # Errors
+    /// When the host can't be asked, or refuses this tag alone.
+    pub async fn look_for_tag(
+        &self,
+        repository: &Repository,
+        tag: &Tag,
+    ) -> Result<Option<Digest>, Error> {
+        match self.head_manifest(repository, ManifestRef::Tag(tag)).await {
+            Err(error) if self.means_missing(repository, &error).await => Ok(None),
+            outcome => outcome,
+        }
+    }
+
+    /// Whether a refusal by a repository that can be read means that something isn't there.
+    pub async fn means_missing(&self, repository: &Repository, error: &Error) -> bool {
+        let Some(refused @ (401 | 403)) = error.status() else { return false };
+        let ask = || async {
+            let Ok(tag) = NOBODY_HAS.parse::<Tag>() else { return None };
+            let asked = self.head_manifest(repository, ManifestRef::Tag(&tag)).await;
+            asked.err().and_then(|error| error.status())
+        };
+        let knowledge = self.knowledge(repository);
+        *knowledge.refuses_missing.get_or_init(ask).await == Some(refused)
     }
 
     async fn list_referrers(
         &self,
         repository: &Repository,
         digest: &Digest,
-    ) -> Result<Option<Vec<Referrer>>, Error> {
+    ) -> Result<Option<Listed>, Error> {
         let mut call = Call {
             method: Method::GET,
             url: self.url(repository, &format!("referrers/{digest}")),
@@ -97,47 +167,50 @@ impl Host {
             body: Bytes::new(),
         };
         let mut found = Vec::new();
-        for _ in 0..MOST_PAGES {
+        for _ in 0..MAX_REFERRER_PAGES {
             let answer = self.call(&call).await?;
             match answer.status() {
                 200 if is_index(&answer) => {}
                 // Some web servers in front answer anything with a page.
                 200 | 400 | 404 | 405 | 406 | 501 => return Ok(None),
-                _ => return Err(answer.into_error().await),
+                _ => {
+                    let error = answer.into_error().await;
+                    let missing = self.means_missing(repository, &error).await;
+                    return if missing { Ok(None) } else { Err(error) };
+                }
             }
             let next = next_page(&answer);
-            let request = answer.request.clone();
-            let protocol = |why: String| Error::new(request.clone(), ErrorKind::Protocol(why));
-            let body =
-                read_capped(answer.response, &request, MAX_MANIFEST_BYTES, answer.trickle.idle)
-                    .await?;
-            let body = body
-                .ok_or_else(|| protocol("the list of referrers is longer than 4 MiB".to_owned()))?;
-            found.extend(
-                Referrer::list(&body)
-                    .map_err(|why| protocol(format!("not a list of referrers: {why}")))?,
-            );
+            let (request, body) = list(answer).await?;
+            found.extend(body);
             match next {
+                _ if found.len() > MAX_REFERRERS => return Ok(Some(Listed::capped(found))),
                 Some(next) if self.is_home(&next) => call.url = next,
                 Some(_) => {
-                    return Err(protocol(
-                        "the next page of referrers is on another host".to_owned(),
-                    ));
+                    let why = "the next page of referrers is on another host".to_owned();
+                    return Err(Error::new(request, ErrorKind::Protocol(why)));
                 }
-                None => return Ok(Some(found)),
+                None => return Ok(Some(Listed::capped(found))),
             }
         }
-        Err(Error::new(
-            call.url.path(),
-            ErrorKind::Protocol(format!("over {MOST_PAGES} pages of referrers")),
-        ))
+        Ok(Some(Listed { referrers: found, more: true }))
     }
 }
 
-/// Values of [`Host::lists_referrers`].
-pub(crate) const UNKNOWN: u8 = 0;
-const ABSENT: u8 = 1;
-pub(crate) const PRESENT: u8 = 2;
+/// Reads one page of a list of referrers.
+async fn list(answer: Answer) -> Result<(String, Vec<Referrer>), Error> {
+    let request = answer.request.clone();
+    let protocol = |why: String| Error::new(request.clone(), ErrorKind::Protocol(why));
+    let idle = answer.trickle.idle;
+    let body = read_capped(answer.response, &request, MAX_MANIFEST_BYTES, idle).await?;
+    let body =
+        body.ok_or_else(|| protocol("the list of referrers is longer than 4 MiB".to_owned()))?;
+    let list = Referrer::list(&body);
+    let list = list.map_err(|why| protocol(format!("not a list of referrers: {why}")))?;
+    Ok((request, list))
+}
+
+/// A tag to ask for what a registry says of one that is missing.
+const NOBODY_HAS: &str = "mirror-asks-for-a-missing-tag";
 
 fn is_index(answer: &Answer) -> bool {
     answer

@@ -9,7 +9,7 @@ use mirror_copy::{CopyError, Layout, ManifestCache, ManifestRoom, Place};
 use mirror_ecr::{Aws, Ecr, private_login, public_login};
 use mirror_oci::{Name, Registry};
 use mirror_plan::{
-    Alternative, AwsRegistry, Base, Config, Failure, RegistrySettings, Side, Wants, printable,
+    Alternative, AwsRegistry, Base, Config, Failure, Referrers, RegistrySettings, Side, Wants, printable,
 };
 use mirror_registry::{
     Access, Credentials, Host, HostOptions, HttpClient, Kind, LoginSource, Patience,
@@ -18,6 +18,7 @@ use mirror_tree::Entry;
 
 use crate::environment;
 use crate::load::Loaded;
+use crate::owed::Owed;
 
 /// Requests at once to one host, unless the configuration says otherwise. Enough to hide a round trip of 100 ms
 /// behind small blobs, few enough for a small registry.
@@ -34,6 +35,7 @@ pub(crate) struct Hosts {
     ecrs: BTreeMap<Registry, Arc<Ecr>>,
     manifests: Arc<ManifestCache>,
     room: Arc<ManifestRoom>,
+    owed: Owed,
     strangers: BTreeSet<Registry>,
 }
 
@@ -144,6 +146,10 @@ impl Hosts {
             ecrs,
             manifests,
             room: Arc::default(),
+            owed: match config.referrers {
+                Referrers::Off => Owed::default(),
+                Referrers::Copy | Referrers::Require => Owed::in_spool(spool),
+            },
             strangers,
         })
     }
@@ -155,6 +161,11 @@ impl Hosts {
     /// Registries that are asked without credentials, since the base of a pull request does not know them.
     pub(crate) fn strangers(&self) -> BTreeSet<Registry> {
         self.strangers.clone()
+    }
+
+    /// Images whose signatures earlier runs could not look for.
+    pub(crate) fn owed(&self) -> &Owed {
+        &self.owed
     }
 
     /// The part of a registry that only AWS has words for.

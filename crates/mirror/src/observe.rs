@@ -45,6 +45,11 @@ pub(crate) enum Tags {
 pub(crate) async fn plan(wants: &Wants, hosts: &Hosts, depth: Depth, tags: Tags) -> (Plan, Graphs) {
     let mut observed = compare(wants, hosts).await;
     let rough = Plan::new(wants, &observed);
+    let owed = rough.unchanged.iter().filter_map(|item| {
+        let (_, target) = item.want.as_deref()?;
+        hosts.owed().has(target, &item.digest).then(|| target.clone())
+    });
+    observed.owed = owed.collect();
     if tags == Tags::Ask {
         let pinned = rough.copies().filter_map(|copy| copy.want.as_ref().map(|want| &want.0));
         let pinned = pinned.filter(|source| {
@@ -59,11 +64,11 @@ pub(crate) async fn plan(wants: &Wants, hosts: &Hosts, depth: Depth, tags: Tags)
     if depth != Depth::Digests {
         let mut wanted: BTreeSet<&Source> =
             rough.copies().filter_map(|copy| copy.want.as_ref().map(|want| &want.0)).collect();
-        if depth == Depth::All {
-            wanted.extend(
-                rough.unchanged.iter().filter_map(|item| item.want.as_ref().map(|want| &want.0)),
-            );
-        }
+        let unchanged = rough.unchanged.iter().filter_map(|item| item.want.as_deref());
+        let looked_at = |(_, target): &&(Source, Target)| {
+            depth == Depth::All || observed.owed.contains(target)
+        };
+        wanted.extend(unchanged.filter(looked_at).map(|(source, _)| source));
         let seen = &observed.sources;
         let read = all(wanted, |source| async move { read(source, seen, hosts).await }).await;
         for (source, graph) in read {

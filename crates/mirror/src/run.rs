@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
-use mirror_copy::{Companions, Copied, Copier, Job, Scope};
+use mirror_copy::{Companions, Copied, Copier, Job, Scope, WarningKind};
 use mirror_oci::Digest;
 use mirror_plan::{
     Failure, Outcome, Place, Plan, Referrers, Side, Source, Status, Subject, Target, Transfer,
+    Unchanged, Warning, printable,
 };
 use tokio::sync::mpsc;
 
@@ -93,6 +94,7 @@ pub(crate) async fn run(
         stop.abort();
     }
     display.finish();
+    remember(&tasks, &outcomes, hosts);
     tasks.iter().zip(outcomes).map(|(task, ended)| outcome(task, ended)).collect()
 }
 
@@ -114,13 +116,35 @@ fn tasks<'a>(plan: &'a Plan, manner: &Manner<'_>) -> Vec<Task<'a>> {
         want: copy.want.as_deref(),
         scope: Scope::Image,
     });
-    let unchanged = plan.unchanged.iter().filter(|_| manner.refresh).map(|item| Task {
+    let look = |item: &&Unchanged| manner.refresh || item.signatures_owed;
+    let unchanged = plan.unchanged.iter().filter(look).map(|item| Task {
         subject: &item.subject,
         digest: &item.digest,
         want: item.want.as_deref(),
         scope: Scope::Companions,
     });
     copies.chain(unchanged).collect()
+}
+
+/// Keeps whose signatures could not be looked for, so that the next run does.
+fn remember(tasks: &[Task<'_>], outcomes: &[Option<Ended>], hosts: &Hosts) {
+    let ended = tasks.iter().zip(outcomes).filter_map(|(task, ended)| {
+        let (status, copied) = ended.as_ref()?;
+        let there = matches!(status, Status::Done | Status::Refreshed);
+        let again = copied.warnings.iter().any(|warning| warning.again);
+        there.then_some((&task.want?.1, task.digest, again))
+    });
+    hosts.owed().keep(ended);
+}
+
+fn warning(warning: mirror_copy::Warning) -> Warning {
+    let mirror_copy::Warning { kind, message, .. } = warning;
+    let kind = match kind {
+        WarningKind::Unknown => mirror_plan::WarningKind::SignaturesUnknown,
+        WarningKind::Missing => mirror_plan::WarningKind::SignatureMissing,
+        WarningKind::Kept => mirror_plan::WarningKind::SignatureKept,
+    };
+    Warning { kind, message: printable(&message) }
 }
 
 fn outcome(task: &Task<'_>, ended: Option<Ended>) -> Outcome {
@@ -133,7 +157,7 @@ fn outcome(task: &Task<'_>, ended: Option<Ended>) -> Outcome {
         digest: task.digest.clone(),
         status,
         transfer,
-        warnings,
+        warnings: warnings.into_iter().map(warning).collect(),
     }
 }
 

@@ -124,6 +124,7 @@ pub(crate) async fn look_again(fit: Fit, wants: &Wants, hosts: &Hosts) -> Again 
             Ok(Some(now)) if now == copy.digest => plan.unchanged.push(Unchanged {
                 subject: copy.subject,
                 digest: copy.digest,
+                signatures_owed: false,
                 want: copy.want,
             }),
             Ok(now) if now.as_ref() != copy.expected() => {
@@ -146,6 +147,11 @@ pub(crate) async fn look_again(fit: Fit, wants: &Wants, hosts: &Hosts) -> Again 
         }
     }
     plan.actions = actions;
+    for item in plan.owed() {
+        let Some((source, _)) = item.want.as_deref() else { continue };
+        let graph = Graph::saved(&manifests, &item.digest, &observe::selection(source)).await;
+        again.graphs.extend(graph.ok().map(|graph| (source.clone(), Arc::new(graph))));
+    }
     again.plan = plan;
     again
 }

@@ -1,0 +1,256 @@
+//! Bringing what belongs to an image to its target: referrers and signatures.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use mirror_oci::{Digest, RawManifest, Tag};
+use mirror_registry::{Kind, ManifestRef, Memory, Referrer};
+use serde_json::{Map, Value};
+
+use crate::companion::{self, Companion, Found, Link};
+use crate::copier::{Companions, Copied, Copier, Job, Target, Transfer};
+use crate::error::{Cause, CopyError, Side};
+use crate::listing;
+use crate::push::{self, Under};
+
+/// What is not as it should be with the referrers and signatures of an image that was copied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Warning {
+    /// What it is.
+    pub kind: WarningKind,
+    /// Why, or which one.
+    pub message: String,
+    /// Whether to look again in the next run.
+    pub again: bool,
+}
+
+/// What is not as it should be with signatures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WarningKind {
+    /// Whether there are any could not be found out.
+    Unknown,
+    /// One that is there could not be had, or was refused.
+    Missing,
+    /// The destination has another one under the same tag, which stays.
+    Kept,
+}
+
+/// A companion whose blobs are wanted, until this is dropped.
+pub(crate) struct Held<'a> {
+    copier: &'a Copier,
+    companion: Companion,
+    arrived: AtomicBool,
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.copier.settle(&self.companion.graph, self.arrived.load(Ordering::Relaxed));
+    }
+}
+
+/// What a destination has under the tag of a signature.
+enum Present {
+    Nothing,
+    /// This very one.
+    Same,
+    /// One that signs less than ours: nothing is lost when ours takes its place.
+    Less,
+    /// Another one.
+    Other,
+}
+
+impl Copier {
+    /// Looks for what belongs to the image, where it comes from.
+    pub(crate) async fn find_companions(
+        &self,
+        job: &Job,
+    ) -> Result<(Vec<Held<'_>>, Vec<Warning>), CopyError> {
+        if job.companions == Companions::Leave {
+            return Ok((Vec::new(), Vec::new()));
+        }
+        let Found { companions, unasked, unread } =
+            companion::find(&job.source, &job.graph, memory(job)).await;
+        let hold = |companion: Companion| {
+            for blob in &companion.graph.blobs {
+                self.downloads.expect(&blob.digest);
+            }
+            Held { copier: self, companion, arrived: AtomicBool::new(false) }
+        };
+        let held: Vec<Held<'_>> = companions.into_iter().map(hold).collect();
+        for problem in unasked.iter().chain(&unread) {
+            tolerated(job, problem)?;
+        }
+        let mut warnings = Vec::new();
+        // They mostly fail all for one reason.
+        if let Some((first, rest)) = unasked.split_first() {
+            let more = match rest.len() {
+                0 => String::new(),
+                1 => "; and 1 more look-up".to_owned(),
+                more => format!("; and {more} more look-ups"),
+            };
+            let message = format!("{}: {first}{more}", first.side());
+            warnings.push(Warning { kind: WarningKind::Unknown, message, again: true });
+        }
+        warnings.extend(unread.iter().map(missing));
+        Ok((held, warnings))
+    }
+
+    /// Brings what was found, and lists it where the destination has no list of its own.
+    pub(crate) async fn attach(
+        &self,
+        job: &Job,
+        found: &[Held<'_>],
+        copied: &mut Copied,
+    ) -> Result<(), CopyError> {
+        let mut arrived = Vec::new();
+        for held in found {
+            let one = self.companion(job, &held.companion).await;
+            held.arrived.store(one.is_ok(), Ordering::Relaxed);
+            match one {
+                Ok(Some(transfer)) => {
+                    copied.transfer = copied.transfer.plus(transfer);
+                    arrived.push(&held.companion);
+                }
+                Ok(None) => {
+                    if let Link::Tag(tag) = &held.companion.link {
+                        let (kind, message) = (WarningKind::Kept, tag.to_string());
+                        copied.warnings.push(Warning { kind, message, again: false });
+                    }
+                }
+                Err(problem) => copied.warnings.push(tolerated(job, &problem)?),
+            }
+        }
+        if let Err(problem) = self.list(job, &arrived).await {
+            copied.warnings.push(tolerated(job, &problem)?);
+        }
+        Ok(())
+    }
+
+    /// Blobs and manifests of something that belongs to an image; nothing if the destination keeps what it has.
+    async fn companion(
+        &self,
+        job: &Job,
+        companion: &Companion,
+    ) -> Result<Option<Transfer>, CopyError> {
+        let mut under = Under::Digest;
+        if let Link::Tag(tag) = &companion.link
+            && let Some(root) = companion.graph.root()
+        {
+            match present(&job.target, tag, root).await? {
+                Present::Nothing | Present::Less => under = Under::Tag(tag),
+                Present::Same => return Ok(Some(Transfer::default())),
+                Present::Other => return Ok(None),
+            }
+        }
+        let transfer = self.blobs(job, &companion.graph).await?;
+        push::graph(&job.target, &companion.graph, under).await?;
+        Ok(Some(transfer))
+    }
+
+    /// Where the destination has no list of referrers, those that arrived are listed under a tag.
+    async fn list(&self, job: &Job, arrived: &[&Companion]) -> Result<(), CopyError> {
+        let mut by_subject: BTreeMap<&Digest, Vec<&Referrer>> = BTreeMap::new();
+        for companion in arrived {
+            if let Link::Subject(subject, referrer) = &companion.link {
+                by_subject.entry(subject).or_default().push(referrer);
+            }
+        }
+        for (subject, referrers) in by_subject {
+            list_at(&job.target, subject, &referrers, memory(job)).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Where signatures are a must, no earlier answer is good enough.
+fn memory(job: &Job) -> Memory {
+    if job.companions == Companions::Require { Memory::Ignored } else { Memory::Trusted }
+}
+
+async fn list_at(
+    target: &Target,
+    subject: &Digest,
+    referrers: &[&Referrer],
+    memory: Memory,
+) -> Result<(), CopyError> {
+    match target {
+        // It lists them, though some manifests get a 405.
+        Target::Registry { host, .. } if host.kind() == Kind::Ecr => Ok(()),
+        Target::Registry { host, repository, .. } => {
+            let listed = host.referrers(repository, subject, memory).await;
+            let step = || format!("asking for referrers of {}", subject.short());
+            match listed.map_err(|error| CopyError::destination(step(), error))? {
+                Some(_) => Ok(()),
+                None => listing::at_registry(host, repository, subject, referrers).await,
+            }
+        }
+        Target::Layout { layout, repository, .. } => {
+            listing::in_layout(layout, repository, subject, referrers)
+        }
+    }
+}
+
+/// What the destination has under the tag of a signature: the company may sign there what it mirrors.
+async fn present(target: &Target, tag: &Tag, ours: &RawManifest) -> Result<Present, CopyError> {
+    let theirs = match target {
+        Target::Registry { host, repository, .. } => {
+            let fail = |error| CopyError::destination(format!("looking for {tag}"), error);
+            match host.look_for_tag(repository, tag).await.map_err(fail)? {
+                None => None,
+                Some(found) if found == *ours.digest() => return Ok(Present::Same),
+                Some(_) => {
+                    let found = host.find_manifest(repository, ManifestRef::Tag(tag)).await;
+                    found.map_err(fail)?
+                }
+            }
+        }
+        Target::Layout { layout, repository, .. } => {
+            match layout.digest_of(&format!("{repository}:{tag}"))? {
+                None => None,
+                Some(found) if found == *ours.digest() => return Ok(Present::Same),
+                Some(found) => {
+                    let read = layout.manifest(&found, "");
+                    let step = format!("reading {tag}");
+                    let fail =
+                        |why| CopyError::new(Side::Destination, step, Cause::Other(why));
+                    Some(read.map_err(fail)?)
+                }
+            }
+        }
+    };
+    Ok(match theirs {
+        None => Present::Nothing,
+        Some(theirs) if theirs.bytes() == ours.bytes() => Present::Same,
+        Some(theirs) if signs_less(&theirs, ours) => Present::Less,
+        Some(_) => Present::Other,
+    })
+}
+
+/// Whether all that one signature manifest holds is in another one too: cosign adds a layer for each signature.
+fn signs_less(theirs: &RawManifest, ours: &RawManifest) -> bool {
+    let layers = |manifest: &RawManifest| -> Option<Vec<Value>> {
+        let mut document: Map<String, Value> = serde_json::from_slice(manifest.bytes()).ok()?;
+        match document.remove("layers") {
+            Some(Value::Array(layers)) if !layers.is_empty() => Some(layers),
+            _ => None,
+        }
+    };
+    let (Some(theirs), Some(ours)) = (layers(theirs), layers(ours)) else { return false };
+    theirs.iter().all(|layer| ours.contains(layer))
+}
+
+/// What went wrong with a companion is a warning, unless they are required. An image whose signatures wait for a limit on
+/// pulls waits with them.
+fn tolerated(job: &Job, problem: &CopyError) -> Result<Warning, CopyError> {
+    if job.companions == Companions::Require || problem.is_deferred() {
+        return Err(problem.clone());
+    }
+    Ok(missing(problem))
+}
+
+fn missing(problem: &CopyError) -> Warning {
+    // What a source could not give now it may give later; what a destination refuses it refuses for good.
+    let again = problem.side() == Side::Source && matches!(problem.cause(), Cause::Registry(_));
+    let message = format!("{}: {problem}", problem.side());
+    Warning { kind: WarningKind::Missing, message, again }
+}
