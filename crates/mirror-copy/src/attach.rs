@@ -211,8 +211,7 @@ async fn present(target: &Target, tag: &Tag, ours: &RawManifest) -> Result<Prese
                 Some(found) => {
                     let read = layout.manifest(&found, "");
                     let step = format!("reading {tag}");
-                    let fail =
-                        |why| CopyError::new(Side::Destination, step, Cause::Other(why));
+                    let fail = |why| CopyError::new(Side::Destination, step, Cause::Other(why));
                     Some(read.map_err(fail)?)
                 }
             }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use mirror_oci::{Digest, Repository, Tag};
-use mirror_registry::{Host, Kind};
+use mirror_registry::Host;
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::attach::Warning;
@@ -172,8 +172,7 @@ impl Copier {
             }
         };
         // Looking for signatures goes on beside the blobs, so it costs no time; when those fail, nobody needs it.
-        let (transfer, (found, warnings)) =
-            tokio::try_join!(own_blobs, self.find_companions(job))?;
+        let (transfer, (found, warnings)) = tokio::try_join!(own_blobs, self.find_companions(job))?;
         let mut copied = Copied { transfer, warnings };
         if job.scope == Scope::Image {
             // Without companions the root goes up once, by tag; with them the tag waits until they are there.

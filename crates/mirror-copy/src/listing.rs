@@ -54,7 +54,8 @@ fn united(
         None => Vec::new(),
         Some(Some(list)) => list.map_err(wrong)?,
         Some(None) => {
-            let message = format!("something else is under {} there; it stays", fallback_tag(subject));
+            let message =
+                format!("something else is under {} there; it stays", fallback_tag(subject));
             return Err(wrong(message));
         }
     };
@@ -71,8 +72,7 @@ fn united(
         Some(present) => serde_json::from_slice(present.bytes()),
         None => Ok(empty()),
     };
-    let mut document: Map<String, Value> =
-        document.map_err(|error| wrong(error.to_string()))?;
+    let mut document: Map<String, Value> = document.map_err(|error| wrong(error.to_string()))?;
     if let Value::Array(manifests) = document.entry("manifests").or_insert(json!([])) {
         manifests.extend(new.into_iter().map(|new| Value::Object(new.descriptor.clone())));
     }

@@ -83,7 +83,12 @@ async fn run(scene: &Scene, spool: &Path) -> Vec<Result<(), CopyError>> {
     let mut outcomes = Vec::new();
     for (number, (repository, _)) in scene.images.iter().enumerate() {
         let origin = Place { host: from.clone(), repository: repository.parse().unwrap() };
-        let source = Source { origin, alternatives: Vec::new(), cache: Arc::default() };
+        let source = Source {
+            origin,
+            alternatives: Vec::new(),
+            cache: Arc::default(),
+            room: Arc::default(),
+        };
         let outcome = async {
             let root = source
                 .resolve(

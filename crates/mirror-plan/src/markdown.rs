@@ -180,11 +180,8 @@ pub(crate) fn problem(target: &str, destination: &str, failure: &Failure) -> Str
 
 /// What is not as it should be with the signatures of an image.
 pub(crate) fn signatures(outcome: &Outcome) -> Vec<String> {
-    let at = format!(
-        "{} at {}",
-        code(&outcome.subject.target()),
-        code(&outcome.subject.destination)
-    );
+    let at =
+        format!("{} at {}", code(&outcome.subject.target()), code(&outcome.subject.destination));
     let kinds = [
         (WarningKind::SignaturesUnknown, "its signatures could not be looked for"),
         (WarningKind::SignatureMissing, "one of its signatures is missing"),

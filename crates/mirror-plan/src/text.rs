@@ -194,7 +194,8 @@ impl Text {
         }
         for item in plan.unchanged.iter().filter(|item| item.subject.destination == name) {
             let (target, digest) = (item.subject.target(), item.digest.short());
-            let owed = if item.signatures_owed { "  its signatures are looked for again" } else { "" };
+            let owed =
+                if item.signatures_owed { "  its signatures are looked for again" } else { "" };
             let _ = writeln!(self.0, "  {QUIET}= {target:width$}  {digest}{owed}{QUIET:#}");
         }
         self.0.push('\n');

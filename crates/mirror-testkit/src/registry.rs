@@ -31,6 +31,10 @@ pub struct Profile {
     pub referrers: bool,
     /// Whether pushes are refused with 405.
     pub read_only: bool,
+    /// The status that says that a manifest is missing: 404, unless the registry tells nobody.
+    pub missing: u16,
+    /// Whether `sha256-<hex>` is taken for the digest, as GitLab does.
+    pub tags_are_digests: bool,
     /// A limit on pulls: so many manifests, counted over so many seconds, as Docker Hub has it.
     pub pull_limit: Option<(u64, u64)>,
     /// Where blobs are really served from, if not here: a URL that `/v2/…` is appended to.
@@ -49,6 +53,8 @@ impl Default for Profile {
             ranges: true,
             referrers: true,
             read_only: false,
+            missing: 404,
+            tags_are_digests: false,
             pull_limit: None,
             blob_redirect: None,
             ecr: false,

@@ -297,8 +297,10 @@ fn pull(state: &State, asked: &Asked, answer: impl FnOnce() -> Reply) -> Reply {
 
 fn get_manifest(state: &State, repository: &str, id: &str) -> Reply {
     let store = state.store.lock().unwrap();
-    let Some(manifest) = store.manifest(repository, id) else {
-        return refusal(404, "MANIFEST_UNKNOWN");
+    let digest = state.profile.tags_are_digests.then(|| id.replacen("sha256-", "sha256:", 1));
+    let Some(manifest) = store.manifest(repository, digest.as_deref().unwrap_or(id)) else {
+        let missing = state.profile.missing;
+        return refusal(missing, if missing == 404 { "MANIFEST_UNKNOWN" } else { "DENIED" });
     };
     let answer = reply(200).with("content-type", &manifest.media_type).body(manifest.bytes.clone());
     if state.profile.digest_header {
@@ -382,7 +384,7 @@ fn tags(state: &State, repository: &str) -> Reply {
 
 fn referrers(state: &State, repository: &str, id: &str) -> Reply {
     if !state.profile.referrers {
-        return refusal(404, "NOT_FOUND");
+        return refusal(state.profile.missing, "NOT_FOUND");
     }
     let store = state.store.lock().unwrap();
     let manifests = store

@@ -9,7 +9,8 @@ use mirror_copy::{CopyError, Layout, ManifestCache, ManifestRoom, Place};
 use mirror_ecr::{Aws, Ecr, private_login, public_login};
 use mirror_oci::{Name, Registry};
 use mirror_plan::{
-    Alternative, AwsRegistry, Base, Config, Failure, Referrers, RegistrySettings, Side, Wants, printable,
+    Alternative, AwsRegistry, Base, Config, Failure, Referrers, RegistrySettings, Side, Wants,
+    printable,
 };
 use mirror_registry::{
     Access, Credentials, Host, HostOptions, HttpClient, Kind, LoginSource, Patience,

@@ -18,8 +18,8 @@ use crate::observe_ecr;
 /// Look-ups on their way at once; each host has its own, lower limit.
 const AT_ONCE: usize = 256;
 
-/// Manifests that were read, by source.
-pub(crate) type Graphs = BTreeMap<Source, Arc<Graph>>;
+/// Manifests that were read, by source, or why they could not be.
+pub(crate) type Graphs = BTreeMap<Source, Result<Arc<Graph>, Failure>>;
 
 /// Which questions to ask beyond what is needed to compare.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,9 +65,8 @@ pub(crate) async fn plan(wants: &Wants, hosts: &Hosts, depth: Depth, tags: Tags)
         let mut wanted: BTreeSet<&Source> =
             rough.copies().filter_map(|copy| copy.want.as_ref().map(|want| &want.0)).collect();
         let unchanged = rough.unchanged.iter().filter_map(|item| item.want.as_deref());
-        let looked_at = |(_, target): &&(Source, Target)| {
-            depth == Depth::All || observed.owed.contains(target)
-        };
+        let looked_at =
+            |(_, target): &&(Source, Target)| depth == Depth::All || observed.owed.contains(target);
         wanted.extend(unchanged.filter(looked_at).map(|(source, _)| source));
         let seen = &observed.sources;
         let read = all(wanted, |source| async move { read(source, seen, hosts).await }).await;
@@ -76,7 +75,7 @@ pub(crate) async fn plan(wants: &Wants, hosts: &Hosts, depth: Depth, tags: Tags)
                 source.clone(),
                 graph.as_ref().map(|graph| image(graph)).map_err(Clone::clone),
             );
-            graphs.extend(graph.ok().map(|graph| (source, graph)));
+            graphs.insert(source, graph);
         }
     }
     observed.pulls_left = hosts.pulls_left();

@@ -74,15 +74,18 @@ pub(crate) async fn run(
         }
         Ok(copier) => {
             let numbered = tasks.iter().enumerate();
-            let jobs: Vec<_> = numbered
-                .map(|(n, task)| match task.want.and_then(|want| prepared.hindrance(&want.1)) {
-                    Some(failure) => Err(failure),
-                    None => job(n, task, graphs, hosts, manner),
+            let jobs: Vec<Prospect<'_>> = numbered
+                .map(|(n, task)| {
+                    let target = task.want.map(|want| &want.1);
+                    let job = match target.and_then(|target| prepared.hindrance(target)) {
+                        Some(failure) => Err(failure),
+                        None => job(n, task, graphs, hosts, manner),
+                    };
+                    let owed = task.scope == Scope::Companions && !manner.refresh;
+                    Prospect { job, target, owed }
                 })
                 .collect();
-            jobs.iter().flatten().for_each(|job| copier.expect(job));
-            let targets = tasks.iter().map(|task| task.want.map(|want| &want.1));
-            let jobs = jobs.into_iter().zip(targets).collect();
+            jobs.iter().flat_map(|one| &one.job).for_each(|job| copier.expect(job));
             let with = With { copier: &copier, display: &display, hosts, prepared };
             copy_all(jobs, &with, manner.interruption, &mut outcomes).await;
         }
@@ -169,8 +172,13 @@ struct With<'a> {
     prepared: &'a Prepared,
 }
 
-/// Something to copy, or why it can't be, and where it goes.
-type Prospect<'a> = (Result<Job, Failure>, Option<&'a Target>);
+/// Something to copy, or why it can't be.
+struct Prospect<'a> {
+    job: Result<Job, Failure>,
+    target: Option<&'a Target>,
+    /// Whether it is about signatures that an earlier run could not look for.
+    owed: bool,
+}
 
 /// Copies until everything has ended, or Ctrl-C; what is still running then is dropped.
 async fn copy_all(
@@ -197,7 +205,8 @@ async fn copy_all(
     }
 }
 
-async fn one(number: usize, (job, target): Prospect<'_>, with: &With<'_>) -> Ended {
+async fn one(number: usize, prospect: Prospect<'_>, with: &With<'_>) -> Ended {
+    let Prospect { job, target, owed } = prospect;
     with.display.started(number);
     let (outcome, scope) = match job {
         Ok(mut job) => {
@@ -206,6 +215,12 @@ async fn one(number: usize, (job, target): Prospect<'_>, with: &With<'_>) -> End
                 job.there = with.prepared.blobs_there(target, blobs, with.hosts).await;
             }
             (with.copier.copy(&job).await.map_err(failure), job.scope)
+        }
+        // It is there, and its signatures are still owed.
+        Err(failure) if owed => {
+            let message = format!("{}: {}", failure.side, failure.message);
+            let warning = mirror_copy::Warning { kind: WarningKind::Unknown, message, again: true };
+            (Ok(Copied { warnings: vec![warning], ..Copied::default() }), Scope::Companions)
         }
         Err(failure) => (Err(failure), Scope::Image),
     };
@@ -227,7 +242,7 @@ fn job(
 ) -> Result<Job, Failure> {
     let missing = |what: &str| Failure::new(Side::Source, format!("the plan holds no {what}"));
     let (source, target) = task.want.ok_or_else(|| missing("source"))?;
-    let graph = graphs.get(source).cloned().ok_or_else(|| missing("manifests"))?;
+    let graph = graphs.get(source).cloned().unwrap_or_else(|| Err(missing("manifests")))?;
     let to = self::target(target, Some(task.digest), hosts)?;
     let companions = match manner.referrers {
         Referrers::Copy => Companions::Copy,

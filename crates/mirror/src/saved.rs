@@ -30,7 +30,7 @@ const LARGEST: u64 = 128 << 20;
 
 /// Writes a plan with its manifests; the file is there as a whole, or not at all.
 pub(crate) fn write(path: &Path, plan: &Plan, graphs: &Graphs, loaded: &Loaded) -> io::Result<()> {
-    let manifests = graphs.values().flat_map(|graph| graph.manifests());
+    let manifests = graphs.values().flatten().flat_map(|graph| graph.manifests());
     let (tree, config) = loaded.digests.clone();
     let saved = SavedPlan::new(plan.clone(), tree, config, manifests);
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
@@ -135,7 +135,7 @@ pub(crate) async fn look_again(fit: Fit, wants: &Wants, hosts: &Hosts) -> Again 
                     Graph::saved(&manifests, &copy.digest, &observe::selection(source)).await;
                 match graph {
                     Ok(graph) => {
-                        again.graphs.insert(source.clone(), Arc::new(graph));
+                        again.graphs.insert(source.clone(), Ok(Arc::new(graph)));
                         actions.push(Action::Copy(copy));
                     }
                     Err(error) => {
@@ -150,7 +150,7 @@ pub(crate) async fn look_again(fit: Fit, wants: &Wants, hosts: &Hosts) -> Again 
     for item in plan.owed() {
         let Some((source, _)) = item.want.as_deref() else { continue };
         let graph = Graph::saved(&manifests, &item.digest, &observe::selection(source)).await;
-        again.graphs.extend(graph.ok().map(|graph| (source.clone(), Arc::new(graph))));
+        again.graphs.insert(source.clone(), graph.map(Arc::new).map_err(failure));
     }
     again.plan = plan;
     again

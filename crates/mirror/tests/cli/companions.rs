@@ -7,7 +7,12 @@ use mirror_testkit::{DebianRegistry, Fault, Image, ImageBuilder, Profile, Regist
 use crate::{Pair, Project};
 
 /// An SBOM about `subject`, with a blob of its own; the digest of its manifest.
-fn attach(registry: &Registry, repository: &str, subject: &Digest, size: usize) -> Image {
+pub(crate) fn attach(
+    registry: &Registry,
+    repository: &str,
+    subject: &Digest,
+    size: usize,
+) -> Image {
     let mut image = ImageBuilder::new(format!("about {subject}")).layers(&[20]).build();
     let own = image.manifests.remove(0);
     let text = String::from_utf8(own.bytes.to_vec()).unwrap();
@@ -26,7 +31,7 @@ fn attach(registry: &Registry, repository: &str, subject: &Digest, size: usize) 
     image
 }
 
-fn cosign(subject: &Digest, suffix: &str) -> String {
+pub(crate) fn cosign(subject: &Digest, suffix: &str) -> String {
     format!("sha256-{}.{suffix}", subject.hex())
 }
 

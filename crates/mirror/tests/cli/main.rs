@@ -23,6 +23,7 @@ mod requests;
 mod saved;
 mod scope;
 mod shards;
+mod signatures;
 mod verify;
 
 use std::path::Path;

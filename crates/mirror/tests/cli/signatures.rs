@@ -1,0 +1,272 @@
+//! Signatures at odd registries, and signatures that the company has made itself.
+
+use bytes::Bytes;
+use mirror_oci::{Digest, media_type};
+use mirror_plan::{Report, WarningKind};
+use mirror_testkit::{Fault, Image, ImageBuilder, Profile, Registry, StoredManifest};
+
+use crate::companions::{attach, cosign};
+use crate::{Pair, Project};
+
+const APP: &str = "docker.io/library/app";
+
+/// A signature as cosign makes it: a manifest with a layer for each of these payloads.
+fn signature(payloads: &[&str]) -> Image {
+    let blob = |text: &str| {
+        let bytes = Bytes::from(text.to_owned());
+        (Digest::of(mirror_oci::Algorithm::Sha256, &bytes), bytes)
+    };
+    let config = blob("{}");
+    let layers: Vec<_> = payloads.iter().map(|payload| blob(payload)).collect();
+    let listed: Vec<String> = layers
+        .iter()
+        .map(|(digest, bytes)| {
+            format!(
+                r#"{{"mediaType":"application/vnd.dev.cosign.simplesigning.v1+json","digest":"{digest}","size":{},"annotations":{{"dev.cosignproject.cosign/signature":"{digest}"}}}}"#,
+                bytes.len()
+            )
+        })
+        .collect();
+    let text = format!(
+        r#"{{"schemaVersion":2,"mediaType":"{}","config":{{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"{}","size":2}},"layers":[{}]}}"#,
+        media_type::OCI_MANIFEST,
+        config.0,
+        listed.join(",")
+    );
+    let bytes = Bytes::from(text);
+    let digest = Digest::of(mirror_oci::Algorithm::Sha256, &bytes);
+    let manifest =
+        StoredManifest { digest, media_type: media_type::OCI_MANIFEST.to_owned(), bytes };
+    Image { blobs: layers.into_iter().chain([config]).collect(), manifests: vec![manifest] }
+}
+
+fn digest_at(registry: &Registry, repository: &str, tag: &str) -> Digest {
+    registry.manifest(repository, tag).unwrap().digest
+}
+
+fn report(json: &str) -> Report {
+    serde_json::from_str(json).unwrap()
+}
+
+#[test]
+fn what_the_company_has_signed_stays_signed() {
+    let image = ImageBuilder::new("signed").build();
+    let pair = Pair::new(&[("library/app", "1", &image)]);
+    let tag = cosign(image.digest(), "sig");
+    pair.source.add("library/app", &tag, &signature(&["upstream"]));
+    pair.project.mirror(&["apply"]).run();
+    // The company signs what it has mirrored: cosign adds a layer.
+    let own = signature(&["upstream", "company"]);
+    pair.destination.add(APP, &tag, &own);
+    // Another tag of the same digest.
+    pair.source.add("library/app", "1.0", &image);
+    pair.project.entry("library/app:1.0");
+    let told = format!(
+        "warning: docker.io/library/app:1.0 at prod has other signatures than its source, which stay\n  {tag}\n"
+    );
+    let ran = pair.project.mirror(&["apply"]).run();
+    assert!(ran.stdout.contains(&told), "{}", ran.stdout);
+    assert_eq!(digest_at(&pair.destination, APP, &tag), *own.digest());
+    let ran = pair.project.mirror(&["apply", "--refresh-referrers", "--format", "json"]).run();
+    assert_eq!(digest_at(&pair.destination, APP, &tag), *own.digest());
+    let report = report(&ran.stdout);
+    let kinds = report.outcomes.iter().flat_map(|outcome| &outcome.warnings);
+    assert!(kinds.into_iter().all(|warning| warning.kind == WarningKind::SignatureKept));
+    assert_eq!((report.totals.refreshed, report.totals.signatures_missing), (2, 0));
+}
+
+#[test]
+fn a_signature_that_upstream_has_added_is_brought() {
+    let image = ImageBuilder::new("grown").build();
+    let pair = Pair::new(&[("library/app", "1", &image)]);
+    let tag = cosign(image.digest(), "sig");
+    pair.source.add("library/app", &tag, &signature(&["first"]));
+    pair.project.mirror(&["apply"]).run();
+    let grown = signature(&["first", "second"]);
+    pair.source.add("library/app", &tag, &grown);
+    let ran = pair.project.mirror(&["apply", "--refresh-referrers"]).run();
+    assert!(!ran.stdout.contains("warning"), "{}", ran.stdout);
+    assert_eq!(digest_at(&pair.destination, APP, &tag), *grown.digest());
+    // The same once more: not a byte and not a manifest is written.
+    pair.destination.take_requests();
+    pair.project.mirror(&["apply", "--refresh-referrers"]).run();
+    let written = pair.destination.take_requests().iter().filter(|r| r.method != "HEAD").count();
+    assert_eq!(written, 0);
+}
+
+#[test]
+fn what_a_layout_has_under_the_tag_of_a_signature_stays_too() {
+    let image = ImageBuilder::new("laid").build();
+    let pair = Pair::new(&[("library/app", "1", &image)]);
+    let tag = cosign(image.digest(), "sig");
+    pair.source.add("library/app", &tag, &signature(&["first"]));
+    let config = format!("[registry.\"docker.io\"]\nendpoint = \"{}\"\n", pair.source.endpoint());
+    pair.project.write("images/mirror.toml", &config);
+    pair.project.mirror(&["apply"]).run();
+    pair.source.add("library/app", &tag, &signature(&["another"]));
+    let ran = pair.project.mirror(&["apply", "--refresh-referrers"]).run();
+    assert!(ran.stdout.contains("has other signatures than its source"), "{}", ran.stdout);
+    let index = std::fs::read_to_string(pair.project.path().join("mirror-store/index.json"));
+    assert!(index.unwrap().contains(signature(&["first"]).digest().as_str()));
+}
+
+#[test]
+fn one_repository_without_a_list_says_nothing_of_the_others() {
+    for (first, second) in [("a-plain/app", "b-signed/app"), ("team/a-plain", "team/b-signed")] {
+        let image = ImageBuilder::new("mixed").build();
+        let pair = Pair::new(&[(first, "1", &image), (second, "1", &image)]);
+        let size = image.manifests[0].bytes.len();
+        let sbom = attach(&pair.source, second, image.digest(), size);
+        pair.source.set_faults(move |exchange| {
+            exchange
+                .path
+                .starts_with(&format!("/v2/{first}/referrers/"))
+                .then(|| Fault::refuse(404, "NOT_FOUND", "no such page"))
+        });
+        let ran = pair.project.mirror(&["apply"]).run();
+        assert!(!ran.stdout.contains("warning"), "{}", ran.stdout);
+        assert!(pair.destination.holds(&format!("docker.io/{second}"), &sbom));
+    }
+}
+
+#[test]
+fn a_tag_that_stands_for_the_digest_itself_is_no_list() {
+    let gitlab =
+        Registry::with(Profile { referrers: false, tags_are_digests: true, ..Profile::default() });
+    let destination = Registry::with(Profile { referrers: false, ..Profile::default() });
+    let image = ImageBuilder::new("gitlab").platforms(&["linux/amd64", "linux/arm64"]).build();
+    gitlab.add("library/app", "1", &image);
+    let project = Project::new();
+    project.config(&gitlab.host(), &destination.host()).entry("app:1");
+    let ran = project.mirror(&["apply"]).run();
+    assert!(!ran.stdout.contains("warning"), "{}", ran.stdout);
+    assert_eq!(destination.tags(), ["docker.io/library/app:1"]);
+    let read = gitlab.take_requests();
+    let read = read.iter().filter(|r| r.method == "GET" && r.path.contains("/manifests/")).count();
+    assert_eq!(read, 3, "an index and two children, each once");
+}
+
+#[test]
+fn what_does_not_name_its_subject_is_no_referrer() {
+    let image = ImageBuilder::new("bogus").platforms(&["linux/amd64", "linux/arm64"]).build();
+    let pair = Pair::new(&[("library/app", "1", &image)]);
+    let root = image.manifests[2].bytes.clone();
+    pair.source.set_faults(move |exchange| {
+        let text = String::from_utf8(root.to_vec()).unwrap();
+        exchange
+            .path
+            .contains("/referrers/")
+            .then(|| Fault::Answer(200, media_type::OCI_INDEX, text))
+    });
+    let ran = pair.project.mirror(&["apply"]).run();
+    assert!(!ran.stdout.contains("warning"), "{}", ran.stdout);
+    let puts = pair.destination.take_requests();
+    let puts = puts.iter().filter(|r| r.method == "PUT" && r.path.contains("/manifests/")).count();
+    assert_eq!(puts, 3);
+}
+
+#[test]
+fn a_source_that_refuses_to_say_what_is_missing() {
+    let source = Registry::with(Profile { missing: 403, referrers: false, ..Profile::default() });
+    let destination = Registry::start();
+    let image = ImageBuilder::new("shy").build();
+    source.add("library/app", "1", &image);
+    source.add("library/app", &cosign(image.digest(), "sig"), &signature(&["s"]));
+    let project = Project::new();
+    project.config(&source.host(), &destination.host()).entry("app:1");
+    let path = project.path().join("images/mirror.toml");
+    let config = std::fs::read_to_string(&path).unwrap() + "[copy]\nreferrers = \"require\"\n";
+    std::fs::write(path, config).unwrap();
+    let ran = project.mirror(&["apply"]).run();
+    assert!(!ran.stdout.contains("warning"), "{}", ran.stdout);
+    assert!(destination.holds(APP, &signature(&["s"])));
+}
+
+#[test]
+fn look_ups_that_are_refused_are_told_once_and_made_again() {
+    let image = ImageBuilder::new("refused").platforms(&["linux/amd64", "linux/arm64"]).build();
+    let pair = Pair::new(&[("library/app", "1", &image)]);
+    let sig = signature(&["late"]);
+    pair.source.add("library/app", &cosign(image.digest(), "sig"), &sig);
+    let refuse = || {
+        pair.source.set_faults(|exchange| {
+            let looks = exchange.path.contains("/referrers/") || exchange.path.contains("sha256-");
+            looks.then(|| Fault::refuse(403, "DENIED", "not for you"))
+        });
+    };
+    refuse();
+    let ran = pair.project.mirror(&["apply", "--report", "report.json"]).run();
+    let told = "warning: could not look for signatures of docker.io/library/app:1 at prod; the next run does\n  caused by: source: looking for signatures of sha256:";
+    assert_eq!(ran.stdout.matches(told).count(), 1, "{}", ran.stdout);
+    assert_eq!(ran.stdout.matches("warning").count(), 1, "{}", ran.stdout);
+    assert!(ran.stdout.contains("; and 11 more look-ups\n"), "{}", ran.stdout);
+    assert!(
+        ran.stdout.contains(
+            "applied: 1 copied, 0 unchanged, 1 whose signatures could not be looked for; "
+        ),
+        "{}",
+        ran.stdout
+    );
+    let page = pair.project.mirror(&["report", "--format", "markdown", "report.json"]).run();
+    assert!(
+        page.stdout.starts_with(
+            "### mirror: 1 copied, 0 unchanged, 1 whose signatures could not be looked for\n"
+        ),
+        "{}",
+        page.stdout
+    );
+    let row = "- ⚠️ `docker.io/library/app:1` at `prod`: its signatures could not be looked for: `source: ";
+    assert!(page.stdout.contains(row), "{}", page.stdout);
+    let text = std::fs::read_to_string(pair.project.path().join("report.json")).unwrap();
+    let attention = mirror_plan::attention_markdown(&report(&text), None, &[]).unwrap();
+    assert!(attention.contains(row), "{attention}");
+    // A plan says so, and a run that finds the source as it was keeps it in mind.
+    let plan = pair.project.mirror(&["plan"]).run();
+    assert!(plan.stdout.contains("  its signatures are looked for again\n"), "{}", plan.stdout);
+    let ran = pair.project.mirror(&["apply"]).run();
+    assert_eq!(ran.stdout.matches(told).count(), 1, "{}", ran.stdout);
+    pair.source.clear_faults();
+    // As the workflow does it: a plan, and a part of it.
+    let matrix = pair.project.mirror(&["plan", "--out", "plan.json", "--matrix", "2"]).run();
+    let shard = matrix.stdout.split('"').nth(3).unwrap().to_owned();
+    let ran = pair.project.mirror(&["apply", "plan.json", "--shard", &shard]).run();
+    assert!(ran.stdout.contains("applied: 0 copied, 1 unchanged, 1 refreshed; "), "{}", ran.stdout);
+    assert!(pair.destination.holds(APP, &sig));
+    let plan = pair.project.mirror(&["plan", "--format", "json"]).run();
+    assert!(!plan.stdout.contains("signatures_owed"), "{}", plan.stdout);
+}
+
+#[test]
+fn thousands_of_referrers_are_not_read() {
+    let image = ImageBuilder::new("popular").build();
+    let entries: Vec<String> = (0..3000)
+        .map(|n: usize| {
+            let digest = Digest::of(mirror_oci::Algorithm::Sha256, &n.to_le_bytes());
+            let kind = media_type::OCI_MANIFEST;
+            format!(r#"{{"mediaType":"{kind}","digest":"{digest}","size":10}}"#)
+        })
+        .collect();
+    let list = format!(
+        r#"{{"schemaVersion":2,"mediaType":"{}","manifests":[{}]}}"#,
+        media_type::OCI_INDEX,
+        entries.join(",")
+    );
+    for setting in ["copy", "require"] {
+        let pair = Pair::new(&[("library/app", "1", &image)]);
+        let path = pair.project.path().join("images/mirror.toml");
+        let config = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, format!("{config}[copy]\nreferrers = \"{setting}\"\n")).unwrap();
+        let list = list.clone();
+        pair.source.set_faults(move |exchange| {
+            exchange
+                .path
+                .contains("/referrers/")
+                .then(|| Fault::Answer(200, media_type::OCI_INDEX, list.clone()))
+        });
+        let ran = pair.project.mirror(&["apply"]).ends_with(i32::from(setting == "require")).run();
+        let asked = pair.source.take_requests();
+        let asked = asked.iter().filter(|r| r.path.contains("/manifests/sha256:")).count();
+        assert!(asked <= 202, "{asked} manifests were asked for");
+        assert!(ran.stdout.contains("only 200 were taken, of more"), "{}", ran.stdout);
+    }
+}
