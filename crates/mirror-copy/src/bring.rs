@@ -7,7 +7,7 @@ use mirror_oci::Repository;
 use mirror_registry::{Host, Kind, Mount, Supply, Upload, UploadBody};
 
 use crate::copier::{Copier, Event, Job, Target, Transfer};
-use crate::download::{Borrow, Download};
+use crate::download::{Borrow, Download, Flow};
 use crate::error::{Cause, CopyError};
 use crate::graph::Blob;
 use crate::layout::Layout;
@@ -181,8 +181,9 @@ impl Copier {
         borrow: Borrow,
         wanted: &mut Wanted,
     ) -> Arc<Download> {
-        let (download, started) =
-            self.downloads.get(&job.source, blob, borrow, self.fetched(job.number));
+        let flow = if job.is_two_way() { Flow::Free } else { Flow::Any };
+        let progress = self.fetched(job.number);
+        let (download, started) = self.downloads.get(&job.source, blob, borrow, flow, progress);
         wanted.own_downloads.extend(started.then(|| download.clone()));
         wanted.own = started;
         wanted.download = Some(download.clone());

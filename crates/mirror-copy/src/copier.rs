@@ -123,6 +123,17 @@ pub struct Transfer {
     pub reused_blobs: u64,
 }
 
+impl Job {
+    /// Whether a registry on either side is the other side of something else in this run.
+    pub(crate) fn is_two_way(&self) -> bool {
+        let target = match &self.target {
+            Target::Registry { host, .. } => host.is_two_way(),
+            Target::Layout { .. } => false,
+        };
+        target || self.source.places().any(|place| place.host.is_two_way())
+    }
+}
+
 impl Copier {
     /// Spools larger blobs in the folder `spool`, up to `limit` bytes, half of what is free if none is given. What
     /// moves is told to `events`.

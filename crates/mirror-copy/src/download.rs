@@ -59,6 +59,15 @@ pub(crate) enum Borrow {
     No,
 }
 
+/// Whether the one who sends a blob may keep the one who fetches it waiting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Flow {
+    /// It may.
+    Any,
+    /// It may not: they may want a turn at the same registry.
+    Free,
+}
+
 /// A blob on its way, or here.
 #[derive(Debug)]
 pub(crate) struct Download {
@@ -133,6 +142,7 @@ impl Downloads {
         source: &Source,
         blob: &Blob,
         borrow: Borrow,
+        flow: Flow,
         progress: impl Fn(u64) + Send + Sync + 'static,
     ) -> (Arc<Download>, bool) {
         let mut shared = lock(&self.shared);
@@ -146,7 +156,11 @@ impl Downloads {
         }
         let storage = Arc::new(if blob.size <= SMALL && memory + blob.size <= MEMORY {
             Storage::Memory(OnceLock::new())
-        } else if (SMALL..PASSING).contains(&blob.size) && entry.wanted <= 1 && !entry.again {
+        } else if (SMALL..PASSING).contains(&blob.size)
+            && entry.wanted <= 1
+            && !entry.again
+            && flow == Flow::Any
+        {
             Storage::Passing(Window::default())
         } else {
             Storage::File(OnceLock::new(), AtomicBool::new(true), Window::default())

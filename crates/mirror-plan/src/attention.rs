@@ -1,8 +1,9 @@
 //! What a person has to look at, for an issue that is kept up to date.
 
-use crate::markdown::{COMMENT_BUDGET, Page, code, problem, signatures};
+use crate::markdown::{COMMENT_BUDGET, Page, code, problem};
 use crate::outdated::Outdated;
 use crate::report::{Report, Status, WarningKind};
+use crate::report_page::signatures;
 
 /// What is wrong, as Markdown; nothing when nobody has to do anything. `problems` are in the words of whoever saw them.
 /// The same problems make the same text, whatever the time and the number of bytes. Images that wait for a limit on

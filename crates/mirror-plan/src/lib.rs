@@ -22,6 +22,7 @@ mod plan;
 mod progress;
 mod remarks;
 mod report;
+mod report_page;
 mod report_text;
 mod repository;
 mod saved;
@@ -44,13 +45,14 @@ pub use ecr::{Setting, SettingChange, Settings, is_same};
 pub use ecr_registry::{AwsRegistry, EcrRegistry};
 pub use finding::{Finding, Findings, Level, Position};
 pub use iam::{Context, Role, Workflow, accounts, permissions, trust};
-pub use markdown::{COMMENT_BUDGET, SUMMARY_BUDGET, headline, plan_markdown, report_markdown};
+pub use markdown::{COMMENT_BUDGET, SUMMARY_BUDGET, headline, plan_markdown};
 pub use observed::{Failure, Image, Observed, Side};
 pub use outdated::{NewerTag, Outdated, TagsFailure, newest, stuck};
 pub use plan::{Action, Change, Conflict, Copy, LookupFailure, Note, Plan, Subject, Unchanged};
 pub use progress::ProgressLine;
 pub use remarks::{plan_findings, report_findings};
 pub use report::{Outcome, Report, ReportTotals, Status, Transfer, Warning, WarningKind};
+pub use report_page::report_markdown;
 pub use report_text::render_report;
 pub use repository::{
     Expiring, RepositoryAction, RepositoryAt, RepositoryOutcome, RepositoryProblem,

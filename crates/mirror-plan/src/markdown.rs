@@ -9,8 +9,6 @@ use mirror_oci::{ByteSize, Digest, Reference, Tag};
 
 use crate::observed::Failure;
 use crate::plan::{Change, Copy, Note, Plan};
-use crate::report::{Outcome, Report, Status, WarningKind};
-use crate::report_text::unsigned;
 use crate::text::{POSTPONED, count, is_deceptive, or_none, postponed, repositories_noun, version};
 use crate::upstream::{registry_page, source_link};
 
@@ -47,71 +45,6 @@ pub fn plan_markdown(plan: &Plan, budget: usize) -> String {
             format!("- {target} at {} ({})\n", code(&item.subject.destination), short(&item.digest))
         });
         page.folded(&summary, rows);
-    }
-    page.finish()
-}
-
-/// The report: what failed and why first, then the sums, then what was done.
-pub fn report_markdown(report: &Report, budget: usize) -> String {
-    let mut page = Page::new(budget);
-    let totals = &report.totals;
-    let bad = [
-        (totals.failed, "failed"),
-        (totals.deferred, "deferred"),
-        (totals.conflicts, "in conflict"),
-        (totals.stale, "stale"),
-        (totals.cancelled, "not finished"),
-    ];
-    let bad = bad.iter().filter(|(number, _)| *number > 0);
-    let mut parts =
-        vec![format!("{} copied", totals.copied), format!("{} unchanged", totals.unchanged)];
-    parts.extend(bad.map(|(number, word)| format!("**{number} {word}**")));
-    parts.extend(unsigned(report));
-    page.always(&format!("### mirror: {}\n\n", parts.join(", ")));
-    let transfer = &totals.transfer;
-    page.always(&format!(
-        "{} fetched, {} pushed, {:.1} s.\n\n",
-        ByteSize(transfer.fetched_bytes),
-        ByteSize(transfer.pushed_bytes),
-        totals.milliseconds as f64 / 1000.0
-    ));
-    for conflict in &report.conflicts {
-        page.row(&format!("- ⚠️ {}: {}\n", code(&conflict.target), code(&conflict.reason)));
-    }
-    for failed in &report.failures {
-        page.row(&problem(&failed.subject.target(), &failed.subject.destination, &failed.failure));
-    }
-    for outcome in &report.repositories {
-        for problem in &outcome.problems {
-            let setting =
-                problem.setting.map_or_else(String::new, |setting| format!(" ({setting})"));
-            let what = format!("repository {}{setting}", outcome.at.repository);
-            page.row(&self::problem(&what, &outcome.at.destination, &problem.failure));
-        }
-    }
-    for outcome in &report.outcomes {
-        if let Status::Stale { found } = &outcome.status {
-            let now = found.as_ref().map_or_else(|| "nothing".to_owned(), short);
-            page.row(&format!(
-                "- ⚠️ {} has {now} by now; left alone\n",
-                code(&outcome.subject.target())
-            ));
-        }
-        if let Status::Failed { failure } = &outcome.status {
-            page.row(&problem(&outcome.subject.target(), &outcome.subject.destination, failure));
-        }
-        signatures(outcome).iter().for_each(|row| page.row(row));
-    }
-    let done = report.outcomes.iter().filter(|outcome| outcome.status == Status::Done);
-    let rows: Vec<String> = done
-        .map(|outcome| {
-            let (target, destination) = (outcome.subject.target(), &outcome.subject.destination);
-            let size = ByteSize(outcome.transfer.pushed_bytes);
-            format!("- {} at {} ({size} pushed)\n", code(&target), code(destination))
-        })
-        .collect();
-    if !rows.is_empty() {
-        page.folded(&format!("{} copied", count(rows.len() as u64, "image")), rows.into_iter());
     }
     page.finish()
 }
@@ -178,22 +111,6 @@ pub(crate) fn problem(target: &str, destination: &str, failure: &Failure) -> Str
     format!("- ❌ {target} at {destination}: {}: {message}{help}\n", failure.side)
 }
 
-/// What is not as it should be with the signatures of an image.
-pub(crate) fn signatures(outcome: &Outcome) -> Vec<String> {
-    let at =
-        format!("{} at {}", code(&outcome.subject.target()), code(&outcome.subject.destination));
-    let kinds = [
-        (WarningKind::SignaturesUnknown, "its signatures could not be looked for"),
-        (WarningKind::SignatureMissing, "one of its signatures is missing"),
-        (WarningKind::SignatureKept, "the signature there is not its source's, and stays"),
-    ];
-    let rows = kinds.iter().flat_map(|(kind, what)| {
-        let at = &at;
-        outcome.warned(*kind).map(move |why| format!("- ⚠️ {at}: {what}: {}\n", code(why)))
-    });
-    rows.collect()
-}
-
 fn remark(note: &Note) -> String {
     match note {
         Note::TagMoved { source, upstream, .. } => {
@@ -225,7 +142,7 @@ fn remark(note: &Note) -> String {
 }
 
 /// Twelve digits; nearly all are of SHA-256, and a table has little room.
-fn short(digest: &Digest) -> String {
+pub(crate) fn short(digest: &Digest) -> String {
     let text = digest.short();
     code(text.strip_prefix("sha256:").unwrap_or(text))
 }
@@ -431,7 +348,7 @@ impl Page {
         }
     }
 
-    fn folded(&mut self, summary: &str, rows: impl Iterator<Item = String>) {
+    pub(crate) fn folded(&mut self, summary: &str, rows: impl Iterator<Item = String>) {
         let open = format!("\n<details><summary>{summary}</summary>\n\n");
         if open.chars().count() + 20 > self.left || self.omitted > 0 {
             self.omitted += 1 + rows.count();

@@ -24,6 +24,7 @@ struct Inner {
     elapsed: Duration,
     retry_after: Option<Duration>,
     settled: bool,
+    again: bool,
     anonymous: bool,
 }
 
@@ -125,6 +126,7 @@ impl Error {
             elapsed: Duration::ZERO,
             retry_after: None,
             settled: false,
+            again: false,
             anonymous: false,
         }))
     }
@@ -223,6 +225,17 @@ impl Error {
         self
     }
 
+    /// Trying once more may help, whatever it looks like.
+    pub(crate) fn worth_another_try(mut self) -> Error {
+        self.0.again = true;
+        self
+    }
+
+    /// Whether the registry does not know an upload session any more.
+    pub(crate) fn is_lost_session(&self) -> bool {
+        self.code().is_some_and(|code| code.starts_with("BLOB_UPLOAD_"))
+    }
+
     /// Whether nobody was reached at all.
     pub(crate) fn is_unreachable(&self) -> bool {
         use ErrorKind::{Dns, PlainHttp, Refused, TimedOut, Tls, TlsExpected};
@@ -315,8 +328,7 @@ impl Error {
             return false;
         }
         match &self.0.kind {
-            // The session is gone, not the right to upload: a new one will do.
-            ErrorKind::Status { code: Some(code), .. } if code.starts_with("BLOB_UPLOAD_") => true,
+            _ if self.0.again => true,
             ErrorKind::Status { status, .. } => passing_status(*status),
             ErrorKind::Dns | ErrorKind::Refused | ErrorKind::TimedOut(_) | ErrorKind::Broken(_) => {
                 true

@@ -17,6 +17,7 @@ use crate::challenge::{self, Challenge};
 use crate::client::{HttpClient, Reach};
 use crate::credentials::Credentials;
 use crate::error::{Error, ErrorKind, passing_status};
+use crate::hint::Hints;
 use crate::options::{Access, HostOptions, Kind};
 use crate::pace::{Entry, Pace};
 use crate::pulls::{self, Exhausted, PullBudget, PullTurn, Pulls, Reservation};
@@ -24,6 +25,7 @@ use crate::rates::Rates;
 use crate::redact::redacted;
 use crate::referrers::Knowledge;
 use crate::retry::{Attempts, retrying};
+use crate::session::Sessions;
 
 const MOST_REDIRECTS: usize = 5;
 /// A login younger than this is good.
@@ -42,8 +44,9 @@ pub struct Host {
     access: Access,
     slots: Arc<Semaphore>,
     large: Arc<Semaphore>,
-    upload_slots: Arc<Semaphore>,
     large_uploads: Arc<Semaphore>,
+    sessions: Arc<Sessions>,
+    hints: Hints,
     kind: Kind,
     rates: Rates,
     mounts: AtomicBool,
@@ -66,7 +69,7 @@ pub(crate) struct Call {
     pub(crate) body: Bytes,
 }
 
-/// The right to send or receive a body.
+/// The right to receive a body.
 pub(crate) struct BodySlot {
     _large: Option<OwnedSemaphorePermit>,
     _slot: OwnedSemaphorePermit,
@@ -103,10 +106,11 @@ impl Host {
             ),
             base,
             http,
-            access: options.access,
+            access: options.access.clone(),
             slots: Arc::new(Semaphore::new(options.concurrency)),
             large: Arc::new(Semaphore::new(options.concurrency.min(LARGE_AT_ONCE))),
-            upload_slots: Arc::new(Semaphore::new(options.concurrency)),
+            sessions: Sessions::new(options.concurrency),
+            hints: Hints::default(),
             large_uploads: Arc::new(Semaphore::new(options.concurrency.min(LARGE_AT_ONCE))),
             kind: options.kind,
             rates: Rates::of(options.kind),
@@ -151,6 +155,11 @@ impl Host {
         question: impl AsyncFn() -> Result<T, Error>,
     ) -> Result<T, Error> {
         retrying(&self.pace, self.name.as_str(), || question()).await
+    }
+
+    /// Whether it is both written and read: then no upload may hold up a download, or they could wait for each other.
+    pub fn is_two_way(&self) -> bool {
+        matches!(self.access, Access::PullPushTo(_))
     }
 
     /// Whether credentials of any kind were sent there.
@@ -227,10 +236,12 @@ impl Host {
 
     /// What reading from `repository` takes.
     pub(crate) fn read_scope(&self, repository: &Repository) -> Scope {
-        match self.access {
-            Access::Pull => Scope::pull(repository),
-            Access::PullPush => Scope::push(repository),
-        }
+        let pushes = match &self.access {
+            Access::Pull => false,
+            Access::PullPush => true,
+            Access::PullPushTo(repositories) => repositories.contains(repository),
+        };
+        if pushes { Scope::push(repository) } else { Scope::pull(repository) }
     }
 
     /// Whether `url` is on the very host that our credentials are for.
@@ -321,7 +332,11 @@ impl Host {
         if matches!(error.kind(), ErrorKind::PullLimit { .. }) {
             self.pulls.refused(told, error.retry_after());
         }
-        entry.failed(&error);
+        if self.wants_fewer_sessions(call, &error) {
+            entry.served();
+        } else {
+            entry.failed(&error);
+        }
         Err(error)
     }
 
@@ -353,12 +368,26 @@ impl Host {
         Ok(BodySlot { _large: large, _slot: self.slot().await? })
     }
 
-    /// A slot to send a body of this size. An upload waits for its download in such a slot, perhaps one of the same
-    /// host: if both took from one store, uploads could hold what their downloads need.
-    pub(crate) async fn upload_slot_for(&self, bytes: u64) -> Result<BodySlot, Error> {
-        let large =
-            if bytes >= LARGE { Some(self.permit(&self.large_uploads).await?) } else { None };
-        Ok(BodySlot { _large: large, _slot: self.permit(&self.upload_slots).await? })
+    /// The right to send a body of this size, where that is a large one. Others than for receiving: an upload waits for
+    /// its download, which may come from the same host.
+    pub(crate) async fn large_upload(
+        &self,
+        bytes: u64,
+    ) -> Result<Option<OwnedSemaphorePermit>, Error> {
+        if bytes < LARGE {
+            return Ok(None);
+        }
+        self.permit(&self.large_uploads).await.map(Some)
+    }
+
+    /// The upload sessions.
+    pub(crate) fn sessions(&self) -> &Arc<Sessions> {
+        &self.sessions
+    }
+
+    /// What the registry makes of mounts.
+    pub(crate) fn hints(&self) -> &Hints {
+        &self.hints
     }
 
     async fn permit(&self, of: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Error> {

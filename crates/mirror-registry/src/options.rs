@@ -1,17 +1,22 @@
 //! What can be set for a host, and the client that all of them share.
 
-use mirror_oci::Endpoint;
+use std::collections::BTreeSet;
+
+use mirror_oci::{Endpoint, Repository};
 
 use crate::credentials::LoginSource;
 use crate::retry::Patience;
 
 /// What we are going to do at a host; tokens are asked for accordingly.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Access {
     /// Only read.
     Pull,
     /// Read and write.
     PullPush,
+    /// Write these repositories, and read others. Some token services refuse where they are asked for more than they
+    /// would grant: cloudflare/serverless-registry#148.
+    PullPushTo(BTreeSet<Repository>),
 }
 
 /// What can be set for a host.

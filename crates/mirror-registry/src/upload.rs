@@ -13,13 +13,15 @@ use bytes::Bytes;
 use futures_util::Stream;
 use mirror_oci::{Digest, Repository};
 use reqwest::header::{self, HeaderMap, HeaderValue};
-use reqwest::{Method, Response, Url};
+use reqwest::{Method, Response};
+use tokio::sync::OwnedSemaphorePermit;
 
-use crate::answer::{describe, refusal};
+use crate::answer::{Answer, describe, refusal};
 use crate::auth::{Scope, Sent};
-use crate::client::Reach;
 use crate::error::{Error, ErrorKind, transport_kind};
-use crate::host::{BodySlot, Call, Host};
+use crate::hint::Hint;
+use crate::host::{Call, Host};
+use crate::session::{FRESH, Permit, Session};
 
 /// A registry may take its time to hash and store a large blob after the last byte: so many idle times.
 const COMMIT: u32 = 10;
@@ -29,9 +31,9 @@ pub type UploadBody = Pin<Box<dyn Stream<Item = Result<Bytes, std::io::Error>> +
 
 /// How to get at the bytes.
 pub enum Supply {
-    /// They come by themselves, whether they are taken or not: the upload waits for the first, then for its turn.
+    /// They come by themselves, whether they are taken or not: while the first are not here, others have their turn.
     Stored(Opening),
-    /// They come only when they are taken: the upload waits for its turn first.
+    /// They come only when they are taken.
     Passing(Opening),
 }
 
@@ -57,6 +59,23 @@ pub enum Upload {
     Sent,
 }
 
+/// Blobs up to this size are sent without asking twice whether they are there: that costs as much as they do.
+const FEW: u64 = 16 << 10;
+
+/// A blob and where it goes.
+#[derive(Debug, Clone, Copy)]
+struct Wanted<'a> {
+    repository: &'a Repository,
+    digest: &'a Digest,
+    size: u64,
+}
+
+/// The right to send a body of a certain size, and to have a session open for it.
+struct BodyPermit {
+    _large: Option<OwnedSemaphorePermit>,
+    _session: Permit,
+}
+
 impl Host {
     /// Brings a blob of `size` bytes to `repository`. A mount that is declined becomes the upload it opened. `body` is
     /// called for each attempt.
@@ -71,18 +90,24 @@ impl Host {
         mount: &Mount,
         mut body: impl FnMut() -> Supply,
     ) -> Result<Upload, Error> {
+        let blob = Wanted { repository, digest, size };
         let mut attempts = self.attempts();
         let mut rejected = None;
         loop {
-            let Some(session) = self.start_upload(repository, digest, mount).await? else {
+            let permit = self.body_permit(size).await?;
+            let Some((session, permit)) = self.begin(blob, mount, permit).await? else {
                 return Ok(Upload::Reused);
             };
-            let scope = Scope::push(repository);
-            let (body, _slot) = self.body(body(), size).await?;
-            let outcome =
-                self.send_blob(session, digest, size, &scope, body, rejected.as_ref()).await;
-            drop(_slot);
-            let Err((sent, error)) = outcome else { return Ok(Upload::Sent) };
+            let (body, session, _permit) = self.ready(blob, body(), session, permit).await?;
+            let Err((sent, error)) = self.send_blob(blob, session, body, rejected.as_ref()).await
+            else {
+                drop(_permit);
+                if size > FEW && matches!(mount, Mount::From(_)) && self.hints().is_mine_to_try() {
+                    self.try_hint(blob).await;
+                }
+                return Ok(Upload::Sent);
+            };
+            drop(_permit);
             // A token can expire while the upload waits for its bytes: another one, and once more from the start.
             let refused = error.status() == Some(401) || error.is_expired_login();
             let expired = refused && matches!(sent, Sent::Token(_)) && rejected.is_none();
@@ -93,108 +118,288 @@ impl Host {
         }
     }
 
-    /// The bytes and a slot to send them in. Whoever makes bytes that wait for nobody must not wait for a slot, and
-    /// whoever waits for one must not keep a download waiting, or two hosts could wait for each other.
-    async fn body(&self, supply: Supply, size: u64) -> Result<(UploadBody, BodySlot), Error> {
-        let unread = |error: std::io::Error| {
-            Error::new("reading the blob", ErrorKind::Body(error.to_string()))
+    async fn body_permit(&self, size: u64) -> Result<BodyPermit, Error> {
+        let large = self.large_upload(size).await?;
+        Ok(BodyPermit { _large: large, _session: self.sessions().permit().await })
+    }
+
+    /// Finds out whether the blob is there, and opens a session if it isn't.
+    async fn begin(
+        &self,
+        blob: Wanted<'_>,
+        mount: &Mount,
+        permit: BodyPermit,
+    ) -> Result<Option<(Session, BodyPermit)>, Error> {
+        let elsewhere = match mount {
+            Mount::Never => return self.open(blob, None, permit).await.map(Opened::session),
+            Mount::From(from) if from != blob.repository && self.hints().mounts() => Some(from),
+            Mount::From(_) => None,
         };
-        match supply {
-            Supply::Stored(opening) => {
-                let body = opening.await.map_err(unread)?;
-                Ok((body, self.upload_slot_for(size).await?))
+        let mut permit = permit;
+        if let Some(from) = elsewhere {
+            match self.open(blob, Some(from), permit).await? {
+                Opened::There => {
+                    self.hints().mounted(true);
+                    return Ok(None);
+                }
+                // It may be that the blob is here, and the mount was ignored.
+                Opened::Session(session, permit) => {
+                    return Ok(self.unless_there(blob, session).await.map(|s| (s, permit)));
+                }
+                Opened::Refused(again) => {
+                    self.hints().mounted(false);
+                    permit = again;
+                }
             }
-            Supply::Passing(opening) => {
-                let slot = self.upload_slot_for(size).await?;
-                Ok((opening.await.map_err(unread)?, slot))
+        }
+        if self.hints().own() != Hint::Useless {
+            match self.open(blob, Some(blob.repository), permit).await? {
+                Opened::There => {
+                    self.hints().learn(Hint::Honoured);
+                    return Ok(None);
+                }
+                Opened::Session(session, permit) if self.hints().own() == Hint::Honoured => {
+                    return Ok(Some((session, permit)));
+                }
+                Opened::Session(session, permit) => {
+                    return Ok(self.unless_there(blob, session).await.map(|s| (s, permit)));
+                }
+                Opened::Refused(again) => permit = again,
             }
+            // A session without the hint shows that it was the hint that was refused.
+            if self.is_there(blob).await {
+                return Ok(None);
+            }
+            let opened = self.open(blob, None, permit).await?;
+            self.hints().learn(Hint::Useless);
+            return Ok(opened.session());
+        }
+        if self.is_there(blob).await {
+            return Ok(None);
+        }
+        self.open(blob, None, permit).await.map(Opened::session)
+    }
+
+    /// Whether a blob that is worth asking for is there.
+    async fn is_there(&self, blob: Wanted<'_>) -> bool {
+        if blob.size <= FEW {
+            return false;
+        }
+        // Not to know costs an upload, nothing else.
+        self.has_blob(blob.repository, blob.digest, blob.size).await.unwrap_or(false)
+    }
+
+    /// The session, unless it was opened for a blob that is there.
+    async fn unless_there(&self, blob: Wanted<'_>, session: Session) -> Option<Session> {
+        if !self.is_there(blob).await {
+            if blob.size > FEW {
+                self.hints().agreed();
+            }
+            return Some(session);
+        }
+        self.hints().learn(Hint::Useless);
+        self.give_back(session).await;
+        None
+    }
+
+    /// Finds out what the registry makes of a hint, with a blob that is there.
+    async fn try_hint(&self, blob: Wanted<'_>) {
+        let Ok(permit) = self.body_permit(0).await else { return };
+        match self.open(blob, Some(blob.repository), permit).await {
+            Ok(Opened::There) => self.hints().learn(Hint::Honoured),
+            Ok(Opened::Session(session, _permit)) => {
+                self.hints().learn(Hint::Useless);
+                self.give_back(session).await;
+            }
+            Ok(Opened::Refused(_)) => self.hints().learn(Hint::Useless),
+            Err(error) => tracing::debug!(%error, "what the registry makes of hints is unknown"),
         }
     }
 
-    /// Opens an upload session; `None` when the blob is there already.
-    async fn start_upload(
+    /// The bytes, with a session that is fresh when they are here. Whoever makes bytes that wait for nobody must not wait
+    /// for a turn, and whoever waits for one must not keep a download waiting, or two hosts could wait for each other.
+    async fn ready(
         &self,
-        repository: &Repository,
-        digest: &Digest,
-        mount: &Mount,
-    ) -> Result<Option<(Url, Reach)>, Error> {
-        let mut url = self.url(repository, "blobs/uploads/");
-        let mut scope = Scope::push(repository);
-        if let Mount::From(from) = mount {
-            url.query_pairs_mut()
-                .append_pair("mount", digest.as_str())
-                .append_pair("from", from.as_str());
-            scope = Scope::mount(repository, from);
+        blob: Wanted<'_>,
+        supply: Supply,
+        session: Session,
+        permit: BodyPermit,
+    ) -> Result<(UploadBody, Session, BodyPermit), Error> {
+        let unread = |error: std::io::Error| {
+            Error::new("reading the blob", ErrorKind::Body(error.to_string()))
+        };
+        let (body, permit) = match supply {
+            Supply::Stored(mut opening) => {
+                match tokio::time::timeout(FRESH, &mut opening).await {
+                    Ok(Ok(body)) => return Ok((body, session, permit)),
+                    Ok(Err(error)) => {
+                        self.give_back(session).await;
+                        return Err(unread(error));
+                    }
+                    Err(_) => {}
+                }
+                self.give_back(session).await;
+                drop(permit);
+                let body = opening.await.map_err(unread)?;
+                (body, self.body_permit(blob.size).await?)
+            }
+            Supply::Passing(opening) => match opening.await {
+                Ok(body) if !session.is_old() => return Ok((body, session, permit)),
+                outcome => {
+                    self.give_back(session).await;
+                    (outcome.map_err(unread)?, permit)
+                }
+            },
+        };
+        match self.open(blob, None, permit).await?.session() {
+            Some((session, permit)) => Ok((body, session, permit)),
+            None => Err(Error::new(
+                "opening an upload",
+                ErrorKind::Protocol(
+                    "the registry answers 201 to an upload without bytes".to_owned(),
+                ),
+            )),
         }
-        let mut call = Call {
+    }
+
+    /// Opens an upload session, perhaps with a mount that makes it unnecessary. Any refusal of a mount means only that
+    /// (401 for one from a repository that does not exist: harbor#17097; 404 at pulp-container).
+    async fn open(
+        &self,
+        blob: Wanted<'_>,
+        from: Option<&Repository>,
+        permit: BodyPermit,
+    ) -> Result<Opened, Error> {
+        let mut url = self.url(blob.repository, "blobs/uploads/");
+        let mut scope = Scope::push(blob.repository);
+        if let Some(from) = from {
+            url.query_pairs_mut()
+                .append_pair("mount", blob.digest.as_str())
+                .append_pair("from", from.as_str());
+            scope = Scope::mount(blob.repository, from);
+        }
+        let call = Call {
             method: Method::POST,
             url,
             scope,
             headers: HeaderMap::new(),
             body: Bytes::new(),
         };
-        let outcome = self.call(&call).await;
-        // 401 for a mount source that does not exist (harbor#17097), 403 or 404 elsewhere: a mount is a hint.
-        let elsewhere = matches!(mount, Mount::From(from) if from != repository);
-        let refused = match &outcome {
+        let (outcome, permit) = self.ask_for_session(&call, blob.size, permit).await?;
+        let status = match &outcome {
             Ok(answer) => Some(answer.status()),
             Err(error) => error.status(),
         };
-        let answer = if elsewhere && matches!(refused, Some(400 | 401 | 403 | 404 | 405)) {
-            drop(outcome);
-            call.url.set_query(None);
-            call.scope = Scope::push(repository);
-            self.call(&call).await?
-        } else {
-            outcome?
-        };
+        if from.is_some() && matches!(status, Some(400..=428 | 430..=499 | 501)) {
+            return Ok(Opened::Refused(permit));
+        }
+        let answer = outcome?;
         match answer.status() {
-            201 => Ok(None),
-            202 => self.location(&answer).map(Some),
+            201 => Ok(Opened::There),
+            202 => {
+                let (url, reach) = self.location(&answer)?;
+                let scope = Scope::push(blob.repository);
+                Ok(Opened::Session(self.sessions().opened(url, reach, &scope), permit))
+            }
             _ => Err(answer.into_error().await),
         }
+    }
+
+    /// Sends the request that opens a session. A registry that has no more of them gets fewer requests at once; only when
+    /// there is no other session of ours, its refusal means the host.
+    async fn ask_for_session(
+        &self,
+        call: &Call,
+        size: u64,
+        mut permit: BodyPermit,
+    ) -> Result<(Result<Answer, Error>, BodyPermit), Error> {
+        let mut attempts = self.attempts();
+        loop {
+            match self.send(call).await {
+                Ok(answer) => return Ok((Ok(answer), permit)),
+                Err(error) if self.wants_fewer_sessions(call, &error) => {
+                    self.sessions().fewer();
+                    drop(permit);
+                    tokio::time::sleep(self.pace().first_pause()).await;
+                    permit = self.body_permit(size).await?;
+                }
+                Err(error) => {
+                    if let Err(error) = attempts.again(error).await {
+                        return Ok((Err(error), permit));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether an answer means that there are too many upload sessions, and not that the host wants a pause.
+    pub(crate) fn wants_fewer_sessions(&self, call: &Call, error: &Error) -> bool {
+        call.method == Method::POST && error.status() == Some(429) && self.sessions().are_shared()
     }
 
     /// Sends the whole blob in one PUT. With the error comes what was sent as `Authorization`.
     async fn send_blob(
         &self,
-        (mut session, reach): (Url, Reach),
-        digest: &Digest,
-        size: u64,
-        scope: &Scope,
+        blob: Wanted<'_>,
+        session: Session,
         body: UploadBody,
         rejected: Option<&Sent>,
     ) -> Result<(), (Sent, Error)> {
+        let outcome = self.put_blob(blob, &session, body, rejected).await;
+        let Err((sent, error)) = outcome else {
+            self.sessions().ended(&session);
+            return Ok(());
+        };
+        // Whatever the code: the session is gone, not the right to upload.
+        if error.status() == Some(404) || error.is_lost_session() {
+            self.sessions().ended(&session);
+            return Err((sent, error.worth_another_try()));
+        }
+        self.give_back(session).await;
+        Err((sent, error))
+    }
+
+    async fn put_blob(
+        &self,
+        blob: Wanted<'_>,
+        session: &Session,
+        body: UploadBody,
+        rejected: Option<&Sent>,
+    ) -> Result<(), (Sent, Error)> {
+        let mut url = session.url.clone();
         // The session's own query (`_state=…`) must come back unchanged.
-        session.query_pairs_mut().append_pair("digest", digest.as_str());
-        let what = describe(&Method::PUT, &session);
+        url.query_pairs_mut().append_pair("digest", blob.digest.as_str());
+        let what = describe(&Method::PUT, &url);
         let nothing = |error| (Sent::Nothing, error);
         self.rates().wait(&Method::PUT, "blobs").await;
+        let _slot = self.slot().await.map_err(nothing)?;
         let entry = self.pace().enter().await;
         // A body may take its time; others need not wait to see whether it is taken.
         let entry = entry.map_err(|kind| nothing(Error::new(what.clone(), kind)))?.not_as_probe();
+        let scope = Scope::push(blob.repository);
         let (sent, authorization) =
-            self.upload_header(&session, scope, rejected).await.map_err(nothing)?;
+            self.upload_header(&url, &scope, rejected).await.map_err(nothing)?;
         let flow = Arc::new(Flow::default());
         let body = Watched { body, flow: flow.clone() };
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
-        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(size));
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(blob.size));
         headers.extend(authorization.map(|value| (header::AUTHORIZATION, value)));
         let request = self
             .http()
-            .within(reach)
-            .put(session)
+            .within(session.reach)
+            .put(url)
             .headers(headers)
             .body(reqwest::Body::wrap_stream(body));
-        let error = match moving(&what, size, &flow, self.pace().idle(), request.send()).await {
+        let idle = self.pace().idle();
+        let error = match moving(&what, blob.size, &flow, idle, request.send()).await {
             Ok(response) if response.status().is_success() => {
                 entry.served();
                 return Ok(());
             }
             Ok(response) => {
                 let anonymous = !self.has_used_credentials();
-                refusal(response, what, self.pace().idle()).await.anonymously(anonymous)
+                refusal(response, what, idle).await.anonymously(anonymous)
             }
             Err(error) => error,
         };
@@ -205,6 +410,25 @@ impl Host {
             None => error,
         };
         Err((sent, error))
+    }
+}
+
+/// What came of the request that opens an upload session.
+enum Opened {
+    /// There is no need: the blob is there.
+    There,
+    Session(Session, BodyPermit),
+    /// The mount was refused; without one it may work.
+    Refused(BodyPermit),
+}
+
+impl Opened {
+    /// The session, where no mount was asked for.
+    fn session(self) -> Option<(Session, BodyPermit)> {
+        match self {
+            Opened::Session(session, permit) => Some((session, permit)),
+            Opened::There | Opened::Refused(_) => None,
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! A registry in process: a real HTTP server on a free loopback port, with everything it was asked on record.
 
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use hyper::service::service_fn;
@@ -23,6 +23,14 @@ pub struct Profile {
     pub auth: AuthProfile,
     /// Whether blobs can be mounted.
     pub mount: bool,
+    /// Whether a request for a mount always opens an upload, whatever is there.
+    pub ignores_mounts: bool,
+    /// The status that a request for a mount is refused with.
+    pub refuses_mounts: Option<u16>,
+    /// Upload sessions that may be open, and how long each of them is kept.
+    pub sessions: (usize, Duration),
+    /// The code that goes with the 404 for a session that is gone.
+    pub gone: &'static str,
     /// Whether `Docker-Content-Digest` is sent.
     pub digest_header: bool,
     /// Whether `Range` is honoured.
@@ -49,6 +57,10 @@ impl Default for Profile {
         Profile {
             auth: AuthProfile::Open,
             mount: true,
+            ignores_mounts: false,
+            refuses_mounts: None,
+            sessions: (usize::MAX, Duration::from_secs(3600)),
+            gone: "BLOB_UPLOAD_UNKNOWN",
             digest_header: true,
             ranges: true,
             referrers: true,
@@ -92,6 +104,8 @@ pub(crate) struct State {
     pub(crate) requests: Mutex<Vec<Recorded>>,
     pub(crate) faults: Mutex<Option<FaultRule>>,
     pub(crate) pulls: Mutex<Vec<Instant>>,
+    /// Requests that are answered now, and the most that ever were.
+    pub(crate) busy: Mutex<(usize, usize)>,
 }
 
 /// A running registry. It stops when it is dropped.
@@ -118,6 +132,7 @@ impl Registry {
                 requests: Mutex::default(),
                 faults: Mutex::default(),
                 pulls: Mutex::default(),
+                busy: Mutex::default(),
             });
             ready.send(state.clone()).unwrap();
             serve(listener, state)
@@ -206,6 +221,16 @@ impl Registry {
             repository.tags.keys().map(move |tag| format!("{name}:{tag}"))
         })
         .collect()
+    }
+
+    /// Upload sessions that are open.
+    pub fn open_sessions(&self) -> usize {
+        self.state.store.lock().unwrap().open_sessions.len()
+    }
+
+    /// The most requests that it was answering at once.
+    pub fn most_at_once(&self) -> usize {
+        self.state.busy.lock().unwrap().1
     }
 
     /// Everything it was asked since the last call.

@@ -140,6 +140,7 @@ pub(crate) async fn answer(
     };
     let exchange =
         Exchange { number, method: asked.method.to_string(), path: asked.path.clone(), query };
+    let _busy = Busy::new(&state);
     let fault = state.faults.lock().unwrap().as_ref().and_then(|rule| rule(&exchange));
     match fault {
         Some(Fault::Reset) => return Err(io::Error::other("reset")),
@@ -169,6 +170,24 @@ pub(crate) async fn answer(
         return Err(io::Error::other("lost"));
     }
     Ok(send(&asked, reply, fault.as_ref()))
+}
+
+/// Counts a request that is being answered.
+struct Busy<'a>(&'a State);
+
+impl Busy<'_> {
+    fn new(state: &State) -> Busy<'_> {
+        let mut busy = state.busy.lock().unwrap();
+        busy.0 += 1;
+        busy.1 = busy.1.max(busy.0);
+        Busy(state)
+    }
+}
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.0.busy.lock().unwrap().0 -= 1;
+    }
 }
 
 fn send(asked: &Asked, reply: Reply, fault: Option<&Fault>) -> Response<Breakable> {
@@ -265,7 +284,8 @@ fn route(state: &State, asked: &Asked, body: Bytes) -> Reply {
         }
         ("manifests", &Method::PUT) => put_manifest(state, asked, repository, id, body),
         ("blobs", &Method::POST) => start_upload(state, asked, repository),
-        ("blobs", &Method::PUT) => finish_upload(state, asked, repository, body),
+        ("blobs", &Method::PUT) => finish_upload(state, asked, repository, id, body),
+        ("blobs", &Method::DELETE) => reply(if end_session(state, id) { 204 } else { 404 }),
         ("blobs", &Method::GET | &Method::HEAD) => get_blob(state, asked, repository, id),
         ("tags", &Method::GET) => tags(state, repository),
         ("referrers", &Method::GET) => referrers(state, repository, id),
@@ -320,7 +340,11 @@ fn put_manifest(state: &State, asked: &Asked, repository: &str, id: &str, body: 
 
 fn start_upload(state: &State, asked: &Asked, repository: &str) -> Reply {
     let mut store = state.store.lock().unwrap();
+    if let (Some(status), Some(_)) = (state.profile.refuses_mounts, asked.query("mount")) {
+        return refusal(status, "BLOB_UNKNOWN");
+    }
     if let (Some(digest), Some(from)) = (asked.query("mount"), asked.query("from"))
+        && !state.profile.ignores_mounts
         && (state.profile.mount || from == repository)
         && (!state.profile.ecr || ecr_routes::may_mount(&store, from, digest))
         && store.has_blob(from, digest)
@@ -328,26 +352,44 @@ fn start_upload(state: &State, asked: &Asked, repository: &str) -> Reply {
         store.repository(repository).blobs.insert(digest.to_owned());
         return reply(201).with("location", format!("/v2/{repository}/blobs/{digest}"));
     }
+    let (most, kept) = state.profile.sessions;
+    store.open_sessions.retain(|_, opened| opened.elapsed() < kept);
+    if store.open_sessions.len() >= most {
+        return refusal(429, "TOOMANYREQUESTS");
+    }
     store.sessions += 1;
+    let number = store.sessions;
+    store.open_sessions.insert(number, Instant::now());
     reply(202).with(
         "location",
         format!("/v2/{repository}/blobs/uploads/{}?_state=secret", store.sessions),
     )
 }
 
-fn finish_upload(state: &State, asked: &Asked, repository: &str, body: Bytes) -> Reply {
+fn finish_upload(state: &State, asked: &Asked, repository: &str, id: &str, body: Bytes) -> Reply {
     let Some(digest) = asked.query("digest").and_then(|digest| digest.parse::<Digest>().ok())
     else {
         return refusal(400, "DIGEST_INVALID");
     };
-    if asked.query("_state") != Some("secret") {
-        return refusal(404, "BLOB_UPLOAD_UNKNOWN");
+    if asked.query("_state") != Some("secret") || !end_session(state, id) {
+        return refusal(404, state.profile.gone);
     }
     if Digest::of(digest.algorithm(), &body) != digest {
         return refusal(400, "DIGEST_INVALID");
     }
     state.store.lock().unwrap().put_blob(repository, digest.as_str(), body);
     reply(201).with("location", format!("/v2/{repository}/blobs/{digest}"))
+}
+
+/// Whether there was such a session.
+fn end_session(state: &State, id: &str) -> bool {
+    let number = id.strip_prefix("uploads/").and_then(|number| number.parse().ok());
+    let opened =
+        number.and_then(|number: u64| state.store.lock().unwrap().open_sessions.remove(&number));
+    // Another registry may have sent its client here.
+    opened.map_or(state.profile.sessions.0 == usize::MAX, |opened| {
+        opened.elapsed() < state.profile.sessions.1
+    })
 }
 
 fn get_blob(state: &State, asked: &Asked, repository: &str, id: &str) -> Reply {

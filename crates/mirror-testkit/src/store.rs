@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use std::time::Instant;
+
 use bytes::Bytes;
 use mirror_oci::{Algorithm, Digest, RawManifest};
 
@@ -14,6 +16,8 @@ pub(crate) struct Store {
     pub(crate) blobs: HashMap<String, Bytes>,
     pub(crate) repositories: BTreeMap<String, Repository>,
     pub(crate) sessions: u64,
+    /// Those that wait for their bytes, and since when.
+    pub(crate) open_sessions: BTreeMap<u64, Instant>,
     pub(crate) ecr: Region,
 }
 

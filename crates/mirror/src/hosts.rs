@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use mirror_copy::{CopyError, Layout, ManifestCache, ManifestRoom, Place};
 use mirror_ecr::{Aws, Ecr, private_login, public_login};
-use mirror_oci::{Name, Registry};
+use mirror_oci::{Name, Registry, Repository};
 use mirror_plan::{
-    Alternative, AwsRegistry, Base, Config, Failure, Referrers, RegistrySettings, Side, Wants,
-    printable,
+    Alternative, AwsRegistry, Base, Config, Failure, Referrers, RegistrySettings, Side, Target,
+    Wants, printable,
 };
 use mirror_registry::{
     Access, Credentials, Host, HostOptions, HttpClient, Kind, LoginSource, Patience,
@@ -40,11 +40,14 @@ pub(crate) struct Hosts {
     strangers: BTreeSet<Registry>,
 }
 
+/// Where images go: repositories by registry or layout.
+type Places<'a> = BTreeMap<&'a mirror_plan::Place, BTreeSet<Repository>>;
+
 /// What hosts are opened for.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Errand<'a> {
-    /// What we are going to do at destinations.
-    pub(crate) push: Access,
+    /// Whether destinations are written to.
+    pub(crate) writes: bool,
     /// Machines that live on one limit on pulls, this one included.
     pub(crate) share: u32,
     /// Where what is on its way is kept, and manifests that have cost a pull.
@@ -56,7 +59,7 @@ pub(crate) struct Errand<'a> {
 impl<'a> Errand<'a> {
     /// To look and change nothing.
     pub(crate) fn look(spool: &'a Path) -> Errand<'a> {
-        Errand { push: Access::Pull, share: 1, spool, base: None }
+        Errand { writes: false, share: 1, spool, base: None }
     }
 }
 
@@ -69,7 +72,10 @@ impl Hosts {
         errand: Errand<'_>,
     ) -> Result<Hosts, mirror_registry::Error> {
         let sources = wants.wants.iter().map(|want| &want.source.name.registry).collect();
-        let places = wants.wants.iter().map(|want| &want.target.place).collect();
+        let mut places: Places<'_> = BTreeMap::new();
+        for Target { place, repository, .. } in wants.wants.iter().map(|want| &want.target) {
+            places.entry(place).or_default().insert(repository.clone());
+        }
         Hosts::of(sources, places, config, root, errand).await
     }
 
@@ -82,23 +88,23 @@ impl Hosts {
         let sources = entries.iter().map(|entry| &entry.name.registry).collect();
         let spool = environment::spool();
         let errand = Errand::look(&spool);
-        Hosts::of(sources, BTreeSet::new(), &loaded.config, &loaded.root, errand).await
+        Hosts::of(sources, BTreeMap::new(), &loaded.config, &loaded.root, errand).await
     }
 
     async fn of(
         sources: BTreeSet<&Registry>,
-        places: BTreeSet<&mirror_plan::Place>,
+        places: Places<'_>,
         config: &Config,
         root: &Path,
         errand: Errand<'_>,
     ) -> Result<Hosts, mirror_registry::Error> {
-        let Errand { push, share, spool, base } = errand;
+        let Errand { writes, share, spool, base } = errand;
         let settings = base.map_or(&config.registries, |base| &base.registries);
-        let targets = places.iter().filter_map(|place| match place {
-            mirror_plan::Place::Registry(registry) => Some(registry),
+        let targets = places.iter().filter_map(|(place, repositories)| match place {
+            mirror_plan::Place::Registry(registry) => Some((registry, repositories)),
             mirror_plan::Place::Layout(_) => None,
         });
-        let targets: BTreeSet<&Registry> = targets.collect();
+        let targets: BTreeMap<&Registry, &BTreeSet<Repository>> = targets.collect();
         let alternatives = sources.iter().filter_map(|name| settings.get(*name));
         let alternatives =
             alternatives.flat_map(|settings| &settings.alternatives).map(|other| &other.registry);
@@ -112,17 +118,20 @@ impl Hosts {
         let mut registries = BTreeMap::new();
         let mut strangers = BTreeSet::new();
         let mut ecrs = BTreeMap::new();
-        for name in sources.union(&targets) {
+        for name in sources.union(&targets.keys().copied().collect()) {
             let settings = settings.get(*name).cloned().unwrap_or_default();
             if base.is_some_and(|base| !base.knows(name)) {
                 strangers.insert((*name).clone());
                 registries.insert((*name).clone(), opening.as_stranger(name));
                 continue;
             }
-            let (access, side) = if targets.contains(name) {
-                (push, Side::Destination)
-            } else {
-                (Access::Pull, Side::Source)
+            let side = if targets.contains_key(name) { Side::Destination } else { Side::Source };
+            let access = match targets.get(name) {
+                Some(repositories) if writes && sources.contains(name) => {
+                    Access::PullPushTo((*repositories).clone())
+                }
+                Some(_) if writes => Access::PullPush,
+                _ => Access::Pull,
             };
             let (host, ecr) = opening.open(name, settings, access, side).await;
             ecrs.extend(ecr.map(|ecr| ((*name).clone(), Arc::new(ecr))));
@@ -132,18 +141,11 @@ impl Hosts {
         let alternatives = alternatives
             .map(|(name, settings)| (name.clone(), settings.alternatives.clone()))
             .collect();
-        let layouts = places.iter().filter_map(|place| match place {
-            mirror_plan::Place::Layout(folder) => Some(folder),
-            mirror_plan::Place::Registry(_) => None,
-        });
-        let layouts = layouts.map(|folder| {
-            (folder.clone(), Layout::open(&root.join(folder)).map(Arc::new).map_err(failure))
-        });
         let manifests = Arc::new(ManifestCache::in_folder(&spool.join(MANIFESTS)));
         Ok(Hosts {
             registries,
             alternatives,
-            layouts: layouts.collect(),
+            layouts: layouts(&places, root),
             ecrs,
             manifests,
             room: Arc::default(),
@@ -219,6 +221,12 @@ impl Hosts {
         futures_util::future::join_all(given_up).await.into_iter().flatten().collect()
     }
 
+    /// Gives back the upload sessions that were left open.
+    pub(crate) async fn end_sessions(&self) {
+        let ends = self.registries.values().flatten().map(|host| host.end_sessions());
+        futures_util::future::join_all(ends).await;
+    }
+
     /// Where an image comes from.
     pub(crate) fn source(&self, name: &Name) -> Result<mirror_copy::Source, Failure> {
         let origin =
@@ -240,6 +248,18 @@ impl Hosts {
     pub(crate) fn layout(&self, folder: &str) -> Result<Arc<Layout>, Failure> {
         self.layouts.get(folder).cloned().unwrap_or_else(|| Err(unknown(folder)))
     }
+}
+
+/// All layouts that images go to.
+fn layouts(places: &Places<'_>, root: &Path) -> BTreeMap<String, Result<Arc<Layout>, Failure>> {
+    let folders = places.keys().filter_map(|place| match place {
+        mirror_plan::Place::Layout(folder) => Some(folder),
+        mirror_plan::Place::Registry(_) => None,
+    });
+    let open = |folder: &String| {
+        (folder.clone(), Layout::open(&root.join(folder)).map(Arc::new).map_err(failure))
+    };
+    folders.map(open).collect()
 }
 
 /// What all registries are opened with; AWS once it is needed.

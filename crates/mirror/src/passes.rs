@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use mirror_oci::Registry;
 use mirror_plan::{Action, Fit, Plan, Report, Status, Subject, Wants};
-use mirror_registry::Access;
 
 use crate::commands::apply::{Apply, OnLimit};
 use crate::environment::Interruption;
@@ -41,7 +40,7 @@ pub(crate) async fn run(
     let started = Instant::now();
     let spool = command.spool.clone().unwrap_or_else(environment::spool);
     let share = command.shard.map_or(1, |shard| shard.of);
-    let errand = Errand { push: Access::PullPush, share, spool: &spool, base: None };
+    let errand = Errand { writes: true, share, spool: &spool, base: None };
     let hosts = Hosts::new(&loaded.wants, &loaded.config, &loaded.root, errand).await?;
     let with = With { loaded, command, hosts: &hosts, errand, interruption };
     let mut wants = loaded.wants.clone();

@@ -88,6 +88,8 @@ pub(crate) async fn run(
             jobs.iter().flat_map(|one| &one.job).for_each(|job| copier.expect(job));
             let with = With { copier: &copier, display: &display, hosts, prepared };
             copy_all(jobs, &with, manner.interruption, &mut outcomes).await;
+            // What ended in the middle may have left something open at a registry that has little of it.
+            hosts.end_sessions().await;
         }
     }
     // The copier and its senders are gone. An upload that was refused early may still be on its way out of a

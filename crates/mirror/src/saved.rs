@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
 use mirror_copy::Graph;
-use mirror_oci::Digest;
+use mirror_oci::{Digest, RawManifest};
 use mirror_plan::{
     Action, Copy, Failure, Fit, Outcome, Plan, SavedPlan, Side, Source, Status, Target, Transfer,
     Unchanged, Unfit, Wants,
@@ -147,13 +147,20 @@ pub(crate) async fn look_again(fit: Fit, wants: &Wants, hosts: &Hosts) -> Again 
         }
     }
     plan.actions = actions;
-    for item in plan.owed() {
-        let Some((source, _)) = item.want.as_deref() else { continue };
-        let graph = Graph::saved(&manifests, &item.digest, &observe::selection(source)).await;
-        again.graphs.insert(source.clone(), graph.map(Arc::new).map_err(failure));
-    }
+    again.graphs.extend(owed(&plan, &manifests).await);
     again.plan = plan;
     again
+}
+
+/// The manifests of images whose signatures are looked for again.
+async fn owed(plan: &Plan, manifests: &BTreeMap<Digest, RawManifest>) -> Graphs {
+    let mut graphs = Graphs::new();
+    for item in plan.owed() {
+        let Some((source, _)) = item.want.as_deref() else { continue };
+        let graph = Graph::saved(manifests, &item.digest, &observe::selection(source)).await;
+        graphs.insert(source.clone(), graph.map(Arc::new).map_err(failure));
+    }
+    graphs
 }
 
 /// Images that their sources don't have, or can't be asked about. Where the tree names a tag alone, the plan is the only

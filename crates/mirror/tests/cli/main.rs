@@ -24,6 +24,7 @@ mod saved;
 mod scope;
 mod shards;
 mod signatures;
+mod uploads;
 mod verify;
 
 use std::path::Path;

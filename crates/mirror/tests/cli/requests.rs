@@ -50,7 +50,9 @@ fn a_new_image() {
     pair.project.mirror(&["apply"]).run();
     let new = Count { heads: 1, manifest_gets: 2, blob_gets: 4, lookups: 8, ..Count::default() };
     assert_eq!(count(&pair.source), new);
-    let pushed = Count { heads: 1, posts: 4, blob_puts: 4, manifest_puts: 2, ..Count::default() };
+    // The large layer is asked for once more, since nobody knows yet what the registry makes of mounts.
+    let pushed =
+        Count { heads: 1, posts: 4, blob_puts: 4, manifest_puts: 2, others: 1, ..Count::default() };
     assert_eq!(count(&pair.destination), pushed);
 }
 
@@ -109,7 +111,8 @@ fn blobs_that_are_elsewhere_at_the_destination() {
     pair.project.mirror(&["apply"]).run();
     let read = Count { heads: 2, manifest_gets: 4, blob_gets: 4, lookups: 16, ..Count::default() };
     assert_eq!(count(&pair.source), read);
-    let pushed = Count { heads: 2, posts: 8, blob_puts: 4, manifest_puts: 4, ..Count::default() };
+    let pushed =
+        Count { heads: 2, posts: 8, blob_puts: 4, manifest_puts: 4, others: 1, ..Count::default() };
     assert_eq!(count(&pair.destination), pushed, "one mount for each blob");
 }
 

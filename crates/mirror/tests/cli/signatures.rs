@@ -153,10 +153,11 @@ fn what_does_not_name_its_subject_is_no_referrer() {
     let root = image.manifests[2].bytes.clone();
     pair.source.set_faults(move |exchange| {
         let text = String::from_utf8(root.to_vec()).unwrap();
-        exchange
-            .path
-            .contains("/referrers/")
-            .then(|| Fault::Answer(200, media_type::OCI_INDEX, text))
+        exchange.path.contains("/referrers/").then_some(Fault::Answer(
+            200,
+            media_type::OCI_INDEX,
+            text,
+        ))
     });
     let ran = pair.project.mirror(&["apply"]).run();
     assert!(!ran.stdout.contains("warning"), "{}", ran.stdout);

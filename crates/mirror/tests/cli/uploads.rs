@@ -1,0 +1,237 @@
+//! Destinations that are odd or poor: in what they make of mounts, and in how many uploads they allow.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use mirror_testkit::{Fault, Image, ImageBuilder, Profile, Recorded, Registry};
+
+use crate::{Pair, Project};
+
+const LAYER: usize = 3_000_000;
+
+/// A registry of this kind as destination, with these images wanted.
+fn to(profile: Profile, images: &[(&str, Image)]) -> (Registry, Registry, Project) {
+    let (source, destination, project) =
+        (Registry::start(), Registry::with(profile), Project::new());
+    project.config(&source.host(), &destination.host());
+    for (name, image) in images {
+        source.add(&format!("library/{name}"), "1", image);
+        project.entry(&format!("{name}:1"));
+    }
+    let path = project.path().join("images/mirror.toml");
+    let config = std::fs::read_to_string(&path).unwrap() + "[copy]\nreferrers = \"off\"\n";
+    std::fs::write(path, config).unwrap();
+    (source, destination, project)
+}
+
+fn based(name: &str) -> Image {
+    ImageBuilder::new(name).layers(&[100]).shared_layer("base", LAYER).build()
+}
+
+fn count(requests: &[Recorded], method: &str, part: &str) -> usize {
+    requests.iter().filter(|r| r.method == method && r.path.contains(part)).count()
+}
+
+#[test]
+fn what_is_there_is_not_sent_again_where_mounts_are_ignored() {
+    let profile = Profile { ignores_mounts: true, ..Profile::default() };
+    let (source, destination, project) = to(profile, &[("app", based("old"))]);
+    project.mirror(&["apply"]).run();
+    source.add("library/app", "1", &based("new"));
+    source.take_requests();
+    destination.take_requests();
+    let ran = project.mirror(&["apply"]).run();
+    assert!(ran.stdout.contains(" fetched, "), "{}", ran.stdout);
+    let (read, written) = (source.take_requests(), destination.take_requests());
+    let base = mirror_oci::Digest::of(
+        mirror_oci::Algorithm::Sha256,
+        &based("new").blobs.iter().find(|(_, bytes)| bytes.len() == LAYER).unwrap().1,
+    );
+    assert_eq!(count(&read, "GET", base.as_str()), 0, "the base is not fetched");
+    assert_eq!(count(&written, "HEAD", base.as_str()), 1, "it is asked for once");
+    let sent: u64 =
+        written.iter().filter(|r| r.method == "PUT").filter_map(|r| r.content_length).sum();
+    assert!(sent < 10_000, "{sent} bytes were sent");
+    assert_eq!(destination.open_sessions(), 0, "what was opened in vain is given back");
+}
+
+#[test]
+fn a_registry_that_refuses_mounts_gets_plain_uploads() {
+    for status in [400, 401, 403, 404, 405, 422, 501] {
+        let profile = Profile { refuses_mounts: Some(status), ..Profile::default() };
+        let images: Vec<_> = ["a", "b", "c", "d", "e", "f"].map(|n| (n, based(n))).into();
+        let (_source, destination, project) = to(profile, &images);
+        let ran = project.mirror(&["apply"]).run();
+        assert!(ran.stdout.contains("applied: 6 copied"), "{status}: {}", ran.stdout);
+        for (name, image) in &images {
+            assert!(destination.holds(&format!("docker.io/library/{name}"), image));
+        }
+        let requests = destination.take_requests();
+        let asked = requests.iter().filter(|r| r.method == "POST" && r.query.contains("mount="));
+        let (asked, sent) = (asked.count(), count(&requests, "PUT", "/blobs/"));
+        assert!(asked < sent, "{status}: {asked} mounts were asked for, {sent} blobs sent");
+    }
+}
+
+#[test]
+fn what_a_registry_makes_of_mounts_is_learned() {
+    // Forty large layers, all new: each of them is worth a question until the answer is known.
+    let images: Vec<_> = (0..20)
+        .map(|n| {
+            (format!("app{n}"), ImageBuilder::new(format!("{n}")).layers(&[20_000, 30_000]).build())
+        })
+        .collect();
+    for ignores_mounts in [false, true] {
+        let profile = Profile { ignores_mounts, ..Profile::default() };
+        let named: Vec<_> = images.iter().map(|(n, i)| (n.as_str(), i.clone())).collect();
+        let (_source, destination, project) = to(profile, &named);
+        let path = project.path().join("images/mirror.toml");
+        let config = std::fs::read_to_string(&path).unwrap();
+        let slow = format!("[registry.\"{}\"]\nconcurrency = 2\n", destination.host());
+        std::fs::write(&path, config + &slow).unwrap();
+        project.mirror(&["apply"]).run();
+        let requests = destination.take_requests();
+        let (asked, posts) =
+            (count(&requests, "HEAD", "/blobs/"), count(&requests, "POST", "/blobs/"));
+        if ignores_mounts {
+            assert_eq!(asked, 40, "this is the only way to know");
+        } else {
+            assert!(asked <= 14, "{asked} questions");
+        }
+        assert!(posts <= 60 + 1, "{posts} sessions for 60 blobs");
+        assert_eq!(destination.open_sessions(), 0);
+    }
+}
+
+#[test]
+fn few_sessions_that_are_kept_for_long_are_enough() {
+    let images: Vec<_> = (0..12)
+        .map(|n| {
+            let layers = [100, 200, 40_000, 1_200_000];
+            (format!("app{n}"), ImageBuilder::new(format!("{n}")).layers(&layers).build())
+        })
+        .collect();
+    let named: Vec<_> = images.iter().map(|(n, i)| (n.as_str(), i.clone())).collect();
+    let profile = Profile { sessions: (5, Duration::from_secs(1800)), ..Profile::default() };
+    let (source, destination, project) = to(profile, &named);
+    source.set_faults(|exchange| {
+        let blob = exchange.path.contains("/blobs/");
+        blob.then(|| Fault::Delay(Duration::from_millis(30)))
+    });
+    let ran = project.mirror(&["apply"]).run();
+    assert!(ran.stdout.contains("applied: 12 copied, 0 unchanged; "), "{}", ran.stdout);
+    assert_eq!(destination.open_sessions(), 0);
+    let requests = destination.take_requests();
+    let refused = requests.iter().filter(|r| r.status == 429).count();
+    assert!(refused < 200, "{refused} refusals");
+}
+
+#[test]
+fn sessions_that_end_soon_cost_no_byte_twice() {
+    // Layers of 3 MiB whose source takes a second for each: all of them wait for their turn.
+    for gone in ["BLOB_UPLOAD_UNKNOWN", "NOT_FOUND"] {
+        let images: Vec<_> = (0..3)
+            .map(|n| {
+                let layers = [LAYER, LAYER + 1, LAYER + 2, LAYER + 3];
+                (format!("app{n}"), ImageBuilder::new(format!("{n}")).layers(&layers).build())
+            })
+            .collect();
+        let named: Vec<_> = images.iter().map(|(n, i)| (n.as_str(), i.clone())).collect();
+        let profile =
+            Profile { sessions: (1000, Duration::from_millis(1500)), gone, ..Profile::default() };
+        let (source, destination, project) = to(profile, &named);
+        source.set_faults(|exchange| {
+            let blob = exchange.path.contains("/blobs/");
+            blob.then(|| Fault::Delay(Duration::from_millis(1000)))
+        });
+        let ran = project.mirror(&["apply"]).run();
+        assert!(ran.stdout.contains("applied: 3 copied, 0 unchanged; "), "{}", ran.stdout);
+        for (name, image) in &images {
+            assert!(destination.holds(&format!("docker.io/library/{name}"), image));
+        }
+        let fetched = count(&source.take_requests(), "GET", "/blobs/");
+        assert_eq!(fetched, 15, "each blob once");
+    }
+}
+
+#[test]
+fn an_interrupted_run_gives_its_sessions_back() {
+    let images: Vec<_> = (0..8)
+        .map(|n| {
+            (format!("app{n}"), ImageBuilder::new(format!("{n}")).layers(&[9000, 8000]).build())
+        })
+        .collect();
+    let named: Vec<_> = images.iter().map(|(n, i)| (n.as_str(), i.clone())).collect();
+    let (_source, destination, project) = to(Profile::default(), &named);
+    destination.set_faults(|exchange| {
+        let sends = exchange.method == "PUT" && exchange.path.contains("/blobs/");
+        sends.then_some(Fault::Hang)
+    });
+    let mut command = project.mirror(&["apply"]).into_command();
+    let running = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let started = std::time::Instant::now();
+    while destination.open_sessions() < 10 {
+        assert!(started.elapsed() < Duration::from_secs(20), "no sessions");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    crate::send("INT", running.id());
+    let ran = running.wait_with_output().unwrap();
+    assert_eq!(ran.status.code(), Some(130));
+    let told = String::from_utf8(ran.stdout).unwrap();
+    assert!(told.contains("8 not finished"), "{told}");
+    assert_eq!(destination.open_sessions(), 0);
+}
+
+#[test]
+fn concurrency_is_what_it_says() {
+    for (concurrency, delay) in [(1, 5), (3, 10)] {
+        let images: Vec<(String, Image)> = (0..6)
+            .map(|n| {
+                (
+                    format!("library/app{n}"),
+                    ImageBuilder::new(format!("{n}")).layers(&[5000, 1_500_000]).build(),
+                )
+            })
+            .collect();
+        let named: Vec<_> = images.iter().map(|(n, i)| (n.as_str(), "1", i)).collect();
+        let pair = Pair::new(&named);
+        for registry in [&pair.source, &pair.destination] {
+            registry.set_faults(move |_| Some(Fault::Delay(Duration::from_millis(delay))));
+        }
+        let path = pair.project.path().join("images/mirror.toml");
+        let config = std::fs::read_to_string(&path).unwrap()
+            + &format!(
+                "concurrency = {concurrency}\n[registry.\"{}\"]\nconcurrency = {concurrency}\n",
+                pair.destination.host()
+            );
+        std::fs::write(path, config).unwrap();
+        let ran = pair.project.mirror(&["apply"]).run();
+        assert!(ran.stdout.contains("applied: 6 copied"), "{}", ran.stdout);
+        assert!(pair.source.most_at_once() <= concurrency, "{}", pair.source.most_at_once());
+        let most = pair.destination.most_at_once();
+        assert!(most <= concurrency, "{most} requests at once");
+    }
+}
+
+#[test]
+fn one_registry_on_both_sides() {
+    let registry = Registry::start();
+    let project = Project::new();
+    let image = |n: usize| ImageBuilder::new(format!("{n}")).layers(&[5000, 1_500_000 + n]).build();
+    let config = format!(
+        "[[destination]]\nname=\"own\"\nregistry=\"{0}/company\"\n[registry.\"{0}\"]\nconcurrency = 1\n",
+        registry.host()
+    );
+    project.write(
+        "images/mirror.toml",
+        &config.replace("/company\"\n", "\"\nrepository = \"company/{name}\"\n"),
+    );
+    for n in 0..4 {
+        registry.add(&format!("upstream/app{n}"), "1", &image(n));
+        project.entry(&format!("{}/upstream/app{n}:1", registry.host()));
+    }
+    let ran = project.mirror(&["apply"]).run();
+    assert!(ran.stdout.contains("applied: 4 copied"), "{}", ran.stdout);
+    assert_eq!(registry.most_at_once(), 1);
+    (0..4).for_each(|n| assert!(registry.holds(&format!("company/app{n}"), &image(n))));
+}
