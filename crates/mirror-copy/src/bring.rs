@@ -132,7 +132,8 @@ impl Copier {
         borrow: Borrow,
     ) -> Brought {
         let mut wanted = Wanted::default();
-        let upload = host.upload_blob(repository, &blob.digest, blob.size, from, || {
+        let pressure = self.downloads.pressure();
+        let upload = host.upload_blob(repository, &blob.digest, blob.size, from, pressure, || {
             let download = self.download(job, blob, borrow, &mut wanted);
             let (events, number) = (self.events.clone(), job.number);
             let passing = download.is_passing();
@@ -149,7 +150,7 @@ impl Copier {
             Ok(Upload::Reused) => Ok(None),
             Ok(Upload::Sent) => Ok(Some(wanted.transfer(blob))),
             Err(error) => {
-                Err(wanted.failed(|| CopyError::destination(format!("upload of {blob}"), error)))
+                Err(wanted.failed(|| CopyError::uploading(format!("upload of {blob}"), error)))
             }
         }
     }

@@ -146,9 +146,8 @@ impl Copier {
         events: UnboundedSender<Event>,
     ) -> Result<Copier, CopyError> {
         let opened = Spool::open(spool, limit);
-        let opened = opened.map_err(|error| {
-            CopyError::io(Side::Destination, "opening the spool", spool, &error)
-        })?;
+        let opened = opened
+            .map_err(|error| CopyError::io(Side::Local, "opening the spool", spool, &error))?;
         Ok(Copier { downloads: Downloads::new(opened), landings: Landings::default(), events })
     }
 

@@ -2,7 +2,7 @@
 //! file of the spool, unless one reader alone wants a blob that is soon fetched again. Readers follow the writer, but
 //! get the last byte only when the digest is proven.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use bytes::{Bytes, BytesMut};
 use futures_util::stream;
 use mirror_oci::Digest;
-use mirror_registry::UploadBody;
+use mirror_registry::{Pressure, UploadBody};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
@@ -20,7 +20,7 @@ use crate::error::{CopyError, STARTING_OVER};
 use crate::fetch::Fetch;
 use crate::graph::Blob;
 use crate::source::Source;
-use crate::spool::{Room, Spool};
+use crate::spool::{Room, Spool, file_name};
 use crate::window::Window;
 
 /// Blobs up to this size stay in memory: most are configs, and a file costs more than it saves.
@@ -108,12 +108,17 @@ pub(crate) enum Storage {
 pub(crate) struct SpoolFile {
     pub(crate) path: PathBuf,
     pub(crate) file: File,
-    pub(crate) _room: Room,
+    pub(crate) room: Room,
 }
 
 impl Downloads {
     pub(crate) fn new(spool: Spool) -> Downloads {
         Downloads { spool: Arc::new(spool), shared: Arc::default() }
+    }
+
+    /// Whether somebody waits for room that others hold.
+    pub(crate) fn pressure(&self) -> &Pressure {
+        self.spool.pressure()
     }
 
     /// One more image wants this blob, and will say how that ended.
@@ -173,12 +178,12 @@ impl Downloads {
             counter.fetch_add(bytes, Ordering::Relaxed);
             progress(bytes);
         };
-        let others = self.shared.clone();
+        let (others, spool) = (self.shared.clone(), self.spool.clone());
         let fetch = Fetch {
             places: source.places().cloned().collect(),
             blob: blob.clone(),
             spool: self.spool.clone(),
-            make_room: Box::new(move || make_room(&others)),
+            make_room: Box::new(move || make_room(&others, &spool)),
             storage: storage.clone(),
             state: sender,
             progress: Box::new(counted),
@@ -206,13 +211,16 @@ fn memory_used(shared: &HashMap<Digest, Entry>) -> u64 {
 }
 
 /// Lets go of finished downloads that nobody reads at the moment; whoever wants one later fetches it again.
-fn make_room(shared: &Mutex<HashMap<Digest, Entry>>) {
+fn make_room(shared: &Mutex<HashMap<Digest, Entry>>, spool: &Spool) {
     let mut idle = Vec::new();
-    for entry in lock(shared).values_mut() {
+    let mut expected = BTreeSet::new();
+    for (digest, entry) in lock(shared).iter_mut() {
+        expected.insert(file_name(digest));
         let unused =
             |download: &mut Arc<Download>| Arc::strong_count(download) == 1 && download.is_over();
         idle.extend(entry.download.take_if(unused));
     }
+    spool.let_go_of_leftovers(|name| expected.contains(name));
     // What a failed one has brought stays for the next attempt.
     for download in idle.iter().filter(|download| download.failure().is_none()) {
         download.storage.forget();

@@ -20,6 +20,8 @@ pub enum Side {
     Source,
     /// Where it goes.
     Destination,
+    /// The machine that copies.
+    Local,
 }
 
 /// What was behind it.
@@ -52,6 +54,13 @@ impl CopyError {
 
     pub(crate) fn destination(step: impl Into<String>, cause: mirror_registry::Error) -> CopyError {
         CopyError::new(Side::Destination, step, Cause::Registry(cause))
+    }
+
+    /// An upload that failed; perhaps for want of its own bytes, which is nobody else's fault.
+    pub(crate) fn uploading(step: impl Into<String>, cause: mirror_registry::Error) -> CopyError {
+        let local = matches!(cause.kind(), mirror_registry::ErrorKind::Body(_));
+        let side = if local { Side::Local } else { Side::Destination };
+        CopyError::new(side, step, Cause::Registry(cause))
     }
 
     pub(crate) fn io(
@@ -138,6 +147,7 @@ impl fmt::Display for Side {
         f.write_str(match self {
             Side::Source => "source",
             Side::Destination => "destination",
+            Side::Local => "local disk",
         })
     }
 }

@@ -85,16 +85,15 @@ impl Fetch {
         spooled: &OnceLock<SpoolFile>,
         window: &Window,
     ) -> Result<(), CopyError> {
-        let room = self.spool.reserve(self.blob.size, &self.make_room).await;
-        let _room = room.map_err(|error| self.io(self.spool.folder(), &error))?;
-        let Spooled { path, file, resumable } = self
-            .spool
-            .file(&self.blob.digest)
-            .map_err(|error| self.io(self.spool.folder(), &error))?;
+        let wrong = |error: io::Error| self.io(self.spool.folder(), &error);
+        let Spooled { path, file, resumable, room } =
+            self.spool.file(&self.blob.digest).map_err(wrong)?;
+        let here = file.metadata().map_err(wrong)?.len();
+        self.spool.check(self.blob.size.saturating_sub(here)).map_err(wrong)?;
         if !resumable {
             self.storage.forget();
         }
-        let spooled = spooled.get_or_init(|| SpoolFile { path, file, _room });
+        let spooled = spooled.get_or_init(|| SpoolFile { path, file, room });
         let mut outcome = Err(self.nowhere());
         let mut found = 0;
         // A place goes on with the bytes that are there, unless they were wrong. The origin, which is the last one,
@@ -105,7 +104,7 @@ impl Fetch {
             let mut sink =
                 if wrong { self.emptied(spooled)? } else { self.resumed(spooled).await? };
             found = if wrong { 0 } else { found.max(sink.at) };
-            outcome = self.large(place, &mut sink, &spooled.path, window).await;
+            outcome = self.large(place, &mut sink, Some(spooled), window).await;
             match &outcome {
                 Ok(()) => break,
                 Err(error) => {
@@ -118,6 +117,7 @@ impl Fetch {
                 break;
             }
         }
+        spooled.room.is_enough();
         // Those who come later read the file.
         window.clear();
         if error_is_digest(&outcome) {
@@ -174,7 +174,7 @@ impl Fetch {
         let mut sink = Sink { file: None, verifier: Some(Verifier::new(&self.blob.digest)), at: 0 };
         let mut outcome = Err(self.nowhere());
         for place in &self.places {
-            outcome = self.large(place, &mut sink, Path::new(""), window).await;
+            outcome = self.large(place, &mut sink, None, window).await;
             match &outcome {
                 Ok(()) => break,
                 Err(error) => {
@@ -193,7 +193,7 @@ impl Fetch {
         &self,
         place: &Place,
         sink: &mut Sink,
-        path: &Path,
+        spooled: Option<&SpoolFile>,
         window: &Window,
     ) -> Result<(), CopyError> {
         let mut reader = self.reader(place, sink.at);
@@ -210,6 +210,12 @@ impl Fetch {
             }
             if (held >= PIECE || last) && held > 0 {
                 let before = sink.at;
+                if let Some(SpoolFile { path, room, .. }) = spooled {
+                    let (bytes, size) = (before + held as u64, self.blob.size);
+                    let grown = self.spool.grow(room, bytes, size, &self.make_room).await;
+                    grown.map_err(|error| self.io(path, &error))?;
+                }
+                let path = spooled.map_or(Path::new(""), |spooled| &spooled.path);
                 let kept = sink.keep(std::mem::take(&mut pieces)).await;
                 window.add(before, kept.map_err(|error| self.io(path, &error))?);
                 (self.progress)(held as u64);
@@ -227,7 +233,8 @@ impl Fetch {
     }
 
     fn reader<'a>(&self, place: &'a Place, from: u64) -> BlobReader<'a> {
-        place.host.read_blob(&place.repository, &self.blob.digest, self.blob.size, from)
+        let Blob { digest, size } = &self.blob;
+        place.host.read_blob(&place.repository, digest, *size, from, self.spool.pressure())
     }
 
     fn prove(&self, verifier: Verifier) -> Result<(), CopyError> {
@@ -250,7 +257,7 @@ impl Fetch {
 
     fn io(&self, path: &Path, error: &io::Error) -> CopyError {
         CopyError::io(
-            Side::Source,
+            Side::Local,
             format!("spooling blob {}", self.blob.digest.short()),
             path,
             error,

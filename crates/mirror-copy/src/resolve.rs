@@ -1,7 +1,7 @@
 //! What a reference stands for.
 
 use mirror_oci::{Digest, Links, Platform, RawManifest, Tag, Version};
-use mirror_registry::ManifestRef;
+use mirror_registry::{ManifestRef, Pressure};
 use serde::Deserialize;
 
 use crate::error::{Cause, CopyError, Side};
@@ -142,8 +142,14 @@ impl Source {
         let config = config.ok_or_else(|| {
             fail("the image has no configuration that names a platform".to_owned())
         })?;
-        let mut reader =
-            self.origin.host.read_blob(&self.origin.repository, &config.digest, config.size, 0);
+        let nobody = Pressure::default();
+        let mut reader = self.origin.host.read_blob(
+            &self.origin.repository,
+            &config.digest,
+            config.size,
+            0,
+            &nobody,
+        );
         let mut bytes = Vec::new();
         while let Some(chunk) =
             reader.chunk().await.map_err(|error| CopyError::source(step, error))?

@@ -4,21 +4,33 @@
 //! next run goes on where this one stopped, also after `kill -9`. Whoever writes a file holds its lock; a second
 //! process that wants the same blob takes a file of its own.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 
-use mirror_oci::Digest;
-use tokio::sync::Notify;
+use mirror_oci::{ByteSize, Digest};
+use mirror_registry::Pressure;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 /// Files that nobody came back for are removed after this time.
 const STALE: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// How often those who wait for room ask who can let go of some.
 const ASK_AGAIN: Duration = Duration::from_millis(100);
+
+/// Who waits longer than this may go over the limit, one at a time.
+const PATIENT: Duration = Duration::from_millis(500);
+
+/// How long to wait for others where the disk has no room for the rest of a blob.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// Room is taken in steps: of this size, or a part of all there is.
+const STEP: u64 = 16 << 20;
+const PARTS: u64 = 16;
 
 /// How often the folder may vanish under us before that is an error.
 const MOST_REMOVALS: usize = 20;
@@ -31,6 +43,8 @@ static OWN_FILES: AtomicU64 = AtomicU64::new(0);
 pub(crate) struct Spool {
     folder: PathBuf,
     budget: Arc<Budget>,
+    /// Files of earlier runs that nobody of this one has asked for yet. They count as used.
+    leftovers: Mutex<BTreeMap<PathBuf, u64>>,
 }
 
 /// How much of the disk is used. Those who don't fit wait.
@@ -39,13 +53,23 @@ struct Budget {
     limit: u64,
     used: Mutex<u64>,
     freed: Notify,
+    /// One blob may go over the limit, as far as the disk allows: then all that have begun come to an end, one after the
+    /// other, and nobody waits for ever.
+    beyond: Arc<Semaphore>,
+    pressure: Pressure,
 }
 
-/// Room for one blob; given back when dropped.
+/// Room for what has come of one blob; given back when dropped.
 #[derive(Debug)]
 pub(crate) struct Room {
     budget: Arc<Budget>,
+    taken: Mutex<Taken>,
+}
+
+#[derive(Debug, Default)]
+struct Taken {
     bytes: u64,
+    beyond: Option<OwnedSemaphorePermit>,
 }
 
 /// A file of the spool, locked.
@@ -55,68 +79,135 @@ pub(crate) struct Spooled {
     pub(crate) file: File,
     /// Whether the next run would find it.
     pub(crate) resumable: bool,
+    /// What is in it already.
+    pub(crate) room: Room,
 }
 
 impl Spool {
     /// Uses `folder`, up to `limit` bytes; by default half of what is free.
     pub(crate) fn open(folder: &Path, limit: Option<u64>) -> io::Result<Spool> {
         fs::create_dir_all(folder)?;
+        remove_stale(folder);
+        let leftovers = leftovers(folder);
+        let used = leftovers.values().sum();
         let limit = match limit {
             Some(limit) => limit,
-            None => free_bytes(folder)? / 2,
+            None => free_bytes(folder)?.saturating_add(used) / 2,
         };
-        remove_stale(folder);
-        let budget = Budget { limit, used: Mutex::new(0), freed: Notify::new() };
-        Ok(Spool { folder: folder.to_owned(), budget: Arc::new(budget) })
+        let budget = Budget {
+            limit,
+            used: Mutex::new(used),
+            freed: Notify::new(),
+            beyond: Arc::new(Semaphore::new(1)),
+            pressure: Pressure::default(),
+        };
+        Ok(Spool {
+            folder: folder.to_owned(),
+            budget: Arc::new(budget),
+            leftovers: Mutex::new(leftovers),
+        })
     }
 
-    /// Waits for room. `make_room` is asked to let go of blobs that nobody uses at the moment.
-    ///
-    /// A blob that is larger than the budget gets room when it is alone: every blob that has room arrives without
-    /// needing more of it, so nobody waits for ever.
+    /// Whether somebody waits for room that others hold.
+    pub(crate) fn pressure(&self) -> &Pressure {
+        &self.budget.pressure
+    }
+
+    /// Whether a blob of so many more bytes can be kept at all.
     ///
     /// # Errors
-    /// When the blob is larger than what is free on the disk.
-    pub(crate) async fn reserve(&self, bytes: u64, make_room: impl Fn()) -> io::Result<Room> {
+    /// When the disk has not that much, whatever is let go of here.
+    pub(crate) fn check(&self, bytes: u64) -> io::Result<()> {
+        let free = free_bytes(&self.folder)?;
+        if bytes > free.saturating_add(*self.budget.used()) {
+            return Err(too_large(bytes, free));
+        }
+        Ok(())
+    }
+
+    /// Waits until there is room for `bytes` of a blob of `size`. `make_room` is asked to let go of what nobody uses.
+    ///
+    /// # Errors
+    /// When there is none left on the disk.
+    pub(crate) async fn grow(
+        &self,
+        room: &Room,
+        bytes: u64,
+        size: u64,
+        make_room: impl Fn(),
+    ) -> io::Result<()> {
+        let Some(more) = room.lacks(bytes, size) else { return Ok(()) };
+        if room.take(more) {
+            return Ok(());
+        }
+        make_room();
+        if room.take(more) {
+            return Ok(());
+        }
+        let _waiting = self.budget.pressure.waiting();
+        let started = Instant::now();
+        let mut chosen = None;
         loop {
             let freed = self.budget.freed.notified();
-            if let Some(room) = self.try_reserve(bytes)? {
-                return Ok(room);
-            }
             make_room();
-            if let Some(room) = self.try_reserve(bytes)? {
-                return Ok(room);
+            if room.take(more) {
+                return Ok(());
             }
             // A blob that has arrived everywhere frees nothing by itself: it is let go when somebody asks.
-            let _ = tokio::time::timeout(ASK_AGAIN, freed).await;
+            tokio::select! {
+                () = freed => {}
+                () = tokio::time::sleep(ASK_AGAIN) => {}
+            }
+            if chosen.is_none() && started.elapsed() > PATIENT {
+                chosen = self.budget.beyond.clone().try_acquire_owned().ok();
+            }
+            let free = free_bytes(&self.folder)?;
+            let rest = size.saturating_sub(room.taken().bytes);
+            if chosen.is_some() && rest <= free {
+                room.taken().beyond = chosen;
+                room.take(more);
+                return Ok(());
+            }
+            if rest > free && started.elapsed() > LONGEST_WAIT {
+                return Err(too_large(rest, free));
+            }
         }
     }
 
-    fn try_reserve(&self, bytes: u64) -> io::Result<Option<Room>> {
-        let mut used = self.budget.used.lock().unwrap_or_else(PoisonError::into_inner);
-        if *used > 0 && used.saturating_add(bytes) > self.budget.limit {
-            return Ok(None);
-        }
-        if bytes > self.budget.limit {
-            let free = free_bytes(&self.folder)?;
-            if bytes > free {
-                let message =
-                    format!("a blob of {bytes} bytes does not fit, {free} bytes are free");
-                return Err(io::Error::new(io::ErrorKind::StorageFull, message));
-            }
-        }
-        *used += bytes;
-        Ok(Some(Room { budget: self.budget.clone(), bytes }))
+    /// Deletes what earlier runs have left and nobody of this one `expects`, if no other process is at it.
+    pub(crate) fn let_go_of_leftovers(&self, expects: impl Fn(&str) -> bool) {
+        let mut leftovers = self.leftovers();
+        let mut freed = 0;
+        leftovers.retain(|path, bytes| {
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            let idle = || File::open(path).is_ok_and(|file| file.try_lock().is_ok());
+            let goes = !expects(name) && idle() && fs::remove_file(path).is_ok();
+            freed += if goes { *bytes } else { 0 };
+            !goes
+        });
+        drop(leftovers);
+        self.budget.free(freed);
+    }
+
+    fn leftovers(&self) -> MutexGuard<'_, BTreeMap<PathBuf, u64>> {
+        self.leftovers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn room(&self, bytes: u64) -> Room {
+        let taken = Mutex::new(Taken { bytes, beyond: None });
+        Room { budget: self.budget.clone(), taken }
     }
 
     /// The file for a blob, with whatever an earlier run left in it; or, when somebody else is at that file, one of
     /// our own that nobody will come back for.
     pub(crate) fn file(&self, digest: &Digest) -> io::Result<Spooled> {
-        let name = digest.as_str().replace(':', "-");
+        let name = file_name(digest);
         let path = self.folder.join(&name);
         let file = self.open_file(&path)?;
         if file.try_lock().is_ok() && still_there(&path, &file) {
-            return Ok(Spooled { path, file, resumable: true });
+            // What an earlier run has left is counted; what another process has put there just now is not.
+            let counted = self.leftovers().remove(&path).unwrap_or_default();
+            return Ok(Spooled { path, file, resumable: true, room: self.room(counted) });
         }
         // Processes in containers share a folder and a process id; no name is taken twice all the same.
         let (number, random) = (OWN_FILES.fetch_add(1, Ordering::Relaxed), random());
@@ -124,7 +215,7 @@ impl Spool {
         let file = self.open_file(&path)?;
         // So that a clean-up elsewhere sees that it is in use.
         let _ = file.try_lock();
-        Ok(Spooled { path, file, resumable: false })
+        Ok(Spooled { path, file, resumable: false, room: self.room(0) })
     }
 
     /// Another process may take the empty folder away at any time.
@@ -155,12 +246,76 @@ impl Drop for Spool {
     }
 }
 
+impl Budget {
+    fn used(&self) -> MutexGuard<'_, u64> {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn free(&self, bytes: u64) {
+        let mut used = self.used();
+        *used = used.saturating_sub(bytes);
+        drop(used);
+        self.freed.notify_waiters();
+    }
+}
+
+impl Room {
+    fn taken(&self) -> MutexGuard<'_, Taken> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How much more to take for `bytes` of a blob of `size`.
+    fn lacks(&self, bytes: u64, size: u64) -> Option<u64> {
+        let taken = self.taken().bytes;
+        let step = STEP.min(self.budget.limit / PARTS);
+        (bytes > taken).then(|| bytes.max(taken.saturating_add(step).min(size)) - taken)
+    }
+
+    /// Takes more, if the limit allows it or is not for this one.
+    fn take(&self, more: u64) -> bool {
+        let mut taken = self.taken();
+        let mut used = self.budget.used();
+        let all = used.saturating_add(more);
+        if all > self.budget.limit && taken.beyond.is_none() {
+            return false;
+        }
+        *used = all;
+        taken.bytes += more;
+        true
+    }
+
+    /// All of the blob is here: another one may go over the limit.
+    pub(crate) fn is_enough(&self) {
+        self.taken().beyond = None;
+    }
+}
+
 impl Drop for Room {
     fn drop(&mut self) {
-        let mut used = self.budget.used.lock().unwrap_or_else(PoisonError::into_inner);
-        *used = used.saturating_sub(self.bytes);
-        self.budget.freed.notify_waiters();
+        let bytes = self.taken().bytes;
+        self.budget.free(bytes);
     }
+}
+
+fn too_large(bytes: u64, free: u64) -> io::Error {
+    let message = format!("{} do not fit, {} are free", ByteSize(bytes), ByteSize(free));
+    io::Error::new(io::ErrorKind::StorageFull, message)
+}
+
+/// What the file of a blob is called.
+pub(crate) fn file_name(digest: &Digest) -> String {
+    digest.as_str().replace(':', "-")
+}
+
+/// Files of blobs that earlier runs have left.
+fn leftovers(folder: &Path) -> BTreeMap<PathBuf, u64> {
+    let Ok(entries) = fs::read_dir(folder) else { return BTreeMap::new() };
+    let files = entries.filter_map(|entry| {
+        let entry = entry.ok()?;
+        let metadata = entry.metadata().ok()?;
+        metadata.is_file().then(|| (entry.path(), metadata.len()))
+    });
+    files.collect()
 }
 
 fn random() -> u64 {
@@ -217,23 +372,69 @@ mod tests {
         Digest::of(mirror_oci::Algorithm::Sha256, b"x")
     }
 
+    /// Takes room step by step, as a download does.
+    async fn fill(spool: &Spool, room: &Room, size: u64) -> io::Result<()> {
+        for bytes in (10..=size).step_by(10) {
+            spool.grow(room, bytes, size, || ()).await?;
+        }
+        room.is_enough();
+        Ok(())
+    }
+
     #[tokio::test]
-    async fn those_who_do_not_fit_wait() {
+    async fn room_is_taken_as_it_is_used() {
         let folder = tempfile::tempdir().unwrap();
-        let spool = Arc::new(Spool::open(folder.path(), Some(100)).unwrap());
-        let first = spool.reserve(80, || ()).await.unwrap();
-        let waiting = tokio::spawn({
-            let spool = spool.clone();
-            async move { spool.reserve(30, || ()).await.map(|room| room.bytes) }
-        });
-        tokio::time::sleep(Duration::from_millis(50)).await;
-        assert!(!waiting.is_finished());
-        drop(first);
-        assert_eq!(waiting.await.unwrap().unwrap(), 30);
-        // Larger than the budget, but alone.
-        assert_eq!(spool.reserve(1000, || ()).await.unwrap().bytes, 1000);
-        let error = spool.reserve(u64::MAX / 2, || ()).await.unwrap_err();
+        let spool = Spool::open(folder.path(), Some(160)).unwrap();
+        // What somebody claims takes nothing.
+        let claimed = spool.room(0);
+        spool.grow(&claimed, 10, 1 << 40, || ()).await.unwrap();
+        assert_eq!(*spool.budget.used(), 10);
+        let rooms = [spool.room(0), spool.room(0)];
+        for room in &rooms {
+            fill(&spool, room, 70).await.unwrap();
+        }
+        assert_eq!(*spool.budget.used(), 150);
+        drop(rooms);
+        assert_eq!(*spool.budget.used(), 10);
+    }
+
+    #[tokio::test]
+    async fn all_that_have_begun_come_to_an_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let spool = Spool::open(folder.path(), Some(100)).unwrap();
+        let rooms: Vec<Room> = (0..5).map(|_| spool.room(0)).collect();
+        let fills = rooms.iter().map(|room| fill(&spool, room, 80));
+        let all = futures_util::future::join_all(fills);
+        let all = tokio::time::timeout(Duration::from_secs(20), all).await.unwrap();
+        assert!(all.iter().all(Result::is_ok), "{all:?}");
+        drop(rooms);
+        assert_eq!(*spool.budget.used(), 0);
+    }
+
+    #[tokio::test]
+    async fn what_the_disk_can_not_hold_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let spool = Spool::open(folder.path(), None).unwrap();
+        let error = spool.check(u64::MAX / 2).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+        spool.check(1000).unwrap();
+    }
+
+    #[tokio::test]
+    async fn leftovers_count_until_somebody_needs_their_room() {
+        let folder = tempfile::tempdir().unwrap();
+        let other = Digest::of(mirror_oci::Algorithm::Sha256, b"y");
+        for digest in [digest(), other.clone()] {
+            fs::write(folder.path().join(file_name(&digest)), [0; 60]).unwrap();
+        }
+        let spool = Spool::open(folder.path(), Some(160)).unwrap();
+        assert_eq!(*spool.budget.used(), 120);
+        let wanted = spool.file(&digest()).unwrap();
+        assert_eq!((*spool.budget.used(), wanted.room.taken().bytes), (120, 60));
+        let make_room = || spool.let_go_of_leftovers(|name| name == file_name(&digest()));
+        spool.grow(&wanted.room, 150, 150, make_room).await.unwrap();
+        assert_eq!(*spool.budget.used(), 150);
+        assert!(!folder.path().join(file_name(&other)).exists());
     }
 
     #[test]
@@ -249,15 +450,17 @@ mod tests {
     #[tokio::test]
     async fn room_can_come_from_whoever_lets_go_later() {
         let folder = tempfile::tempdir().unwrap();
-        let spool = Spool::open(folder.path(), Some(100)).unwrap();
-        let held = Mutex::new(Some(spool.reserve(80, || ()).await.unwrap()));
+        let spool = Spool::open(folder.path(), Some(160)).unwrap();
+        let _beyond = spool.budget.beyond.clone().acquire_owned().await.unwrap();
+        let held = Mutex::new(Some(spool.room(0)));
+        fill(&spool, held.lock().unwrap().as_ref().unwrap(), 150).await.unwrap();
         let asked = AtomicU64::new(0);
         let let_go = || {
             if asked.fetch_add(1, Ordering::Relaxed) > 2 {
                 held.lock().unwrap().take();
             }
         };
-        assert_eq!(spool.reserve(80, let_go).await.unwrap().bytes, 80);
+        spool.grow(&spool.room(0), 80, 80, let_go).await.unwrap();
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::io::Read;
 use futures_util::{StreamExt, stream};
 use mirror_oci::caps::MAX_MANIFESTS;
 use mirror_oci::{Digest, RawManifest, Verifier};
-use mirror_registry::ManifestRef;
+use mirror_registry::{ManifestRef, Pressure};
 
 use crate::copier::Target;
 use crate::error::CopyError;
@@ -150,7 +150,8 @@ async fn look(target: &Target, blob: Blob, check: Check) -> Result<Option<Hole>,
         }
         (Target::Registry { host, repository, .. }, Check::Content) => {
             let mut verifier = Verifier::new(&blob.digest);
-            let mut reader = host.read_blob(repository, &blob.digest, blob.size, 0);
+            let mut reader =
+                host.read_blob(repository, &blob.digest, blob.size, 0, &Pressure::default());
             loop {
                 match reader.chunk().await {
                     Ok(Some(chunk)) => verifier.update(&chunk),

@@ -43,7 +43,7 @@ pub struct Image {
     pub upstream: Option<String>,
 }
 
-/// Which registry a failure is about.
+/// Where a failure is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Side {
@@ -51,6 +51,8 @@ pub enum Side {
     Source,
     /// The one that is copied to.
     Destination,
+    /// The machine that copies.
+    Local,
 }
 
 impl std::fmt::Display for Side {
@@ -58,6 +60,7 @@ impl std::fmt::Display for Side {
         f.write_str(match self {
             Side::Source => "source",
             Side::Destination => "destination",
+            Side::Local => "local disk",
         })
     }
 }

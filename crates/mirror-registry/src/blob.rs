@@ -1,5 +1,7 @@
 //! Blobs: read as a stream that survives a broken connection.
 
+use std::time::Instant;
+
 use bytes::Bytes;
 use mirror_oci::{Digest, Repository};
 use reqwest::Method;
@@ -9,6 +11,7 @@ use crate::answer::{Answer, LEAST};
 use crate::auth::Scope;
 use crate::error::{Error, ErrorKind};
 use crate::host::{BodySlot, Call, Host};
+use crate::pressure::{Pressure, Speed};
 use crate::retry::Attempts;
 
 /// A blob on its way from a registry. When the connection breaks, the rest is asked for where it stopped.
@@ -27,6 +30,7 @@ pub struct BlobReader<'a> {
     brought: u64,
     /// Bytes of a whole answer to drop, when a server ignored the range.
     skip: u64,
+    speed: Speed,
 }
 
 impl Host {
@@ -57,7 +61,7 @@ impl Host {
         }
     }
 
-    /// Starts reading a blob of `size` bytes at byte `from`. The first request goes out with the first
+    /// Starts reading a blob of `size` bytes at byte `from`. Being slow is a failure while there is `pressure`. The first request goes out with the first
     /// [`BlobReader::chunk`].
     pub fn read_blob(
         &self,
@@ -65,6 +69,7 @@ impl Host {
         digest: &Digest,
         size: u64,
         from: u64,
+        pressure: &Pressure,
     ) -> BlobReader<'_> {
         let call = Call {
             method: Method::GET,
@@ -83,6 +88,7 @@ impl Host {
             at: from,
             brought: 0,
             skip: 0,
+            speed: Speed::new(pressure, size, self.pace().idle()),
         }
     }
 }
@@ -109,8 +115,12 @@ impl BlobReader<'_> {
                 Err(error) => {
                     self.answer = None;
                     // A few bytes in all that time are no progress.
-                    let late = matches!(error.kind(), ErrorKind::TimedOut(_));
-                    if self.brought >= if late { LEAST } else { 1 } {
+                    let least = match error.kind() {
+                        ErrorKind::TimedOut(_) => LEAST,
+                        ErrorKind::TooSlow { .. } => u64::MAX,
+                        _ => 1,
+                    };
+                    if self.brought >= least {
                         self.attempts.progress();
                     }
                     self.brought = 0;
@@ -127,7 +137,10 @@ impl BlobReader<'_> {
             None => self.open().await?,
         };
         let broken = |kind| Error::new(answer.request.clone(), kind);
+        let started = Instant::now();
         let chunk = answer.trickle.chunk(&mut answer.response).await;
+        let length = chunk.as_ref().ok().and_then(Option::as_ref).map_or(0, Bytes::len);
+        self.speed.moved(length as u64, started.elapsed()).map_err(broken)?;
         let Some(mut bytes) = chunk.map_err(broken)? else {
             if self.at == self.size {
                 self.answer = Some(answer);

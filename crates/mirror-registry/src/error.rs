@@ -5,7 +5,7 @@ use std::fmt;
 use std::io;
 use std::time::{Duration, SystemTime};
 
-use mirror_oci::ManifestError;
+use mirror_oci::{ByteSize, ManifestError};
 use oci_client::errors::{OciEnvelope, OciErrorCode};
 
 use crate::client::PrivateAddress;
@@ -78,6 +78,14 @@ pub enum ErrorKind {
     /// Nothing came for a while.
     #[error("nothing was heard for {} s", .0.as_secs())]
     TimedOut(Duration),
+    /// Too little came or went for too long, while others waited for the room that it holds.
+    #[error("only {} moved in {} s while others waited for room", ByteSize(*moved), spent.as_secs())]
+    TooSlow {
+        /// Bytes.
+        moved: u64,
+        /// Time in which nobody but the other end was waited for.
+        spent: Duration,
+    },
     /// Any other breakage of the connection.
     #[error("the connection broke: {0}")]
     Broken(String),
@@ -296,7 +304,7 @@ impl Error {
             ErrorKind::Tls(_) => {
                 "trust the registry's certificate authority: install it, or name it in SSL_CERT_FILE"
             }
-            ErrorKind::TimedOut(_) | ErrorKind::Broken(_) => {
+            ErrorKind::TimedOut(_) | ErrorKind::Broken(_) | ErrorKind::TooSlow { .. } => {
                 "check the network between here and the registry"
             }
             ErrorKind::NotARegistry(_) => {
@@ -330,9 +338,11 @@ impl Error {
         match &self.0.kind {
             _ if self.0.again => true,
             ErrorKind::Status { status, .. } => passing_status(*status),
-            ErrorKind::Dns | ErrorKind::Refused | ErrorKind::TimedOut(_) | ErrorKind::Broken(_) => {
-                true
-            }
+            ErrorKind::Dns
+            | ErrorKind::Refused
+            | ErrorKind::TimedOut(_)
+            | ErrorKind::TooSlow { .. }
+            | ErrorKind::Broken(_) => true,
             _ => false,
         }
     }

@@ -4,27 +4,23 @@
 //! PATCH at 4 MiB.
 
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll};
-use std::time::Duration;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::Stream;
 use mirror_oci::{Digest, Repository};
+use reqwest::Method;
 use reqwest::header::{self, HeaderMap, HeaderValue};
-use reqwest::{Method, Response};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::answer::{Answer, describe, refusal};
 use crate::auth::{Scope, Sent};
-use crate::error::{Error, ErrorKind, transport_kind};
+use crate::error::{Error, ErrorKind};
+use crate::flow::{Flow, Watched, moving};
 use crate::hint::Hint;
 use crate::host::{Call, Host};
+use crate::pressure::{Pressure, Speed};
 use crate::session::{FRESH, Permit, Session};
-
-/// A registry may take its time to hash and store a large blob after the last byte: so many idle times.
-const COMMIT: u32 = 10;
 
 /// The bytes of a blob, from the first one. An error ends the upload without a blob.
 pub type UploadBody = Pin<Box<dyn Stream<Item = Result<Bytes, std::io::Error>> + Send>>;
@@ -68,6 +64,7 @@ struct Wanted<'a> {
     repository: &'a Repository,
     digest: &'a Digest,
     size: u64,
+    pressure: &'a Pressure,
 }
 
 /// The right to send a body of a certain size, and to have a session open for it.
@@ -78,7 +75,7 @@ struct BodyPermit {
 
 impl Host {
     /// Brings a blob of `size` bytes to `repository`. A mount that is declined becomes the upload it opened. `body` is
-    /// called for each attempt.
+    /// called for each attempt. Being slow is a failure while there is `pressure`.
     ///
     /// # Errors
     /// When the registry refuses the blob for good, or `body` fails.
@@ -88,9 +85,10 @@ impl Host {
         digest: &Digest,
         size: u64,
         mount: &Mount,
+        pressure: &Pressure,
         mut body: impl FnMut() -> Supply,
     ) -> Result<Upload, Error> {
-        let blob = Wanted { repository, digest, size };
+        let blob = Wanted { repository, digest, size, pressure };
         let mut attempts = self.attempts();
         let mut rejected = None;
         loop {
@@ -392,7 +390,8 @@ impl Host {
             .headers(headers)
             .body(reqwest::Body::wrap_stream(body));
         let idle = self.pace().idle();
-        let error = match moving(&what, blob.size, &flow, idle, request.send()).await {
+        let speed = Speed::new(blob.pressure, blob.size, idle);
+        let error = match moving(&what, blob.size, &flow, idle, speed, request.send()).await {
             Ok(response) if response.status().is_success() => {
                 entry.served();
                 return Ok(());
@@ -428,73 +427,6 @@ impl Opened {
         match self {
             Opened::Session(session, permit) => Some((session, permit)),
             Opened::There | Opened::Refused(_) => None,
-        }
-    }
-}
-
-/// What happens to the bytes of an upload.
-#[derive(Default)]
-struct Flow {
-    sent: AtomicU64,
-    /// The next bytes are not there yet: it is not the destination that is silent.
-    waiting: AtomicBool,
-    failure: OnceLock<String>,
-}
-
-impl Flow {
-    fn failure(&self) -> Option<String> {
-        self.failure.get().cloned()
-    }
-}
-
-/// A body that tells how it is doing.
-struct Watched {
-    body: UploadBody,
-    flow: Arc<Flow>,
-}
-
-impl Stream for Watched {
-    type Item = Result<Bytes, std::io::Error>;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let next = self.body.as_mut().poll_next(context);
-        self.flow.waiting.store(next.is_pending(), Ordering::Relaxed);
-        match &next {
-            Poll::Ready(Some(Ok(piece))) => {
-                self.flow.sent.fetch_add(piece.len() as u64, Ordering::Relaxed);
-            }
-            Poll::Ready(Some(Err(error))) => {
-                let _ = self.flow.failure.set(error.to_string());
-            }
-            _ => {}
-        }
-        next
-    }
-}
-
-/// Waits for an answer as long as bytes go out, and a while longer after the last.
-async fn moving(
-    what: &str,
-    size: u64,
-    flow: &Flow,
-    idle: Duration,
-    sending: impl Future<Output = Result<Response, reqwest::Error>>,
-) -> Result<Response, Error> {
-    let mut sending = std::pin::pin!(sending);
-    let mut before = 0;
-    loop {
-        let limit = if flow.sent.load(Ordering::Relaxed) >= size { idle * COMMIT } else { idle };
-        match tokio::time::timeout(limit, &mut sending).await {
-            Ok(outcome) => {
-                return outcome.map_err(|error| Error::new(what, transport_kind(&error, limit)));
-            }
-            Err(_) => {
-                let now = flow.sent.load(Ordering::Relaxed);
-                if now == before && !flow.waiting.load(Ordering::Relaxed) {
-                    return Err(Error::new(what, ErrorKind::TimedOut(limit)));
-                }
-                before = now;
-            }
         }
     }
 }

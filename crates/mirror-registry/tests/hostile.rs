@@ -12,7 +12,7 @@ use mirror_oci::{Algorithm, Digest, Repository, Tag, media_type};
 use mirror_registry::Patience;
 use mirror_registry::{
     Credentials, Error, ErrorKind, Host, HostOptions, HttpClient, Login, LoginSource, ManifestRef,
-    Memory, Mount, Secret, Supply, UploadBody,
+    Memory, Mount, Pressure, Secret, Supply, UploadBody,
 };
 use mirror_testkit::{AuthProfile, Fault, ImageBuilder, Profile, Registry};
 
@@ -43,7 +43,7 @@ fn basic() -> Profile {
 
 async fn read(host: &Host, digest: &Digest, size: u64) -> Result<u64, Error> {
     let (repository, _) = names();
-    let mut reader = host.read_blob(&repository, digest, size, 0);
+    let mut reader = host.read_blob(&repository, digest, size, 0, &Pressure::default());
     let mut read = 0;
     while let Some(chunk) = reader.chunk().await? {
         read += chunk.len() as u64;
@@ -62,7 +62,9 @@ async fn an_upload_location_elsewhere_gets_no_credentials() {
     let (repository, _) = names();
     let digest = Digest::of(Algorithm::Sha256, b"content");
     let from = Mount::From(repository.clone());
-    host.upload_blob(&repository, &digest, 7, &from, || supply(b"content")).await.unwrap();
+    host.upload_blob(&repository, &digest, 7, &from, &Pressure::default(), || supply(b"content"))
+        .await
+        .unwrap();
     let requests = elsewhere.take_requests();
     assert_eq!(requests.len(), 1);
     assert_eq!(requests[0].authorization, None);

@@ -9,7 +9,8 @@ use futures_util::stream;
 use mirror_oci::{Algorithm, Digest, RawManifest, Repository, Tag};
 use mirror_registry::Patience;
 use mirror_registry::{
-    Access, Credentials, Error, Host, HostOptions, ManifestRef, Mount, Supply, Upload, UploadBody,
+    Access, Credentials, Error, Host, HostOptions, ManifestRef, Mount, Pressure, Supply, Upload,
+    UploadBody,
 };
 use mirror_testkit::{Fault, Image, ImageBuilder, Registry};
 
@@ -53,7 +54,8 @@ fn stocked() -> (Registry, Image) {
 async fn upload(host: &Host, content: &'static [u8]) -> Result<Upload, Error> {
     let digest = Digest::of(Algorithm::Sha256, content);
     let (size, from) = (content.len() as u64, Mount::From(repository()));
-    host.upload_blob(&repository(), &digest, size, &from, || supply(content)).await
+    host.upload_blob(&repository(), &digest, size, &from, &Pressure::default(), || supply(content))
+        .await
 }
 
 /// Bytes that are here already.
@@ -66,7 +68,8 @@ fn supply(content: &'static [u8]) -> Supply {
 async fn read_all(host: &Host, image: &Image) -> Result<Vec<u8>, Error> {
     let (digest, expected) = &image.blobs[0];
     let repository = repository();
-    let mut reader = host.read_blob(&repository, digest, expected.len() as u64, 0);
+    let mut reader =
+        host.read_blob(&repository, digest, expected.len() as u64, 0, &Pressure::default());
     let mut bytes = Vec::new();
     while let Some(chunk) = reader.chunk().await? {
         bytes.extend_from_slice(&chunk);
@@ -185,8 +188,11 @@ async fn a_mount_source_that_is_refused_becomes_an_upload() {
         });
         let digest = Digest::of(Algorithm::Sha256, b"content");
         let from = Mount::From("other/place".parse().unwrap());
-        let upload =
-            host.upload_blob(&repository(), &digest, 7, &from, || supply(b"content")).await;
+        let upload = host
+            .upload_blob(&repository(), &digest, 7, &from, &Pressure::default(), || {
+                supply(b"content")
+            })
+            .await;
         assert_eq!(upload.unwrap(), Upload::Sent, "{status}");
     }
 }

@@ -356,6 +356,7 @@ pub(crate) fn failure(error: CopyError) -> Failure {
     let side = match error.side() {
         mirror_copy::Side::Source => Side::Source,
         mirror_copy::Side::Destination => Side::Destination,
+        mirror_copy::Side::Local => Side::Local,
     };
     Failure {
         side,

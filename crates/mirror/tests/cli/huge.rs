@@ -1,5 +1,8 @@
 //! Images that are made to be too much.
 
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
 use mirror_oci::{Digest, media_type};
 use mirror_testkit::{ImageBuilder, Recorded, Registry};
 
@@ -140,4 +143,61 @@ fn a_layout_that_names_itself_is_not_whole() {
     assert!(copied.stdout.contains("applied: 1 copied"), "{}", copied.stdout);
     let verified = pair.project.mirror(&["verify"]).run();
     assert!(verified.stdout.contains("verified: 1 of 1 image whole"), "{}", verified.stdout);
+}
+
+/// An image whose one layer claims to have `size` bytes.
+fn claiming(registry: &Registry, size: u64) -> Digest {
+    let image = ImageBuilder::new("giant").layers(&[1_000_000]).build();
+    registry.add("library/giant", "honest", &image);
+    let text = String::from_utf8(image.manifests[0].bytes.to_vec()).unwrap();
+    let lying = text.replacen("\"size\":1000000", &format!("\"size\":{size}"), 1);
+    assert_ne!(text, lying);
+    registry.add_manifest("library/giant", "1", media_type::OCI_MANIFEST, lying.into());
+    let layer = image.blobs.iter().find(|(_, bytes)| bytes.len() == 1_000_000);
+    layer.unwrap().0.clone()
+}
+
+#[test]
+fn what_a_slow_giant_claims_is_not_taken_from_others() {
+    let images: Vec<_> =
+        (0..3).map(|n| ImageBuilder::new(format!("{n}")).layers(&[40 << 20]).build()).collect();
+    let (giants, pair) = (Registry::start(), Pair::new(&[]));
+    for (n, image) in images.iter().enumerate() {
+        pair.source.add(&format!("library/app{n}"), "1", image);
+        pair.project.entry(&format!("library/app{n}:1"));
+    }
+    let path = pair.project.path().join("images/mirror.toml");
+    let config = std::fs::read_to_string(&path).unwrap();
+    let more = format!("[registry.\"giants.example\"]\nendpoint = \"{}\"\n", giants.endpoint());
+    std::fs::write(&path, config + &more).unwrap();
+    pair.project.entry("giants.example/library/giant:1");
+    let spool = pair.project.path().join("spool");
+    let disk = rustix::fs::statvfs(pair.project.path()).unwrap();
+    let layer = claiming(&giants, disk.f_bavail * disk.f_frsize * 6 / 10).to_string();
+    giants.set_faults(move |exchange| {
+        exchange
+            .path
+            .ends_with(&layer)
+            .then_some(mirror_testkit::Fault::Drip(std::time::Duration::from_millis(1)))
+    });
+    let mut command =
+        pair.project.mirror(&["apply", "--spool", spool.to_str().unwrap()]).into_command();
+    let mut running = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let started = Instant::now();
+    while pair.destination.tags().len() < 3 {
+        assert!(started.elapsed() < Duration::from_secs(60), "others wait for a giant");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    crate::send("INT", running.id());
+    assert_eq!(running.wait().unwrap().code(), Some(130));
+}
+
+#[test]
+fn what_no_disk_can_hold_fails_alone() {
+    let giant = |source: &Registry| {
+        claiming(source, 1 << 60);
+        let manifest = source.manifest("library/giant", "1").unwrap();
+        source.add_manifest("library/app", "1", &manifest.media_type, manifest.bytes);
+    };
+    fails_alone(giant, "local disk: spooling blob ");
 }
