@@ -3,21 +3,25 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use mirror_oci::{Digest, Repository, Tag};
-use mirror_registry::Host;
+use mirror_oci::{Digest, RawManifest, Repository, Tag};
+use mirror_registry::{Host, ManifestRef};
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::attach::Warning;
 use crate::download::Downloads;
-use crate::error::{CopyError, Side};
+use crate::error::{Cause, CopyError, Side};
 use crate::graph::Graph;
 use crate::landing::Landings;
 use crate::layout::Layout;
 use crate::push::{self, Under};
 use crate::source::Source;
 use crate::spool::Spool;
+
+/// A look at a tag that is older is repeated before the tag is written.
+const STILL_TRUE: Duration = Duration::from_secs(5 * 60);
 
 /// Blobs of one image that are on their way at once. The hosts limit the sum over all images.
 const BLOBS_AT_ONCE: usize = 6;
@@ -47,6 +51,10 @@ pub struct Job {
     pub scope: Scope,
     /// Blobs that the target is known to have.
     pub there: BTreeSet<Digest>,
+    /// What was under the tag when it was looked at; nothing, if nothing was there.
+    pub expected: Option<Digest>,
+    /// When that was.
+    pub looked: Instant,
 }
 
 /// What to do about referrers and signatures of an image.
@@ -190,25 +198,64 @@ impl Copier {
             self.push_image(job, root).await?;
         }
         self.attach(job, &found, &mut copied).await?;
-        if job.scope == Scope::Image
-            && !found.is_empty()
-            && let Some(root) = job.graph.root()
-        {
-            push::manifest(&job.target, root, Under::Own).await?;
+        if job.scope == Scope::Image && !found.is_empty() {
+            self.push_root(job, Under::Own).await?;
         }
         Ok(copied)
     }
 
     /// Manifests of the image. A registry that misses a blob it said it had gets all blobs anew, once.
     async fn push_image(&self, job: &Job, root: Under<'_>) -> Result<(), CopyError> {
-        match push::graph(&job.target, &job.graph, root).await {
+        let push = async || {
+            push::children(&job.target, &job.graph).await?;
+            self.push_root(job, root).await
+        };
+        match push().await {
             Err(error) if error.misses_content() => {
                 tracing::debug!(%error, "the destination misses what it said it had; pushing it again");
                 self.heal(job).await?;
-                push::graph(&job.target, &job.graph, root).await
+                push().await
             }
             outcome => outcome,
         }
+    }
+
+    async fn push_root(&self, job: &Job, root: Under<'_>) -> Result<(), CopyError> {
+        let Some(manifest) = job.graph.root() else { return Ok(()) };
+        if matches!(root, Under::Own) && job.looked.elapsed() > STILL_TRUE {
+            self.look_again(job, manifest).await?;
+        }
+        push::manifest(&job.target, manifest, root).await
+    }
+
+    /// Somebody may have pushed the tag while others were copied; what they did is not undone.
+    async fn look_again(&self, job: &Job, ours: &RawManifest) -> Result<(), CopyError> {
+        let found = match &job.target {
+            Target::Registry { tag: None, .. } => return Ok(()),
+            Target::Registry { host, repository, tag: Some(tag) } => {
+                let which = ManifestRef::Tag(tag);
+                let fail =
+                    |error| CopyError::destination(format!("looking up {repository}:{tag}"), error);
+                let found = match host.head_manifest(repository, which).await {
+                    Err(error) if error.may_mean_missing() => None,
+                    outcome => outcome.map_err(fail)?,
+                };
+                // A digest that is known by another hash function has to be computed.
+                let known = job.expected.as_ref().map_or(ours.digest(), |expected| expected);
+                match found {
+                    Some(found) if found.algorithm() != known.algorithm() => {
+                        let manifest = host.find_manifest(repository, which).await.map_err(fail)?;
+                        manifest.map(|manifest| Digest::of(known.algorithm(), manifest.bytes()))
+                    }
+                    found => found,
+                }
+            }
+            Target::Layout { layout, name, .. } => layout.digest_of(name)?,
+        };
+        if found == job.expected || found.as_ref() == Some(ours.digest()) {
+            return Ok(());
+        }
+        Err(CopyError::new(Side::Destination, "before the last step", Cause::Moved(found)))
     }
 
     pub(crate) async fn blobs(&self, job: &Job, graph: &Graph) -> Result<Transfer, CopyError> {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use mirror_oci::{DigestMismatch, ManifestError, Registry};
+use mirror_oci::{Digest, DigestMismatch, ManifestError, Registry};
 
 /// What a reader of bytes is told that were thrown away.
 pub(crate) const STARTING_OVER: &str = "wrong bytes came first, starting over";
@@ -35,6 +35,8 @@ pub enum Cause {
     Manifest(ManifestError),
     /// The registry has no such image.
     Missing(Registry),
+    /// The tag at the destination is another image, or none, since it was looked at.
+    Moved(Option<Digest>),
     /// The file system.
     Io(std::io::ErrorKind, String),
     /// More of something than is taken from any registry.
@@ -99,6 +101,14 @@ impl CopyError {
         }
     }
 
+    /// What is at the destination now, if that has changed since it was looked at.
+    pub fn moved(&self) -> Option<Option<&Digest>> {
+        match self.cause() {
+            Cause::Moved(found) => Some(found.as_ref()),
+            _ => None,
+        }
+    }
+
     /// Whether a limit on pulls or requests stands in the way, which time alone removes.
     pub fn is_deferred(&self) -> bool {
         matches!(self.cause(), Cause::Registry(error) if error.is_deferred())
@@ -121,6 +131,7 @@ impl CopyError {
             Cause::Io(std::io::ErrorKind::PermissionDenied, _) => Some("mend the permissions of that path".into()),
             Cause::Manifest(_) => Some("ask the publisher of the image; no registry can hold it byte for byte as it is".into()),
             Cause::Io(..) => Some("check the path, and the disk it is on".into()),
+            Cause::Moved(_) => Some("somebody pushed there; run again to look again".into()),
             Cause::TooMuch(_) => Some("no honest image is like that: ask its publisher, or take it out of the tree".into()),
             Cause::Other(_) => None,
         }
@@ -134,6 +145,8 @@ impl fmt::Display for CopyError {
             Cause::Registry(error) => error.fmt(f),
             Cause::Digest(error) => error.fmt(f),
             Cause::Manifest(error) => error.fmt(f),
+            Cause::Moved(Some(found)) => write!(f, "the tag is {found} by now"),
+            Cause::Moved(None) => f.write_str("the tag is gone by now"),
             Cause::Missing(registry) => write!(f, "{registry} has no such image (404)"),
             Cause::Io(_, text) | Cause::TooMuch(text) | Cause::Other(text) => f.write_str(text),
         }

@@ -27,13 +27,19 @@ pub(crate) async fn graph(
     graph: &Graph,
     root: Under<'_>,
 ) -> Result<(), CopyError> {
-    let Some((last, waves)) = graph.waves.split_last() else { return Ok(()) };
+    children(target, graph).await?;
+    match graph.root() {
+        Some(found) => manifest(target, found, root).await,
+        None => Ok(()),
+    }
+}
+
+/// Pushes all manifests of a graph but the root.
+pub(crate) async fn children(target: &Target, graph: &Graph) -> Result<(), CopyError> {
+    let Some((_, waves)) = graph.waves.split_last() else { return Ok(()) };
     for wave in waves {
         let pushes = stream::iter(wave).map(|child| manifest(target, child, Under::Digest));
         pushes.buffer_unordered(AT_ONCE).try_collect::<()>().await?;
-    }
-    for found in last {
-        manifest(target, found, root).await?;
     }
     Ok(())
 }

@@ -452,8 +452,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let spool = Spool::open(folder.path(), Some(160)).unwrap();
         let _beyond = spool.budget.beyond.clone().acquire_owned().await.unwrap();
-        let held = Mutex::new(Some(spool.room(0)));
-        fill(&spool, held.lock().unwrap().as_ref().unwrap(), 150).await.unwrap();
+        let room = spool.room(0);
+        fill(&spool, &room, 150).await.unwrap();
+        let held = Mutex::new(Some(room));
         let asked = AtomicU64::new(0);
         let let_go = || {
             if asked.fetch_add(1, Ordering::Relaxed) > 2 {

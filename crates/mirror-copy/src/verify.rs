@@ -5,8 +5,8 @@ use std::io::Read;
 
 use futures_util::{StreamExt, stream};
 use mirror_oci::caps::MAX_MANIFESTS;
-use mirror_oci::{Digest, RawManifest, Verifier};
-use mirror_registry::{ManifestRef, Pressure};
+use mirror_oci::{Digest, RawManifest, Repository, Verifier};
+use mirror_registry::{Host, ManifestRef, Pressure};
 
 use crate::copier::Target;
 use crate::error::CopyError;
@@ -146,29 +146,35 @@ async fn look(target: &Target, blob: Blob, check: Check) -> Result<Option<Hole>,
             let found = host.has_blob(repository, &blob.digest, blob.size).await;
             let found = found
                 .map_err(|error| CopyError::destination(format!("asking for {blob}"), error))?;
-            (!found).then(|| "is missing or has another size".to_owned())
+            // Some registries serve what they deny to have, or tell another size of it.
+            if found { None } else { read_through(host, repository, &blob).await? }
         }
         (Target::Registry { host, repository, .. }, Check::Content) => {
-            let mut verifier = Verifier::new(&blob.digest);
-            let mut reader =
-                host.read_blob(repository, &blob.digest, blob.size, 0, &Pressure::default());
-            loop {
-                match reader.chunk().await {
-                    Ok(Some(chunk)) => verifier.update(&chunk),
-                    Ok(None) => break verifier.finish().map_err(|error| error.to_string()).err(),
-                    Err(error) if error.status() == Some(404) => {
-                        break Some("is missing".to_owned());
-                    }
-                    Err(error) if error.is_content() => break Some(error.to_string()),
-                    Err(error) => {
-                        return Err(CopyError::destination(format!("reading {blob}"), error));
-                    }
-                }
-            }
+            read_through(host, repository, &blob).await?
         }
     };
     Ok(problem
         .map(|problem| Hole { problem: format!("{blob} {problem}"), digest: Some(blob.digest) }))
+}
+
+/// Reads and hashes a blob; says what is wrong with it.
+async fn read_through(
+    host: &Host,
+    repository: &Repository,
+    blob: &Blob,
+) -> Result<Option<String>, CopyError> {
+    let mut verifier = Verifier::new(&blob.digest);
+    let nobody = Pressure::default();
+    let mut reader = host.read_blob(repository, &blob.digest, blob.size, 0, &nobody);
+    loop {
+        match reader.chunk().await {
+            Ok(Some(chunk)) => verifier.update(&chunk),
+            Ok(None) => return Ok(verifier.finish().map_err(|error| error.to_string()).err()),
+            Err(error) if error.status() == Some(404) => return Ok(Some("is missing".to_owned())),
+            Err(error) if error.is_content() => return Ok(Some(error.to_string())),
+            Err(error) => return Err(CopyError::destination(format!("reading {blob}"), error)),
+        }
+    }
 }
 
 fn hash_file(path: &std::path::Path, digest: &Digest) -> Result<(), String> {

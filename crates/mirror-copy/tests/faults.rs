@@ -110,6 +110,8 @@ async fn run(scene: &Scene, spool: &Path) -> Vec<Result<(), CopyError>> {
                 companions,
                 scope: Scope::Image,
                 there: Default::default(),
+                expected: None,
+                looked: std::time::Instant::now(),
             };
             copier.expect(&job);
             copier.copy(&job).await.map(|_| ())

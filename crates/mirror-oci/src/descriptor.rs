@@ -16,9 +16,19 @@ pub struct Descriptor {
     pub digest: Digest,
     /// How many bytes it is.
     pub size: u64,
+    /// Where else it can be had, for layers that registries don't hold.
+    #[serde(default, deserialize_with = "lenient_urls")]
+    pub urls: Vec<String>,
     /// What it runs on, for the manifests of an index.
     #[serde(default, deserialize_with = "lenient_platform")]
     pub platform: Option<Platform>,
+}
+
+/// `null` is nothing.
+fn lenient_urls<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<String>, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 /// Indexes hold platforms with fields we don't use, and attestations with `unknown/unknown`; none of that is an error.

@@ -101,8 +101,10 @@ impl RawManifest {
         let blobs = blobs
             .chain(document.layers.unwrap_or_default())
             .chain(document.blobs.unwrap_or_default());
-        let (foreign, blobs) =
-            blobs.partition(|blob| media_type::is_foreign_layer(&blob.media_type));
+        let foreign = |blob: &Descriptor| {
+            media_type::is_foreign_layer(&blob.media_type) && !blob.urls.is_empty()
+        };
+        let (foreign, blobs) = blobs.partition(foreign);
         Ok(Links {
             manifests: document.manifests.unwrap_or_default(),
             blobs,
@@ -119,7 +121,7 @@ pub struct Links {
     pub manifests: Vec<Descriptor>,
     /// Config and layers, or the blobs of an artifact.
     pub blobs: Vec<Descriptor>,
-    /// Layers that may not be redistributed; registries don't hold them and they are not copied.
+    /// Layers that may not be redistributed and say where else they are; they are not copied.
     pub foreign: Vec<Descriptor>,
     /// What this manifest is about, if it is a referrer.
     pub subject: Option<Descriptor>,
@@ -199,24 +201,20 @@ impl Document {
             ));
         }
         let own = self.media_type.as_deref().filter(|own| !own.is_empty());
-        let found = match (header, own) {
-            (header, Some(own)) if media_type::says_nothing(header) => own,
-            (header, Some(own)) if header != own => {
+        let found = match (media_type::known(header), own) {
+            (None, Some(own)) => media_type::known(own).unwrap_or(own),
+            (Some(header), Some(own)) if !own.eq_ignore_ascii_case(header) => {
                 return Err(ManifestError::Contradiction {
                     header: header.to_owned(),
                     document: own.to_owned(),
                 });
             }
-            (header, None) if media_type::says_nothing(header) => {
-                if self.manifests.is_some() {
-                    media_type::OCI_INDEX
-                } else if self.config.is_some() && self.layers.is_some() {
-                    media_type::OCI_MANIFEST
-                } else {
-                    return Err(ManifestError::Unknown);
-                }
+            (Some(header), _) => header,
+            (None, None) if self.manifests.is_some() => media_type::OCI_INDEX,
+            (None, None) if self.config.is_some() && self.layers.is_some() => {
+                media_type::OCI_MANIFEST
             }
-            (header, _) => header,
+            (None, None) => return Err(ManifestError::Unknown),
         };
         Ok(found.to_owned())
     }

@@ -36,6 +36,23 @@ fn links_of_images() {
 }
 
 #[test]
+fn types_are_compared_whatever_their_case_and_only_those_of_manifests_count() {
+    let upper = media_type::OCI_MANIFEST.to_uppercase();
+    let typed = image(media_type::OCI_MANIFEST);
+    let untyped = typed.replace(&format!("\"mediaType\":\"{}\",", media_type::OCI_MANIFEST), "");
+    assert_ne!(typed, untyped);
+    for header in [&upper, "binary/octet-stream", "text/json", "APPLICATION/JSON", "x/y"] {
+        for body in [&typed, &untyped] {
+            let manifest = digested(body, header).unwrap();
+            assert_eq!(manifest.media_type(), media_type::OCI_MANIFEST, "{header}");
+            assert_eq!(manifest.links().unwrap().blobs.len(), 2);
+        }
+    }
+    let wrong = digested(&typed, media_type::DOCKER_MANIFEST).unwrap_err();
+    assert!(matches!(wrong, ManifestError::Contradiction { .. }), "{wrong}");
+}
+
+#[test]
 fn links_of_indexes() {
     let child = format!(
         r#"{{"mediaType":"{}","digest":"{D1}","size":5,"platform":{{"os":"linux","architecture":"arm64","variant":"v8","os.version":"1"}}}}"#,
@@ -85,11 +102,21 @@ fn artifacts_subjects_and_foreign_layers() {
         m = media_type::OCI_MANIFEST,
         config = blob("application/vnd.oci.empty.v1+json", D1),
         layer = blob("text/x", D2),
-        foreign = blob("application/vnd.docker.image.rootfs.foreign.diff.tar.gzip", D2),
+        foreign = blob("application/vnd.docker.image.rootfs.foreign.diff.tar.gzip", D2).replacen(
+            '{',
+            r#"{"urls":["https://elsewhere.example/x"],"#,
+            1
+        ),
         subject = blob(media_type::OCI_MANIFEST, D2),
     );
     let links = digested(&body, media_type::OCI_MANIFEST).unwrap().links().unwrap();
     assert_eq!((links.blobs.len(), links.foreign.len()), (2, 1));
+    // BuildKit pushes such layers when it is told to: then the registry is all that has them.
+    for urls in ["[]", "null"] {
+        let here = body.replace("[\"https://elsewhere.example/x\"]", urls);
+        let links = digested(&here, media_type::OCI_MANIFEST).unwrap().links().unwrap();
+        assert_eq!((links.blobs.len(), links.foreign.len()), (3, 0), "{urls}");
+    }
     assert_eq!(links.subject.unwrap().digest.as_str(), D2);
 
     let artifact =

@@ -32,21 +32,28 @@ pub fn essence(header: &str) -> &str {
 
 /// Whether it is one of Docker's schema 1 types, which carry signatures over re-serialised JSON and can't be mirrored.
 pub fn is_schema1(media_type: &str) -> bool {
-    media_type.starts_with("application/vnd.docker.distribution.manifest.v1+")
+    starts_with(media_type, "application/vnd.docker.distribution.manifest.v1+")
 }
 
 /// Whether it names an index or list of manifests.
 pub fn is_index(media_type: &str) -> bool {
-    matches!(media_type, OCI_INDEX | DOCKER_LIST)
+    matches!(known(media_type), Some(OCI_INDEX | DOCKER_LIST))
 }
 
-/// Layers that may not be redistributed: registries don't hold them, and their `urls` are never followed.
+/// Layers that may not be redistributed. Where they have `urls`, registries don't hold them; those are never followed.
 pub fn is_foreign_layer(media_type: &str) -> bool {
-    media_type.starts_with("application/vnd.docker.image.rootfs.foreign.")
-        || media_type.starts_with("application/vnd.oci.image.layer.nondistributable.")
+    starts_with(media_type, "application/vnd.docker.image.rootfs.foreign.")
+        || starts_with(media_type, "application/vnd.oci.image.layer.nondistributable.")
 }
 
-/// Types that servers send when they don't know better; the document itself decides then.
-pub(crate) fn says_nothing(media_type: &str) -> bool {
-    matches!(media_type, "" | "application/json" | "application/octet-stream" | "text/plain")
+/// The type of a manifest as it is written here, whatever its case (<https://www.rfc-editor.org/rfc/rfc6838#section-4.2>);
+/// nothing for types that servers send when they don't know better, such as `binary/octet-stream` (containers/image#58):
+/// the document itself decides then.
+pub(crate) fn known(media_type: &str) -> Option<&'static str> {
+    let all = [OCI_MANIFEST, OCI_INDEX, DOCKER_MANIFEST, DOCKER_LIST, OCI_ARTIFACT];
+    all.into_iter().find(|known| known.eq_ignore_ascii_case(media_type))
+}
+
+fn starts_with(media_type: &str, start: &str) -> bool {
+    media_type.get(..start.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(start))
 }

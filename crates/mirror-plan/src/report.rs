@@ -17,6 +17,9 @@ pub struct Report {
     /// Which part of the tree it is about, `2/5`; none for all of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shard: Option<String>,
+    /// Whether the run was stopped. What it had not looked at by then is in none of the lists.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub interrupted: bool,
     /// One for each action, in the order of the plan.
     pub outcomes: Vec<Outcome>,
     /// Repositories that were made or changed, or were to be.
@@ -143,7 +146,7 @@ pub struct ReportTotals {
     /// Images whose destination has moved since the plan was made.
     #[serde(default)]
     pub stale: usize,
-    /// Images that were not reached.
+    /// Images and repositories that were not reached.
     pub cancelled: usize,
     /// Wants that cannot be.
     pub conflicts: usize,
@@ -172,6 +175,7 @@ impl Report {
         let mut report = Report {
             format_version: 1,
             shard: None,
+            interrupted: false,
             outcomes,
             repositories,
             conflicts,
@@ -185,6 +189,7 @@ impl Report {
 
     /// What the lists add up to; how many images were as they should be is in none of them.
     fn tally(&self, unchanged: usize, milliseconds: u64) -> ReportTotals {
+        let unreached = self.repositories.iter().filter(|outcome| outcome.cancelled).count();
         let broken =
             self.repositories.iter().filter(|outcome| !outcome.problems.is_empty()).count();
         let deferred = self.failures.iter().filter(|failed| failed.failure.deferred).count();
@@ -201,14 +206,14 @@ impl Report {
             copied: count(|status| *status == Status::Done),
             unchanged,
             refreshed: count(|status| *status == Status::Refreshed),
-            repositories: self.repositories.len() - broken,
+            repositories: self.repositories.len() - broken - unreached,
             failed: self.failures.len() - deferred
                 + broken
                 + count(|status| matches!(status, Status::Failed { failure } if !failure.deferred)),
             deferred: deferred
                 + count(|status| matches!(status, Status::Failed { failure } if failure.deferred)),
             stale: count(|status| matches!(status, Status::Stale { .. })),
-            cancelled: count(|status| *status == Status::Cancelled),
+            cancelled: unreached + count(|status| *status == Status::Cancelled),
             conflicts: self.conflicts.len(),
             signatures_unknown: warned(WarningKind::SignaturesUnknown),
             signatures_missing: warned(WarningKind::SignatureMissing),
@@ -223,6 +228,7 @@ impl Report {
         for report in reports {
             let Report { outcomes, repositories, conflicts, failures, totals, .. } = report;
             merged.authenticated_sources.extend(report.authenticated_sources);
+            merged.interrupted |= report.interrupted;
             merged.outcomes.extend(outcomes);
             merged.repositories.extend(repositories);
             merged.conflicts.extend(conflicts);

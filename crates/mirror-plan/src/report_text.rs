@@ -54,7 +54,7 @@ pub fn render_report(report: &Report) -> String {
     if transfer.reused_blobs > 0 {
         let _ = write!(moved, ", {} reused", count(transfer.reused_blobs, "blob"));
     }
-    if totals.cancelled > 0 {
+    if report.interrupted || totals.cancelled > 0 {
         out.line(WRONG, "interrupted", "what was copied stays; run again to go on with the rest");
     }
     out.line(STRONG, "applied", &format!("{}; {moved}; {seconds:.1} s", parts.join(", ")));
@@ -111,7 +111,7 @@ impl Text {
     }
 
     fn repository_problems(&mut self, outcome: &RepositoryOutcome) {
-        let RepositoryOutcome { at, create, problems } = outcome;
+        let RepositoryOutcome { at, create, problems, .. } = outcome;
         for problem in problems {
             let what = match problem.setting {
                 None if *create => "could not make".to_owned(),

@@ -73,6 +73,9 @@ pub struct RepositoryOutcome {
     pub create: bool,
     /// Everything that could not be done. The rest was.
     pub problems: Vec<RepositoryProblem>,
+    /// Whether the run was stopped before its turn.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cancelled: bool,
 }
 
 /// Something about a repository that could not be done.

@@ -25,6 +25,8 @@ pub(crate) struct Answer {
     pub(crate) slot: Option<OwnedSemaphorePermit>,
     /// Whether no credentials were sent.
     pub(crate) anonymous: bool,
+    /// Whether a token service has given us, who are known to it, a token for this.
+    pub(crate) authorized: bool,
 }
 
 impl Answer {
@@ -38,8 +40,9 @@ impl Answer {
 
     /// What an answer with an unwelcome status says.
     pub(crate) async fn into_error(self) -> Error {
-        let anonymous = self.anonymous;
-        refusal(self.response, self.request, self.trickle.idle).await.anonymously(anonymous)
+        let (anonymous, authorized) = (self.anonymous, self.authorized);
+        let error = refusal(self.response, self.request, self.trickle.idle).await;
+        error.anonymously(anonymous).with_token(authorized)
     }
 }
 

@@ -26,6 +26,7 @@ struct Inner {
     settled: bool,
     again: bool,
     anonymous: bool,
+    authorized: bool,
 }
 
 /// Why a request failed.
@@ -136,6 +137,7 @@ impl Error {
             settled: false,
             again: false,
             anonymous: false,
+            authorized: false,
         }))
     }
 
@@ -168,6 +170,22 @@ impl Error {
     pub(crate) fn anonymously(mut self, anonymous: bool) -> Error {
         self.0.anonymous = anonymous;
         self
+    }
+
+    /// Tells whether a token service has given us, who are known to it, a token for this.
+    pub(crate) fn with_token(mut self, authorized: bool) -> Error {
+        self.0.authorized = authorized;
+        self
+    }
+
+    /// Whether a refusal can mean that something is missing. Registries answer 403 (google/go-containerregistry#1691) or,
+    /// to a valid token, 401 for what is not there: Docker Hub since 2023 (jupyterhub/binderhub#1664).
+    pub fn may_mean_missing(&self) -> bool {
+        match self.status() {
+            Some(403) => true,
+            Some(401) => self.0.authorized,
+            _ => false,
+        }
     }
 
     /// Whether nothing is known to be wrong but that there are no credentials for the registry. What is missing can look
@@ -283,6 +301,9 @@ impl Error {
     /// What the person at the keyboard can do about it.
     pub fn help(&self) -> Option<String> {
         let text = match &self.0.kind {
+            ErrorKind::Status { status: 401, .. } if self.0.authorized => {
+                "check the name: this registry answers so for what is missing as well; if it is there, the credentials are not for it"
+            }
             ErrorKind::Status { status, .. } => return status_help(*status).map(str::to_owned),
             ErrorKind::PullLimit { .. } => {
                 "log in to the registry for a higher limit, or wait for the window to pass"
@@ -355,7 +376,12 @@ fn status_help(status: u16) -> Option<&'static str> {
         }
         403 => "these credentials may not do that here; ask for the right to do it",
         404 => "check the name and the tag, and that they still exist there",
-        405 => "the registry does not allow this; is it read-only?",
+        405 => {
+            "the registry does not allow this; is it read-only? If not, look for a proxy in front of it"
+        }
+        413 => {
+            "a proxy in front of the registry limits the size of requests: raise its limit, `client_max_body_size` in nginx"
+        }
         429 => "the registry limits requests; log in there, or try again later",
         500.. => "the registry has a problem of its own; try again later",
         _ => return None,

@@ -259,6 +259,7 @@ impl Host {
         let asked = answer.response.url();
         let url =
             asked.join(text).map_err(|_| protocol("the Location of the answer is not a URL"))?;
+        let url = without_lost_tls(asked, url);
         if !matches!(url.scheme(), "http" | "https")
             || (asked.scheme() == "https" && url.scheme() == "http")
         {
@@ -315,12 +316,15 @@ impl Host {
         let outcome = self.authorized(call, &entry).await;
         self.met.store(true, Ordering::Release);
         drop(meeting);
+        let (response, sent) = outcome?;
+        let anonymous = !self.auth.has_used_credentials();
         let answer = Answer {
-            response: outcome?,
+            response,
             request,
             trickle: Trickle::new(self.pace.idle()),
             slot: None,
-            anonymous: !self.auth.has_used_credentials(),
+            anonymous,
+            authorized: !anonymous && matches!(sent, Sent::Token(_)),
         };
         let answer = self.followed(call, answer).await?;
         if !passing_status(answer.status()) {
@@ -397,17 +401,18 @@ impl Host {
     }
 
     /// Sends with the right `Authorization`, and once more when the registry asks for another.
-    async fn authorized(&self, call: &Call, entry: &Entry<'_>) -> Result<Response, Error> {
+    async fn authorized(&self, call: &Call, entry: &Entry<'_>) -> Result<(Response, Sent), Error> {
         let (sent, header) = self.auth.header(&self.http, &call.scope, None).await?;
         let response = self.transmit(call, call.url.clone(), header, Reach::Anywhere).await?;
         entry.reached();
         if response.status().as_u16() == 403 && self.auth.logs_in() {
-            return self.logged_in_anew(call, &sent, response).await;
+            let response = self.logged_in_anew(call, &sent, response).await?;
+            return Ok((response, sent));
         }
         if response.status().as_u16() != 401 {
-            return Ok(response);
+            return Ok((response, sent));
         }
-        let Some(challenge) = challenge_of(&response) else { return Ok(response) };
+        let Some(challenge) = challenge_of(&response) else { return Ok((response, sent)) };
         self.auth.challenged(challenge, self.reach_of(&response));
         let rejected = match &sent {
             Sent::Token(token) => Some(token),
@@ -415,7 +420,7 @@ impl Host {
         };
         let (again, header) = self.auth.header(&self.http, &call.scope, rejected).await?;
         if header.is_none() || again == sent {
-            return Ok(response);
+            return Ok((response, sent));
         }
         drop(response);
         let mut response = self.transmit(call, call.url.clone(), header, Reach::Anywhere).await?;
@@ -424,7 +429,7 @@ impl Host {
             let (_, header) = self.auth.header(&self.http, &call.scope, None).await?;
             response = self.transmit(call, call.url.clone(), header, Reach::Anywhere).await?;
         }
-        Ok(response)
+        Ok((response, again))
     }
 
     /// After a 403: another login, if that is what it says.
@@ -533,6 +538,17 @@ impl Host {
     }
 }
 
+/// A registry behind a proxy that ends TLS and doesn't tell sends `http://` and its own name: that is meant as it was
+/// asked (distribution/distribution#1984).
+fn without_lost_tls(asked: &Url, mut url: Url) -> Url {
+    let own = url.host_str() == asked.host_str() && matches!(url.port(), None | Some(80));
+    if asked.scheme() == "https" && url.scheme() == "http" && own {
+        let _ = url.set_scheme("https");
+        let _ = url.set_port(asked.port());
+    }
+    url
+}
+
 fn challenge_of(response: &Response) -> Option<Challenge> {
     let headers = response.headers().get_all(header::WWW_AUTHENTICATE);
     challenge::parse(headers.iter().filter_map(|value| value.to_str().ok()))
@@ -562,7 +578,9 @@ mod tests {
         for (asked, location, allowed) in [
             ("https://registry.example/v2/", "/v2/upload", true),
             ("https://registry.example/v2/", "https://storage.example/x", true),
-            ("https://registry.example/v2/", "http://registry.example/v2/upload", false),
+            ("https://registry.example/v2/", "http://registry.example/v2/upload", true),
+            ("https://registry.example/v2/", "http://registry.example:5000/v2/upload", false),
+            ("https://registry.example/v2/", "http://other.example/v2/upload", false),
             ("https://registry.example/v2/", "file:///etc/passwd", false),
             ("http://127.0.0.1:5000/v2/", "http://127.0.0.1:5000/v2/upload", true),
         ] {
@@ -573,8 +591,14 @@ mod tests {
                 .unwrap();
             let trickle = Trickle::new(std::time::Duration::from_secs(1));
             let request = asked.to_owned();
-            let answer =
-                Answer { response: response.into(), request, trickle, slot: None, anonymous: true };
+            let answer = Answer {
+                response: response.into(),
+                request,
+                trickle,
+                slot: None,
+                anonymous: true,
+                authorized: false,
+            };
             assert_eq!(host.location(&answer).is_ok(), allowed, "{asked} to {location}");
         }
     }

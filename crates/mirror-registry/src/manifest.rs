@@ -56,6 +56,12 @@ impl Host {
                 let error = answer.into_error().await;
                 return Err(self.get_manifest(repository, which).await.err().unwrap_or(error));
             }
+            // No HEAD at all: then a GET tells.
+            405 | 501 => {
+                drop(answer);
+                let found = self.find_manifest(repository, which).await?;
+                return Ok(found.map(|manifest| manifest.digest().clone()));
+            }
             _ => return Err(answer.into_error().await),
         }
         html(&answer)?;

@@ -400,6 +400,14 @@ impl Host {
                 let anonymous = !self.has_used_credentials();
                 refusal(response, what, idle).await.anonymously(anonymous)
             }
+            Err(error) if error.is_unreachable() && !self.is_home(&session.url) => {
+                let there = session.url.host_str().unwrap_or_default();
+                let why = format!(
+                    "the registry's Location leads to {there}, which can't be reached ({}): its external URL is misconfigured",
+                    error.kind()
+                );
+                Error::new(what, ErrorKind::Protocol(why))
+            }
             Err(error) => error,
         };
         entry.failed(&error);

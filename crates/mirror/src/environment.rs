@@ -2,10 +2,13 @@
 
 use std::env;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use mirror_registry::Credentials;
 use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
+
+use crate::exit::Exit;
 
 /// The places where credentials are kept: `MIRROR_AUTH_<HOST>`, Docker's `config.json`, podman's `auth.json`.
 pub(crate) fn credentials() -> Credentials {
@@ -89,12 +92,12 @@ pub(crate) fn start_logging(verbose: bool) {
 
 /// Ctrl-C, and whatever else asks us to end: CI sends SIGTERM, a closed terminal SIGHUP. Listens from the start, so
 /// that a signal that comes while nobody waits for one is not lost.
-pub(crate) struct Interruption(watch::Receiver<bool>);
+pub(crate) struct Interruption(watch::Receiver<Option<Instant>>);
 
 impl Interruption {
     /// Starts to listen; needs the runtime.
     pub(crate) fn listen() -> Interruption {
-        let (sender, receiver) = watch::channel(false);
+        let (sender, receiver) = watch::channel(None);
         #[cfg(unix)]
         {
             use tokio::signal::unix::{SignalKind, signal};
@@ -102,26 +105,44 @@ impl Interruption {
                 let Ok(mut signals) = signal(kind) else { continue };
                 let sender = sender.clone();
                 tokio::spawn(async move {
-                    if signals.recv().await.is_some() {
-                        sender.send_replace(true);
+                    while signals.recv().await.is_some() {
+                        heard(&sender);
                     }
                 });
             }
         }
         #[cfg(not(unix))]
         tokio::spawn(async move {
-            if tokio::signal::ctrl_c().await.is_ok() {
-                sender.send_replace(true);
+            while tokio::signal::ctrl_c().await.is_ok() {
+                heard(&sender);
             }
         });
         Interruption(receiver)
     }
 
+    /// Whether there was a signal.
+    pub(crate) fn is_heard(&self) -> bool {
+        self.0.borrow().is_some()
+    }
+
     /// Waits for the first signal; at once, if it has come already.
     pub(crate) async fn wait(&self) {
         let mut heard = self.0.clone();
-        if heard.wait_for(|heard| *heard).await.is_err() {
+        if heard.wait_for(Option::is_some).await.is_err() {
             std::future::pending::<()>().await;
         }
     }
+}
+
+/// Signals that come together are one: `timeout` sends two.
+const ONE: Duration = Duration::from_millis(300);
+
+/// Takes a signal. The first one ends what is done in order; whoever sends another doesn't want to wait for that.
+fn heard(sender: &watch::Sender<Option<Instant>>) {
+    match *sender.borrow() {
+        Some(first) if first.elapsed() > ONE => std::process::exit(Exit::Interrupted as i32),
+        Some(_) => return,
+        None => {}
+    }
+    sender.send_replace(Some(Instant::now()));
 }

@@ -14,6 +14,7 @@ mod hosts;
 mod load;
 mod observe;
 mod observe_ecr;
+mod output;
 mod owed;
 mod passes;
 mod print;

@@ -242,9 +242,8 @@ async fn found_at(
     wanted: Option<&Digest>,
 ) -> Result<Option<Digest>, mirror_registry::Error> {
     let found = match host.head_manifest(&target.repository, which).await {
-        // Some registries answer 403 for what is missing (go-containerregistry#1691). If it is a real refusal, the
-        // push will tell.
-        Err(error) if error.status() == Some(403) => return Ok(None),
+        // If it is a real refusal, the push will tell.
+        Err(error) if error.may_mean_missing() => return Ok(None),
         outcome => outcome?,
     };
     let (Some(found), Some(wanted)) = (&found, wanted) else { return Ok(found) };

@@ -22,21 +22,13 @@ const LONGEST_PROBE: Duration = Duration::from_secs(120);
 /// How often the hosts that were given up are asked again.
 const MOST_PROBES: usize = 3;
 
-/// What came of a run.
-pub(crate) struct Done {
-    pub(crate) report: Report,
-    /// Whether it was stopped, perhaps while it waited.
-    pub(crate) interrupted: bool,
-}
-
-/// Plans and carries out; nothing when it was stopped before the first copy. Hosts, and what they have told, outlive a
-/// pass.
+/// Plans and carries out. Hosts, and what they have told, outlive a pass.
 pub(crate) async fn run(
     loaded: &Loaded,
     command: &Apply,
     fit: Option<Fit>,
     interruption: &Interruption,
-) -> Result<Option<Done>, mirror_registry::Error> {
+) -> Result<Report, mirror_registry::Error> {
     let started = Instant::now();
     let spool = command.spool.clone().unwrap_or_else(environment::spool);
     let share = command.shard.map_or(1, |shard| shard.of);
@@ -50,14 +42,11 @@ pub(crate) async fn run(
         }
         fit
     });
-    let Some(mut report) = Box::pin(pass(&with, &wants, fit.clone())).await else {
-        return Ok(None);
-    };
-    let mut interrupted = false;
+    let mut report = Box::pin(pass(&with, &wants, fit.clone())).await;
     let mut probes = 0;
     loop {
         let waiting = waiting(&report, fit.as_ref());
-        if waiting.is_empty() || report.totals.cancelled > 0 {
+        if waiting.is_empty() || report.interrupted {
             break;
         }
         let go_on = async {
@@ -69,7 +58,7 @@ pub(crate) async fn run(
         let go_on = tokio::select! {
             go_on = go_on => go_on,
             () = interruption.wait() => {
-                interrupted = true;
+                report.interrupted = true;
                 break;
             }
         };
@@ -79,16 +68,17 @@ pub(crate) async fn run(
         probes += 1;
         wants = narrowed(wants, &waiting);
         fit = fit.map(|fit| of_those(fit, &waiting));
-        let Some(next) = Box::pin(pass(&with, &wants, fit.clone())).await else {
-            interrupted = true;
+        let next = Box::pin(pass(&with, &wants, fit.clone())).await;
+        if next.outcomes.is_empty() && next.interrupted {
+            report.interrupted = true;
             break;
-        };
+        }
         report = report.continued(&waiting, next);
     }
     report.shard = command.shard.map(|shard| shard.to_string());
     report.totals.milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     report.authenticated_sources = hosts.authenticated_sources(&loaded.wants);
-    Ok(Some(Done { report, interrupted }))
+    Ok(report)
 }
 
 /// What all passes work with.
@@ -100,9 +90,10 @@ struct With<'a> {
     interruption: &'a Interruption,
 }
 
-/// One time through what is wanted; nothing when it was stopped before the first copy.
-async fn pass(with: &With<'_>, wants: &Wants, fit: Option<Fit>) -> Option<Report> {
+/// One time through what is wanted; nothing is in the report when it was stopped while looking.
+async fn pass(with: &With<'_>, wants: &Wants, fit: Option<Fit>) -> Report {
     let With { loaded, command, hosts, errand, interruption } = with;
+    let looked = Instant::now();
     let depth = if command.refresh_referrers { Depth::All } else { Depth::Manifests };
     let looking = async {
         match fit {
@@ -115,7 +106,9 @@ async fn pass(with: &With<'_>, wants: &Wants, fit: Option<Fit>) -> Option<Report
     };
     let Again { plan, graphs, outcomes: left_alone } = tokio::select! {
         found = looking => found,
-        () = interruption.wait() => return None,
+        () = interruption.wait() => {
+            return Report { format_version: 1, interrupted: true, ..Report::default() };
+        }
     };
     let prepared = repositories::prepare(&plan, hosts, interruption).await;
     let display = Display::new(command.progress, &plan);
@@ -124,10 +117,12 @@ async fn pass(with: &With<'_>, wants: &Wants, fit: Option<Fit>) -> Option<Report
         referrers: loaded.config.referrers,
         refresh: command.refresh_referrers,
         interruption,
+        looked,
     };
     let mut outcomes = carry_out::run(&plan, &graphs, hosts, &manner, &prepared, display).await;
     outcomes.extend(left_alone);
-    Some(Report::new(&plan, prepared.outcomes, outcomes, 0))
+    let report = Report::new(&plan, prepared.outcomes, outcomes, 0);
+    Report { interrupted: interruption.is_heard(), ..report }
 }
 
 impl With<'_> {

@@ -38,7 +38,11 @@ pub(crate) async fn prepare(plan: &Plan, hosts: &Hosts, interruption: &Interrupt
                 Some((outcome, made)) => prepared.add(outcome, made),
                 None => break,
             },
-            () = interruption.wait() => return prepared,
+            () = interruption.wait() => {
+                drop(work);
+                prepared.leave(plan);
+                return prepared;
+            }
         }
     }
     let copied: BTreeSet<&Registry> = plan
@@ -55,6 +59,18 @@ pub(crate) async fn prepare(plan: &Plan, hosts: &Hosts, interruption: &Interrupt
 }
 
 impl Prepared {
+    /// Names what was not reached. What was on its way may have been done or not.
+    fn leave(&mut self, plan: &Plan) {
+        let reached = self.outcomes.len();
+        let left = plan.repositories().skip(reached).map(|(create, action)| RepositoryOutcome {
+            at: action.at.clone(),
+            create,
+            problems: Vec::new(),
+            cancelled: true,
+        });
+        self.outcomes.extend(left);
+    }
+
     fn add(&mut self, outcome: RepositoryOutcome, made: bool) {
         let key = (outcome.at.registry.clone(), outcome.at.repository.clone());
         let fatal = outcome.problems.iter().find(|problem| problem.setting.is_none());
@@ -96,7 +112,7 @@ impl Prepared {
 /// What became of one repository, and whether it was made just now.
 async fn one(create: bool, action: &RepositoryAction, hosts: &Hosts) -> (RepositoryOutcome, bool) {
     let at = action.at.clone();
-    let mut outcome = RepositoryOutcome { at, create, problems: Vec::new() };
+    let mut outcome = RepositoryOutcome { at, create, problems: Vec::new(), cancelled: false };
     let Some(ecr) = hosts.ecr(&action.at.registry) else {
         let message = format!("{} was not prepared", action.at.registry);
         let failure = Failure::new(Side::Destination, message);

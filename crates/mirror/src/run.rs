@@ -1,12 +1,12 @@
 //! Carrying out a plan: many images at once, each on its own.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt, stream};
-use mirror_copy::{Companions, Copied, Copier, Job, Scope, WarningKind};
+use mirror_copy::{Companions, Copied, Copier, Event, Job, Scope, WarningKind};
 use mirror_oci::Digest;
 use mirror_plan::{
     Failure, Outcome, Place, Plan, Referrers, Side, Source, Status, Subject, Target, Transfer,
@@ -39,6 +39,8 @@ pub(crate) struct Manner<'a> {
     pub(crate) refresh: bool,
     /// What stops it.
     pub(crate) interruption: &'a Interruption,
+    /// When the destinations were looked at.
+    pub(crate) looked: Instant,
 }
 
 /// Does what the plan says; Ctrl-C stops it, and what was not finished is cancelled.
@@ -54,13 +56,17 @@ pub(crate) async fn run(
     let mut outcomes: Vec<Option<Ended>> = tasks.iter().map(|_| None).collect();
     let (events, mut moved) = mpsc::unbounded_channel();
     let display = Arc::new(display);
-    let told = display.clone();
+    let traffic = Arc::new(Mutex::new(Traffic::new()));
+    let (told, counted) = (display.clone(), traffic.clone());
     let watcher = tokio::spawn(async move {
         let mut clock = tokio::time::interval(REDRAW);
         loop {
             tokio::select! {
                 event = moved.recv() => match event {
-                    Some(event) => told.moved(event),
+                    Some(event) => {
+                        count(&counted, event);
+                        told.moved(event);
+                    }
                     None => return,
                 },
                 _ = clock.tick() => told.refresh(),
@@ -100,7 +106,25 @@ pub(crate) async fn run(
     }
     display.finish();
     remember(&tasks, &outcomes, hosts);
-    tasks.iter().zip(outcomes).map(|(task, ended)| outcome(task, ended)).collect()
+    let traffic = std::mem::take(&mut *lock(&traffic));
+    let numbered = tasks.iter().zip(outcomes).enumerate();
+    numbered.map(|(n, (task, ended))| outcome(task, ended, traffic.get(&n).copied())).collect()
+}
+
+/// Bytes that have moved for each task, as they do: also for those that don't come to their end.
+type Traffic = BTreeMap<usize, mirror_copy::Transfer>;
+
+fn lock(traffic: &Mutex<Traffic>) -> MutexGuard<'_, Traffic> {
+    traffic.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn count(traffic: &Mutex<Traffic>, event: Event) {
+    let mut traffic = lock(traffic);
+    match event {
+        Event::Fetched(number, bytes) => traffic.entry(number).or_default().fetched_bytes += bytes,
+        Event::Pushed(number, bytes) => traffic.entry(number).or_default().pushed_bytes += bytes,
+        Event::Landed(number, _) => traffic.entry(number).or_default().reused_blobs += 1,
+    }
 }
 
 /// Something to carry out.
@@ -109,6 +133,8 @@ struct Task<'a> {
     digest: &'a Digest,
     want: Option<&'a (Source, Target)>,
     scope: Scope,
+    /// What its target has, as far as it was looked at.
+    expected: Option<&'a Digest>,
 }
 
 /// How a task ended, and what was moved for it.
@@ -120,6 +146,7 @@ fn tasks<'a>(plan: &'a Plan, manner: &Manner<'_>) -> Vec<Task<'a>> {
         digest: &copy.digest,
         want: copy.want.as_deref(),
         scope: Scope::Image,
+        expected: copy.expected(),
     });
     let look = |item: &&Unchanged| manner.refresh || item.signatures_owed;
     let unchanged = plan.unchanged.iter().filter(look).map(|item| Task {
@@ -127,6 +154,7 @@ fn tasks<'a>(plan: &'a Plan, manner: &Manner<'_>) -> Vec<Task<'a>> {
         digest: &item.digest,
         want: item.want.as_deref(),
         scope: Scope::Companions,
+        expected: Some(&item.digest),
     });
     copies.chain(unchanged).collect()
 }
@@ -152,9 +180,15 @@ fn warning(warning: mirror_copy::Warning) -> Warning {
     Warning { kind, message: printable(&message) }
 }
 
-fn outcome(task: &Task<'_>, ended: Option<Ended>) -> Outcome {
+fn outcome(
+    task: &Task<'_>,
+    ended: Option<Ended>,
+    traffic: Option<mirror_copy::Transfer>,
+) -> Outcome {
     let (status, Copied { transfer, warnings }) =
         ended.unwrap_or((Status::Cancelled, Copied::default()));
+    let whole = matches!(status, Status::Done | Status::Refreshed);
+    let transfer = if whole { transfer } else { traffic.unwrap_or_default() };
     let mirror_copy::Transfer { fetched_bytes, pushed_bytes, reused_blobs } = transfer;
     let transfer = Transfer { fetched_bytes, pushed_bytes, reused_blobs };
     Outcome {
@@ -216,7 +250,17 @@ async fn one(number: usize, prospect: Prospect<'_>, with: &With<'_>) -> Ended {
                 let blobs = job.graph.blobs.iter().map(|blob| blob.digest.clone()).collect();
                 job.there = with.prepared.blobs_there(target, blobs, with.hosts).await;
             }
-            (with.copier.copy(&job).await.map_err(failure), job.scope)
+            match with.copier.copy(&job).await {
+                Err(error) => {
+                    if let Some(found) = error.moved() {
+                        let status = Status::Stale { found: found.cloned() };
+                        with.display.finished(number, &status);
+                        return (status, Copied::default());
+                    }
+                    (Err(failure(error)), job.scope)
+                }
+                Ok(copied) => (Ok(copied), job.scope),
+            }
         }
         // It is there, and its signatures are still owed.
         Err(failure) if owed => {
@@ -252,8 +296,17 @@ fn job(
         Referrers::Off => Companions::Leave,
     };
     let source = hosts.source(&source.name)?;
-    let there = BTreeSet::new();
-    Ok(Job { number, source, graph, target: to, companions, scope: task.scope, there })
+    Ok(Job {
+        number,
+        source,
+        graph,
+        target: to,
+        companions,
+        scope: task.scope,
+        there: BTreeSet::new(),
+        expected: task.expected.cloned(),
+        looked: manner.looked,
+    })
 }
 
 /// Where an image goes.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -20,6 +20,7 @@ use crate::exit::Exit;
 use crate::hosts::{Hosts, at_source, failure};
 use crate::load::Loaded;
 use crate::observe::{self, Graphs};
+use crate::output::{Layout, Output};
 use crate::print;
 
 /// Look-ups on their way at once; each host has its own, lower limit.
@@ -29,16 +30,11 @@ const AT_ONCE: usize = 256;
 const LARGEST: u64 = 128 << 20;
 
 /// Writes a plan with its manifests; the file is there as a whole, or not at all.
-pub(crate) fn write(path: &Path, plan: &Plan, graphs: &Graphs, loaded: &Loaded) -> io::Result<()> {
+pub(crate) fn write(file: Output, plan: &Plan, graphs: &Graphs, loaded: &Loaded) -> io::Result<()> {
     let manifests = graphs.values().flatten().flat_map(|graph| graph.manifests());
     let (tree, config) = loaded.digests.clone();
     let saved = SavedPlan::new(plan.clone(), tree, config, manifests);
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let mut file = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))?;
-    serde_json::to_writer(io::BufWriter::new(&mut file), &saved)?;
-    file.write_all(b"\n")?;
-    file.persist(path).map_err(|error| error.error)?;
-    Ok(())
+    file.write(&saved, Layout::Compact)
 }
 
 /// Reads a plan and holds it against the tree; says why it won't do.

@@ -1,16 +1,16 @@
 //! `mirror apply`
 
-use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use mirror_plan::{Report, Shard, report_findings};
+use mirror_plan::{Shard, report_findings};
 
 use super::report;
 use crate::cli::{Only, PageFormat, Progress};
 use crate::environment::Interruption;
 use crate::exit::Exit;
 use crate::load::load;
+use crate::output::{Layout, Output};
 use crate::{passes, print, saved};
 
 /// Copy what the destinations lack.
@@ -95,28 +95,27 @@ pub(crate) fn run(images: Option<&Path>, command: &Apply) -> Exit {
     if let Some(shard) = command.shard {
         loaded.wants = shard.take(loaded.wants);
     }
+    let file = command.report.as_deref().map(|path| Output::open(path, "write the report"));
+    let file = match file.transpose() {
+        Ok(file) => file,
+        Err(exit) => return exit,
+    };
     super::in_runtime(async {
         let interruption = Interruption::listen();
-        let run = Box::pin(passes::run(&loaded, command, fit, &interruption));
-        let Some(done) = run.await? else {
-            print::message("interrupted before anything was copied");
-            return Ok(Exit::Interrupted);
-        };
-        let report = &done.report;
-        report::show(report, command.format);
-        print::annotations(|| report_findings(&loaded.shown, report));
-        if let Some(file) = &command.report
-            && let Err(error) = write(file, report)
+        let report = Box::pin(passes::run(&loaded, command, fit, &interruption)).await?;
+        report::show(&report, command.format);
+        print::annotations(|| report_findings(&loaded.shown, &report));
+        if let Some((file, path)) = file.zip(command.report.as_deref())
+            && let Err(error) = file.write(&report, Layout::Pretty)
         {
-            let what = format!("could not write the report {}", file.display());
-            print::error(&what, &error.to_string(), Some("name a file in a folder that is there"));
+            let what = format!("could not write the report {}", path.display());
+            print::error(
+                &what,
+                &error.to_string(),
+                Some("free some space there; what was copied stays"),
+            );
             return Ok(Exit::Failed);
         }
-        Ok(if done.interrupted { Exit::Interrupted } else { report::exit(report) })
+        Ok(report::exit(&report))
     })
-}
-
-fn write(file: &Path, report: &Report) -> io::Result<()> {
-    let text = serde_json::to_string_pretty(report)?;
-    std::fs::write(file, format!("{text}\n"))
 }

@@ -12,8 +12,9 @@ use crate::base::{self, AtBase};
 use crate::cli::{Only, PageFormat};
 use crate::exit::Exit;
 use crate::hosts::{Errand, Hosts};
-use crate::load::load;
+use crate::load::{Loaded, load};
 use crate::observe::{self, Depth, Tags};
+use crate::output::Output;
 use crate::{environment, print, saved};
 
 /// Show what `apply` would do.
@@ -71,16 +72,9 @@ pub(crate) fn run(images: Option<&Path>, command: &Plan) -> Exit {
     if let Err(exit) = loaded.usable() {
         return exit;
     }
-    let at_base =
-        command.config_from.as_deref().map(|revision| (revision, base::read(&loaded, revision)));
-    let at_base = match at_base {
-        None => None,
-        Some((_, Ok(at_base))) => Some(at_base),
-        Some((revision, Err(error))) => {
-            let what = format!("could not read the configuration at {}", printable(revision));
-            print::error(&what, &error.why, Some(&error.help));
-            return Exit::Usage;
-        }
+    let at_base = match at_base(&loaded, command) {
+        Ok(at_base) => at_base,
+        Err(exit) => return exit,
     };
     if let Err(exit) = loaded.narrow(&command.only, command.changed_since.as_deref()) {
         return exit;
@@ -88,6 +82,11 @@ pub(crate) fn run(images: Option<&Path>, command: &Plan) -> Exit {
     if let Some(AtBase { base, .. }) = &at_base {
         loaded.wants = std::mem::take(&mut loaded.wants).known_to(base, &loaded.config);
     }
+    let out = command.out.as_deref().map(|path| Output::open(path, "save the plan in"));
+    let out = match out.transpose() {
+        Ok(out) => out,
+        Err(exit) => return exit,
+    };
     super::in_runtime(async {
         let spool = environment::spool();
         let base = at_base.as_ref().map(|at_base| &at_base.base);
@@ -97,11 +96,15 @@ pub(crate) fn run(images: Option<&Path>, command: &Plan) -> Exit {
         let (mut plan, graphs) = observe::plan(&loaded.wants, &hosts, depth, Tags::Ask).await;
         plan.authenticated_sources = hosts.authenticated_sources(&loaded.wants);
         plan.configuration = at_base.map(|at_base| at_base.changes).unwrap_or_default();
-        if let Some(file) = &command.out
+        if let Some((file, path)) = out.zip(command.out.as_deref())
             && let Err(error) = saved::write(file, &plan, &graphs, &loaded)
         {
-            let what = format!("could not save the plan in {}", file.display());
-            print::error(&what, &error.to_string(), Some("name a file in a folder that is there"));
+            let what = format!("could not save the plan in {}", path.display());
+            print::error(
+                &what,
+                &error.to_string(),
+                Some("free some space there, or name another file"),
+            );
             return Ok(Exit::Usage);
         }
         match (command.matrix, command.format) {
@@ -119,6 +122,16 @@ pub(crate) fn run(images: Option<&Path>, command: &Plan) -> Exit {
         print::step_summary(|| plan_markdown(&plan, SUMMARY_BUDGET));
         print::annotations(|| plan_findings(&loaded.shown, &plan));
         Ok(ending(&plan, command))
+    })
+}
+
+/// What decides on connections, for a pull request.
+fn at_base(loaded: &Loaded, command: &Plan) -> Result<Option<AtBase>, Exit> {
+    let Some(revision) = command.config_from.as_deref() else { return Ok(None) };
+    base::read(loaded, revision).map(Some).map_err(|error| {
+        let what = format!("could not read the configuration at {}", printable(revision));
+        print::error(&what, &error.why, Some(&error.help));
+        Exit::Usage
     })
 }
 

@@ -55,7 +55,7 @@ pub(crate) fn show(report: &Report, format: PageFormat) {
 
 /// How a run ended, by its report.
 pub(crate) fn exit(report: &Report) -> Exit {
-    if report.totals.cancelled > 0 {
+    if report.interrupted || report.totals.cancelled > 0 {
         Exit::Interrupted
     } else if report.totals.failed > 0 {
         Exit::Failed

@@ -146,13 +146,13 @@ fn a_layout_that_names_itself_is_not_whole() {
 }
 
 /// An image whose one layer claims to have `size` bytes.
-fn claiming(registry: &Registry, size: u64) -> Digest {
+fn claiming(registry: &Registry, repository: &str, size: u64) -> Digest {
     let image = ImageBuilder::new("giant").layers(&[1_000_000]).build();
-    registry.add("library/giant", "honest", &image);
-    let text = String::from_utf8(image.manifests[0].bytes.to_vec()).unwrap();
+    registry.add(repository, "honest", &image);
+    let text = String::from_utf8(image.manifests.first().unwrap().bytes.to_vec()).unwrap();
     let lying = text.replacen("\"size\":1000000", &format!("\"size\":{size}"), 1);
     assert_ne!(text, lying);
-    registry.add_manifest("library/giant", "1", media_type::OCI_MANIFEST, lying.into());
+    registry.add_manifest(repository, "1", media_type::OCI_MANIFEST, lying.into());
     let layer = image.blobs.iter().find(|(_, bytes)| bytes.len() == 1_000_000);
     layer.unwrap().0.clone()
 }
@@ -173,7 +173,8 @@ fn what_a_slow_giant_claims_is_not_taken_from_others() {
     pair.project.entry("giants.example/library/giant:1");
     let spool = pair.project.path().join("spool");
     let disk = rustix::fs::statvfs(pair.project.path()).unwrap();
-    let layer = claiming(&giants, disk.f_bavail * disk.f_frsize * 6 / 10).to_string();
+    let layer =
+        claiming(&giants, "library/giant", disk.f_bavail * disk.f_frsize * 6 / 10).to_string();
     giants.set_faults(move |exchange| {
         exchange
             .path
@@ -195,9 +196,7 @@ fn what_a_slow_giant_claims_is_not_taken_from_others() {
 #[test]
 fn what_no_disk_can_hold_fails_alone() {
     let giant = |source: &Registry| {
-        claiming(source, 1 << 60);
-        let manifest = source.manifest("library/giant", "1").unwrap();
-        source.add_manifest("library/app", "1", &manifest.media_type, manifest.bytes);
+        claiming(source, "library/app", 1 << 60);
     };
     fails_alone(giant, "local disk: spooling blob ");
 }
