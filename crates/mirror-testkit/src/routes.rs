@@ -320,7 +320,14 @@ fn get_manifest(state: &State, repository: &str, id: &str) -> Reply {
     let digest = state.profile.tags_are_digests.then(|| id.replacen("sha256-", "sha256:", 1));
     let Some(manifest) = store.manifest(repository, digest.as_deref().unwrap_or(id)) else {
         let missing = state.profile.missing;
-        return refusal(missing, if missing == 404 { "MANIFEST_UNKNOWN" } else { "DENIED" });
+        let refusal = refusal(missing, if missing == 404 { "MANIFEST_UNKNOWN" } else { "DENIED" });
+        let scope = format!("repository:{repository}:pull,push");
+        let challenge = format!(
+            "Bearer realm=\"{}/token\",service=\"test\",scope=\"{scope}\",error=\"insufficient_scope\"",
+            state.own
+        );
+        let challenged = missing == 401;
+        return if challenged { refusal.with("www-authenticate", challenge) } else { refusal };
     };
     let answer = reply(200).with("content-type", &manifest.media_type).body(manifest.bytes.clone());
     if state.profile.digest_header {

@@ -16,6 +16,7 @@ mod github;
 mod huge;
 mod layout;
 mod limits;
+mod odd;
 mod plan;
 mod readers;
 mod rehearsal;

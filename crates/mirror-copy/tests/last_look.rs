@@ -1,0 +1,90 @@
+//! A tag that was looked at long ago is looked at again before it is written.
+#![expect(clippy::unwrap_used, reason = "tests may panic")]
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use mirror_copy::{
+    Companions, Copied, Copier, CopyError, Graph, Job, Place, Scope, Selection, Source, Target,
+};
+use mirror_oci::Digest;
+use mirror_registry::{Access, Credentials, Host, HostOptions};
+use mirror_testkit::{Image, ImageBuilder, Registry};
+
+const APP: &str = "library/app";
+
+fn host(registry: &Registry, access: Access) -> Arc<Host> {
+    let options = HostOptions { access, ..HostOptions::default() };
+    let client = mirror_registry::HttpClient::new().unwrap();
+    let name = registry.host().parse().unwrap();
+    Arc::new(Host::new(client, Arc::new(Credentials::default()), &name, &options).unwrap())
+}
+
+/// Copies an image that was planned `ago`, when the destination had `expected`.
+async fn copy(
+    (from, to): (&Registry, &Registry),
+    image: &Image,
+    expected: Option<&Digest>,
+    ago: Duration,
+) -> Result<Copied, CopyError> {
+    let origin = Place { host: host(from, Access::Pull), repository: APP.parse().unwrap() };
+    let (cache, room) = (Arc::default(), Arc::default());
+    let source = Source { origin, alternatives: Vec::new(), cache, room };
+    let graph = Arc::new(Graph::read(&source, image.digest(), &Selection::All).await.unwrap());
+    let (events, _told) = tokio::sync::mpsc::unbounded_channel();
+    let spool = tempfile::tempdir().unwrap();
+    let copier = Copier::new(spool.path(), None, events).unwrap();
+    let target = Target::Registry {
+        host: host(to, Access::PullPush),
+        repository: APP.parse().unwrap(),
+        tag: Some("1".parse().unwrap()),
+    };
+    let job = Job {
+        number: 0,
+        source,
+        graph,
+        target,
+        companions: Companions::Leave,
+        scope: Scope::Image,
+        there: BTreeSet::new(),
+        expected: expected.cloned(),
+        looked: Instant::now().checked_sub(ago).unwrap(),
+    };
+    copier.expect(&job);
+    copier.copy(&job).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_somebody_pushed_meanwhile_is_not_undone() {
+    let (old, new, theirs) = (
+        ImageBuilder::new("old").build(),
+        ImageBuilder::new("new").build(),
+        ImageBuilder::new("theirs").build(),
+    );
+    let long = Duration::from_secs(301);
+    let (from, to) = (Registry::start(), Registry::start());
+    from.add(APP, "1", &new);
+    let at = |registry: &Registry| registry.manifest(APP, "1").map(|manifest| manifest.digest);
+
+    // Nothing was there, and something is now.
+    to.add(APP, "1", &theirs);
+    let error = copy((&from, &to), &new, None, long).await.unwrap_err();
+    assert_eq!(error.moved(), Some(Some(theirs.digest())), "{error}");
+    assert_eq!(at(&to).as_ref(), Some(theirs.digest()));
+    // Another image was there than is now.
+    let error = copy((&from, &to), &new, Some(old.digest()), long).await.unwrap_err();
+    assert_eq!(error.moved(), Some(Some(theirs.digest())), "{error}");
+    // It was there and is gone.
+    let empty = Registry::start();
+    let error = copy((&from, &empty), &new, Some(old.digest()), long).await.unwrap_err();
+    assert_eq!(error.moved(), Some(None), "{error}");
+    // It is as it was, or is what we want already.
+    copy((&from, &to), &new, Some(theirs.digest()), long).await.unwrap();
+    assert_eq!(at(&to).as_ref(), Some(new.digest()));
+    copy((&from, &to), &new, Some(old.digest()), long).await.unwrap();
+    // A look of a moment ago costs no other.
+    to.take_requests();
+    copy((&from, &to), &new, None, Duration::ZERO).await.unwrap();
+    assert!(to.take_requests().iter().all(|request| request.method != "HEAD"));
+}
