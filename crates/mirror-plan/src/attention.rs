@@ -1,6 +1,6 @@
 //! What a person has to look at, for an issue that is kept up to date.
 
-use crate::markdown::{COMMENT_BUDGET, Page, code, problem};
+use crate::markdown::{COMMENT_BUDGET, Page, code, look_up_failed, problem};
 use crate::outdated::Outdated;
 use crate::report::{Report, Status, WarningKind};
 use crate::report_page::signatures;
@@ -49,19 +49,19 @@ fn failed(report: &Report, page: &mut Page) {
         page.row(&format!("- ⚠️ {target} at {destination}: {}\n", code(&conflict.reason)));
     }
     for failed in report.failures.iter().filter(|failed| !failed.failure.deferred) {
-        page.row(&problem(&failed.subject.target(), &failed.subject.destination, &failed.failure));
+        page.row(&look_up_failed(failed));
     }
     for outcome in &report.repositories {
         for failed in &outcome.problems {
             let what = format!("repository {}", outcome.at.repository);
-            page.row(&problem(&what, &outcome.at.destination, &failed.failure));
+            page.row(&problem(&what, &outcome.at.destination, &failed.failure, None));
         }
     }
     for outcome in &report.outcomes {
         let (target, destination) = (outcome.subject.target(), &outcome.subject.destination);
         match &outcome.status {
             Status::Failed { failure } if !failure.deferred => {
-                page.row(&problem(&target, destination, failure));
+                page.row(&problem(&target, destination, failure, outcome.serves.as_ref()));
             }
             Status::Stale { .. } => page.row(&format!(
                 "- ⚠️ {} at {}: something else was pushed there meanwhile\n",

@@ -4,6 +4,7 @@
 //! what became of its actions is a [`Report`]. Each is a value that can be printed as JSON, and the text for
 //! people is rendered from that same value.
 
+mod alert;
 mod attention;
 mod base;
 mod bots;
@@ -11,6 +12,7 @@ mod config;
 mod config_ecr;
 mod config_file;
 mod config_hosts;
+mod draft;
 mod ecr;
 mod ecr_registry;
 mod finding;
@@ -34,6 +36,7 @@ mod upstream;
 mod verification;
 mod want;
 
+pub use alert::{Alert, Before};
 pub use attention::attention_markdown;
 pub use base::{Base, ConfigChange, Postponed, config_changes};
 pub use bots::{BotRules, kept_numbers};
@@ -48,7 +51,9 @@ pub use iam::{Context, Role, Workflow, accounts, permissions, trust};
 pub use markdown::{COMMENT_BUDGET, SUMMARY_BUDGET, headline, plan_markdown};
 pub use observed::{Failure, Image, Observed, Side};
 pub use outdated::{NewerTag, Outdated, TagsFailure, newest, stuck};
-pub use plan::{Action, Change, Conflict, Copy, LookupFailure, Note, Plan, Subject, Unchanged};
+pub use plan::{
+    Action, Change, Conflict, Copy, Held, LookupFailure, Note, Plan, Subject, Unchanged,
+};
 pub use progress::ProgressLine;
 pub use remarks::{plan_findings, report_findings};
 pub use report::{Outcome, Report, ReportTotals, Status, Transfer, Warning, WarningKind};

@@ -8,8 +8,10 @@ use std::fmt::Write as _;
 use mirror_oci::{ByteSize, Digest, Reference, Tag};
 
 use crate::observed::Failure;
-use crate::plan::{Change, Copy, Note, Plan};
-use crate::text::{POSTPONED, count, is_deceptive, or_none, postponed, repositories_noun, version};
+use crate::plan::{Change, Copy, LookupFailure, Note, Plan};
+use crate::text::{
+    POSTPONED, SECURITY, count, is_deceptive, or_none, postponed, repositories_noun, version,
+};
 use crate::upstream::{registry_page, source_link};
 
 /// What a comment may have; some of GitHub's limit is left for whatever is put around it.
@@ -24,6 +26,12 @@ pub const SUMMARY_BUDGET: usize = 300_000;
 pub fn plan_markdown(plan: &Plan, budget: usize) -> String {
     let mut page = Page::new(budget);
     page.always(&format!("### mirror: {}\n\n", headline(plan)));
+    for alert in &plan.alerts {
+        page.row(&format!("- 🚨 {}\n", alert.told(code)));
+    }
+    if !plan.alerts.is_empty() {
+        page.row("\n");
+    }
     page.configuration(plan);
     if plan.copies().next().is_some() {
         page.always(&format!("{}.\n\n", to_move(plan)));
@@ -71,6 +79,7 @@ pub fn headline(plan: &Plan) -> String {
     let rest = [
         (totals.unwanted, "no longer wanted"),
         (totals.postponed, "looked at after the merge"),
+        (totals.complete, "to complete"),
         (totals.conflicts, "in conflict"),
         (totals.failures, "not looked up"),
         (totals.deferred, "deferred"),
@@ -104,11 +113,26 @@ fn destinations(plan: &Plan) -> Vec<String> {
     names
 }
 
-pub(crate) fn problem(target: &str, destination: &str, failure: &Failure) -> String {
+/// A look-up that failed.
+pub(crate) fn look_up_failed(failed: &LookupFailure) -> String {
+    let (target, destination) = (failed.subject.target(), &failed.subject.destination);
+    problem(&target, destination, &failed.failure, failed.serves.as_ref())
+}
+
+pub(crate) fn problem(
+    target: &str,
+    destination: &str,
+    failure: &Failure,
+    serves: Option<&Digest>,
+) -> String {
+    let serves = serves
+        .map(|digest| format!("not refreshed, the destination serves {}; ", code(digest.as_str())));
+    let serves = serves.unwrap_or_default();
+    let security = if failure.security { format!("**{SECURITY}**; ") } else { String::new() };
     let help = failure.help.iter().map(|help| format!(" – {}", code(help))).collect::<String>();
     let message = code(&failure.message);
     let (target, destination) = (code(target), code(destination));
-    format!("- ❌ {target} at {destination}: {}: {message}{help}\n", failure.side)
+    format!("- ❌ {target} at {destination}: {security}{serves}{}: {message}{help}\n", failure.side)
 }
 
 fn remark(note: &Note) -> String {
@@ -166,6 +190,10 @@ fn digests(copy: &Copy) -> String {
     let before = match &copy.change {
         Change::Update { from } => short(from),
         Change::Create => pinned.map_or_else(|| "new".to_owned(), |digest| short(&digest)),
+        Change::Complete { missing } => {
+            let parts = count(missing.len() as u64, "part");
+            return format!("{}, {parts} missing", short(&copy.digest));
+        }
     };
     format!("{before} → {}", short(&copy.digest))
 }
@@ -176,7 +204,11 @@ fn upstream(copy: &Copy) -> String {
     let link = source.map(|link| format!("[source]({link})")).or_else(|| page(copy));
     let name = copy.subject.source.split('@').next().unwrap_or_default();
     let elsewhere = (name != copy.subject.target()).then(|| code(name));
-    elsewhere.into_iter().chain(link).collect::<Vec<_>>().join(" ")
+    let held = copy.held.as_ref().map(|held| {
+        let why = if held.gone { "gone upstream" } else { "its source fails" };
+        format!("⚠️ {why}, you hold it at {}", code(&held.destination))
+    });
+    elsewhere.into_iter().chain(link).chain(held).collect::<Vec<_>>().join(" ")
 }
 
 fn page(copy: &Copy) -> Option<String> {
@@ -265,13 +297,7 @@ impl Page {
                 code(&conflict.reason)
             ));
         }
-        for failed in &plan.failures {
-            self.row(&problem(
-                &failed.subject.target(),
-                &failed.subject.destination,
-                &failed.failure,
-            ));
-        }
+        plan.failures.iter().for_each(|failed| self.row(&look_up_failed(failed)));
     }
 
     fn destination(&mut self, plan: &Plan, name: &str) {

@@ -120,10 +120,11 @@ fn nothing_from_outside_is_markdown() {
         message: hostile.repeat(2000),
         deferred: false,
         lacks_credentials: false,
+        security: false,
         help: Some(hostile.to_owned()),
     };
     let subject = plan.copies().next().unwrap().subject.clone();
-    plan.failures.push(crate::LookupFailure { subject, failure });
+    plan.failures.push(crate::LookupFailure { subject, failure, serves: None });
     plan.pulls = (0..5000)
         .map(|number| crate::Pulls {
             registry: format!("r{number}.example.com").parse().unwrap(),

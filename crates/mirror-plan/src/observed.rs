@@ -6,6 +6,8 @@ use mirror_oci::{Digest, Platform, Registry};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::alert::Before;
+use crate::plan::Held;
 use crate::repository::{RepositoryAt, RepositoryState};
 use crate::want::{Source, Target};
 
@@ -22,6 +24,14 @@ pub struct Observed {
     pub pulls_left: BTreeMap<Registry, u64>,
     /// Repositories at destinations where they have to be made; nothing where there is none.
     pub repositories: BTreeMap<RepositoryAt, Result<Option<RepositoryState>, Failure>>,
+    /// Targets that have the right digest, but not all of the image: what is missing there.
+    pub incomplete: BTreeMap<Target, Vec<Digest>>,
+    /// Sources that do not give their image, and the destination that it can be had from.
+    pub held: BTreeMap<Source, Held>,
+    /// What was there before, for targets that get another image.
+    pub before: BTreeMap<Target, Before>,
+    /// Digests that their source has no more.
+    pub gone: BTreeSet<Source>,
     /// Targets that are as they should be, but whose signatures are still to be looked for.
     pub owed: BTreeSet<Target>,
     /// Registries that were asked without credentials, since the base of a pull request does not know them.
@@ -41,6 +51,8 @@ pub struct Image {
     pub blobs: BTreeMap<Digest, u64>,
     /// The source repository that it names, checked.
     pub upstream: Option<String>,
+    /// When it was made, in RFC 3339, if it says and was asked.
+    pub created: Option<String>,
 }
 
 /// Where a failure is.
@@ -79,6 +91,9 @@ pub struct Failure {
     /// tell strangers what exists.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub lacks_credentials: bool,
+    /// Whether it may be an attack: bytes that are not what they were said to be.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub security: bool,
     /// What to do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub help: Option<String>,
@@ -92,6 +107,7 @@ impl Failure {
             message: message.into(),
             deferred: false,
             lacks_credentials: false,
+            security: false,
             help: None,
         }
     }

@@ -1,18 +1,17 @@
 //! The plan: what would make the destinations match the tree.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use mirror_oci::{Digest, Platform, Registry, Repository, Tag};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::alert::Alert;
 use crate::base::{ConfigChange, Postponed};
-use crate::ecr::{Setting, SettingChange, Settings, changes, is_immutable};
-use crate::observed::{Failure, Observed, Side};
-use crate::repository::{RepositoryAction, RepositoryAt, RepositoryState, RepositoryWant};
+use crate::ecr::SettingChange;
+use crate::observed::Failure;
+use crate::repository::{RepositoryAction, RepositoryAt};
 use crate::scope::Unwanted;
 use crate::sums::{Pulls, Totals};
-use crate::want::{Platforms, Source, Target, Want, Wants};
+use crate::want::{Source, Target, Want};
 
 /// What would make the destinations match the tree.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -20,6 +19,9 @@ use crate::want::{Platforms, Source, Target, Want, Wants};
 pub struct Plan {
     /// Version of this format; 1.
     pub format_version: u32,
+    /// What a reviewer should see first: it weakens what the tree says, whether or not anything is copied for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub alerts: Vec<Alert>,
     /// What is to be done, in the order of the tree.
     pub actions: Vec<Action>,
     /// What is as it should be.
@@ -87,6 +89,9 @@ pub struct Copy {
     /// The source repository that the image names, if it is on a known forge.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upstream: Option<String>,
+    /// The destination that it is taken from, where the source has it no more or fails.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<Held>,
     /// Source and target as wanted, for whoever carries it out.
     #[serde(skip)]
     pub want: Option<Box<(Source, Target)>>,
@@ -104,6 +109,32 @@ pub enum Change {
         #[schemars(with = "String")]
         from: Digest,
     },
+    /// It is there, but not all of it.
+    Complete {
+        /// Manifests and blobs that are missing, as far as they were looked for.
+        #[schemars(with = "Vec<String>")]
+        missing: Vec<Digest>,
+    },
+}
+
+/// Where an image is that its source does not give.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Held {
+    /// The name of the destination.
+    pub destination: String,
+    /// The repository there.
+    #[schemars(with = "String")]
+    pub repository: Repository,
+    /// Whether the source says that it has it no more; otherwise it could not be asked.
+    pub gone: bool,
+}
+
+impl Held {
+    /// For the end of a line.
+    pub(crate) fn told(&self) -> String {
+        let why = if self.gone { "gone upstream" } else { "its source fails" };
+        format!("{why}, you hold it at {}", self.destination)
+    }
 }
 
 /// What an item of the plan is about.
@@ -185,6 +216,10 @@ pub struct LookupFailure {
     /// Why.
     #[serde(flatten)]
     pub failure: Failure,
+    /// What the destination serves under that tag meanwhile, if anything: the image is not refreshed, and pulls work.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub serves: Option<Digest>,
 }
 
 /// Something a reviewer should know.
@@ -235,31 +270,6 @@ pub enum Note {
 }
 
 impl Plan {
-    /// Compares what is wanted with what is there.
-    pub fn new(wants: &Wants, observed: &Observed) -> Plan {
-        let mut plan = Plan { format_version: 1, ..Plan::default() };
-        plan.add_repositories(wants, observed);
-        let kept: BTreeMap<(&str, &Repository), &RepositoryWant> = wants
-            .repositories
-            .iter()
-            .map(|want| ((want.at.destination.as_str(), &want.at.repository), want))
-            .collect();
-        for want in &wants.wants {
-            let target = &want.target;
-            let repository = kept.get(&(target.destination.as_str(), &target.repository)).copied();
-            plan.add(want, wants, repository, observed);
-        }
-        plan.conflicts.extend(wants.collisions.iter().map(conflict));
-        plan.unwanted.clone_from(&wants.unwanted);
-        plan.postponed.extend(wants.postponed.iter().cloned());
-        let strangers = observed.strangers.iter().cloned();
-        plan.notes.extend(strangers.map(|registry| Note::AskedAsStranger { registry }));
-        plan.notes.extend(notes(&wants.wants, observed));
-        plan.pulls = plan.count_pulls(observed);
-        plan.totals = plan.count(observed);
-        plan
-    }
-
     /// The copies among the actions.
     pub fn copies(&self) -> impl Iterator<Item = &Copy> {
         self.actions.iter().filter_map(|action| match action {
@@ -281,166 +291,6 @@ impl Plan {
     pub fn owed(&self) -> impl Iterator<Item = &Unchanged> {
         self.unchanged.iter().filter(|item| item.signatures_owed)
     }
-
-    fn add_repositories(&mut self, wants: &Wants, observed: &Observed) {
-        for want in &wants.repositories {
-            let at = want.at.clone();
-            match observed.repositories.get(&at) {
-                Some(Ok(None)) if want.create && !self.makes(&at) => {
-                    let settings = changes(&want.settings, &Settings::new());
-                    self.actions.push(Action::CreateRepository(RepositoryAction { at, settings }));
-                }
-                Some(Ok(Some(state))) => self.compare(want, state, wants),
-                // Each want of it says so.
-                Some(Ok(None) | Err(_)) | None => {}
-            }
-        }
-    }
-
-    /// Whether this is among the actions; another destination may lead to the same repository.
-    fn makes(&self, at: &RepositoryAt) -> bool {
-        self.repositories().any(|(_, action)| {
-            action.at.registry == at.registry && action.at.repository == at.repository
-        })
-    }
-
-    fn compare(&mut self, want: &RepositoryWant, state: &RepositoryState, wants: &Wants) {
-        let at = &want.at;
-        let changes = changes(&want.settings, &state.settings);
-        let (fixed, settings): (Vec<_>, Vec<_>) =
-            changes.into_iter().partition(|change| change.setting == Setting::Encryption);
-        let fixed =
-            fixed.into_iter().map(|change| Note::OtherEncryption { at: at.clone(), change });
-        self.notes.extend(fixed);
-        let named = wants.wants.iter().filter(|wanted| {
-            wanted.target.destination == at.destination && wanted.target.repository == at.repository
-        });
-        let (tags, digests): (BTreeSet<_>, BTreeSet<_>) =
-            named.map(|want| (want.target.tag.as_ref(), want.source.version.digest())).unzip();
-        let images = state.expiring.iter().flat_map(|image| {
-            let tags = image.tags.iter().filter(|tag| tags.contains(&Some(tag)));
-            let mut named: Vec<String> = tags.map(ToString::to_string).collect();
-            if named.is_empty() && digests.contains(&Some(&image.digest)) {
-                named.push(image.digest.to_string());
-            }
-            named
-        });
-        let images: Vec<String> = images.collect();
-        if !images.is_empty() {
-            self.notes.push(Note::WouldExpire { at: at.clone(), images });
-        }
-        if let Some(why) = state.no_preview.clone() {
-            self.notes.push(Note::NoPreview { at: at.clone(), why });
-        }
-        if !settings.is_empty() && !self.makes(at) {
-            let action = RepositoryAction { at: at.clone(), settings };
-            self.actions.push(Action::UpdateRepository(action));
-        }
-    }
-
-    /// Why an image can't go to its repository as that is, or will be.
-    fn hindrance(
-        want: &Want,
-        kept: &RepositoryWant,
-        found: Option<&Digest>,
-        observed: &Observed,
-    ) -> Option<String> {
-        match observed.repositories.get(&kept.at)?.as_ref().ok()? {
-            None => (!kept.create)
-                .then(|| "the repository does not exist, and `create` is false for it".to_owned()),
-            Some(state) => {
-                let immutable = kept.settings.get(&Setting::ImmutableTags);
-                let immutable = immutable.or(state.settings.get(&Setting::ImmutableTags))?;
-                let tag = want.target.tag.as_ref()?;
-                let found = found?;
-                is_immutable(immutable, tag.as_str()).then(|| {
-                    format!(
-                        "the tag is immutable there and is another image, {}; delete it there, or mirror another tag",
-                        found.short()
-                    )
-                })
-            }
-        }
-    }
-
-    fn add(
-        &mut self,
-        want: &Want,
-        wants: &Wants,
-        kept: Option<&RepositoryWant>,
-        observed: &Observed,
-    ) {
-        let subject = Subject::of(want);
-        let found = observed.targets.get(&want.target).cloned().unwrap_or(Ok(None));
-        let (wanted, found) = match (observed.sources.get(&want.source), found) {
-            (Some(Ok(wanted)), Ok(found)) => (wanted.clone(), found),
-            (Some(Err(failure)), _) => return self.fail(subject, failure.clone(), observed),
-            (_, Err(failure)) => return self.fail(subject, failure, observed),
-            (None, Ok(_)) => return,
-        };
-        if found.as_ref() == Some(&wanted) {
-            let signatures_owed = observed.owed.contains(&want.target);
-            let want = Some(Box::new((want.source.clone(), want.target.clone())));
-            let digest = wanted;
-            return self.unchanged.push(Unchanged { subject, digest, signatures_owed, want });
-        }
-        let hindrance = kept.and_then(|kept| Plan::hindrance(want, kept, found.as_ref(), observed));
-        if let Some(reason) = hindrance {
-            let (files, target) = (vec![want.file.clone()], subject.target());
-            let destination = subject.destination;
-            return self.conflicts.push(Conflict { files, destination, target, reason });
-        }
-        let image = match observed.images.get(&want.source) {
-            Some(Err(failure)) => return self.fail(subject, failure.clone(), observed),
-            Some(Ok(image)) => Some(image),
-            None => None,
-        };
-        self.actions.push(Action::Copy(Box::new(Copy {
-            subject,
-            digest: wanted,
-            change: found.map_or(Change::Create, |from| Change::Update { from }),
-            platforms: image.map(|image| image.platforms.clone()).unwrap_or_default(),
-            bytes: image.map(|image| {
-                image.blobs.values().fold(0, |sum: u64, size| sum.saturating_add(*size))
-            }),
-            manifests: image.map(|image| image.manifests.len() as u64),
-            previous: wants.previous.get(&want.file).cloned(),
-            upstream: image.and_then(|image| image.upstream.clone()),
-            want: Some(Box::new((want.source.clone(), want.target.clone()))),
-        })));
-    }
-
-    /// What a stranger is not told may be told to us after the merge.
-    fn fail(&mut self, subject: Subject, failure: Failure, observed: &Observed) {
-        let registry = &subject.source_registry;
-        if failure.side == Side::Source && observed.strangers.contains(registry) {
-            let message = failure.message;
-            let reason = format!("the registry {registry}, asked without credentials: {message}");
-            return self.postponed.push(Postponed { subject, reason });
-        }
-        self.failures.push(LookupFailure { subject, failure });
-    }
-}
-
-fn conflict(collision: &crate::want::Collision) -> Conflict {
-    let crate::want::Collision { files, destination, target, reason } = collision.clone();
-    Conflict { files, destination, target, reason }
-}
-
-/// Several destinations share one source; it is noted once.
-fn notes(wants: &[Want], observed: &Observed) -> Vec<Note> {
-    let mut seen = BTreeSet::new();
-    let mut notes = Vec::new();
-    for want in wants {
-        let Some(upstream) = observed.tags.get(&want.source) else { continue };
-        let single = matches!(want.source.platforms, Platforms::One(_));
-        if single || want.source.version.digest() == Some(upstream) || !seen.insert(&want.file) {
-            continue;
-        }
-        let source = format!("{}{}", want.source.name, want.source.version);
-        notes.push(Note::TagMoved { file: want.file.clone(), source, upstream: upstream.clone() });
-    }
-    notes
 }
 
 #[cfg(test)]

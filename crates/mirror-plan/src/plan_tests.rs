@@ -4,7 +4,7 @@ use mirror_tree::Entry;
 use super::*;
 use crate::observed::Image;
 use crate::observed::Side;
-use crate::{Config, expand, render_plan};
+use crate::{Config, Observed, Wants, expand, render_plan};
 
 fn digest(text: &str) -> Digest {
     Digest::of(Algorithm::Sha256, text.as_bytes())
@@ -36,6 +36,7 @@ fn image(blobs: &[(&str, u64)]) -> Image {
         manifests: vec![digest("index"), digest("child")],
         blobs: blobs.iter().map(|(name, size)| (digest(name), *size)).collect(),
         upstream: None,
+        created: None,
     }
 }
 
@@ -57,6 +58,7 @@ fn example() -> (Wants, Observed) {
         message: message.into(),
         deferred: false,
         lacks_credentials: false,
+        security: false,
         help: Some("do something".into()),
     };
     for want in &wants.wants {

@@ -1,5 +1,6 @@
 //! What is wrong in a plan or a report, as findings at the files concerned.
 
+use crate::alert::Alert;
 use crate::finding::{Finding, Findings, Level};
 use crate::observed::Failure;
 use crate::plan::{Conflict, Note, Plan, Subject};
@@ -8,7 +9,9 @@ use crate::text::printable;
 
 /// What is wrong in a plan, for the tree in the folder `images`.
 pub fn plan_findings(images: &str, plan: &Plan) -> Findings {
-    let mut found = conflicts(images, &plan.conflicts);
+    let mut found: Vec<Finding> =
+        plan.alerts.iter().map(|alert| attention(images, alert)).collect();
+    found.extend(conflicts(images, &plan.conflicts));
     found.extend(
         plan.failures.iter().map(|failed| failure(images, &failed.subject, &failed.failure)),
     );
@@ -34,6 +37,15 @@ pub fn report_findings(images: &str, report: &Report) -> Findings {
         _ => None,
     }));
     Findings { format_version: 1, entries: 0, findings: found }
+}
+
+fn attention(images: &str, alert: &Alert) -> Finding {
+    let (code, file) = match alert {
+        Alert::DigestRemoved { file, .. } => ("digest-removed", file),
+        Alert::PlatformsLost { file, .. } => ("platforms-lost", file),
+        Alert::Older { file, .. } => ("older-image", file),
+    };
+    finding(Level::Warning, code, images, file, &alert.told(str::to_owned), None)
 }
 
 fn conflicts(images: &str, conflicts: &[Conflict]) -> Vec<Finding> {

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::observed::Failure;
-use crate::plan::{Conflict, LookupFailure, Plan, Subject};
+use crate::plan::{Conflict, Held, LookupFailure, Plan, Subject};
 use crate::repository::RepositoryOutcome;
 
 /// What became of a plan.
@@ -51,6 +51,13 @@ pub struct Outcome {
     pub status: Status,
     /// What was moved for it.
     pub transfer: Transfer,
+    /// The destination that it was taken from, where the source had it no more or failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<Held>,
+    /// What the destination serves under that tag meanwhile, where it failed: the image is not refreshed, and pulls work.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub serves: Option<Digest>,
     /// What is not as it should be with its signatures and the like.
     #[serde(default)]
     pub warnings: Vec<Warning>,

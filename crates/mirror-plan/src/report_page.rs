@@ -2,7 +2,7 @@
 
 use mirror_oci::ByteSize;
 
-use crate::markdown::{Page, code, problem, short};
+use crate::markdown::{Page, code, look_up_failed, problem, short};
 use crate::report::{Outcome, Report, Status, WarningKind};
 use crate::report_text::unsigned;
 use crate::text::count;
@@ -35,14 +35,14 @@ pub fn report_markdown(report: &Report, budget: usize) -> String {
         page.row(&format!("- ⚠️ {}: {}\n", code(&conflict.target), code(&conflict.reason)));
     }
     for failed in &report.failures {
-        page.row(&problem(&failed.subject.target(), &failed.subject.destination, &failed.failure));
+        page.row(&look_up_failed(failed));
     }
     for outcome in &report.repositories {
         for problem in &outcome.problems {
             let setting =
                 problem.setting.map_or_else(String::new, |setting| format!(" ({setting})"));
             let what = format!("repository {}{setting}", outcome.at.repository);
-            page.row(&self::problem(&what, &outcome.at.destination, &problem.failure));
+            page.row(&self::problem(&what, &outcome.at.destination, &problem.failure, None));
         }
     }
     report.outcomes.iter().for_each(|outcome| ended(outcome, &mut page));
@@ -51,7 +51,12 @@ pub fn report_markdown(report: &Report, budget: usize) -> String {
         .map(|outcome| {
             let (target, destination) = (outcome.subject.target(), &outcome.subject.destination);
             let size = ByteSize(outcome.transfer.pushed_bytes);
-            format!("- {} at {} ({size} pushed)\n", code(&target), code(destination))
+            let held = outcome.held.as_ref().map(|held| {
+                let why = if held.gone { "gone upstream" } else { "its source fails" };
+                format!("; ⚠️ {why}, you hold it at {}", code(&held.destination))
+            });
+            let held = held.unwrap_or_default();
+            format!("- {} at {} ({size} pushed){held}\n", code(&target), code(destination))
         })
         .collect();
     if !rows.is_empty() {
@@ -70,7 +75,8 @@ fn ended(outcome: &Outcome, page: &mut Page) {
         ));
     }
     if let Status::Failed { failure } = &outcome.status {
-        page.row(&problem(&outcome.subject.target(), &outcome.subject.destination, failure));
+        let (target, destination) = (outcome.subject.target(), &outcome.subject.destination);
+        page.row(&problem(&target, destination, failure, outcome.serves.as_ref()));
     }
     signatures(outcome).iter().for_each(|row| page.row(row));
 }

@@ -19,10 +19,7 @@ pub fn render_report(report: &Report) -> String {
         );
         out.detail("", &format!("wanted by {}", conflict.files.join(", ")));
     }
-    for failed in &report.failures {
-        out.looked_up(failed);
-        out.failure(&failed.failure);
-    }
+    report.failures.iter().for_each(|failed| out.look_up_failed(failed));
     for outcome in &report.repositories {
         out.repository_problems(outcome);
     }
@@ -106,7 +103,12 @@ impl Text {
                 let what = what(&outcome.subject, "to");
                 self.line(WRONG, "error", &format!("could not copy {what}"));
             }
+            self.serves(outcome.serves.as_ref());
             self.failure(failure);
+        }
+        if let (Status::Done, Some(held)) = (&outcome.status, &outcome.held) {
+            let text = format!("{}: {}", what(&outcome.subject, "at"), held.told());
+            self.line(CHANGED, "note", &text);
         }
     }
 

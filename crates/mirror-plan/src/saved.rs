@@ -250,6 +250,7 @@ impl Copy {
         match &self.change {
             Change::Create => None,
             Change::Update { from } => Some(from),
+            Change::Complete { .. } => Some(&self.digest),
         }
     }
 }

@@ -35,6 +35,9 @@ pub struct Totals {
     pub create: usize,
     /// Images that replace another one.
     pub update: usize,
+    /// Images that are there, but not all of them.
+    #[serde(default)]
+    pub complete: usize,
     /// Images that are as they should be.
     pub unchanged: usize,
     /// Images that are no longer wanted.
@@ -73,14 +76,17 @@ impl Plan {
 
     /// What the lists add up to.
     pub(crate) fn tally(&self, bytes: Option<u64>) -> Totals {
-        let update =
-            self.copies().filter(|copy| matches!(copy.change, Change::Update { .. })).count();
+        let count =
+            |which: fn(&Change) -> bool| self.copies().filter(|copy| which(&copy.change)).count();
+        let update = count(|change| matches!(change, Change::Update { .. }));
+        let complete = count(|change| matches!(change, Change::Complete { .. }));
         let deferred = self.failures.iter().filter(|failed| failed.failure.deferred).count();
         Totals {
             create_repositories: self.repositories().filter(|(create, _)| *create).count(),
             update_repositories: self.repositories().filter(|(create, _)| !create).count(),
-            create: self.copies().count() - update,
+            create: self.copies().count() - update - complete,
             update,
+            complete,
             unchanged: self.unchanged.len(),
             unwanted: self.unwanted.len(),
             postponed: self.postponed.len(),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 
 use anstyle::{AnsiColor, Style};
-use mirror_oci::ByteSize;
+use mirror_oci::{ByteSize, Digest};
 
 use crate::observed::Failure;
 use crate::plan::{Change, Copy, LookupFailure, Note, Plan, Subject};
@@ -22,6 +22,9 @@ pub(crate) const STRONG: Style = Style::new().bold();
 /// The plan for people: what changes, destination by destination, then what is wrong, then the sums.
 pub fn render_plan(plan: &Plan) -> String {
     let mut out = Text(String::new());
+    for alert in &plan.alerts {
+        out.line(WRONG, "attention", &alert.told(str::to_owned));
+    }
     out.configuration(plan);
     let mut destinations: Vec<&str> =
         plan.copies().map(|copy| copy.subject.destination.as_str()).collect();
@@ -38,10 +41,7 @@ pub fn render_plan(plan: &Plan) -> String {
         out.detail("", &conflict.reason);
         out.detail("", &format!("wanted by {}", conflict.files.join(", ")));
     }
-    for failed in &plan.failures {
-        out.looked_up(failed);
-        out.failure(&failed.failure);
-    }
+    plan.failures.iter().for_each(|failed| out.look_up_failed(failed));
     for (reason, images) in postponed(plan) {
         out.line(CHANGED, "note", &format!("{POSTPONED}: {reason}"));
         out.detail("", &images);
@@ -55,7 +55,9 @@ pub fn render_plan(plan: &Plan) -> String {
 pub fn render_verification(found: &Verification) -> String {
     let mut out = Text(String::new());
     for hole in &found.holes {
-        out.line(WRONG, "hole", &format!("{}: {}", what(&hole.subject, "at"), hole.problem));
+        let digest = hole.digest.as_ref().map(|digest| format!(" ({digest})")).unwrap_or_default();
+        let text = format!("{}: {}{digest}", what(&hole.subject, "at"), hole.problem);
+        out.line(WRONG, "hole", &text);
     }
     for failed in &found.failures {
         out.line(WRONG, "error", &format!("could not look at {}", what(&failed.subject, "for")));
@@ -66,6 +68,9 @@ pub fn render_verification(found: &Verification) -> String {
         let _ = write!(text, "; {}", count(found.holes.len() as u64, "hole"));
     }
     out.line(STRONG, "verified", &text);
+    if found.holes.iter().any(|hole| hole.digest.is_some()) {
+        out.detail("help: ", "`mirror apply --repair` puts back what is missing");
+    }
     out.0
 }
 
@@ -83,6 +88,9 @@ pub(crate) fn is_deceptive(c: char) -> bool {
             | '\u{2060}'..='\u{206f}' | '\u{feff}'
     )
 }
+
+/// What is said of bytes that are not what they were said to be.
+pub(crate) const SECURITY: &str = "possible tampering, or a broken proxy on the way";
 
 /// What is said of wants that the base of a pull request does not know.
 pub(crate) const POSTPONED: &str = "new in this pull request, looked at after the merge";
@@ -159,7 +167,23 @@ impl Text {
         self.line(style, word, &format!("{verb}{}", what(&failed.subject, "for")));
     }
 
+    pub(crate) fn look_up_failed(&mut self, failed: &LookupFailure) {
+        self.looked_up(failed);
+        self.serves(failed.serves.as_ref());
+        self.failure(&failed.failure);
+    }
+
+    /// The first question of whoever reads at night.
+    pub(crate) fn serves(&mut self, digest: Option<&Digest>) {
+        if let Some(digest) = digest {
+            self.detail("", &format!("not refreshed; the destination serves {digest}"));
+        }
+    }
+
     pub(crate) fn failure(&mut self, failure: &Failure) {
+        if failure.security {
+            self.detail("security: ", SECURITY);
+        }
         self.detail("caused by: ", &format!("{}: {}", failure.side, failure.message));
         failure.help.iter().for_each(|help| self.detail("help: ", help));
     }
@@ -265,6 +289,11 @@ impl Text {
         let (style, sign, change) = match &copy.change {
             Change::Create => (ADDED, '+', format!("new → {digest}")),
             Change::Update { from } => (CHANGED, '~', format!("{} → {digest}", from.short())),
+            Change::Complete { missing } => {
+                let parts = count(missing.len() as u64, "part");
+                let verb = if missing.len() == 1 { "is" } else { "are" };
+                (CHANGED, '~', format!("{digest}, {parts} of which {verb} missing"))
+            }
         };
         let _ = write!(self.0, "  {style}{sign}{style:#} {target:width$}  {change}");
         if let Some(size) = copy.bytes {
@@ -272,6 +301,9 @@ impl Text {
         }
         if let Some(previous) = &copy.previous {
             let _ = write!(self.0, "  {QUIET}was {}{QUIET:#}", printable(version(previous)));
+        }
+        if let Some(held) = &copy.held {
+            let _ = write!(self.0, "  {CHANGED}{}{CHANGED:#}", printable(&held.told()));
         }
         self.0.push('\n');
         let source = copy.subject.source.split('@').next().unwrap_or("");
@@ -296,6 +328,7 @@ impl Text {
         let rest = [
             (totals.unwanted, "no longer wanted"),
             (totals.postponed, "looked at after the merge"),
+            (totals.complete, "to complete"),
             (totals.conflicts, "in conflict"),
             (totals.failures, "not looked up"),
             (totals.deferred, "deferred"),
