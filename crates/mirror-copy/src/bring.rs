@@ -52,6 +52,11 @@ impl Copier {
             *here = true;
             return Ok(None);
         }
+        if job.missing.contains(&blob.digest) {
+            let transfer = self.bring(job, blob, host, repository, Mount::Never).await?;
+            *here = true;
+            return Ok(transfer);
+        }
         if host.kind() == Kind::Ecr {
             let transfer = self.land_at_ecr(job, blob, host, repository).await?;
             *here = true;

@@ -51,6 +51,8 @@ pub struct Job {
     pub scope: Scope,
     /// Blobs that the target is known to have.
     pub there: BTreeSet<Digest>,
+    /// Blobs that the target is known to lack, whatever it says when it is asked for a mount.
+    pub missing: BTreeSet<Digest>,
     /// What was under the tag when it was looked at; nothing, if nothing was there.
     pub expected: Option<Digest>,
     /// When that was.

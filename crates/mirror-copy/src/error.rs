@@ -109,6 +109,24 @@ impl CopyError {
         }
     }
 
+    /// Whether the bytes that came are not those that were asked for.
+    pub fn is_tampering(&self) -> bool {
+        match self.cause() {
+            Cause::Digest(_) | Cause::Manifest(ManifestError::Digest(_)) => true,
+            Cause::Registry(error) => error.is_tampering(),
+            _ => false,
+        }
+    }
+
+    /// Whether the source says that it has no such image, or has it no more.
+    pub fn is_gone(&self) -> bool {
+        match self.cause() {
+            Cause::Missing(_) => true,
+            Cause::Registry(error) => error.status() == Some(404),
+            _ => false,
+        }
+    }
+
     /// Whether a limit on pulls or requests stands in the way, which time alone removes.
     pub fn is_deferred(&self) -> bool {
         matches!(self.cause(), Cause::Registry(error) if error.is_deferred())
@@ -126,13 +144,25 @@ impl CopyError {
             Cause::Missing(_) => {
                 Some("check the name and the tag, and that they still exist there".into())
             }
-            Cause::Digest(_) => Some("the source, or something on the way, changes bytes; try again, then tell its operator".into()),
-            Cause::Io(std::io::ErrorKind::StorageFull, _) => Some("free some space, and run again: what is there already is kept".into()),
-            Cause::Io(std::io::ErrorKind::PermissionDenied, _) => Some("mend the permissions of that path".into()),
-            Cause::Manifest(_) => Some("ask the publisher of the image; no registry can hold it byte for byte as it is".into()),
+            Cause::Digest(_) | Cause::Manifest(ManifestError::Digest(_)) => {
+                Some(mirror_registry::TAMPERING.into())
+            }
+            Cause::Io(std::io::ErrorKind::StorageFull, _) => {
+                Some("free some space, and run again: what is there already is kept".into())
+            }
+            Cause::Io(std::io::ErrorKind::PermissionDenied, _) => {
+                Some("mend the permissions of that path".into())
+            }
+            Cause::Manifest(_) => Some(
+                "ask the publisher of the image; no registry can hold it byte for byte as it is"
+                    .into(),
+            ),
             Cause::Io(..) => Some("check the path, and the disk it is on".into()),
             Cause::Moved(_) => Some("somebody pushed there; run again to look again".into()),
-            Cause::TooMuch(_) => Some("no honest image is like that: ask its publisher, or take it out of the tree".into()),
+            Cause::TooMuch(_) => Some(
+                "no honest image is like that: ask its publisher, or take it out of the tree"
+                    .into(),
+            ),
             Cause::Other(_) => None,
         }
     }

@@ -3,7 +3,7 @@
 //! One folder holds all images; each is an entry of `index.json` under its name. Blobs are written beside their
 //! place and moved there, `index.json` comes last, so a killed run leaves no entry that isn't whole.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -136,31 +136,38 @@ impl Layout {
         selection: &Selection,
     ) -> Result<Option<Digest>, CopyError> {
         let root = self.digest_of(name)?;
-        Ok(root.filter(|root| self.is_whole(root.clone(), selection)))
+        Ok(root.filter(|root| self.whole_image(root, selection).is_some()))
     }
 
-    /// Looking costs no request here, so a blob that got lost is noticed and brought again. The layout may be anybody's:
-    /// what is not by its right name isn't there, and what is read has the caps of an image.
-    fn is_whole(&self, root: Digest, selection: &Selection) -> bool {
+    /// The manifests of an image, if all of it is there that is wanted. Looking costs no request here, so a blob that got
+    /// lost is noticed and brought again. The layout may be anybody's: what is not by its right name isn't there, and what
+    /// is read has the caps of an image.
+    pub fn whole_image(
+        &self,
+        root: &Digest,
+        selection: &Selection,
+    ) -> Option<BTreeMap<Digest, RawManifest>> {
         let mut seen = BTreeSet::from([root.clone()]);
-        let mut open = vec![root];
+        let mut open = vec![root.clone()];
+        let mut manifests = BTreeMap::new();
         let mut bytes = 0;
         while let Some(digest) = open.pop() {
-            let Ok(manifest) = self.manifest(&digest, "") else { return false };
-            let Ok(links) = manifest.links() else { return false };
+            let manifest = self.manifest(&digest, "").ok()?;
+            let links = manifest.links().ok()?;
             bytes += manifest.bytes().len() as u64;
             if !links.blobs.iter().all(|blob| self.has(&blob.digest, blob.size)) {
-                return false;
+                return None;
             }
+            manifests.insert(digest, manifest);
             let children = links.manifests.into_iter();
             let wanted = children.filter(|child| selected(selection, child.platform.as_ref()));
             let new = wanted.map(|child| child.digest).filter(|child| seen.insert(child.clone()));
             open.extend(new.collect::<Vec<_>>());
             if seen.len() > MAX_MANIFESTS || bytes > MAX_IMAGE_MANIFEST_BYTES {
-                return false;
+                return None;
             }
         }
-        true
+        Some(manifests)
     }
 
     /// Reads a manifest; says what is wrong with it.

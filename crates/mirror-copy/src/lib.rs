@@ -5,6 +5,7 @@
 //! the old image or the whole new one. Each distinct blob is fetched once for all targets that want it at the
 //! time, into the spool, and uploads follow the writer.
 
+mod about;
 mod attach;
 mod bring;
 mod companion;
@@ -25,6 +26,7 @@ mod spool;
 mod verify;
 mod window;
 
+pub use about::{About, about};
 pub use attach::{Warning, WarningKind};
 pub use copier::{Companions, Copied, Copier, Event, Job, Scope, Target, Transfer};
 pub use error::{Cause, CopyError, Side};
@@ -34,4 +36,4 @@ pub use manifest_cache::ManifestCache;
 pub use manifest_room::ManifestRoom;
 pub use resolve::Purpose;
 pub use source::{Place, Source};
-pub use verify::{Check, Hole, verify};
+pub use verify::{Check, Hole, missing_children, verify};

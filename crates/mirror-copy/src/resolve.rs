@@ -1,14 +1,13 @@
 //! What a reference stands for.
 
 use mirror_oci::{Digest, Links, Platform, RawManifest, Tag, Version};
-use mirror_registry::{ManifestRef, Pressure};
+use mirror_registry::ManifestRef;
 use serde::Deserialize;
 
+use crate::about::read_config;
 use crate::error::{Cause, CopyError, Side};
 use crate::graph::{links, no_platform};
 use crate::source::{Place, Source};
-
-const LARGEST_CONFIG: u64 = 4 << 20;
 
 /// What a digest is wanted for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,24 +137,10 @@ impl Source {
             variant: Option<String>,
         }
         let fail = |message: String| CopyError::new(Side::Source, step, Cause::Other(message));
-        let config = links.blobs.first().filter(|config| config.size <= LARGEST_CONFIG);
-        let config = config.ok_or_else(|| {
+        let config = links.blobs.first().ok_or_else(|| {
             fail("the image has no configuration that names a platform".to_owned())
         })?;
-        let nobody = Pressure::default();
-        let mut reader = self.origin.host.read_blob(
-            &self.origin.repository,
-            &config.digest,
-            config.size,
-            0,
-            &nobody,
-        );
-        let mut bytes = Vec::new();
-        while let Some(chunk) =
-            reader.chunk().await.map_err(|error| CopyError::source(step, error))?
-        {
-            bytes.extend_from_slice(&chunk);
-        }
+        let bytes = read_config(&self.origin, config, step).await?;
         let config: Config = serde_json::from_slice(&bytes).map_err(|_| {
             fail("the image's configuration is not JSON, its platform is unknown".to_owned())
         })?;

@@ -10,7 +10,7 @@ use mirror_registry::{Host, ManifestRef, Pressure};
 
 use crate::copier::Target;
 use crate::error::CopyError;
-use crate::graph::{Blob, Selection, selected};
+use crate::graph::{Blob, Selection, links, selected};
 
 const AT_ONCE: usize = 8;
 
@@ -86,6 +86,36 @@ pub async fn verify(
         holes.extend(hole?);
     }
     Ok(holes)
+}
+
+/// Children of an index that a registry lacks, of those that are wanted: they may have been left out once.
+///
+/// # Errors
+/// When the target can't be asked.
+pub async fn missing_children(
+    target: &Target,
+    root: &Digest,
+    selection: &Selection,
+) -> Result<Vec<Digest>, CopyError> {
+    let Target::Registry { host, repository, .. } = target else { return Ok(Vec::new()) };
+    let links = match manifest(target, root).await? {
+        Ok(manifest) => links(&manifest)?,
+        Err(_) => return Ok(vec![root.clone()]),
+    };
+    let wanted = links.manifests.into_iter();
+    let wanted = wanted.filter(|child| selected(selection, child.platform.as_ref()));
+    let wanted: BTreeSet<Digest> = wanted.map(|child| child.digest).collect();
+    let looks = stream::iter(wanted).map(|child| async move {
+        let found = host.head_manifest(repository, ManifestRef::Digest(&child)).await;
+        let step = || format!("looking up {repository}@{child}");
+        let found = match found {
+            Err(error) if error.may_mean_missing() => None,
+            found => found.map_err(|error| CopyError::destination(step(), error))?,
+        };
+        Ok(found.is_none().then_some(child))
+    });
+    let found: Vec<Result<Option<Digest>, CopyError>> = looks.buffered(AT_ONCE).collect().await;
+    found.into_iter().filter_map(Result::transpose).collect()
 }
 
 /// The digest under the tag, or the expected one where there is no tag.

@@ -110,6 +110,7 @@ async fn run(scene: &Scene, spool: &Path) -> Vec<Result<(), CopyError>> {
                 companions,
                 scope: Scope::Image,
                 there: Default::default(),
+                missing: Default::default(),
                 expected: None,
                 looked: std::time::Instant::now(),
             };

@@ -48,6 +48,7 @@ async fn copy(
         companions: Companions::Leave,
         scope: Scope::Image,
         there: BTreeSet::new(),
+        missing: BTreeSet::new(),
         expected: expected.cloned(),
         looked: Instant::now().checked_sub(ago).unwrap(),
     };

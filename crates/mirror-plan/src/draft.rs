@@ -46,7 +46,7 @@ impl Plan {
                     let settings = changes(&want.settings, &Settings::new());
                     self.actions.push(Action::CreateRepository(RepositoryAction { at, settings }));
                 }
-                Some(Ok(Some(state))) => self.compare(want, state, wants),
+                Some(Ok(Some(state))) => self.compare(want, state, wants, observed),
                 // Each want of it says so.
                 Some(Ok(None) | Err(_)) | None => {}
             }
@@ -60,7 +60,13 @@ impl Plan {
         })
     }
 
-    fn compare(&mut self, want: &RepositoryWant, state: &RepositoryState, wants: &Wants) {
+    fn compare(
+        &mut self,
+        want: &RepositoryWant,
+        state: &RepositoryState,
+        wants: &Wants,
+        observed: &Observed,
+    ) {
         let at = &want.at;
         let changes = changes(&want.settings, &state.settings);
         let (fixed, settings): (Vec<_>, Vec<_>) =
@@ -81,9 +87,11 @@ impl Plan {
             }
             named
         });
-        let images: Vec<String> = images.collect();
-        if !images.is_empty() {
-            self.notes.push(Note::WouldExpire { at: at.clone(), images });
+        let gone = gone(wants, at, observed);
+        let (gone, images): (Vec<String>, Vec<String>) =
+            images.partition(|image| gone.contains(image));
+        if !images.is_empty() || !gone.is_empty() {
+            self.notes.push(Note::WouldExpire { at: at.clone(), gone, images });
         }
         if let Some(why) = state.no_preview.clone() {
             self.notes.push(Note::NoPreview { at: at.clone(), why });
@@ -199,6 +207,19 @@ impl Plan {
         }
         self.failures.push(LookupFailure { subject, failure, serves });
     }
+}
+
+/// Images of a repository that their source has no more, by tag and by digest.
+fn gone(wants: &Wants, at: &RepositoryAt, observed: &Observed) -> BTreeSet<String> {
+    let here = wants.wants.iter().filter(|want| {
+        want.target.destination == at.destination && want.target.repository == at.repository
+    });
+    let gone = here.filter(|want| observed.gone.contains(&want.source));
+    let named = gone.flat_map(|want| {
+        let tag = want.target.tag.as_ref().map(ToString::to_string);
+        tag.into_iter().chain(want.source.version.digest().map(ToString::to_string))
+    });
+    named.collect()
 }
 
 fn conflict(collision: &crate::want::Collision) -> Conflict {

@@ -147,11 +147,15 @@ fn remark(note: &Note) -> String {
         Note::AskedAsStranger { registry } => {
             format!("ℹ️ {POSTPONED}: {} was asked without credentials", code(registry.as_str()))
         }
-        Note::WouldExpire { at, images } => format!(
-            "⚠️ the lifecycle policy of {} would delete images that the tree names: {}",
-            code(at.repository.as_str()),
-            code(&images.join(", "))
-        ),
+        Note::WouldExpire { at, gone, images } => {
+            let gone = gone.iter().map(|image| format!("{image} (gone upstream)"));
+            let images: Vec<String> = gone.chain(images.iter().cloned()).collect();
+            format!(
+                "⚠️ the lifecycle policy of {} would delete images that the tree names: {}",
+                code(at.repository.as_str()),
+                code(&images.join(", "))
+            )
+        }
         Note::NoPreview { at, why } => format!(
             "⚠️ what the new lifecycle policy of {} would delete is unknown: {}",
             code(at.repository.as_str()),

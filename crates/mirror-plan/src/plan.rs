@@ -247,7 +247,10 @@ pub enum Note {
         /// The repository.
         #[serde(flatten)]
         at: RepositoryAt,
-        /// The images, by tag or digest.
+        /// Those that their source has no more, by tag or digest: nobody else may have them.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        gone: Vec<String>,
+        /// The others, by tag or digest.
         images: Vec<String>,
     },
     /// What a changed lifecycle policy would delete could not be found out.

@@ -245,6 +245,11 @@ fn asks_for(want: &Want, copy: &Copy) -> bool {
 }
 
 impl Copy {
+    /// Whether the destination has the image, but not all of it.
+    pub fn is_incomplete(&self) -> bool {
+        matches!(self.change, Change::Complete { .. })
+    }
+
     /// What the destination had when this was planned.
     pub fn expected(&self) -> Option<&Digest> {
         match &self.change {

@@ -250,7 +250,9 @@ impl Text {
                 let text = format!("{POSTPONED}: {registry} was asked without credentials");
                 self.line(CHANGED, "note", &text);
             }
-            Note::WouldExpire { at, images } => {
+            Note::WouldExpire { at, gone, images } => {
+                let gone = gone.iter().map(|image| format!("{image} (gone upstream)"));
+                let images: Vec<String> = gone.chain(images.iter().cloned()).collect();
                 let text = format!(
                     "the lifecycle policy of {} at {} would delete images that the tree names: {}",
                     at.repository,

@@ -290,6 +290,11 @@ impl Error {
         matches!(self.0.kind, ErrorKind::Manifest(_) | ErrorKind::Protocol(_))
     }
 
+    /// Whether the bytes that came are not those that were asked for.
+    pub fn is_tampering(&self) -> bool {
+        matches!(self.0.kind, ErrorKind::Manifest(ManifestError::Digest(_)))
+    }
+
     /// The code that the registry gave, such as `DENIED`.
     pub fn code(&self) -> Option<&str> {
         match &self.0.kind {
@@ -337,6 +342,7 @@ impl Error {
             ErrorKind::Protocol(_) => {
                 "tell the operator of the registry; this is not what the specification allows"
             }
+            ErrorKind::Manifest(ManifestError::Digest(_)) => TAMPERING,
             ErrorKind::Manifest(ManifestError::Schema1) => {
                 "ask its publisher for a rebuilt image, or mirror a newer tag"
             }
@@ -368,6 +374,10 @@ impl Error {
         }
     }
 }
+
+/// What to do about bytes that are not those that were asked for. The publisher has nothing to do with it: who asks by
+/// digest can tell.
+pub const TAMPERING: &str = "don't use it before somebody has looked: ask from another network, then tell the operator of the registry or of the proxy on the way";
 
 fn status_help(status: u16) -> Option<&'static str> {
     Some(match status {

@@ -31,7 +31,7 @@ mod upload;
 pub use blob::BlobReader;
 pub use client::HttpClient;
 pub use credentials::{Credential, CredentialError, Credentials, Login, LoginAnswer, LoginSource};
-pub use error::{Error, ErrorKind};
+pub use error::{Error, ErrorKind, TAMPERING};
 pub use host::Host;
 pub use manifest::ManifestRef;
 pub use options::{Access, HostOptions, Kind};

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use mirror_copy::{CopyError, Layout, ManifestCache, ManifestRoom, Place};
 use mirror_ecr::{Aws, Ecr, private_login, public_login};
-use mirror_oci::{Name, Registry, Repository};
+use mirror_oci::{Digest, Name, Registry, Repository};
 use mirror_plan::{
     Alternative, AwsRegistry, Base, Config, Failure, Referrers, RegistrySettings, Side, Target,
     Wants, printable,
@@ -19,7 +19,7 @@ use mirror_tree::Entry;
 
 use crate::environment;
 use crate::load::Loaded;
-use crate::owed::Owed;
+use crate::memory::Memory;
 
 /// Requests at once to one host, unless the configuration says otherwise. Enough to hide a round trip of 100 ms
 /// behind small blobs, few enough for a small registry.
@@ -36,7 +36,8 @@ pub(crate) struct Hosts {
     ecrs: BTreeMap<Registry, Arc<Ecr>>,
     manifests: Arc<ManifestCache>,
     room: Arc<ManifestRoom>,
-    owed: Owed,
+    memory: Memory,
+    looks_for_signatures: bool,
     strangers: BTreeSet<Registry>,
 }
 
@@ -149,10 +150,8 @@ impl Hosts {
             ecrs,
             manifests,
             room: Arc::default(),
-            owed: match config.referrers {
-                Referrers::Off => Owed::default(),
-                Referrers::Copy | Referrers::Require => Owed::in_spool(spool),
-            },
+            memory: Memory::in_spool(spool),
+            looks_for_signatures: config.referrers != Referrers::Off,
             strangers,
         })
     }
@@ -166,9 +165,28 @@ impl Hosts {
         self.strangers.clone()
     }
 
-    /// Images whose signatures earlier runs could not look for.
-    pub(crate) fn owed(&self) -> &Owed {
-        &self.owed
+    /// What earlier runs have left to know.
+    pub(crate) fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    /// Whether the signatures of an image that is there are still to be looked for.
+    pub(crate) fn owes_signatures(&self, target: &Target, digest: &Digest) -> bool {
+        self.looks_for_signatures && self.memory.owes_signatures(target, digest)
+    }
+
+    /// A repository to read from, without what stands in for it.
+    pub(crate) fn place(
+        &self,
+        registry: &Registry,
+        repository: &Repository,
+    ) -> Result<mirror_copy::Source, Failure> {
+        Ok(mirror_copy::Source {
+            origin: Place { host: self.registry(registry)?, repository: repository.clone() },
+            alternatives: Vec::new(),
+            cache: self.manifests.clone(),
+            room: self.room.clone(),
+        })
     }
 
     /// The part of a registry that only AWS has words for.
@@ -347,6 +365,7 @@ fn refused(side: Side, error: &mirror_registry::Error) -> Failure {
         message: printable(&error.to_string()),
         deferred: error.is_deferred(),
         lacks_credentials: error.lacks_credentials(),
+        security: error.is_tampering(),
         help: error.help(),
     }
 }
@@ -363,6 +382,7 @@ pub(crate) fn failure(error: CopyError) -> Failure {
         message: printable(&error.to_string()),
         deferred: error.is_deferred(),
         lacks_credentials: error.lacks_credentials(),
+        security: error.is_tampering(),
         help: error.help(),
     }
 }

@@ -1,6 +1,7 @@
 //! The command line: read the tree, look at the registries, carry out, print.
 
 mod base;
+mod before;
 mod bots;
 mod cli;
 mod commands;
@@ -10,12 +11,14 @@ mod exit;
 mod files;
 mod git;
 mod github;
+mod holders;
 mod hosts;
+mod incomplete;
 mod load;
+mod memory;
 mod observe;
 mod observe_ecr;
 mod output;
-mod owed;
 mod passes;
 mod print;
 mod progress;
@@ -23,6 +26,7 @@ mod repositories;
 mod run;
 mod saved;
 mod tags;
+mod tasks;
 
 use std::process::ExitCode;
 

@@ -4,16 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
-use mirror_copy::{Graph, Purpose, Selection};
+use mirror_copy::{CopyError, Graph, Purpose, Selection};
 use mirror_oci::{Digest, Repository, Version};
 use mirror_plan::{
-    Failure, Image, Observed, Place, Plan, Platforms, Side, Source, Target, Wants, printable,
-    source_link,
+    Failure, Held, Image, Note, Observed, Place, Plan, Platforms, Side, Source, Target, Wants,
+    printable, source_link,
 };
 use mirror_registry::{Host, ManifestRef};
 
 use crate::hosts::{Hosts, at_destination, failure};
-use crate::observe_ecr;
+use crate::incomplete::Closely;
+use crate::{before, holders, incomplete, observe_ecr};
 
 /// Look-ups on their way at once; each host has its own, lower limit.
 const AT_ONCE: usize = 256;
@@ -32,55 +33,118 @@ pub(crate) enum Depth {
     All,
 }
 
-/// Whether to ask where the tags beside digests point by now.
+/// Whether to find out what only a reviewer wants to know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Tags {
-    /// Ask, for what will be copied.
+pub(crate) enum Remarks {
+    /// Where the tags beside digests point by now, and what the images before were like.
     Ask,
     /// Don't.
     Leave,
 }
 
+/// Everything to be asked.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Questions {
+    pub(crate) depth: Depth,
+    pub(crate) remarks: Remarks,
+    pub(crate) closely: Closely,
+}
+
 /// Observes and plans.
-pub(crate) async fn plan(wants: &Wants, hosts: &Hosts, depth: Depth, tags: Tags) -> (Plan, Graphs) {
+pub(crate) async fn plan(wants: &Wants, hosts: &Hosts, ask: Questions) -> (Plan, Graphs) {
     let mut observed = compare(wants, hosts).await;
-    let rough = Plan::new(wants, &observed);
+    let mut rough = Plan::new(wants, &observed);
+    for (target, missing) in incomplete::look(&rough, hosts, ask.closely).await {
+        match missing {
+            Ok(missing) => drop(observed.incomplete.insert(target, missing)),
+            // Not to know whether it is whole is not to know.
+            Err(failure) => drop(observed.targets.insert(target, Err(failure))),
+        }
+    }
     let owed = rough.unchanged.iter().filter_map(|item| {
         let (_, target) = item.want.as_deref()?;
-        hosts.owed().has(target, &item.digest).then(|| target.clone())
+        hosts.owes_signatures(target, &item.digest).then(|| target.clone())
     });
     observed.owed = owed.collect();
-    if tags == Tags::Ask {
-        let pinned = rough.copies().filter_map(|copy| copy.want.as_ref().map(|want| &want.0));
-        let pinned = pinned.filter(|source| {
-            source.platforms == Platforms::All && source.version.digest().is_some()
-        });
-        let moved =
-            all(pinned.collect(), |source| async move { tag_now(source, hosts).await }).await;
-        observed.tags =
-            moved.into_iter().filter_map(|(source, digest)| Some((source, digest?))).collect();
+    rough = Plan::new(wants, &observed);
+    if ask.remarks == Remarks::Ask {
+        observed.tags = moved(&rough, hosts).await;
+        observed.gone = before::gone(wants, &expiring(&rough, wants), hosts).await;
     }
     let mut graphs = Graphs::new();
-    if depth != Depth::Digests {
-        let mut wanted: BTreeSet<&Source> =
-            rough.copies().filter_map(|copy| copy.want.as_ref().map(|want| &want.0)).collect();
-        let unchanged = rough.unchanged.iter().filter_map(|item| item.want.as_deref());
-        let looked_at =
-            |(_, target): &&(Source, Target)| depth == Depth::All || observed.owed.contains(target);
-        wanted.extend(unchanged.filter(looked_at).map(|(source, _)| source));
-        let seen = &observed.sources;
-        let read = all(wanted, |source| async move { read(source, seen, hosts).await }).await;
-        for (source, graph) in read {
-            observed.images.insert(
-                source.clone(),
-                graph.as_ref().map(|graph| image(graph)).map_err(Clone::clone),
-            );
-            graphs.insert(source, graph);
+    if ask.depth != Depth::Digests {
+        graphs = read_all(&rough, wants, hosts, ask.depth, &mut observed).await;
+        if ask.remarks == Remarks::Ask {
+            observed.before = before::look(&rough, wants, hosts).await;
+            let created = before::created(&rough, &observed.before, &graphs, hosts).await;
+            for (source, created) in created {
+                if let Some(Ok(image)) = observed.images.get_mut(&source) {
+                    image.created = Some(created);
+                }
+            }
         }
     }
     observed.pulls_left = hosts.pulls_left();
     observed.strangers = hosts.strangers();
     (Plan::new(wants, &observed), graphs)
+}
+
+/// Where the tags beside digests point by now, of images that will be copied.
+async fn moved(rough: &Plan, hosts: &Hosts) -> BTreeMap<Source, Digest> {
+    let pinned = rough.copies().filter_map(|copy| copy.want.as_ref().map(|want| &want.0));
+    let pinned = pinned
+        .filter(|source| source.platforms == Platforms::All && source.version.digest().is_some());
+    let moved = all(pinned.collect(), |source| async move { tag_now(source, hosts).await }).await;
+    moved.into_iter().filter_map(|(source, digest)| Some((source, digest?))).collect()
+}
+
+/// Targets that a lifecycle policy would delete images of.
+fn expiring(rough: &Plan, wants: &Wants) -> BTreeSet<Target> {
+    let warned = rough.notes.iter().filter_map(|note| match note {
+        Note::WouldExpire { at, images, .. } => Some((at, images)),
+        _ => None,
+    });
+    let targets = warned.flat_map(|(at, images)| {
+        let here = wants.wants.iter().map(|want| &want.target).filter(move |target| {
+            target.destination == at.destination && target.repository == at.repository
+        });
+        here.filter(move |target| {
+            let tag = target.tag.as_ref().map(ToString::to_string);
+            tag.is_none_or(|tag| images.contains(&tag))
+        })
+    });
+    targets.cloned().collect()
+}
+
+/// Reads the manifests of what will be copied, from the source or from whoever holds it instead.
+async fn read_all(
+    rough: &Plan,
+    wants: &Wants,
+    hosts: &Hosts,
+    depth: Depth,
+    observed: &mut Observed,
+) -> Graphs {
+    let mut wanted: BTreeSet<&Source> =
+        rough.copies().filter_map(|copy| copy.want.as_ref().map(|want| &want.0)).collect();
+    let unchanged = rough.unchanged.iter().filter_map(|item| item.want.as_deref());
+    let looked_at =
+        |(_, target): &&(Source, Target)| depth == Depth::All || observed.owed.contains(target);
+    let only_looked_at: BTreeSet<&Source> =
+        unchanged.filter(looked_at).map(|(source, _)| source).collect();
+    wanted.extend(only_looked_at);
+    let seen = &observed.sources;
+    let reads = all(wanted, |source| async move { read(source, seen, wants, hosts).await }).await;
+    let mut graphs = Graphs::new();
+    for (source, graph) in reads {
+        let graph = graph.map(|(graph, held)| {
+            observed.held.extend(held.map(|held| (source.clone(), held)));
+            graph
+        });
+        let image = graph.as_ref().map(|graph| image(graph)).map_err(Clone::clone);
+        observed.images.insert(source.clone(), image);
+        graphs.insert(source, graph);
+    }
+    graphs
 }
 
 /// What sources stand for, and what targets have.
@@ -271,16 +335,32 @@ pub(crate) fn layout_name(target: &Target, digest: Option<&Digest>) -> String {
     }
 }
 
+/// The manifests of an image, and the destination that they are from if the source does not give them.
 async fn read(
     source: &Source,
     resolved: &BTreeMap<Source, Result<Digest, Failure>>,
+    wants: &Wants,
     hosts: &Hosts,
-) -> Result<Arc<Graph>, Failure> {
+) -> Result<(Arc<Graph>, Option<Held>), Failure> {
     let selection = selection(source);
     let Some(Ok(root)) = resolved.get(source) else {
         return Err(Failure::new(Side::Source, format!("{source} was not resolved")));
     };
-    Graph::read(&place(source, hosts)?, root, &selection).await.map(Arc::new).map_err(failure)
+    let (read, gone) = match place(source, hosts) {
+        Ok(place) => {
+            let read = Graph::read(&place, root, &selection).await;
+            let gone = read.as_ref().is_err_and(CopyError::is_gone);
+            (read.map(Arc::new).map_err(failure), gone)
+        }
+        Err(failure) => (Err(failure), false),
+    };
+    match read {
+        Ok(graph) => Ok((graph, None)),
+        Err(failure) => match holders::find(source, root, gone, wants, hosts).await {
+            Some(holders::Found { graph, held }) => Ok((graph, Some(held))),
+            None => Err(failure),
+        },
+    }
 }
 
 fn image(graph: &Graph) -> Image {
@@ -288,6 +368,7 @@ fn image(graph: &Graph) -> Image {
         platforms: graph.platforms.clone(),
         manifests: graph.manifests().map(|manifest| manifest.digest().clone()).collect(),
         blobs: graph.blobs.iter().map(|blob| (blob.digest.clone(), blob.size)).collect(),
+        created: None,
         upstream: graph
             .manifests()
             .filter_map(|manifest| manifest.annotation("org.opencontainers.image.source"))

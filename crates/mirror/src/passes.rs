@@ -9,8 +9,9 @@ use mirror_plan::{Action, Fit, Plan, Report, Status, Subject, Wants};
 use crate::commands::apply::{Apply, OnLimit};
 use crate::environment::Interruption;
 use crate::hosts::{Errand, Hosts};
+use crate::incomplete::Closely;
 use crate::load::Loaded;
-use crate::observe::{self, Depth, Tags};
+use crate::observe::{self, Depth, Questions, Remarks};
 use crate::progress::Display;
 use crate::saved::{self, Again};
 use crate::{environment, print, repositories, run as carry_out};
@@ -22,9 +23,10 @@ const LONGEST_PROBE: Duration = Duration::from_secs(120);
 /// How often the hosts that were given up are asked again.
 const MOST_PROBES: usize = 3;
 
-/// Plans and carries out. Hosts, and what they have told, outlive a pass.
+/// Plans and carries out. `whole` is what is wanted, whatever part of it is done here. Hosts, and what they have told, outlive a pass.
 pub(crate) async fn run(
     loaded: &Loaded,
+    whole: &Wants,
     command: &Apply,
     fit: Option<Fit>,
     interruption: &Interruption,
@@ -33,8 +35,8 @@ pub(crate) async fn run(
     let spool = command.spool.clone().unwrap_or_else(environment::spool);
     let share = command.shard.map_or(1, |shard| shard.of);
     let errand = Errand { writes: true, share, spool: &spool, base: None };
-    let hosts = Hosts::new(&loaded.wants, &loaded.config, &loaded.root, errand).await?;
-    let with = With { loaded, command, hosts: &hosts, errand, interruption };
+    let hosts = Hosts::new(whole, &loaded.config, &loaded.root, errand).await?;
+    let with = With { loaded, whole, command, hosts: &hosts, errand, interruption };
     let mut wants = loaded.wants.clone();
     let mut fit = fit.map(|mut fit| {
         if let Some(shard) = command.shard {
@@ -84,6 +86,8 @@ pub(crate) async fn run(
 /// What all passes work with.
 struct With<'a> {
     loaded: &'a Loaded,
+    /// What is wanted, whatever part of it is done here.
+    whole: &'a Wants,
     command: &'a Apply,
     hosts: &'a Hosts,
     errand: Errand<'a>,
@@ -92,13 +96,16 @@ struct With<'a> {
 
 /// One time through what is wanted; nothing is in the report when it was stopped while looking.
 async fn pass(with: &With<'_>, wants: &Wants, fit: Option<Fit>) -> Report {
-    let With { loaded, command, hosts, errand, interruption } = with;
+    let With { loaded, whole, command, hosts, errand, interruption } = with;
     let looked = Instant::now();
     let depth = if command.refresh_referrers { Depth::All } else { Depth::Manifests };
     let looking = async {
         match fit {
             None => {
-                let (plan, graphs) = observe::plan(wants, hosts, depth, Tags::Leave).await;
+                let closely =
+                    if command.repair { Closely::Everywhere } else { Closely::WhereNeeded };
+                let ask = Questions { depth, remarks: Remarks::Leave, closely };
+                let (plan, graphs) = observe::plan(wants, hosts, ask).await;
                 Again { plan, graphs, outcomes: Vec::new() }
             }
             Some(fit) => saved::look_again(fit, wants, hosts).await,
@@ -117,6 +124,7 @@ async fn pass(with: &With<'_>, wants: &Wants, fit: Option<Fit>) -> Report {
         referrers: loaded.config.referrers,
         refresh: command.refresh_referrers,
         interruption,
+        wants: whole,
         looked,
     };
     let mut outcomes = carry_out::run(&plan, &graphs, hosts, &manner, &prepared, display).await;

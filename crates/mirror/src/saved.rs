@@ -115,14 +115,18 @@ pub(crate) async fn look_again(fit: Fit, wants: &Wants, hosts: &Hosts) -> Again 
             again.outcomes.push(ended(&copy, status));
             continue;
         }
-        match found.get(target).cloned().unwrap_or(Ok(None)) {
+        let unasked =
+            || Err(Failure::new(Side::Destination, "it was not looked at; please report this"));
+        match found.get(target).cloned().unwrap_or_else(unasked) {
             Err(failure) => again.outcomes.push(ended(&copy, Status::Failed { failure })),
-            Ok(Some(now)) if now == copy.digest => plan.unchanged.push(Unchanged {
-                subject: copy.subject,
-                digest: copy.digest,
-                signatures_owed: false,
-                want: copy.want,
-            }),
+            Ok(Some(now)) if now == copy.digest && !copy.is_incomplete() => {
+                plan.unchanged.push(Unchanged {
+                    subject: copy.subject,
+                    digest: copy.digest,
+                    signatures_owed: false,
+                    want: copy.want,
+                })
+            }
             Ok(now) if now.as_ref() != copy.expected() => {
                 again.outcomes.push(ended(&copy, Status::Stale { found: now }));
             }
@@ -200,6 +204,8 @@ fn ended(copy: &Copy, status: Status) -> Outcome {
         digest: copy.digest.clone(),
         status,
         transfer: Transfer::default(),
+        held: None,
+        serves: None,
         warnings: Vec::new(),
     }
 }

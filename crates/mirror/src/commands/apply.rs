@@ -31,7 +31,7 @@ Examples:
 pub(crate) struct Apply {
     /// A plan that `plan --out` saved: do what it says, no more and without reading manifests again. It must be for
     /// this tree and configuration; what has moved at a destination since is left alone.
-    #[arg(value_name = "PLAN", conflicts_with_all = ["refresh_referrers", "only"])]
+    #[arg(value_name = "PLAN", conflicts_with_all = ["refresh_referrers", "repair", "only"])]
     pub(crate) plan: Option<PathBuf>,
 
     /// How to print the report.
@@ -51,6 +51,11 @@ pub(crate) struct Apply {
     /// manifests of all images.
     #[arg(long)]
     pub(crate) refresh_referrers: bool,
+
+    /// Put back what `verify` finds missing of images at registries, whose tag has the right digest all the same. Looks at
+    /// everything that they consist of.
+    #[arg(long)]
+    pub(crate) repair: bool,
 
     /// Do one part of several, for machines that work side by side: all of a repository is in the same part. Limits
     /// on pulls are divided.
@@ -92,6 +97,7 @@ pub(crate) fn run(images: Option<&Path>, command: &Apply) -> Exit {
         return exit;
     }
     // A saved plan is held against the whole tree, and then carried out in part.
+    let whole = loaded.wants.clone();
     if let Some(shard) = command.shard {
         loaded.wants = shard.take(loaded.wants);
     }
@@ -102,7 +108,7 @@ pub(crate) fn run(images: Option<&Path>, command: &Apply) -> Exit {
     };
     super::in_runtime(async {
         let interruption = Interruption::listen();
-        let report = Box::pin(passes::run(&loaded, command, fit, &interruption)).await?;
+        let report = Box::pin(passes::run(&loaded, &whole, command, fit, &interruption)).await?;
         report::show(&report, command.format);
         print::annotations(|| report_findings(&loaded.shown, &report));
         if let Some((file, path)) = file.zip(command.report.as_deref())

@@ -12,8 +12,9 @@ use crate::base::{self, AtBase};
 use crate::cli::{Only, PageFormat};
 use crate::exit::Exit;
 use crate::hosts::{Errand, Hosts};
+use crate::incomplete::Closely;
 use crate::load::{Loaded, load};
-use crate::observe::{self, Depth, Tags};
+use crate::observe::{self, Depth, Questions, Remarks};
 use crate::output::Output;
 use crate::{environment, print, saved};
 
@@ -63,6 +64,10 @@ pub(crate) struct Plan {
     #[arg(long, value_name = "REVISION")]
     pub(crate) config_from: Option<String>,
 
+    /// Look at everything that images at registries consist of, and plan to put back what `verify` finds missing.
+    #[arg(long)]
+    pub(crate) repair: bool,
+
     #[command(flatten)]
     pub(crate) only: Only,
 }
@@ -93,7 +98,9 @@ pub(crate) fn run(images: Option<&Path>, command: &Plan) -> Exit {
         let errand = Errand { base, ..Errand::look(&spool) };
         let hosts = Hosts::new(&loaded.wants, &loaded.config, &loaded.root, errand).await?;
         let depth = if command.no_sizes { Depth::Digests } else { Depth::Manifests };
-        let (mut plan, graphs) = observe::plan(&loaded.wants, &hosts, depth, Tags::Ask).await;
+        let closely = if command.repair { Closely::Everywhere } else { Closely::WhereNeeded };
+        let ask = Questions { depth, remarks: Remarks::Ask, closely };
+        let (mut plan, graphs) = observe::plan(&loaded.wants, &hosts, ask).await;
         plan.authenticated_sources = hosts.authenticated_sources(&loaded.wants);
         plan.configuration = at_base.map(|at_base| at_base.changes).unwrap_or_default();
         if let Some((file, path)) = out.zip(command.out.as_deref())

@@ -1,0 +1,95 @@
+//! Images that their source has no more, or can't give, and that a destination of ours holds: the day that a mirror is
+//! for.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures_util::{StreamExt, stream};
+use mirror_copy::{Graph, Selection};
+use mirror_oci::Digest;
+use mirror_plan::{Held, Place, Source, Target, Want, Wants};
+use mirror_registry::ManifestRef;
+
+use crate::hosts::Hosts;
+use crate::observe;
+
+/// Blobs that are asked for at once.
+const AT_ONCE: usize = 8;
+
+/// An image at a destination.
+pub(crate) struct Found {
+    pub(crate) graph: Arc<Graph>,
+    pub(crate) held: Held,
+}
+
+/// Looks for an image at all destinations that get it under any tag. It counts where all of it is there.
+pub(crate) async fn find(
+    source: &Source,
+    digest: &Digest,
+    gone: bool,
+    wants: &Wants,
+    hosts: &Hosts,
+) -> Option<Found> {
+    let mut seen = Vec::new();
+    let named = || wants.wants.iter().filter(|want| want.source.name == source.name);
+    // What is in a layout can only be named once more there; a registry can give it to others.
+    let in_layout = |want: &&Want| matches!(want.target.place, Place::Layout(_));
+    for want in named().filter(|want| !in_layout(want)).chain(named().filter(in_layout)) {
+        let place = (&want.target.place, &want.target.repository);
+        if seen.contains(&place) {
+            continue;
+        }
+        seen.push(place);
+        if let Some(graph) = whole(&want.target, source, digest, hosts).await {
+            let held = Held {
+                destination: want.target.destination.clone(),
+                repository: want.target.repository.clone(),
+                gone,
+            };
+            return Some(Found { graph: Arc::new(graph), held });
+        }
+    }
+    None
+}
+
+/// Where such an image is read from instead of its source; nothing for one in a layout, which is not read from.
+pub(crate) fn source(held: &Held, wants: &Wants, hosts: &Hosts) -> Option<mirror_copy::Source> {
+    let target = wants.wants.iter().map(|want| &want.target).find(|target| {
+        target.destination == held.destination && target.repository == held.repository
+    })?;
+    at(target, hosts)
+}
+
+fn at(target: &Target, hosts: &Hosts) -> Option<mirror_copy::Source> {
+    let Place::Registry(registry) = &target.place else { return None };
+    hosts.place(registry, &target.repository).ok()
+}
+
+/// The manifests of an image, if a destination has all of it.
+async fn whole(target: &Target, source: &Source, digest: &Digest, hosts: &Hosts) -> Option<Graph> {
+    let selection = observe::selection(source);
+    if let Place::Layout(folder) = &target.place {
+        return in_layout(folder, digest, selection, hosts).await;
+    }
+    let place = at(target, hosts)?;
+    let origin = &place.origin;
+    let head = origin.host.head_manifest(&origin.repository, ManifestRef::Digest(digest)).await;
+    head.ok().flatten()?;
+    let graph = Graph::read(&place, digest, &selection).await.ok()?;
+    let looks = stream::iter(&graph.blobs)
+        .map(|blob| origin.host.has_blob(&origin.repository, &blob.digest, blob.size));
+    let found: Vec<_> = looks.buffer_unordered(AT_ONCE).collect().await;
+    found.iter().all(|found| matches!(found, Ok(true))).then_some(graph)
+}
+
+async fn in_layout(
+    folder: &str,
+    digest: &Digest,
+    selection: Selection,
+    hosts: &Hosts,
+) -> Option<Graph> {
+    let (layout, wanted, root) = (hosts.layout(folder).ok()?, selection.clone(), digest.clone());
+    let read = move || layout.whole_image(&root, &wanted);
+    let manifests: BTreeMap<_, _> = tokio::task::spawn_blocking(read).await.ok()??;
+    Graph::saved(&manifests, digest, &selection).await.ok()
+}

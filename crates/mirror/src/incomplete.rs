@@ -1,0 +1,72 @@
+//! Images whose tag has the right digest, and that may lack something all the same: platforms that were left out once, or
+//! what a registry has lost.
+
+use std::collections::BTreeMap;
+
+use futures_util::{StreamExt, stream};
+use mirror_copy::Check;
+use mirror_oci::Digest;
+use mirror_plan::{Failure, Place, Plan, Platforms, Source, Target};
+
+use crate::hosts::{Hosts, failure};
+use crate::observe;
+use crate::run as carry_out;
+
+/// Images that are looked at at once; the hosts limit the requests.
+const AT_ONCE: usize = 32;
+
+/// How closely to look at images whose tag has the right digest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Closely {
+    /// At the platforms of those of which some were ever left out: there the digest says nothing.
+    WhereNeeded,
+    /// At all manifests and blobs of all of them.
+    Everywhere,
+}
+
+/// What is missing of each image that counts as unchanged; nothing for those that are whole.
+pub(crate) async fn look(
+    plan: &Plan,
+    hosts: &Hosts,
+    closely: Closely,
+) -> BTreeMap<Target, Result<Vec<Digest>, Failure>> {
+    let unchanged = plan.unchanged.iter().filter_map(|item| {
+        let (source, target) = item.want.as_deref()?;
+        Some((source, target, &item.digest))
+    });
+    // A layout is always looked at as a whole.
+    let looked = unchanged.filter(|(source, target, digest)| {
+        let sparse = || {
+            matches!(source.platforms, Platforms::Some(_))
+                || hosts.memory().is_sparse(target, digest)
+        };
+        matches!(target.place, Place::Registry(_)) && (closely == Closely::Everywhere || sparse())
+    });
+    let looks = looked.map(|(source, target, digest)| async move {
+        (target.clone(), missing(source, target, digest, hosts, closely).await)
+    });
+    let found: Vec<_> =
+        stream::iter(looks.collect::<Vec<_>>()).buffer_unordered(AT_ONCE).collect().await;
+    found.into_iter().filter(|(_, found)| !matches!(found, Ok(none) if none.is_empty())).collect()
+}
+
+async fn missing(
+    source: &Source,
+    target: &Target,
+    digest: &Digest,
+    hosts: &Hosts,
+    closely: Closely,
+) -> Result<Vec<Digest>, Failure> {
+    let selection = observe::selection(source);
+    let target = carry_out::target(target, Some(digest), hosts)?;
+    match closely {
+        Closely::WhereNeeded => {
+            mirror_copy::missing_children(&target, digest, &selection).await.map_err(failure)
+        }
+        Closely::Everywhere => {
+            let holes = mirror_copy::verify(&target, Some(digest), &selection, Check::Existence);
+            let holes = holes.await.map_err(failure)?;
+            Ok(holes.into_iter().filter_map(|hole| hole.digest).collect())
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! What a run has to remember of images for the next one, since no registry can tell it: whose signatures could not be
+//! looked for (an image without any looks the same), and of which some platforms were left out (its tag has the right
+//! digest). It is kept in the spool, and lost with it.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use mirror_oci::{Digest, Repository};
+use mirror_plan::{Place, Target};
+use serde::{Deserialize, Serialize};
+
+const FOLDER: &str = "remembered";
+const FILE: &str = "images.json";
+const LOCK: &str = ".lock";
+
+/// What earlier runs with the same spool have left.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    folder: PathBuf,
+    known: Known,
+}
+
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+struct Known {
+    /// Images whose signatures are to be looked for.
+    signatures: BTreeSet<Image>,
+    /// Images of which some platforms were left out.
+    sparse: BTreeSet<Image>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+struct Image {
+    /// The registry, or the folder of a layout.
+    at: String,
+    repository: Repository,
+    digest: Digest,
+}
+
+/// What is to be remembered of an image that is there now.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Seen<'a> {
+    pub(crate) target: &'a Target,
+    pub(crate) digest: &'a Digest,
+    /// Whether its signatures are still to be looked for.
+    pub(crate) owes_signatures: bool,
+    /// Whether some platforms were left out; nothing, if no manifests were copied.
+    pub(crate) is_sparse: Option<bool>,
+}
+
+impl Memory {
+    /// Reads what earlier runs have left; what can't be read is nothing.
+    pub(crate) fn in_spool(spool: &Path) -> Memory {
+        let folder = spool.join(FOLDER);
+        let known = read(&folder.join(FILE)).unwrap_or_else(|error| {
+            tracing::debug!(%error, "nothing is remembered");
+            Known::default()
+        });
+        Memory { folder, known }
+    }
+
+    /// Whether the signatures of an image are to be looked for.
+    pub(crate) fn owes_signatures(&self, target: &Target, digest: &Digest) -> bool {
+        holds(&self.known.signatures, target, digest)
+    }
+
+    /// Whether platforms of an image were left out.
+    pub(crate) fn is_sparse(&self, target: &Target, digest: &Digest) -> bool {
+        holds(&self.known.sparse, target, digest)
+    }
+
+    /// Keeps what came of the images of a run.
+    pub(crate) fn keep(&self, seen: &[Seen<'_>]) {
+        let mut now = self.known.clone();
+        learn(&mut now, seen);
+        if now == self.known {
+            return;
+        }
+        if let Err(error) = self.write(seen) {
+            tracing::warn!(%error, "could not remember what the next run should know");
+        }
+    }
+
+    /// Other runs may use the same spool.
+    fn write(&self, seen: &[Seen<'_>]) -> io::Result<()> {
+        fs::create_dir_all(&self.folder)?;
+        let lock = File::create(self.folder.join(LOCK))?;
+        lock.lock()?;
+        let path = self.folder.join(FILE);
+        let mut known = read(&path).unwrap_or_default();
+        learn(&mut known, seen);
+        if known == Known::default() {
+            return fs::remove_dir_all(&self.folder);
+        }
+        let mut file = tempfile::NamedTempFile::new_in(&self.folder)?;
+        file.write_all(&serde_json::to_vec_pretty(&known)?)?;
+        file.persist(path).map_err(|error| error.error)?;
+        Ok(())
+    }
+}
+
+fn learn(known: &mut Known, seen: &[Seen<'_>]) {
+    for Seen { target, digest, owes_signatures, is_sparse } in seen {
+        let image = image(target, digest);
+        let mut set = |set: fn(&mut Known) -> &mut BTreeSet<Image>, holds: bool| {
+            if holds {
+                set(known).insert(image.clone());
+            } else {
+                set(known).remove(&image);
+            }
+        };
+        set(|known| &mut known.signatures, *owes_signatures);
+        if let Some(is_sparse) = is_sparse {
+            set(|known| &mut known.sparse, *is_sparse);
+        }
+    }
+}
+
+fn holds(images: &BTreeSet<Image>, target: &Target, digest: &Digest) -> bool {
+    !images.is_empty() && images.contains(&image(target, digest))
+}
+
+fn read(path: &Path) -> io::Result<Known> {
+    let text = match fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Known::default()),
+        text => text?,
+    };
+    Ok(serde_json::from_slice(&text)?)
+}
+
+fn image(target: &Target, digest: &Digest) -> Image {
+    let at = match &target.place {
+        Place::Registry(registry) => registry.to_string(),
+        Place::Layout(folder) => folder.clone(),
+    };
+    Image { at, repository: target.repository.clone(), digest: digest.clone() }
+}

@@ -1,0 +1,186 @@
+//! What a plan comes to for the copier, and what came of it for the report.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use mirror_copy::{Companions, Copied, Event, Job, Scope, WarningKind};
+use mirror_oci::Digest;
+use mirror_plan::{
+    Change, Failure, Held, Outcome, Place, Plan, Platforms, Referrers, Side, Source, Status,
+    Subject, Target, Transfer, Unchanged, Warning, printable,
+};
+
+use crate::holders;
+use crate::hosts::Hosts;
+use crate::memory::Seen;
+use crate::observe::Graphs;
+use crate::run::{self, Manner};
+
+/// Something to carry out.
+pub(crate) struct Task<'a> {
+    subject: &'a Subject,
+    pub(crate) digest: &'a Digest,
+    pub(crate) want: Option<&'a (Source, Target)>,
+    pub(crate) scope: Scope,
+    /// Where it is taken from instead of its source.
+    pub(crate) held: Option<&'a Held>,
+    change: Option<&'a Change>,
+    /// What its target has, as far as it was looked at.
+    expected: Option<&'a Digest>,
+}
+
+/// How a task ended, and what was moved for it.
+#[derive(Debug, Clone)]
+pub(crate) struct Ended {
+    pub(crate) status: Status,
+    pub(crate) copied: Copied,
+    pub(crate) held: Option<Held>,
+}
+
+impl Ended {
+    pub(crate) fn failed(failure: Failure) -> Ended {
+        Ended { status: Status::Failed { failure }, copied: Copied::default(), held: None }
+    }
+
+    fn is_there(&self) -> bool {
+        matches!(self.status, Status::Done | Status::Refreshed)
+    }
+}
+
+/// Everything that a plan asks for.
+pub(crate) fn of<'a>(plan: &'a Plan, manner: &Manner<'_>) -> Vec<Task<'a>> {
+    let copies = plan.copies().map(|copy| Task {
+        subject: &copy.subject,
+        digest: &copy.digest,
+        want: copy.want.as_deref(),
+        scope: Scope::Image,
+        held: copy.held.as_ref(),
+        change: Some(&copy.change),
+        expected: copy.expected(),
+    });
+    let look = |item: &&Unchanged| manner.refresh || item.signatures_owed;
+    let unchanged = plan.unchanged.iter().filter(look).map(|item| Task {
+        subject: &item.subject,
+        digest: &item.digest,
+        want: item.want.as_deref(),
+        scope: Scope::Companions,
+        held: None,
+        change: None,
+        expected: Some(&item.digest),
+    });
+    copies.chain(unchanged).collect()
+}
+
+impl Task<'_> {
+    pub(crate) fn job(
+        &self,
+        number: usize,
+        graphs: &Graphs,
+        hosts: &Hosts,
+        manner: &Manner<'_>,
+    ) -> Result<Job, Failure> {
+        let missing = |what: &str| Failure::new(Side::Source, format!("the plan holds no {what}"));
+        let (source, target) = self.want.ok_or_else(|| missing("source"))?;
+        let graph = graphs.get(source).cloned().unwrap_or_else(|| Err(missing("manifests")))?;
+        let to = run::target(target, Some(self.digest), hosts)?;
+        let held = self.held.map(|held| holders::source(held, manner.wants, hosts));
+        let companions = match manner.referrers {
+            // Nobody is asked about those of an image in a layout.
+            _ if matches!(held, Some(None)) => Companions::Leave,
+            Referrers::Copy => Companions::Copy,
+            Referrers::Require => Companions::Require,
+            Referrers::Off => Companions::Leave,
+        };
+        let source = match held.flatten() {
+            Some(holder) => holder,
+            None => hosts.source(&source.name)?,
+        };
+        let missing = match self.change {
+            Some(Change::Complete { missing }) => missing.iter().cloned().collect(),
+            _ => BTreeSet::new(),
+        };
+        Ok(Job {
+            number,
+            source,
+            graph,
+            target: to,
+            companions,
+            scope: self.scope,
+            there: BTreeSet::new(),
+            missing,
+            expected: self.expected.cloned(),
+            looked: manner.looked,
+        })
+    }
+
+    pub(crate) fn outcome(&self, ended: Option<Ended>, moved: mirror_copy::Transfer) -> Outcome {
+        let is_there = ended.as_ref().is_some_and(Ended::is_there);
+        let ended = ended.unwrap_or_else(|| Ended {
+            status: Status::Cancelled,
+            copied: Copied::default(),
+            held: None,
+        });
+        let Copied { transfer, warnings } = ended.copied;
+        let transfer = if is_there { transfer } else { moved };
+        let mirror_copy::Transfer { fetched_bytes, pushed_bytes, reused_blobs } = transfer;
+        let failed = matches!(ended.status, Status::Failed { .. });
+        Outcome {
+            subject: self.subject.clone(),
+            digest: self.digest.clone(),
+            status: ended.status,
+            transfer: Transfer { fetched_bytes, pushed_bytes, reused_blobs },
+            held: ended.held,
+            serves: self.expected.filter(|_| failed).cloned(),
+            warnings: warnings.into_iter().map(warning).collect(),
+        }
+    }
+}
+
+/// Keeps what the next run should know of those that are there.
+pub(crate) fn remember(tasks: &[Task<'_>], outcomes: &[Option<Ended>], hosts: &Hosts) {
+    let seen = tasks.iter().zip(outcomes).filter_map(|(task, ended)| {
+        let ended = ended.as_ref().filter(|ended| ended.is_there())?;
+        let (source, target) = task.want?;
+        let copied = task.scope == Scope::Image && matches!(target.place, Place::Registry(_));
+        Some(Seen {
+            target,
+            digest: task.digest,
+            owes_signatures: ended.copied.warnings.iter().any(|warning| warning.again),
+            is_sparse: copied.then_some(matches!(source.platforms, Platforms::Some(_))),
+        })
+    });
+    hosts.memory().keep(&seen.collect::<Vec<_>>());
+}
+
+fn warning(warning: mirror_copy::Warning) -> Warning {
+    let mirror_copy::Warning { kind, message, .. } = warning;
+    let kind = match kind {
+        WarningKind::Unknown => mirror_plan::WarningKind::SignaturesUnknown,
+        WarningKind::Missing => mirror_plan::WarningKind::SignatureMissing,
+        WarningKind::Kept => mirror_plan::WarningKind::SignatureKept,
+    };
+    Warning { kind, message: printable(&message) }
+}
+
+/// What has moved for each task, as it does: also for those that don't come to their end.
+#[derive(Debug, Default)]
+pub(crate) struct Traffic(Mutex<BTreeMap<usize, mirror_copy::Transfer>>);
+
+impl Traffic {
+    pub(crate) fn count(&self, event: Event) {
+        let mut all = self.lock();
+        match event {
+            Event::Fetched(number, bytes) => all.entry(number).or_default().fetched_bytes += bytes,
+            Event::Pushed(number, bytes) => all.entry(number).or_default().pushed_bytes += bytes,
+            Event::Landed(number, _) => all.entry(number).or_default().reused_blobs += 1,
+        }
+    }
+
+    pub(crate) fn of(&self, number: usize) -> mirror_copy::Transfer {
+        self.lock().get(&number).copied().unwrap_or_default()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<usize, mirror_copy::Transfer>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
