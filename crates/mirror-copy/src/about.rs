@@ -35,38 +35,47 @@ pub async fn about(place: &Place, digest: &Digest) -> Result<Option<About>, Copy
     let found = host.find_manifest(repository, ManifestRef::Digest(digest)).await.map_err(fail)?;
     let Some(root) = found else { return Ok(None) };
     let children = links(&root)?.manifests;
-    let mut platforms: Vec<Platform> =
-        children.iter().filter_map(|child| child.platform.clone()).collect();
-    platforms.retain(|platform| platform.os != "unknown");
-    platforms.sort_unstable();
-    platforms.dedup();
-    let created = match (root.annotation(CREATED), first_image(&children)) {
-        (Some(created), _) => Some(created),
-        (None, None) => created(place, &root).await,
-        (None, Some(child)) => {
+    let mut platforms = offered(&children);
+    let image = match first_image(&children) {
+        None => Some(root.clone()),
+        Some(child) => {
             let child = ManifestRef::Digest(child);
-            let child = host.find_manifest(repository, child).await.map_err(fail)?;
-            match child {
-                Some(child) => created(place, &child).await,
-                None => None,
-            }
+            host.find_manifest(repository, child).await.map_err(fail)?
         }
     };
-    Ok(Some(About { platforms, created }))
+    let own = match image {
+        Some(image) => of_image(place, &image).await,
+        None => About::default(),
+    };
+    if platforms.is_empty() {
+        platforms = own.platforms;
+    }
+    Ok(Some(About { platforms, created: root.annotation(CREATED).or(own.created) }))
 }
 
 impl Graph {
-    /// When the image was made, in RFC 3339, as its source says; not to know is no failure.
-    pub async fn created(&self, place: &Place) -> Option<String> {
-        let root = self.root()?;
-        if let Some(created) = root.annotation(CREATED) {
-            return Some(created);
-        }
-        let children = root.links().ok()?.manifests;
+    /// What the image says of itself, as its source tells; not to know is no failure.
+    pub async fn about(&self, place: &Place) -> About {
+        let Some(root) = self.root() else { return About::default() };
+        let children = root.links().map(|links| links.manifests).unwrap_or_default();
         let first = first_image(&children);
         let image = first.and_then(|first| self.manifests().find(|one| one.digest() == first));
-        created(place, image.unwrap_or(root)).await
+        let own = of_image(place, image.unwrap_or(root)).await;
+        let platforms = match offered(&children) {
+            none if none.is_empty() => own.platforms,
+            offered => offered,
+        };
+        About { platforms, created: root.annotation(CREATED).or(own.created) }
     }
+}
+
+/// All platforms that an index names, whichever of them are copied.
+fn offered(children: &[Descriptor]) -> Vec<Platform> {
+    let named = children.iter().filter_map(|child| child.platform.clone());
+    let mut platforms: Vec<Platform> = named.filter(|platform| platform.os != "unknown").collect();
+    platforms.sort_unstable();
+    platforms.dedup();
+    platforms
 }
 
 /// The first child that is an image for some platform: all of them were made together.
@@ -77,18 +86,28 @@ fn first_image(children: &[Descriptor]) -> Option<&Digest> {
     children.iter().find(image).map(|child| &child.digest)
 }
 
-/// When an image of one platform was made: an annotation, or its configuration says so.
-async fn created(place: &Place, manifest: &RawManifest) -> Option<String> {
-    #[derive(Deserialize)]
+/// What an image of one platform says of itself, in its annotations or its configuration.
+async fn of_image(place: &Place, manifest: &RawManifest) -> About {
+    #[derive(Default, Deserialize)]
     struct Config {
         created: Option<String>,
+        os: Option<String>,
+        architecture: Option<String>,
+        variant: Option<String>,
     }
-    if let Some(created) = manifest.annotation(CREATED) {
-        return Some(created);
+    let config = manifest.links().ok().and_then(|links| links.blobs.into_iter().next());
+    let bytes = match config {
+        Some(config) => read_config(place, &config, "reading a configuration").await.ok(),
+        None => None,
+    };
+    let config = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    let Config { created, os, architecture, variant } = config.unwrap_or_default();
+    let parts = [os, architecture, variant.filter(|variant| !variant.is_empty())];
+    let platform = parts.into_iter().flatten().collect::<Vec<_>>().join("/").parse().ok();
+    About {
+        platforms: platform.into_iter().collect(),
+        created: manifest.annotation(CREATED).or(created),
     }
-    let config = manifest.links().ok()?.blobs.into_iter().next()?;
-    let bytes = read_config(place, &config, "reading a configuration").await.ok()?;
-    serde_json::from_slice::<Config>(&bytes).ok()?.created
 }
 
 /// Reads the configuration of an image, and believes nothing that has another digest.

@@ -45,7 +45,7 @@ pub enum Alert {
     },
 }
 
-/// What is known of the image that another one replaces.
+/// What an image says of itself: the one that another one replaces, or that one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Before {
     /// Its platforms, sorted; empty when its manifests don't say.
@@ -109,15 +109,16 @@ fn weaker(copy: &Copy, observed: &Observed) -> Vec<Alert> {
     let Some(before) = observed.before.get(target) else { return Vec::new() };
     let (file, name) = (copy.subject.file.clone(), copy.subject.source.clone());
     let mut alerts = Vec::new();
-    let lost = before.platforms.iter().filter(|platform| !copy.platforms.contains(platform));
+    let Some(now) = observed.now.get(source) else { return Vec::new() };
+    let same = |one: &Platform, other: &Platform| one.accepts(other) || other.accepts(one);
+    let lost = before.platforms.iter();
+    let lost = lost.filter(|platform| !now.platforms.iter().any(|now| same(platform, now)));
     let lost: Vec<Platform> = lost.cloned().collect();
-    if !lost.is_empty() {
+    if !lost.is_empty() && !now.platforms.is_empty() {
         let (file, source) = (file.clone(), name.clone());
         alerts.push(Alert::PlatformsLost { file, source, platforms: lost });
     }
-    let created = observed.images.get(source).and_then(|image| image.as_ref().ok());
-    let created = created.and_then(|image| image.created.clone());
-    if let Some((created, before)) = created.zip(before.created.clone())
+    if let Some((created, before)) = now.created.clone().zip(before.created.clone())
         && is_earlier(&created, &before)
     {
         alerts.push(Alert::Older { file, source: name, created, before });

@@ -30,6 +30,8 @@ pub struct Observed {
     pub held: BTreeMap<Source, Held>,
     /// What was there before, for targets that get another image.
     pub before: BTreeMap<Target, Before>,
+    /// The same of the images that replace them.
+    pub now: BTreeMap<Source, Before>,
     /// Digests that their source has no more.
     pub gone: BTreeSet<Source>,
     /// Targets that are as they should be, but whose signatures are still to be looked for.
@@ -51,8 +53,6 @@ pub struct Image {
     pub blobs: BTreeMap<Digest, u64>,
     /// The source repository that it names, checked.
     pub upstream: Option<String>,
-    /// When it was made, in RFC 3339, if it says and was asked.
-    pub created: Option<String>,
 }
 
 /// Where a failure is.

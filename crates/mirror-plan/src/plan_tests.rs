@@ -36,7 +36,6 @@ fn image(blobs: &[(&str, u64)]) -> Image {
         manifests: vec![digest("index"), digest("child")],
         blobs: blobs.iter().map(|(name, size)| (digest(name), *size)).collect(),
         upstream: None,
-        created: None,
     }
 }
 

@@ -67,6 +67,7 @@ pub struct ImageBuilder {
     per_platform: Option<(String, Vec<usize>)>,
     docker: bool,
     foreign: bool,
+    created: String,
 }
 
 impl ImageBuilder {
@@ -81,6 +82,7 @@ impl ImageBuilder {
             per_platform: None,
             docker: false,
             foreign: false,
+            created: "2020-01-01T00:00:00Z".to_owned(),
         }
     }
 
@@ -88,6 +90,13 @@ impl ImageBuilder {
     #[must_use]
     pub fn platforms(mut self, platforms: &[&str]) -> ImageBuilder {
         self.platforms = platforms.iter().map(ToString::to_string).collect();
+        self
+    }
+
+    /// When it says that it was made.
+    #[must_use]
+    pub fn created(mut self, created: &str) -> ImageBuilder {
+        self.created = created.to_owned();
         self
     }
 
@@ -184,7 +193,8 @@ impl ImageBuilder {
         let ids: Vec<String> =
             layers.iter().map(|layer| format!("\"{}\"", digest(layer))).collect();
         let config = format!(
-            r#"{{"architecture":"{architecture}","os":"{os}","created":"2020-01-01T00:00:00Z","config":{{"Labels":{{"seed":"{}"}}}},"rootfs":{{"type":"layers","diff_ids":[{}]}},"history":[]}}"#,
+            r#"{{"architecture":"{architecture}","os":"{os}","created":"{}","config":{{"Labels":{{"seed":"{}"}}}},"rootfs":{{"type":"layers","diff_ids":[{}]}},"history":[]}}"#,
+            self.created,
             self.seed,
             ids.join(",")
         );

@@ -37,6 +37,8 @@ pub struct Profile {
     pub ranges: bool,
     /// Whether there is a referrers API.
     pub referrers: bool,
+    /// Whether it takes an index some of whose children it lacks.
+    pub sparse: bool,
     /// Whether pushes are refused with 405.
     pub read_only: bool,
     /// The status that says that a manifest is missing: 404, unless the registry tells nobody.
@@ -64,6 +66,7 @@ impl Default for Profile {
             digest_header: true,
             ranges: true,
             referrers: true,
+            sparse: false,
             read_only: false,
             missing: 404,
             tags_are_digests: false,

@@ -339,7 +339,13 @@ fn get_manifest(state: &State, repository: &str, id: &str) -> Reply {
 
 fn put_manifest(state: &State, asked: &Asked, repository: &str, id: &str, body: Bytes) -> Reply {
     let media_type = asked.header("content-type").unwrap_or_default();
-    match state.store.lock().unwrap().put_manifest(repository, id, media_type, body) {
+    match state.store.lock().unwrap().put_manifest(
+        repository,
+        id,
+        media_type,
+        body,
+        state.profile.sparse,
+    ) {
         Ok(digest) => reply(201).with("docker-content-digest", digest.to_string()),
         Err(missing) => refusal(404, "MANIFEST_BLOB_UNKNOWN").with("x-missing", missing),
     }

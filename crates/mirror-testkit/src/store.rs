@@ -70,13 +70,14 @@ impl Store {
         reference: &str,
         media_type: &str,
         bytes: Bytes,
+        sparse: bool,
     ) -> Result<Digest, String> {
         let manifest =
             RawManifest::digested(bytes.clone(), media_type).map_err(|error| error.to_string())?;
         let links = manifest.links().map_err(|error| error.to_string())?;
         let own = self.repository(repository);
         for child in &links.manifests {
-            if !own.manifests.contains_key(child.digest.as_str()) {
+            if !sparse && !own.manifests.contains_key(child.digest.as_str()) {
                 return Err(child.digest.to_string());
             }
         }

@@ -43,23 +43,22 @@ fn replaced(copy: &Copy, wants: &Wants) -> Option<Digest> {
     }
 }
 
-/// When those images were made that replace others.
-pub(crate) async fn created(
+/// What those images say of themselves that replace others.
+pub(crate) async fn now(
     plan: &Plan,
     before: &BTreeMap<Target, Before>,
     graphs: &Graphs,
     hosts: &Hosts,
-) -> BTreeMap<Source, String> {
+) -> BTreeMap<Source, About> {
     let replacing = plan.copies().filter_map(|copy| {
         let (source, target) = copy.want.as_deref()?;
-        before.get(target)?.created.as_ref()?;
-        Some(source)
+        before.contains_key(target).then_some(source)
     });
     let distinct: BTreeSet<&Source> = replacing.collect();
     let looks = distinct.into_iter().map(|source| async move {
         let graph = graphs.get(source)?.as_ref().ok()?;
         let place = hosts.source(&source.name).ok()?;
-        Some((source.clone(), graph.created(&place.origin).await?))
+        Some((source.clone(), graph.about(&place.origin).await))
     });
     let found = stream::iter(looks.collect::<Vec<_>>()).buffer_unordered(AT_ONCE);
     found.filter_map(|found| async { found }).collect().await

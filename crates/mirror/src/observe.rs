@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
-use mirror_copy::{CopyError, Graph, Purpose, Selection};
+use mirror_copy::{About, CopyError, Graph, Purpose, Selection};
 use mirror_oci::{Digest, Repository, Version};
 use mirror_plan::{
-    Failure, Held, Image, Note, Observed, Place, Plan, Platforms, Side, Source, Target, Wants,
-    printable, source_link,
+    Before, Failure, Held, Image, Note, Observed, Place, Plan, Platforms, Side, Source, Target,
+    Wants, printable, source_link,
 };
 use mirror_registry::{Host, ManifestRef};
 
@@ -76,11 +76,9 @@ pub(crate) async fn plan(wants: &Wants, hosts: &Hosts, ask: Questions) -> (Plan,
         graphs = read_all(&rough, wants, hosts, ask.depth, &mut observed).await;
         if ask.remarks == Remarks::Ask {
             observed.before = before::look(&rough, wants, hosts).await;
-            let created = before::created(&rough, &observed.before, &graphs, hosts).await;
-            for (source, created) in created {
-                if let Some(Ok(image)) = observed.images.get_mut(&source) {
-                    image.created = Some(created);
-                }
+            for (source, about) in before::now(&rough, &observed.before, &graphs, hosts).await {
+                let About { platforms, created } = about;
+                observed.now.insert(source, Before { platforms, created });
             }
         }
     }
@@ -368,7 +366,6 @@ fn image(graph: &Graph) -> Image {
         platforms: graph.platforms.clone(),
         manifests: graph.manifests().map(|manifest| manifest.digest().clone()).collect(),
         blobs: graph.blobs.iter().map(|blob| (blob.digest.clone(), blob.size)).collect(),
-        created: None,
         upstream: graph
             .manifests()
             .filter_map(|manifest| manifest.annotation("org.opencontainers.image.source"))

@@ -130,20 +130,13 @@ pub(crate) async fn look_again(fit: Fit, wants: &Wants, hosts: &Hosts) -> Again 
             Ok(now) if now.as_ref() != copy.expected() => {
                 again.outcomes.push(ended(&copy, Status::Stale { found: now }));
             }
-            Ok(_) => {
-                let graph =
-                    Graph::saved(&manifests, &copy.digest, &observe::selection(source)).await;
-                match graph {
-                    Ok(graph) => {
-                        again.graphs.insert(source.clone(), Ok(Arc::new(graph)));
-                        actions.push(Action::Copy(copy));
-                    }
-                    Err(error) => {
-                        let failure = failure(error);
-                        again.outcomes.push(ended(&copy, Status::Failed { failure }));
-                    }
+            Ok(_) => match saved(&manifests, source, &copy.digest).await {
+                Ok(graph) => {
+                    again.graphs.insert(source.clone(), Ok(graph));
+                    actions.push(Action::Copy(copy));
                 }
-            }
+                Err(failure) => again.outcomes.push(ended(&copy, Status::Failed { failure })),
+            },
         }
     }
     plan.actions = actions;
@@ -157,10 +150,19 @@ async fn owed(plan: &Plan, manifests: &BTreeMap<Digest, RawManifest>) -> Graphs 
     let mut graphs = Graphs::new();
     for item in plan.owed() {
         let Some((source, _)) = item.want.as_deref() else { continue };
-        let graph = Graph::saved(manifests, &item.digest, &observe::selection(source)).await;
-        graphs.insert(source.clone(), graph.map(Arc::new).map_err(failure));
+        graphs.insert(source.clone(), saved(manifests, source, &item.digest).await);
     }
     graphs
+}
+
+/// An image of a saved plan.
+async fn saved(
+    manifests: &BTreeMap<Digest, RawManifest>,
+    source: &Source,
+    digest: &Digest,
+) -> Result<Arc<Graph>, Failure> {
+    let graph = Graph::saved(manifests, digest, &observe::selection(source)).await;
+    graph.map(Arc::new).map_err(failure)
 }
 
 /// Images that their sources don't have, or can't be asked about. Where the tree names a tag alone, the plan is the only

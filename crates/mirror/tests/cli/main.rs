@@ -27,6 +27,7 @@ mod shards;
 mod signatures;
 mod uploads;
 mod verify;
+mod worst;
 
 use std::path::Path;
 

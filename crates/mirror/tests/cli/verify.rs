@@ -70,7 +70,10 @@ fn image_layouts_too() {
     std::fs::remove_file(&blob).unwrap();
     let ran = pair.project.mirror(&["verify"]).ends_with(1).run();
     assert!(
-        ran.stdout.contains("is missing or cut off\nverified: 0 of 1 image whole; 1 hole\n"),
+        ran.stdout.ends_with(&format!(
+            "is missing or cut off ({})\nverified: 0 of 1 image whole; 1 hole\n  help: `mirror apply --repair` puts back what is missing\n",
+            image.blobs[0].0
+        )),
         "{}",
         ran.stdout
     );

@@ -1,0 +1,322 @@
+//! A mirror on its worst day: what upstream has lost, what registries have lost, and what a reviewer has to see first.
+
+use mirror_oci::Digest;
+use mirror_plan::{Change, Plan, Report, Status};
+use mirror_testkit::{Fault, Image, ImageBuilder, Profile, Registry};
+
+use crate::scope::{commit, git};
+use crate::{Pair, Project};
+
+const APP: &str = "docker.io/library/app";
+
+fn index(name: &str) -> Image {
+    ImageBuilder::new(name)
+        .platforms(&["linux/amd64", "linux/arm64"])
+        .layers(&[400, 30_000])
+        .build()
+}
+
+fn pinned(tag: &str, image: &Image) -> String {
+    format!("FROM app:{tag}@{}\n", image.digest())
+}
+
+fn plan(json: &str) -> Plan {
+    serde_json::from_str(json).unwrap()
+}
+
+fn digest_at(registry: &Registry, tag: &str) -> Option<Digest> {
+    registry.manifest(APP, tag).map(|manifest| manifest.digest)
+}
+
+#[test]
+fn a_digest_that_upstream_has_deleted_is_tagged_where_it_is() {
+    let (old, new) = (index("old"), index("new"));
+    let pair = Pair::new(&[]);
+    let file = "images/docker.io/library/app/Dockerfile";
+    pair.source.add("library/app", "1", &old);
+    pair.project.write(file, &pinned("1", &old));
+    pair.project.mirror(&["apply"]).run();
+    pair.source.add("library/app", "1", &new);
+    pair.project.write(file, &pinned("1", &new));
+    pair.project.mirror(&["apply"]).run();
+    // The tree is rolled back to last month, and upstream keeps nothing.
+    old.manifests.iter().for_each(|one| pair.source.lose("library/app", &one.digest));
+    old.blobs.iter().for_each(|(digest, _)| pair.source.lose("library/app", digest));
+    pair.project.write(file, &pinned("1", &old));
+    let planned = pair.project.mirror(&["plan"]).run();
+    assert!(
+        planned.stdout.contains("  gone upstream, you hold it at prod\n"),
+        "{}",
+        planned.stdout
+    );
+    pair.project.mirror(&["plan", "--out", "plan.json"]).run();
+    pair.destination.take_requests();
+    let ran = pair.project.mirror(&["apply", "plan.json", "--shard", "1/1"]).run();
+    assert!(
+        ran.stdout.starts_with(
+            "note: docker.io/library/app:1 at prod: gone upstream, you hold it at prod\napplied: 1 copied"
+        ),
+        "{}",
+        ran.stdout
+    );
+    assert_eq!(digest_at(&pair.destination, "1").as_ref(), Some(old.digest()));
+    let sent = pair.destination.take_requests();
+    let sent = sent.iter().filter(|r| r.method == "PUT" && r.path.contains("/blobs/")).count();
+    assert_eq!(sent, 0, "everything is there");
+}
+
+#[test]
+fn what_one_destination_holds_another_one_gets() {
+    let image = index("lost");
+    let (source, first, second) = (Registry::start(), Registry::start(), Registry::start());
+    let project = Project::new();
+    let config = |destinations: &[&Registry]| {
+        let mut text = format!("[registry.\"docker.io\"]\nendpoint = \"{}\"\n", source.endpoint());
+        for (n, registry) in destinations.iter().enumerate() {
+            let host = registry.host();
+            text += &format!("[[destination]]\nname = \"d{n}\"\nregistry = \"{host}\"\n");
+        }
+        text
+    };
+    source.add("library/app", "1", &image);
+    project.write("images/docker.io/library/app/Dockerfile", &pinned("1", &image));
+    project.write("images/mirror.toml", &config(&[&first]));
+    project.mirror(&["apply"]).run();
+    project.write("images/mirror.toml", &config(&[&first, &second]));
+    for fault in [Fault::refuse(404, "MANIFEST_UNKNOWN", ""), Fault::refuse(503, "UNAVAILABLE", "")]
+    {
+        source.set_faults(move |_| Some(fault.clone()));
+        let ran = project.mirror(&["apply", "--format", "json"]).run();
+        let report: Report = serde_json::from_str(&ran.stdout).unwrap();
+        if report.totals.copied == 0 {
+            assert!(second.holds(APP, &image));
+            continue;
+        }
+        let held = report.outcomes[0].held.clone().unwrap();
+        assert_eq!((held.destination.as_str(), held.gone), ("d0", true));
+        assert!(second.holds(APP, &image));
+    }
+}
+
+#[test]
+fn a_source_that_loses_a_layer_in_the_middle() {
+    let image = index("half");
+    let (source, first, second) = (Registry::start(), Registry::start(), Registry::start());
+    let project = Project::new();
+    source.add("library/app", "1", &image);
+    project.write("images/docker.io/library/app/Dockerfile", &pinned("1", &image));
+    let one = format!(
+        "[registry.\"docker.io\"]\nendpoint = \"{}\"\n[[destination]]\nname = \"a\"\nregistry = \"{}\"\n",
+        source.endpoint(),
+        first.host()
+    );
+    project.write("images/mirror.toml", &one);
+    project.mirror(&["apply"]).run();
+    let layer = image.blobs.iter().max_by_key(|(_, bytes)| bytes.len()).unwrap();
+    source.lose("library/app", &layer.0);
+    let two = format!("{one}[[destination]]\nname = \"b\"\nregistry = \"{}\"\n", second.host());
+    project.write("images/mirror.toml", &two);
+    let ran = project.mirror(&["apply"]).run();
+    assert!(ran.stdout.contains("gone upstream, you hold it at a"), "{}", ran.stdout);
+    assert!(second.holds(APP, &image));
+}
+
+#[test]
+fn a_half_held_image_is_not_held() {
+    let image = index("half");
+    let pair = Pair::new(&[]);
+    pair.project.write("images/docker.io/library/app/Dockerfile", &pinned("1", &image));
+    pair.destination.add(APP, "other", &image);
+    pair.destination.lose(APP, &image.blobs[0].0);
+    let ran = pair.project.mirror(&["apply"]).ends_with(1).run();
+    assert!(ran.stdout.contains("applied: 0 copied, 0 unchanged, 1 failed"), "{}", ran.stdout);
+    assert_eq!(digest_at(&pair.destination, "1"), None);
+}
+
+#[test]
+fn in_a_layout_too() {
+    let (old, new) = (index("old"), index("new"));
+    let pair = Pair::new(&[]);
+    let endpoint = format!("[registry.\"docker.io\"]\nendpoint = \"{}\"\n", pair.source.endpoint());
+    pair.project.write("images/mirror.toml", &endpoint);
+    let file = "images/docker.io/library/app/Dockerfile";
+    for image in [&old, &new] {
+        pair.source.add("library/app", "1", image);
+        pair.project.write(file, &pinned("1", image));
+        pair.project.mirror(&["apply"]).run();
+    }
+    pair.source.set_faults(|_| Some(Fault::refuse(404, "MANIFEST_UNKNOWN", "gone")));
+    pair.project.write(file, &pinned("1", &old));
+    let ran = pair.project.mirror(&["apply"]).run();
+    assert!(ran.stdout.contains("gone upstream, you hold it at mirror-store"), "{}", ran.stdout);
+    assert!(pair.project.mirror(&["plan"]).run().stdout.contains("1 unchanged"));
+}
+
+#[test]
+fn a_source_that_fails_says_what_is_served() {
+    let (old, new) = (index("old"), index("new"));
+    let pair = Pair::new(&[("library/app", "1", &old), ("library/none", "1", &old)]);
+    pair.project.mirror(&["apply", "--only", "docker.io/library/app"]).run();
+    pair.source.add("library/app", "1", &new);
+    pair.source.set_faults(|_| Some(Fault::refuse(500, "UNKNOWN", "unknown error")));
+    let ran = pair.project.mirror(&["apply", "--report", "report.json"]).ends_with(1).run();
+    let told = format!(
+        "error: could not look up docker.io/library/app:1 for prod\n  not refreshed; the destination serves {}\n  caused by: source: ",
+        old.digest()
+    );
+    assert!(ran.stdout.contains(&told), "{}", ran.stdout);
+    assert_eq!(ran.stdout.matches("not refreshed").count(), 1, "{}", ran.stdout);
+    let text = std::fs::read_to_string(pair.project.path().join("report.json")).unwrap();
+    let report: Report = serde_json::from_str(&text).unwrap();
+    assert_eq!(report.failures[0].serves.as_ref(), Some(old.digest()));
+    assert_eq!(report.failures[1].serves, None);
+    let page = mirror_plan::attention_markdown(&report, None, &[]).unwrap();
+    assert!(page.contains(&format!("not refreshed, the destination serves `{}`;", old.digest())));
+    // While copying, too.
+    pair.source.set_faults(|exchange| {
+        exchange.path.contains("/blobs/").then(|| Fault::refuse(500, "UNKNOWN", "unknown error"))
+    });
+    let ran = pair.project.mirror(&["apply", "--format", "json"]).ends_with(1).run();
+    let report: Report = serde_json::from_str(&ran.stdout).unwrap();
+    let app = report.outcomes.iter().find(|one| one.subject.repository.as_str() == APP).unwrap();
+    assert!(matches!(app.status, Status::Failed { .. }));
+    assert_eq!(app.serves.as_ref(), Some(old.digest()));
+}
+
+#[test]
+fn wrong_bytes_are_a_matter_of_security() {
+    let image = index("forged");
+    let pair = Pair::new(&[]);
+    pair.source.add("library/app", "1", &image);
+    pair.project.write("images/docker.io/library/app/Dockerfile", &pinned("1", &image));
+    for part in ["/manifests/sha256:", "/blobs/"] {
+        pair.source.set_faults(move |exchange| {
+            (exchange.method == "GET" && exchange.path.contains(part)).then_some(Fault::WrongBytes)
+        });
+        let ran = pair.project.mirror(&["apply", "--report", "report.json"]).ends_with(1).run();
+        let told =
+            "  security: possible tampering, or a broken proxy on the way\n  caused by: source: ";
+        assert!(ran.stdout.contains(told), "{}", ran.stdout);
+        assert!(
+            ran.stdout.contains("help: don't use it before somebody has looked"),
+            "{}",
+            ran.stdout
+        );
+        assert!(!ran.stdout.contains("publisher"), "{}", ran.stdout);
+        let text = std::fs::read_to_string(pair.project.path().join("report.json")).unwrap();
+        assert!(text.contains("\"security\": true"), "{text}");
+    }
+}
+
+#[test]
+fn platforms_that_were_left_out_are_missing_when_they_are_wanted() {
+    let image = ImageBuilder::new("sparse")
+        .platforms(&["linux/amd64", "linux/arm64", "linux/s390x"])
+        .build();
+    // A registry that takes an index without all of its children.
+    let destination = Registry::with(Profile { sparse: true, ..Profile::default() });
+    let (source, project) = (Registry::start(), Project::new());
+    source.add("library/app", "1", &image);
+    project.config(&source.host(), &destination.host()).entry("app:1");
+    let path = project.path().join("images/mirror.toml");
+    let config = std::fs::read_to_string(&path).unwrap();
+    let only = |platforms: &str| {
+        let block = format!("[[image]]\nmatch = \"docker.io/**\"\nplatforms = [{platforms}]\n");
+        std::fs::write(&path, format!("{config}{block}")).unwrap();
+    };
+    only("\"linux/amd64\", \"linux/s390x\"");
+    project.mirror(&["apply"]).run();
+    assert!(project.mirror(&["plan"]).run().stdout.contains("1 unchanged"));
+    // One more.
+    only("\"linux/amd64\", \"linux/arm64\", \"linux/s390x\"");
+    let planned = project.mirror(&["plan"]).run();
+    assert!(planned.stdout.contains(", 1 part of which is missing"), "{}", planned.stdout);
+    assert!(planned.stdout.contains("1 to complete"), "{}", planned.stdout);
+    // All of them.
+    std::fs::write(&path, &config).unwrap();
+    let planned = plan(&project.mirror(&["plan", "--format", "json"]).run().stdout);
+    let copy = planned.copies().next().unwrap();
+    assert_eq!(copy.change, Change::Complete { missing: vec![image.manifests[1].digest.clone()] });
+    project.mirror(&["plan", "--out", "plan.json"]).run();
+    project.mirror(&["apply", "plan.json"]).run();
+    assert!(destination.holds(APP, &image));
+    source.take_requests();
+    destination.take_requests();
+    assert!(project.mirror(&["apply"]).run().stdout.contains("1 unchanged"));
+    assert_eq!(destination.take_requests().len(), 1, "nothing is asked any more");
+}
+
+#[test]
+fn what_verify_finds_missing_is_put_back() {
+    let image = index("holes");
+    let pair = Pair::new(&[("library/app", "1", &image)]);
+    pair.project.mirror(&["apply"]).run();
+    let child = &image.manifests[0].digest;
+    for lost in [child, &image.blobs[0].0] {
+        pair.destination.lose(APP, lost);
+        let found = pair.project.mirror(&["verify"]).ends_with(1).run();
+        assert!(found.stdout.contains(lost.as_str()), "{}", found.stdout);
+        assert!(found.stdout.contains("help: `mirror apply --repair`"), "{}", found.stdout);
+        assert!(pair.project.mirror(&["plan"]).run().stdout.contains("1 unchanged"));
+        let planned = pair.project.mirror(&["plan", "--repair"]).run();
+        assert!(planned.stdout.contains("1 part of which is missing"), "{}", planned.stdout);
+        let ran = pair.project.mirror(&["apply", "--repair"]).run();
+        assert!(ran.stdout.contains("applied: 1 copied"), "{}", ran.stdout);
+        assert!(pair.destination.holds(APP, &image));
+        pair.project.mirror(&["verify"]).run();
+    }
+}
+
+#[test]
+fn what_weakens_the_tree_is_said_first() {
+    let made = |name: &str, year: &str, platforms: &[&str]| {
+        ImageBuilder::new(name)
+            .created(&format!("{year}-02-03T04:05:06Z"))
+            .platforms(platforms)
+            .build()
+    };
+    let both = ["linux/amd64", "linux/arm64"];
+    let (old, new) = (made("a", "2024", &both), made("b", "2025", &both));
+    let less = made("c", "2026", &["linux/amd64"]);
+    let pair = Pair::new(&[]);
+    let path = pair.project.path().to_owned();
+    git(&path, &["init", "-q", "-b", "main"]);
+    for image in [&old, &new, &less] {
+        pair.source.add("library/app", "1", image);
+    }
+    let file = "images/docker.io/library/app/Dockerfile";
+    let first = |text: &str| text.lines().next().unwrap_or_default().to_owned();
+    let change = |to: &str| {
+        pair.project.write(file, to);
+        let ran = pair.project.mirror(&["plan", "--changed-since", "HEAD"]).run();
+        let page =
+            pair.project.mirror(&["plan", "--changed-since", "HEAD", "--format", "markdown"]).run();
+        (first(&ran.stdout), page.stdout.lines().nth(2).unwrap_or_default().to_owned())
+    };
+    pair.project.write(file, &pinned("1", &new));
+    pair.project.mirror(&["apply"]).run();
+    commit(&pair.project, "as it is");
+
+    let (text, page) = change(&pinned("1", &old));
+    let older = "attention: docker.io/library/app:1@";
+    assert!(text.starts_with(older), "{text}");
+    assert!(text.ends_with(": an older image than the one it replaces, made 2024-02-03T04:05:06Z and not 2025-02-03T04:05:06Z"), "{text}");
+    assert!(page.starts_with("- 🚨 `docker.io/library/app:1@"), "{page}");
+
+    let (text, page) = change(&pinned("1", &less));
+    assert!(text.ends_with(": linux/arm64 is gone"), "{text}");
+    assert!(page.ends_with(": `linux/arm64` is gone"), "{page}");
+
+    // Nothing is copied for this one.
+    pair.source.add("library/app", "1", &new);
+    let (text, page) = change("FROM app:1\n");
+    let short = new.digest().short();
+    assert_eq!(
+        text,
+        format!("attention: docker.io/library/app:1: digest {short} removed, the tag floats now")
+    );
+    assert_eq!(
+        page,
+        format!("- 🚨 `docker.io/library/app:1`: digest `{short}` removed, the tag floats now")
+    );
+}
