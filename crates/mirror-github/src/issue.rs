@@ -16,7 +16,7 @@ struct Issue {
 }
 
 impl GitHub {
-    /// Makes our open issue called `what` say `text`; without text, there is to be none.
+    /// Makes our open issue called `what` say what `text` makes of what it says now; without text, there is to be none.
     ///
     /// # Errors
     /// When GitHub can't be asked, or refuses.
@@ -24,7 +24,7 @@ impl GitHub {
         &self,
         what: &str,
         title: &str,
-        text: Option<&str>,
+        text: impl FnOnce(Option<&str>) -> Option<String>,
     ) -> Result<Kept, Error> {
         let find = async || Ok(self.our_issues(what).await?.into_iter().next());
         let mut ours = self.our_issues(what).await?.into_iter();
@@ -35,7 +35,8 @@ impl GitHub {
         for extra in ours {
             self.patch("closing a second issue", &path(&extra), &closed).await?;
         }
-        let body = text.map(|text| marked(what, text));
+        let body = text(found.as_ref().and_then(|issue| issue.body.as_deref()));
+        let body = body.map(|text| marked(what, &text));
         match (found, body) {
             (None, None) => Ok(Kept::Absent),
             (None, Some(body)) => {

@@ -65,7 +65,10 @@ async fn a_lost_answer_does_not_make_two() {
     fake.set_faults(|call| (call.method == "POST").then_some(GitHubFault::Lost));
     assert_eq!(github.keep_comment(3, "plan", "one").await.unwrap(), Kept::Created);
     assert_eq!(ours(&fake).len(), 1);
-    assert_eq!(github.keep_issue("attention", "t", Some("one")).await.unwrap(), Kept::Created);
+    assert_eq!(
+        github.keep_issue("attention", "t", |_| Some("one".to_owned())).await.unwrap(),
+        Kept::Created
+    );
     assert_eq!(fake.issues().len(), 1);
     let status = CommitStatus {
         context: "mirror/plan".to_owned(),
@@ -187,14 +190,26 @@ async fn tokens_and_addresses_that_cannot_be() {
 async fn one_issue_that_is_closed_again() {
     let fake = FakeGitHub::start();
     let github = open(&fake).await;
-    assert_eq!(github.keep_issue("attention", "t", None).await.unwrap(), Kept::Absent);
-    assert_eq!(github.keep_issue("attention", "t", Some("a")).await.unwrap(), Kept::Created);
-    assert_eq!(github.keep_issue("attention", "t", Some("a")).await.unwrap(), Kept::Unchanged);
-    assert_eq!(github.keep_issue("attention", "t", Some("b")).await.unwrap(), Kept::Updated);
-    assert_eq!(github.keep_issue("attention", "t", None).await.unwrap(), Kept::Closed);
+    assert_eq!(github.keep_issue("attention", "t", |_| None).await.unwrap(), Kept::Absent);
+    assert_eq!(
+        github.keep_issue("attention", "t", |_| Some("a".to_owned())).await.unwrap(),
+        Kept::Created
+    );
+    assert_eq!(
+        github.keep_issue("attention", "t", |_| Some("a".to_owned())).await.unwrap(),
+        Kept::Unchanged
+    );
+    assert_eq!(
+        github.keep_issue("attention", "t", |_| Some("b".to_owned())).await.unwrap(),
+        Kept::Updated
+    );
+    assert_eq!(github.keep_issue("attention", "t", |_| None).await.unwrap(), Kept::Closed);
     assert_eq!(fake.issues()[0]["state"], "closed");
     // A closed one stays closed; the next problem is a new issue.
-    assert_eq!(github.keep_issue("attention", "t", Some("c")).await.unwrap(), Kept::Created);
+    assert_eq!(
+        github.keep_issue("attention", "t", |_| Some("c".to_owned())).await.unwrap(),
+        Kept::Created
+    );
     assert_eq!(fake.issues().len(), 2);
 }
 

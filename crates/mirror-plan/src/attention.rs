@@ -1,9 +1,30 @@
 //! What a person has to look at, for an issue that is kept up to date.
 
-use crate::markdown::{COMMENT_BUDGET, Page, code, look_up_failed, problem};
-use crate::outdated::Outdated;
+use crate::markdown::{COMMENT_BUDGET, Page, code, look_up_failed, problem, short};
+use crate::outdated::{MovedTag, Outdated};
 use crate::report::{Report, Status, WarningKind};
 use crate::report_page::signatures;
+
+/// What was said before, so that it can be told since when something is wrong.
+#[derive(Debug, Clone, Default)]
+pub struct Earlier<'a> {
+    /// The text of the last time, if there is one.
+    pub text: Option<&'a str>,
+    /// Today, such as `2 Jan 2026`.
+    pub today: &'a str,
+}
+
+impl Earlier<'_> {
+    /// Since when a row is there that begins like this: its date follows.
+    fn since(&self, row: &str) -> String {
+        let before = self.text.into_iter().flat_map(str::lines);
+        let date = before.filter_map(|line| line.strip_prefix(row)?.split(" |").next()).next();
+        date.filter(|date| date.len() <= MOST_OF_A_DATE).unwrap_or(self.today).to_owned()
+    }
+}
+
+/// `12 Nov 2026`, which somebody may have changed by hand.
+const MOST_OF_A_DATE: usize = 12;
 
 /// What is wrong, as Markdown; nothing when nobody has to do anything. `problems` are in the words of whoever saw them.
 /// The same problems make the same text, whatever the time and the number of bytes. Images that wait for a limit on
@@ -12,6 +33,7 @@ pub fn attention_markdown(
     report: &Report,
     outdated: Option<&Outdated>,
     problems: &[String],
+    earlier: &Earlier<'_>,
 ) -> Option<String> {
     let mut page = Page::new(COMMENT_BUDGET);
     let mut wrong = Page::new(COMMENT_BUDGET / 2);
@@ -20,6 +42,7 @@ pub fn attention_markdown(
     if !wrong.is_empty() {
         page.always(&format!("### Not mirrored as wanted\n\n{}\n", wrong.finish()));
     }
+    moved(outdated, earlier, &mut page);
     let (images, failures) =
         outdated.map(|found| (&found.images[..], &found.failures[..])).unwrap_or_default();
     if !images.is_empty() || !failures.is_empty() {
@@ -41,6 +64,22 @@ pub fn attention_markdown(
         page.row(&format!("\n- ❌ tags of {}: {why}\n", code(&failed.name)));
     }
     (!page.is_empty()).then(|| page.finish())
+}
+
+/// Tags that were pushed again under a digest of the tree.
+fn moved(outdated: Option<&Outdated>, earlier: &Earlier<'_>, page: &mut Page) {
+    let Some(Outdated { moved, .. }) = outdated.filter(|found| !found.moved.is_empty()) else {
+        return;
+    };
+    page.row(
+        "### Pushed again under a pinned digest\n\n`mirror pin` takes the new digests.\n\n| image | tag | in the tree | upstream | since |\n|---|---|---|---|---|\n",
+    );
+    for MovedTag { name, tag, pinned, upstream, .. } in moved {
+        let upstream = upstream.as_ref().map_or_else(|| "gone".to_owned(), short);
+        let row = format!("| {} | {} | {} | {upstream} | ", code(name), code(tag), short(pinned));
+        page.row(&format!("{row}{} |\n", earlier.since(&row)));
+    }
+    page.row("\n");
 }
 
 fn failed(report: &Report, page: &mut Page) {
@@ -90,9 +129,9 @@ mod tests {
     #[test]
     fn nothing_wrong_nothing_said() {
         let report = Report { format_version: 1, ..Report::default() };
-        assert_eq!(attention_markdown(&report, None, &[]), None);
+        assert_eq!(attention_markdown(&report, None, &[], &Earlier::default()), None);
         let mut outdated = Outdated { format_version: 1, looked_at: 2, ..Outdated::default() };
-        assert_eq!(attention_markdown(&report, Some(&outdated), &[]), None);
+        assert_eq!(attention_markdown(&report, Some(&outdated), &[], &Earlier::default()), None);
         outdated.images.push(NewerTag {
             file: "docker.io/minio/minio/Dockerfile".to_owned(),
             name: "docker.io/minio/minio".to_owned(),
@@ -100,13 +139,47 @@ mod tests {
             newest: "RELEASE.2|x".to_owned(),
             reason: "r".to_owned(),
         });
-        let text =
-            attention_markdown(&report, Some(&outdated), &["a job @failed".to_owned()]).unwrap();
+        let problems = ["a job @failed".to_owned()];
+        let earlier = Earlier::default();
+        let text = attention_markdown(&report, Some(&outdated), &problems, &earlier).unwrap();
         assert_eq!(
             text,
             "### Not mirrored as wanted\n\n- ❌ `a job @failed`\n\n\
              ### Newer versions that no bot proposes\n\n| image | tag | newest | file |\n|---|---|---|---|\n\
              | `docker.io/minio/minio` | `RELEASE.1` | `RELEASE.2¦x` | `docker.io/minio/minio/Dockerfile` |\n"
         );
+    }
+
+    #[test]
+    fn since_when() {
+        let digest =
+            |text: &str| mirror_oci::Digest::of(mirror_oci::Algorithm::Sha256, text.as_bytes());
+        let tag = |tag: &str, upstream: Option<&str>| MovedTag {
+            file: "f".to_owned(),
+            name: "docker.io/library/app".to_owned(),
+            tag: tag.to_owned(),
+            pinned: digest("old"),
+            upstream: upstream.map(digest),
+        };
+        let report = Report { format_version: 1, ..Report::default() };
+        let text = |moved: Vec<MovedTag>, text: Option<&str>, today: &str| {
+            let outdated = Outdated { format_version: 1, moved, ..Outdated::default() };
+            attention_markdown(&report, Some(&outdated), &[], &Earlier { text, today }).unwrap()
+        };
+        let first = text(vec![tag("1", Some("new"))], None, "1 Nov 2026");
+        assert_eq!(
+            first,
+            "### Pushed again under a pinned digest\n\n`mirror pin` takes the new digests.\n\n\
+             | image | tag | in the tree | upstream | since |\n|---|---|---|---|---|\n\
+             | `docker.io/library/app` | `1` | `cba06b5736fa` | `11507a0e2f5e` | 1 Nov 2026 |\n\n"
+        );
+        // The day stays while it is the same, whatever the ends of lines; it is another one after another push.
+        let edited = first.replace('\n', "\r\n");
+        let moved = vec![tag("1", Some("new")), tag("2", None)];
+        let second = text(moved, Some(&edited), "3 Nov 2026");
+        assert!(second.contains("| `11507a0e2f5e` | 1 Nov 2026 |\n"), "{second}");
+        assert!(second.contains("| gone | 3 Nov 2026 |\n"), "{second}");
+        let third = text(vec![tag("1", Some("newer"))], Some(&second), "5 Nov 2026");
+        assert!(third.contains("| 5 Nov 2026 |\n") && !third.contains("1 Nov 2026"), "{third}");
     }
 }

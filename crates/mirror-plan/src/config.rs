@@ -15,7 +15,8 @@ use crate::config_hosts::RegistrySettings;
 use crate::ecr_registry::EcrRegistry;
 
 const DEFAULT_REPOSITORY: &str = "{registry}/{repository}";
-const DEFAULT_LAYOUT: &str = "./mirror-store";
+/// Where images go when the configuration doesn't say.
+pub const DEFAULT_LAYOUT: &str = "./mirror-store";
 const PLACEHOLDERS: [&str; 3] = ["{registry}", "{repository}", "{name}"];
 
 /// What `images/mirror.toml` says, checked.
@@ -30,6 +31,8 @@ pub struct Config {
     /// What to do about signatures and the like.
     pub referrers: Referrers,
     exceptions: Vec<Exception>,
+    /// Whether no destination is named, so that images go to the default.
+    pub is_without_destination: bool,
 }
 
 /// A place that images are copied to.
@@ -85,6 +88,7 @@ impl Default for Config {
             rules: Rules::default(),
             referrers: Referrers::default(),
             exceptions: Vec::new(),
+            is_without_destination: true,
         }
     }
 }
@@ -124,6 +128,7 @@ impl Config {
         };
         if !file.destination.is_empty() {
             config.destinations = problems.destinations(&file.destination);
+            config.is_without_destination = false;
         }
         config.registries = problems.registries(&file.registry);
         let names: BTreeSet<&str> = config.destinations.iter().map(|d| d.name.as_str()).collect();

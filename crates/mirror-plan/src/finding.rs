@@ -161,6 +161,21 @@ impl Finding {
         }
     }
 
+    /// A configuration at `file` that nobody reads, since it isn't where it belongs.
+    pub fn of_unread_config(file: &str, belongs: &str) -> Finding {
+        Finding {
+            severity: Level::Warning,
+            code: "config".to_owned(),
+            file: printable(file),
+            position: None,
+            message: "this file is not read: the configuration is in the folder of the tree"
+                .to_owned(),
+            help: Some(format!("move it to {}", printable(belongs))),
+            fixable: false,
+            excerpt: None,
+        }
+    }
+
     /// A collision, shown at the first file concerned.
     pub fn of_collision(images: &str, collision: &Collision) -> Finding {
         let files: Vec<String> =

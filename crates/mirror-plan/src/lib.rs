@@ -37,10 +37,10 @@ mod verification;
 mod want;
 
 pub use alert::{Alert, Before};
-pub use attention::attention_markdown;
+pub use attention::{Earlier, attention_markdown};
 pub use base::{Base, ConfigChange, Postponed, config_changes};
 pub use bots::{BotRules, kept_numbers};
-pub use config::{Config, ConfigProblem, Destination, Place};
+pub use config::{Config, ConfigProblem, DEFAULT_LAYOUT, Destination, Place};
 pub use config_ecr::EcrRules;
 pub use config_file::Referrers;
 pub use config_hosts::{Alternative, RegistrySettings};
@@ -50,7 +50,7 @@ pub use finding::{Finding, Findings, Level, Position};
 pub use iam::{Context, Role, Workflow, accounts, permissions, trust};
 pub use markdown::{COMMENT_BUDGET, SUMMARY_BUDGET, headline, plan_markdown};
 pub use observed::{Failure, Image, Observed, Side};
-pub use outdated::{NewerTag, Outdated, TagsFailure, newest, stuck};
+pub use outdated::{MovedTag, NewerTag, Outdated, TagsFailure, newest, stuck};
 pub use plan::{
     Action, Change, Conflict, Copy, Held, LookupFailure, Note, Plan, Subject, Unchanged,
 };

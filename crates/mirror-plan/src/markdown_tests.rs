@@ -120,6 +120,7 @@ fn nothing_from_outside_is_markdown() {
         message: hostile.repeat(2000),
         deferred: false,
         lacks_credentials: false,
+        gone: false,
         security: false,
         help: Some(hostile.to_owned()),
     };

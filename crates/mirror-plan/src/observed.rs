@@ -91,6 +91,9 @@ pub struct Failure {
     /// tell strangers what exists.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub lacks_credentials: bool,
+    /// Whether the source says that it has no such image, or has it no more.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub gone: bool,
     /// Whether it may be an attack: bytes that are not what they were said to be.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub security: bool,
@@ -107,6 +110,7 @@ impl Failure {
             message: message.into(),
             deferred: false,
             lacks_credentials: false,
+            gone: false,
             security: false,
             help: None,
         }

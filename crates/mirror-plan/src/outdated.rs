@@ -1,5 +1,6 @@
 //! Newer tags of images that no bot proposes them for.
 
+use mirror_oci::Digest;
 use mirror_tree::{BotProof, Entry, bot_proof};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -17,6 +18,12 @@ pub struct Outdated {
     pub looked_at: usize,
     /// Those that have a newer tag, in the order of the tree.
     pub images: Vec<NewerTag>,
+    /// How many images have a digest beside their tag.
+    #[serde(default)]
+    pub pinned: usize,
+    /// Those whose tag is not that digest any more, in the order of the tree.
+    #[serde(default)]
+    pub moved: Vec<MovedTag>,
     /// Those whose tags could not be read.
     pub failures: Vec<TagsFailure>,
 }
@@ -35,6 +42,25 @@ pub struct NewerTag {
     pub newest: String,
     /// Why no bot proposes it.
     pub reason: String,
+}
+
+/// A tag that was pushed again, or deleted, under a digest of the tree. Bots may not propose the new digest
+/// (dependabot/dependabot-core#15103).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MovedTag {
+    /// The file of the tree.
+    pub file: String,
+    /// The image, fully spelled, without tag.
+    pub name: String,
+    /// The tag.
+    pub tag: String,
+    /// The digest in the tree, which is what is mirrored.
+    #[schemars(with = "String")]
+    pub pinned: Digest,
+    /// The digest that the tag has now; none, when it is gone.
+    #[schemars(with = "Option<String>")]
+    pub upstream: Option<Digest>,
 }
 
 /// An image whose tags could not be read.
@@ -95,6 +121,14 @@ impl Outdated {
         for NewerTag { name, tag, newest, reason, .. } in &self.images {
             out += &format!("{name}:{tag} → {newest}\n  {reason}\n");
         }
+        for MovedTag { name, tag, pinned, upstream, .. } in &self.moved {
+            out += &match upstream {
+                Some(upstream) => format!(
+                    "{name}:{tag} was pushed again\n  {pinned} in the tree, {upstream} upstream; `mirror pin --only {name}` takes it\n"
+                ),
+                None => format!("{name}:{tag} is gone upstream\n  {pinned} in the tree\n"),
+            };
+        }
         for TagsFailure { file, name, failure } in &self.failures {
             let cause = &failure.message;
             out += &format!(
@@ -104,7 +138,13 @@ impl Outdated {
         }
         let newer = count(self.images.len() as u64, "newer tag");
         let looked = count(self.looked_at as u64, "tag");
-        out + &format!("{newer} for {looked} that no bot moves\n")
+        out += &format!("{newer} for {looked} that no bot moves\n");
+        if self.pinned > 0 {
+            let moved = count(self.moved.len() as u64, "tag");
+            let pinned = count(self.pinned as u64, "tag");
+            out += &format!("{moved} pushed again, of {pinned} beside digests\n");
+        }
+        out
     }
 }
 

@@ -57,6 +57,7 @@ fn example() -> (Wants, Observed) {
         message: message.into(),
         deferred: false,
         lacks_credentials: false,
+        gone: false,
         security: false,
         help: Some("do something".into()),
     };

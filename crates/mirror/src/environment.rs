@@ -41,6 +41,13 @@ pub(crate) fn spool() -> PathBuf {
     cache.unwrap_or_else(env::temp_dir).join("mirror-spool")
 }
 
+/// Today in UTC, such as `2 Jan 2026`.
+pub(crate) fn today() -> String {
+    // `Fri, 02 Jan 2026 03:04:05 GMT`
+    let now = httpdate::fmt_http_date(std::time::SystemTime::now());
+    now.get(5..16).unwrap_or(&now).trim_start_matches('0').to_owned()
+}
+
 /// Whether we run in GitHub Actions.
 pub(crate) fn in_github_actions() -> bool {
     env::var_os("GITHUB_ACTIONS").is_some_and(|value| value == "true")

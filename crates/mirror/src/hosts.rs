@@ -365,6 +365,7 @@ fn refused(side: Side, error: &mirror_registry::Error) -> Failure {
         message: printable(&error.to_string()),
         deferred: error.is_deferred(),
         lacks_credentials: error.lacks_credentials(),
+        gone: side == Side::Source && error.status() == Some(404),
         security: error.is_tampering(),
         help: error.help(),
     }
@@ -382,6 +383,7 @@ pub(crate) fn failure(error: CopyError) -> Failure {
         message: printable(&error.to_string()),
         deferred: error.is_deferred(),
         lacks_credentials: error.lacks_credentials(),
+        gone: side == Side::Source && error.is_gone(),
         security: error.is_tampering(),
         help: error.help(),
     }

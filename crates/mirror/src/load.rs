@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use mirror_oci::{Algorithm, Digest};
-use mirror_plan::{Config, Finding, Findings, Level, Scope, Wants, expand, printable};
+use mirror_plan::{
+    Config, DEFAULT_LAYOUT, Finding, Findings, Level, Scope, Wants, expand, printable,
+};
 use mirror_tree::{Diagnostic, Entry, Rules, Tree};
 
 use crate::cli::Only;
@@ -81,6 +83,7 @@ fn load_by(given: Option<&Path>, rules: impl Fn(&Rules) -> Rules) -> Loaded {
     findings
         .findings
         .extend(wants.collisions.iter().map(|collision| Finding::of_collision(&shown, collision)));
+    findings.findings.extend(unread_config(&images, &shown));
     findings.findings.sort_by(|a, b| {
         let key = |finding: &Finding| finding.position.map_or((0, 0), |at| (at.line, at.column));
         (&a.file, key(a)).cmp(&(&b.file, key(b)))
@@ -115,6 +118,16 @@ impl Loaded {
         let broken: Vec<&Finding> = self.findings.findings.iter().filter(broken).collect();
         broken.iter().for_each(|finding| print::message(print::finding(finding).trim_end()));
         if broken.is_empty() { Ok(()) } else { Err(Exit::Usage) }
+    }
+
+    /// Tells where images go when nobody has said so.
+    pub(crate) fn tell_default(&self) {
+        if self.config.is_without_destination {
+            print::message(&format!(
+                "no destination is configured in {}/{CONFIG}: images go to the image layout {DEFAULT_LAYOUT}",
+                self.shown
+            ));
+        }
     }
 
     /// Leaves a part of what is wanted.
@@ -164,6 +177,14 @@ impl Loaded {
         print::message("nothing was done: the tree has errors");
         Err(Exit::Usage)
     }
+}
+
+/// A configuration beside the tree: many look for it there.
+fn unread_config(images: &Path, shown: &str) -> Option<Finding> {
+    let beside = images.with_file_name(CONFIG);
+    let found = images.is_dir() && beside.symlink_metadata().is_ok_and(|found| found.is_file());
+    let belongs = format!("{shown}/{CONFIG}");
+    found.then(|| Finding::of_unread_config(&self::shown(&beside), &belongs))
 }
 
 /// `images` here or in the nearest folder above; `images` here if there is none.

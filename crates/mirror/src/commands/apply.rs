@@ -89,6 +89,7 @@ pub(crate) fn run(images: Option<&Path>, command: &Apply) -> Exit {
     if let Err(exit) = loaded.usable() {
         return exit;
     }
+    loaded.tell_default();
     let fit = match command.plan.as_deref().map(|file| saved::read(file, &loaded)).transpose() {
         Ok(fit) => fit,
         Err(exit) => return exit,

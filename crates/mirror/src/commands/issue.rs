@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use mirror_plan::{Outdated, Report, attention_markdown};
+use mirror_plan::{Earlier, Outdated, Report, attention_markdown};
 
 use super::{comment, report};
 use crate::exit::Exit;
-use crate::{github, print};
+use crate::{environment, github, print};
 
 const ISSUE: &str = "attention";
 const TITLE: &str = "mirror needs attention";
@@ -66,13 +66,16 @@ pub(crate) fn run(command: &Issue) -> Exit {
 }
 
 fn keep(command: &Issue, report: &Report, outdated: Option<&Outdated>) -> Exit {
-    let text = attention_markdown(report, outdated, &command.problem);
+    let today = environment::today();
+    let text = |text: Option<&str>| {
+        attention_markdown(report, outdated, &command.problem, &Earlier { text, today: &today })
+    };
     super::in_runtime(async {
         let github = match github::open(&command.at).await {
             Ok(github) => github,
             Err(exit) => return Ok(exit),
         };
-        Ok(match github.keep_issue(ISSUE, TITLE, text.as_deref()).await {
+        Ok(match github.keep_issue(ISSUE, TITLE, text).await {
             Ok(kept) => {
                 print::message(&format!("issue {}", comment::word(kept)));
                 Exit::Done

@@ -1,26 +1,29 @@
 //! `mirror outdated`
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use clap::Args;
 use futures_util::{StreamExt, stream};
-use mirror_oci::Tag;
-use mirror_plan::{NewerTag, TagsFailure, kept_numbers, newest, stuck};
+use mirror_oci::{Digest, Name, Tag, Version};
+use mirror_plan::{MovedTag, NewerTag, TagsFailure, kept_numbers, newest, stuck};
 use mirror_tree::{BotProof, Entry};
 
 use crate::cli::{Format, Only};
 use crate::exit::Exit;
 use crate::hosts::{Hosts, at_source};
 use crate::load::load;
-use crate::print;
+use crate::{print, tags};
 
 /// Lists of tags that are read at once.
 const AT_ONCE: usize = 16;
 
-/// List newer tags that no bot proposes.
+/// List newer tags that no bot proposes, and tags that were pushed again.
 ///
 /// Looks at the tags that `mirror check` calls bot-proof, reads the tags that their repositories have, and names the
 /// newest of the same form: the same letters and signs, with greater numbers. Which one to take is for a person to say.
+/// Where a digest stands beside a tag, asks what the tag is now, by requests that don't count as pulls: bots may leave
+/// an image alone whose tag was pushed again.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -33,7 +36,7 @@ pub(crate) struct Outdated {
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: Format,
 
-    /// End with code 3 when there is a newer tag.
+    /// End with code 3 when there is a newer tag, or one was pushed again.
     #[arg(long)]
     pub(crate) exit_code: bool,
 
@@ -46,11 +49,11 @@ pub(crate) fn run(images: Option<&Path>, command: &Outdated) -> Exit {
     if let Err(exit) = loaded.usable().and_then(|()| loaded.narrow(&command.only, None)) {
         return exit;
     }
-    let entries = loaded.entries.iter().filter(|entry| command.only.includes(&entry.name));
+    let mut entries = loaded.entries.clone();
+    entries.retain(|entry| command.only.includes(&entry.name));
     let stuck: Vec<(Entry, BotProof)> =
-        entries.filter_map(|entry| Some((entry.clone(), stuck(entry)?))).collect();
+        entries.iter().filter_map(|entry| Some((entry.clone(), stuck(entry)?))).collect();
     super::in_runtime(async {
-        let entries: Vec<Entry> = stuck.iter().map(|(entry, _)| entry.clone()).collect();
         let hosts = Hosts::sources(&entries, &loaded).await?;
         let mut found = mirror_plan::Outdated {
             format_version: 1,
@@ -64,18 +67,51 @@ pub(crate) fn run(images: Option<&Path>, command: &Outdated) -> Exit {
                 Err(failure) => found.failures.push(failure),
             }
         }
+        look_beside_digests(&entries, &hosts, &mut found).await;
         match command.format {
             Format::Text => print::data(&found.render()),
             Format::Json => print::json(&found),
         }
         Ok(if !found.failures.is_empty() {
             Exit::Failed
-        } else if command.exit_code && !found.images.is_empty() {
+        } else if command.exit_code && !(found.images.is_empty() && found.moved.is_empty()) {
             Exit::Pending
         } else {
             Exit::Done
         })
     })
+}
+
+/// Asks what tags are now that have a digest beside them.
+async fn look_beside_digests(entries: &[Entry], hosts: &Hosts, found: &mut mirror_plan::Outdated) {
+    let pinned = |entry: &Entry| {
+        let Version::Pinned(pinned) = &entry.version else { return None };
+        Some(((entry.name.clone(), pinned.tag.clone()?), pinned.digest.clone()))
+    };
+    let asked: BTreeSet<(Name, Tag)> =
+        entries.iter().filter_map(|entry| Some(pinned(entry)?.0)).collect();
+    let seen = tags::digests(asked, hosts).await;
+    for entry in entries {
+        let Some((asked, digest)) = pinned(entry) else { continue };
+        found.pinned += 1;
+        let upstream = match seen.get(&asked) {
+            Some(Ok(now)) => Some(now.clone()),
+            Some(Err(failure)) if failure.gone => None,
+            Some(Err(failure)) => {
+                let (file, name) = (entry.file.clone(), entry.name.to_string());
+                found.failures.push(TagsFailure { file, name, failure: failure.clone() });
+                continue;
+            }
+            None => continue,
+        };
+        // A digest by another hash function can't be compared without reading the manifest, which is a pull.
+        let same = |now: &Digest| *now == digest || now.algorithm() != digest.algorithm();
+        if !upstream.as_ref().is_some_and(same) {
+            let (file, name) = (entry.file.clone(), entry.name.to_string());
+            let tag = asked.1.to_string();
+            found.moved.push(MovedTag { file, name, tag, pinned: digest, upstream });
+        }
+    }
 }
 
 async fn look(

@@ -77,6 +77,7 @@ pub(crate) fn run(images: Option<&Path>, command: &Plan) -> Exit {
     if let Err(exit) = loaded.usable() {
         return exit;
     }
+    loaded.tell_default();
     let at_base = match at_base(&loaded, command) {
         Ok(at_base) => at_base,
         Err(exit) => return exit,

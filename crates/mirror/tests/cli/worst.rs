@@ -170,7 +170,7 @@ fn a_source_that_fails_says_what_is_served() {
     let report: Report = serde_json::from_str(&text).unwrap();
     assert_eq!(report.failures[0].serves.as_ref(), Some(old.digest()));
     assert_eq!(report.failures[1].serves, None);
-    let page = mirror_plan::attention_markdown(&report, None, &[]).unwrap();
+    let page = mirror_plan::attention_markdown(&report, None, &[], &Default::default()).unwrap();
     assert!(page.contains(&format!("not refreshed, the destination serves `{}`;", old.digest())));
     // While copying, too.
     pair.source.set_faults(|exchange| {
@@ -319,4 +319,68 @@ fn what_weakens_the_tree_is_said_first() {
         page,
         format!("- 🚨 `docker.io/library/app:1`: digest `{short}` removed, the tag floats now")
     );
+}
+
+#[test]
+fn a_tag_that_was_pushed_again_under_a_pinned_digest_is_told() {
+    let (old, new) = (index("old"), index("new"));
+    let pair = Pair::new(&[]);
+    pair.source.add("library/app", "1.2.3", &old);
+    pair.source.add("library/same", "1.0", &old);
+    pair.source.add("library/gone", "1.0", &old);
+    for (name, tag) in [("app", "1.2.3"), ("same", "1.0"), ("gone", "1.0")] {
+        pair.project.entry(&format!("{name}:{tag}@{}", old.digest()));
+    }
+    pair.project.mirror(&["apply"]).run();
+    pair.source.add("library/app", "1.2.3", &new);
+    pair.source.lose("library/gone", old.digest());
+    pair.source.take_requests();
+    pair.project.mirror(&["apply"]).run();
+    assert_eq!(pair.source.take_requests(), [], "apply spends no request on it");
+    let ran = pair.project.mirror(&["outdated"]).run();
+    let expected = format!(
+        "docker.io/library/app:1.2.3 was pushed again
+  {0} in the tree, {1} upstream; `mirror pin --only docker.io/library/app` takes it
+docker.io/library/gone:1.0 is gone upstream
+  {0} in the tree
+0 newer tags for 0 tags that no bot moves
+2 tags pushed again, of 3 tags beside digests
+",
+        old.digest(),
+        new.digest()
+    );
+    assert_eq!(ran.stdout, expected);
+    let asked = pair.source.take_requests();
+    assert_eq!(asked.len(), 3, "one HEAD each");
+    assert!(asked.iter().all(|request| request.method == "HEAD"));
+    pair.project.mirror(&["outdated", "--exit-code"]).ends_with(3).run();
+    let json = pair.project.mirror(&["outdated", "--format", "json"]).run().stdout;
+    let found: mirror_plan::Outdated = serde_json::from_str(&json).unwrap();
+    assert_eq!((found.moved.len(), found.pinned), (2, 3));
+    let report = Report { format_version: 1, ..Report::default() };
+    let earlier = mirror_plan::Earlier { text: None, today: "2 Jan 2026" };
+    let text = mirror_plan::attention_markdown(&report, Some(&found), &[], &earlier).unwrap();
+    assert!(text.contains("| gone | 2 Jan 2026 |\n"), "{text}");
+    // Whoever can't be asked is a failure.
+    pair.source.set_faults(|_| Some(Fault::refuse(403, "DENIED", "not for you")));
+    let ran = pair.project.mirror(&["outdated"]).ends_with(1).run();
+    assert!(ran.stdout.contains("403 DENIED") || ran.stdout.contains(": 403"), "{}", ran.stdout);
+}
+
+#[test]
+fn a_configuration_beside_the_tree_and_none_at_all_are_told() {
+    let image = index("x");
+    let pair = Pair::new(&[("library/app", "1", &image)]);
+    let config = std::fs::read_to_string(pair.project.path().join("images/mirror.toml")).unwrap();
+    let endpoint = format!("[registry.\"docker.io\"]\nendpoint = \"{}\"\n", pair.source.endpoint());
+    pair.project.write("images/mirror.toml", &endpoint);
+    pair.project.write("mirror.toml", &config);
+    let checked = pair.project.mirror(&["check"]).run();
+    let told = "warning[config]: this file is not read: the configuration is in the folder of the tree\n--> mirror.toml\n = help: move it to images/mirror.toml\n";
+    assert!(checked.stdout.contains(told), "{}", checked.stdout);
+    for command in ["plan", "apply"] {
+        let ran = pair.project.mirror(&[command]).run();
+        let told = "no destination is configured in images/mirror.toml: images go to the image layout ./mirror-store\n";
+        assert!(ran.stderr.contains(told), "{}", ran.stderr);
+    }
 }
