@@ -16,7 +16,7 @@ use mirror_registry::{Pressure, UploadBody};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
-use crate::error::{CopyError, STARTING_OVER};
+use crate::error::{CopyError, starting_over};
 use crate::fetch::Fetch;
 use crate::graph::Blob;
 use crate::source::Source;
@@ -337,7 +337,7 @@ impl Download {
         };
         let ready = state.wait_for(enough).await.ok().and_then(|state| limit(&state));
         match ready {
-            Some((_, round)) if other(round) => Err(io::Error::other(STARTING_OVER)),
+            Some((_, round)) if other(round) => Err(starting_over()),
             Some(ready) => Ok(ready),
             None => Err(io::Error::other(format!("the download of {} failed", self.digest))),
         }

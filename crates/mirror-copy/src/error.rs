@@ -6,8 +6,11 @@ use std::sync::Arc;
 
 use mirror_oci::{Digest, DigestMismatch, ManifestError, Registry};
 
-/// What a reader of bytes is told that were thrown away.
-pub(crate) const STARTING_OVER: &str = "wrong bytes came first, starting over";
+/// What a reader of bytes is told that were thrown away. Nothing else here is ever interrupted.
+pub(crate) fn starting_over() -> std::io::Error {
+    let why = "wrong bytes came first, starting over";
+    std::io::Error::new(std::io::ErrorKind::Interrupted, why)
+}
 
 /// A step of a copy that failed for good.
 #[derive(Debug, Clone)]
@@ -96,7 +99,7 @@ impl CopyError {
     pub(crate) fn is_body(&self) -> bool {
         match self.cause() {
             Cause::Registry(error) => matches!(error.kind(), mirror_registry::ErrorKind::Body(_)),
-            Cause::Io(_, text) => text.contains(STARTING_OVER),
+            Cause::Io(kind, _) => *kind == std::io::ErrorKind::Interrupted,
             _ => false,
         }
     }

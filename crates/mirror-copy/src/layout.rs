@@ -85,12 +85,11 @@ impl Layout {
                 Cause::Other(message),
             ));
         }
-        layout.remove_leftovers();
         Ok(layout)
     }
 
-    /// Parts that a killed run left behind; a day is more than any blob takes.
-    fn remove_leftovers(&self) {
+    /// Removes parts that a killed run left behind; a day is more than any blob takes. For those who write.
+    pub fn remove_leftovers(&self) {
         let old = |path: &Path| {
             let age = fs::metadata(path)
                 .and_then(|metadata| metadata.modified())

@@ -144,12 +144,18 @@ pub(crate) fn is_immutable(setting: &Value, tag: &str) -> bool {
 
 /// `*` stands for any characters, none included.
 fn wildcard(pattern: &str, text: &str) -> bool {
-    match pattern.split_once('*') {
-        None => pattern == text,
-        Some((before, after)) => text.strip_prefix(before).is_some_and(|rest| {
-            (0..=rest.len()).filter_map(|at| rest.get(at..)).any(|rest| wildcard(after, rest))
-        }),
-    }
+    let Some((before, rest)) = pattern.split_once('*') else { return pattern == text };
+    let (middle, after) = rest.rsplit_once('*').unwrap_or(("", rest));
+    let inner = text.strip_prefix(before).and_then(|text| text.strip_suffix(after));
+    let Some(mut left) = inner else { return false };
+    // The first place that fits is the best: what follows has the most room then.
+    middle.split('*').all(|part| match left.split_once(part) {
+        Some((_, right)) => {
+            left = right;
+            true
+        }
+        None => false,
+    })
 }
 
 #[cfg(test)]
@@ -163,6 +169,27 @@ mod tests {
         assert!(problem("a").is_some_and(|why| why.contains("2 to 256")));
         assert!(problem("a/b__c").is_some_and(|why| why.contains("`__`")));
         assert!(problem("a/b--c").is_some_and(|why| why.contains("`--`")));
+    }
+
+    #[test]
+    fn wildcards() {
+        for (pattern, text, fits) in [
+            ("latest", "latest", true),
+            ("latest", "latest2", false),
+            ("*", "", true),
+            ("v*", "v1", true),
+            ("v*", "1v", false),
+            ("*-rc", "1-rc", true),
+            ("a*b*c", "axbxc", true),
+            ("a*b*c", "axc", false),
+            ("ab*ba", "aba", false),
+            ("*a*a*a*", "aa", false),
+            ("*a*a*a*", "xaxaxax", true),
+        ] {
+            assert_eq!(wildcard(pattern, text), fits, "{pattern} {text}");
+        }
+        let long = "a".repeat(120);
+        assert!(!wildcard(&"*a".repeat(60).replace("a*a", "a*b"), &long));
     }
 
     #[test]

@@ -8,11 +8,12 @@ use reqwest::{Method, Response, Url};
 use serde::de::DeserializeOwned;
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::error::{Error, ErrorKind, status_kind, transport_kind};
+use crate::error::{Error, ErrorKind};
 use crate::pace::Pace;
 use crate::pulls;
 use crate::redact::redacted;
 use crate::retry::{retry_after, retrying};
+use crate::sorting::{status_kind, transport_kind};
 
 const LARGEST_ERROR: usize = 64 << 10;
 const LARGEST_TOKEN: usize = 1 << 20;

@@ -1,7 +1,7 @@
 //! Answers to challenges: which `Authorization` header goes with which request.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
@@ -81,6 +81,8 @@ pub(crate) struct Auth {
     realm: Option<Url>,
     credentials: Arc<Credentials>,
     credential: tokio::sync::OnceCell<Result<Credential, CredentialError>>,
+    /// Why a credential helper did not tell who we are.
+    helper: OnceLock<Error>,
     login: Option<LoginSource>,
     /// Whether what is stored somewhere was refused: `docker login` at ECR holds for twelve hours.
     stored_refused: AtomicBool,
@@ -127,6 +129,7 @@ impl Auth {
             realm,
             credentials,
             credential: tokio::sync::OnceCell::new(),
+            helper: OnceLock::new(),
             login,
             stored_refused: AtomicBool::new(false),
             used_credentials: AtomicBool::new(false),
@@ -140,6 +143,11 @@ impl Auth {
     /// Remembers how the registry wants to be asked, and how far it may send us for a token.
     pub(crate) fn challenged(&self, challenge: Challenge, reach: Reach) {
         *self.challenge.write().unwrap_or_else(PoisonError::into_inner) = Some((challenge, reach));
+    }
+
+    /// Why we are strangers here who might not be, if that is so.
+    pub(crate) fn failed_helper(&self) -> Option<&Error> {
+        self.helper.get()
     }
 
     /// Whether credentials of any kind were used.
@@ -157,7 +165,14 @@ impl Auth {
     ) -> Result<(Sent, Option<HeaderValue>), Error> {
         let challenge = self.challenge.read().unwrap_or_else(PoisonError::into_inner).clone();
         let Some((challenge, reach)) = challenge else { return Ok((Sent::Nothing, None)) };
-        let known = self.credential().await?;
+        let known = match self.credential().await {
+            // Docker only warns: most registries let strangers read. Where that is refused, this is why.
+            Err(error) if error.is_failed_helper() => {
+                let _ = self.helper.set(error);
+                &Credential::Anonymous
+            }
+            known => known?,
+        };
         let stored =
             *known != Credential::Anonymous && !self.stored_refused.load(Ordering::Relaxed);
         let login = if stored { None } else { self.login(rejected).await? };

@@ -13,7 +13,8 @@ use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Response, Url};
 
-use crate::error::{Error, ErrorKind, transport_kind};
+use crate::error::{Error, ErrorKind};
+use crate::sorting::transport_kind;
 
 const KEEPALIVE: Duration = Duration::from_secs(30);
 const CONNECT: Duration = Duration::from_secs(10);

@@ -10,8 +10,9 @@ use bytes::Bytes;
 use futures_util::Stream;
 use reqwest::Response;
 
-use crate::error::{Error, ErrorKind, transport_kind};
+use crate::error::{Error, ErrorKind};
 use crate::pressure::Speed;
+use crate::sorting::transport_kind;
 use crate::upload::UploadBody;
 
 /// A registry may take its time to hash and store a large blob after the last byte: so many idle times.

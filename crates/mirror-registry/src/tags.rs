@@ -13,8 +13,10 @@ use crate::error::{Error, ErrorKind};
 use crate::host::{Call, Host};
 use crate::referrers::next_page;
 
-/// Most pages that are read. At a thousand tags each, whoever has more publishes every commit.
-const MOST_PAGES: usize = 64;
+/// Most tags that are read. Whoever has more publishes every commit.
+const MOST_TAGS: usize = 200_000;
+/// Most pages that are read: servers make them as small as they like, fifty tags or a hundred.
+const MOST_PAGES: usize = 4000;
 
 #[derive(Deserialize)]
 struct List {
@@ -52,8 +54,14 @@ impl Host {
                 body.ok_or_else(|| protocol("a page of tags is longer than 4 MiB".to_owned()))?;
             let list: List = serde_json::from_slice(&body)
                 .map_err(|why| protocol(format!("not a list of tags: {why}")))?;
-            found.extend(list.tags.unwrap_or_default());
+            let tags = list.tags.unwrap_or_default();
+            // A page without tags that has a next one would go on for ever.
+            let next = next.filter(|_| !tags.is_empty());
+            found.extend(tags);
             match next {
+                Some(_) if found.len() > MOST_TAGS => {
+                    return Err(protocol(format!("over {MOST_TAGS} tags")));
+                }
                 Some(next) if self.is_home(&next) => call.url = next,
                 Some(_) => {
                     return Err(protocol("the next page of tags is on another host".to_owned()));

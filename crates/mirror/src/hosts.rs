@@ -146,7 +146,7 @@ impl Hosts {
         Ok(Hosts {
             registries,
             alternatives,
-            layouts: layouts(&places, root),
+            layouts: layouts(&places, root, writes),
             ecrs,
             manifests,
             room: Arc::default(),
@@ -269,13 +269,19 @@ impl Hosts {
 }
 
 /// All layouts that images go to.
-fn layouts(places: &Places<'_>, root: &Path) -> BTreeMap<String, Result<Arc<Layout>, Failure>> {
+fn layouts(
+    places: &Places<'_>,
+    root: &Path,
+    writes: bool,
+) -> BTreeMap<String, Result<Arc<Layout>, Failure>> {
     let folders = places.keys().filter_map(|place| match place {
         mirror_plan::Place::Layout(folder) => Some(folder),
         mirror_plan::Place::Registry(_) => None,
     });
     let open = |folder: &String| {
-        (folder.clone(), Layout::open(&root.join(folder)).map(Arc::new).map_err(failure))
+        let layout = Layout::open(&root.join(folder)).map(Arc::new).map_err(failure);
+        layout.iter().filter(|_| writes).for_each(|layout| layout.remove_leftovers());
+        (folder.clone(), layout)
     };
     folders.map(open).collect()
 }
