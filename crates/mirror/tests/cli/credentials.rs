@@ -131,6 +131,20 @@ fn a_helper_that_knows_nothing_and_one_that_fails() {
         ran.stdout
     );
     assert!(!ran.stdout.contains("secret stuff"));
+
+    // Where strangers may read, a broken helper is no reason to stop.
+    let AuthProfile::Bearer { user, password, lifetime, realm, .. } =
+        AuthProfile::bearer("me", "secret")
+    else {
+        unreachable!()
+    };
+    let auth = AuthProfile::Bearer { user, password, anonymous_pull: true, lifetime, realm };
+    let public = Registry::with(Profile { auth, ..Profile::default() });
+    public.add("library/app", "1.0", &locked.image);
+    let open = Registry::start();
+    locked.project.config(&public.host(), &open.host());
+    locked.project.mirror(&["apply"]).env("PATH", &path).run();
+    assert!(open.holds("docker.io/library/app", &locked.image));
 }
 
 #[test]
