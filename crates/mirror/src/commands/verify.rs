@@ -19,8 +19,8 @@ const AT_ONCE: usize = 32;
 /// Look for holes in what the destinations hold.
 ///
 /// A tag does not prove that everything below it is there. Walks every image of the tree at every destination:
-/// manifests, children, blobs. Sources are not asked, nothing is changed. `apply` repairs image layouts by itself; at a
-/// registry, delete the tag of an image with holes and run `apply`.
+/// manifests, children, blobs. Sources are not asked, nothing is changed. `apply` repairs image layouts by itself;
+/// `apply --repair` puts back what is missing at a registry.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
