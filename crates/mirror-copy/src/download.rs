@@ -181,6 +181,7 @@ impl Downloads {
         let (others, spool) = (self.shared.clone(), self.spool.clone());
         let fetch = Fetch {
             places: source.places().cloned().collect(),
+            layout: source.layout.clone(),
             blob: blob.clone(),
             spool: self.spool.clone(),
             make_room: Box::new(move || make_room(&others, &spool)),

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use crate::download::{PIECE, SpoolFile, State, Storage};
 use crate::error::{Cause, CopyError, Side};
 use crate::graph::Blob;
+use crate::layout::Layout;
 use crate::source::Place;
 use crate::spool::{Spool, Spooled};
 use crate::window::Window;
@@ -20,6 +21,7 @@ use crate::window::Window;
 /// A download at work.
 pub(crate) struct Fetch {
     pub(crate) places: Vec<Place>,
+    pub(crate) layout: Option<Arc<Layout>>,
     pub(crate) blob: Blob,
     pub(crate) spool: Arc<Spool>,
     pub(crate) make_room: Box<dyn Fn() + Send + Sync>,
@@ -57,8 +59,8 @@ impl Fetch {
 
     async fn through_memory(&self, memory: &OnceLock<Bytes>) -> Result<(), CopyError> {
         let mut outcome = Err(self.nowhere());
-        for place in &self.places {
-            outcome = self.small(place).await;
+        for from in self.from() {
+            outcome = self.small(from).await;
             if let Ok(bytes) = &outcome {
                 let _ = memory.set(bytes.clone());
                 break;
@@ -67,10 +69,16 @@ impl Fetch {
         outcome.map(|_| ())
     }
 
-    async fn small(&self, place: &Place) -> Result<Bytes, CopyError> {
-        let mut reader = self.reader(place, 0);
+    /// Where the blob may be had, the origin last.
+    fn from(&self) -> Vec<From<'_>> {
+        let places = self.places.iter().map(From::Place);
+        self.layout.iter().map(From::Layout).chain(places).collect()
+    }
+
+    async fn small(&self, from: From<'_>) -> Result<Bytes, CopyError> {
+        let mut reader = self.reader(from, 0);
         let mut bytes = BytesMut::new();
-        while let Some(chunk) = reader.chunk().await.map_err(|error| self.failed(error))? {
+        while let Some(chunk) = reader.chunk(self).await? {
             bytes.extend_from_slice(&chunk);
             (self.progress)(chunk.len() as u64);
         }
@@ -98,22 +106,19 @@ impl Fetch {
         let mut found = 0;
         // A place goes on with the bytes that are there, unless they were wrong. The origin, which is the last one,
         // has two tries: an earlier run may have left wrong bytes.
-        for place in self.places.iter().chain(self.places.last()) {
+        let from = self.from();
+        for (number, place) in from.iter().chain(from.last()).enumerate() {
             let wrong = error_is_digest(&outcome);
             window.clear();
             let mut sink =
                 if wrong { self.emptied(spooled)? } else { self.resumed(spooled).await? };
             found = if wrong { 0 } else { found.max(sink.at) };
-            outcome = self.large(place, &mut sink, Some(spooled), window).await;
+            outcome = self.large(*place, &mut sink, Some(spooled), window).await;
             match &outcome {
                 Ok(()) => break,
-                Err(error) => {
-                    tracing::debug!(%error, host = %place.host.name(), "blob not had from here")
-                }
+                Err(error) => tracing::debug!(%error, from = ?place, "blob not had from here"),
             }
-            if self.places.last().is_some_and(|origin| std::ptr::eq(origin, place))
-                && (found == 0 || !error_is_digest(&outcome))
-            {
+            if number + 1 == from.len() && (found == 0 || !error_is_digest(&outcome)) {
                 break;
             }
         }
@@ -173,13 +178,11 @@ impl Fetch {
     async fn through_window(&self, window: &Window) -> Result<(), CopyError> {
         let mut sink = Sink { file: None, verifier: Some(Verifier::new(&self.blob.digest)), at: 0 };
         let mut outcome = Err(self.nowhere());
-        for place in &self.places {
-            outcome = self.large(place, &mut sink, None, window).await;
+        for from in self.from() {
+            outcome = self.large(from, &mut sink, None, window).await;
             match &outcome {
                 Ok(()) => break,
-                Err(error) => {
-                    tracing::debug!(%error, host = %place.host.name(), "blob not had from here")
-                }
+                Err(error) => tracing::debug!(%error, ?from, "blob not had from here"),
             }
             if error_is_digest(&outcome) {
                 break;
@@ -191,17 +194,17 @@ impl Fetch {
     /// Reads the rest of a blob from one place.
     async fn large(
         &self,
-        place: &Place,
+        from: From<'_>,
         sink: &mut Sink,
         spooled: Option<&SpoolFile>,
         window: &Window,
     ) -> Result<(), CopyError> {
-        let mut reader = self.reader(place, sink.at);
+        let mut reader = self.reader(from, sink.at);
         let mut pieces = Vec::new();
         let mut held = 0;
         let mut last = sink.at == self.blob.size;
         while !last {
-            let outcome = reader.chunk().await;
+            let outcome = reader.chunk(self).await;
             // What came before the connection broke for good is kept for the next attempt.
             last = matches!(outcome, Ok(None) | Err(_));
             if let Ok(Some(chunk)) = &outcome {
@@ -227,14 +230,21 @@ impl Fetch {
                     window.room().await;
                 }
             }
-            outcome.map_err(|error| self.failed(error))?;
+            outcome?;
         }
         self.prove(sink.verifier.take().ok_or_else(|| self.nowhere())?)
     }
 
-    fn reader<'a>(&self, place: &'a Place, from: u64) -> BlobReader<'a> {
+    fn reader<'a>(&self, from: From<'a>, at: u64) -> Reader<'a> {
         let Blob { digest, size } = &self.blob;
-        place.host.read_blob(&place.repository, digest, *size, from, self.spool.pressure())
+        match from {
+            From::Layout(layout) => Reader::Layout(layout, at),
+            From::Place(Place { host, repository }) => {
+                let pressure = self.spool.pressure();
+                let reader = host.read_blob(repository, digest, *size, at, pressure);
+                Reader::Registry(Box::new(reader))
+            }
+        }
     }
 
     fn prove(&self, verifier: Verifier) -> Result<(), CopyError> {
@@ -266,6 +276,47 @@ impl Fetch {
 
     fn step(&self) -> String {
         format!("download of {}", self.blob)
+    }
+}
+
+/// Where a blob may be had.
+#[derive(Debug, Clone, Copy)]
+enum From<'a> {
+    Layout(&'a Arc<Layout>),
+    Place(&'a Place),
+}
+
+/// A blob on its way from there.
+enum Reader<'a> {
+    /// And how far it was read.
+    Layout(&'a Arc<Layout>, u64),
+    Registry(Box<BlobReader<'a>>),
+}
+
+impl Reader<'_> {
+    /// The next bytes; nothing after the last.
+    async fn chunk(&mut self, fetch: &Fetch) -> Result<Option<Bytes>, CopyError> {
+        match self {
+            Reader::Registry(reader) => reader.chunk().await.map_err(|error| fetch.failed(error)),
+            Reader::Layout(layout, at) => {
+                let (path, from) = (layout.path(&fetch.blob.digest), *at);
+                let read = tokio::task::spawn_blocking({
+                    let path = path.clone();
+                    move || {
+                        let mut piece = Vec::new();
+                        let mut file = File::open(path)?;
+                        file.seek(SeekFrom::Start(from))?;
+                        file.take(PIECE as u64).read_to_end(&mut piece)?;
+                        io::Result::Ok(Bytes::from(piece))
+                    }
+                });
+                let piece = read.await.map_err(io::Error::from).and_then(|piece| piece);
+                let wrong = |error| CopyError::io(Side::Source, fetch.step(), &path, &error);
+                let piece = piece.map_err(wrong)?;
+                *at += piece.len() as u64;
+                Ok((!piece.is_empty()).then_some(piece))
+            }
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use mirror_oci::{Digest, RawManifest, Repository};
 use mirror_registry::{Host, ManifestRef, PullTurn, Reservation};
 
 use crate::error::CopyError;
+use crate::layout::Layout;
 use crate::manifest_cache::ManifestCache;
 use crate::manifest_room::ManifestRoom;
 
@@ -29,6 +30,8 @@ pub struct Source {
     pub cache: Arc<ManifestCache>,
     /// What the manifests of a run may take in memory.
     pub room: Arc<ManifestRoom>,
+    /// An image layout that has the blobs, read before anybody is asked.
+    pub layout: Option<Arc<Layout>>,
 }
 
 impl Source {

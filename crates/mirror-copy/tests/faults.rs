@@ -88,6 +88,7 @@ async fn run(scene: &Scene, spool: &Path) -> Vec<Result<(), CopyError>> {
             alternatives: Vec::new(),
             cache: Arc::default(),
             room: Arc::default(),
+            layout: None,
         };
         let outcome = async {
             let root = source

@@ -30,7 +30,7 @@ async fn copy(
 ) -> Result<Copied, CopyError> {
     let origin = Place { host: host(from, Access::Pull), repository: APP.parse().unwrap() };
     let (cache, room) = (Arc::default(), Arc::default());
-    let source = Source { origin, alternatives: Vec::new(), cache, room };
+    let source = Source { origin, alternatives: Vec::new(), cache, room, layout: None };
     let graph = Arc::new(Graph::read(&source, image.digest(), &Selection::All).await.unwrap());
     let (events, _told) = tokio::sync::mpsc::unbounded_channel();
     let spool = tempfile::tempdir().unwrap();

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::observed::Observed;
-use crate::plan::{Copy, Plan};
+use crate::plan::Plan;
 use crate::want::{Want, Wants};
 
 /// A change that weakens what the tree says or what users get.
@@ -82,7 +82,7 @@ impl Plan {
     pub(crate) fn add_alerts(&mut self, wants: &Wants, observed: &Observed) {
         let mut alerts: Vec<Alert> =
             wants.wants.iter().filter_map(|want| digest_removed(want, wants)).collect();
-        alerts.extend(self.copies().flat_map(|copy| weaker(copy, observed)));
+        alerts.extend(wants.wants.iter().flat_map(|want| weaker(want, observed)));
         // Several destinations get the same image.
         let mut seen: Vec<Alert> = Vec::new();
         for alert in alerts {
@@ -104,24 +104,22 @@ fn digest_removed(want: &Want, wants: &Wants) -> Option<Alert> {
     })
 }
 
-fn weaker(copy: &Copy, observed: &Observed) -> Vec<Alert> {
-    let Some((source, target)) = copy.want.as_deref() else { return Vec::new() };
-    let Some(before) = observed.before.get(target) else { return Vec::new() };
-    let (file, name) = (copy.subject.file.clone(), copy.subject.source.clone());
+fn weaker(want: &Want, observed: &Observed) -> Vec<Alert> {
+    let Some((before, now)) = observed.before.get(&want.target) else { return Vec::new() };
+    let file = || want.file.clone();
+    let source = || format!("{}{}", want.source.name, want.source.version);
     let mut alerts = Vec::new();
-    let Some(now) = observed.now.get(source) else { return Vec::new() };
     let same = |one: &Platform, other: &Platform| one.accepts(other) || other.accepts(one);
     let lost = before.platforms.iter();
     let lost = lost.filter(|platform| !now.platforms.iter().any(|now| same(platform, now)));
     let lost: Vec<Platform> = lost.cloned().collect();
     if !lost.is_empty() && !now.platforms.is_empty() {
-        let (file, source) = (file.clone(), name.clone());
-        alerts.push(Alert::PlatformsLost { file, source, platforms: lost });
+        alerts.push(Alert::PlatformsLost { file: file(), source: source(), platforms: lost });
     }
     if let Some((created, before)) = now.created.clone().zip(before.created.clone())
         && is_earlier(&created, &before)
     {
-        alerts.push(Alert::Older { file, source: name, created, before });
+        alerts.push(Alert::Older { file: file(), source: source(), created, before });
     }
     alerts
 }

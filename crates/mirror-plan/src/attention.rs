@@ -1,6 +1,8 @@
 //! What a person has to look at, for an issue that is kept up to date.
 
-use crate::markdown::{COMMENT_BUDGET, Page, code, look_up_failed, problem, short};
+use std::collections::BTreeSet;
+
+use crate::markdown::{COMMENT_BUDGET, Page, code, held, look_up_failed, problem, short};
 use crate::outdated::{MovedTag, Outdated};
 use crate::report::{Report, Status, WarningKind};
 use crate::report_page::signatures;
@@ -20,6 +22,13 @@ impl Earlier<'_> {
         let before = self.text.into_iter().flat_map(str::lines);
         let date = before.filter_map(|line| line.strip_prefix(row)?.split(" |").next()).next();
         date.filter(|date| date.len() <= MOST_OF_A_DATE).unwrap_or(self.today).to_owned()
+    }
+
+    /// Rows about tags of an image that moved.
+    fn rows(&self, name: &str) -> impl Iterator<Item = &str> {
+        let begin = format!("| {} | ", code(name));
+        let rows = self.text.into_iter().flat_map(str::lines);
+        rows.filter(move |line| line.starts_with(&begin) && line.matches(" | ").count() == 4)
     }
 }
 
@@ -46,9 +55,10 @@ pub fn attention_markdown(
     let (images, failures) =
         outdated.map(|found| (&found.images[..], &found.failures[..])).unwrap_or_default();
     if !images.is_empty() || !failures.is_empty() {
-        page.row(
-            "### Newer versions that no bot proposes\n\n| image | tag | newest | file |\n|---|---|---|---|\n",
-        );
+        page.row("### Newer versions that no bot proposes\n\n");
+    }
+    if !images.is_empty() {
+        page.row("| image | tag | newest | file |\n|---|---|---|---|\n");
     }
     for found in images {
         page.row(&format!(
@@ -68,12 +78,17 @@ pub fn attention_markdown(
 
 /// Tags that were pushed again under a digest of the tree.
 fn moved(outdated: Option<&Outdated>, earlier: &Earlier<'_>, page: &mut Page) {
-    let Some(Outdated { moved, .. }) = outdated.filter(|found| !found.moved.is_empty()) else {
+    let Some(Outdated { moved, failures, .. }) = outdated else { return };
+    // What could not be asked now is as it was.
+    let unasked = failures.iter().flat_map(|failed| earlier.rows(&failed.name));
+    let unasked: BTreeSet<&str> = unasked.collect();
+    if moved.is_empty() && unasked.is_empty() {
         return;
-    };
+    }
     page.row(
-        "### Pushed again under a pinned digest\n\n`mirror pin` takes the new digests.\n\n| image | tag | in the tree | upstream | since |\n|---|---|---|---|---|\n",
+        "### Pushed again or deleted, under a pinned digest\n\n`mirror pin` takes new digests.\n\n| image | tag | in the tree | upstream | since |\n|---|---|---|---|---|\n",
     );
+    unasked.into_iter().for_each(|row| page.row(&format!("{row}\n")));
     for MovedTag { name, tag, pinned, upstream, .. } in moved {
         let upstream = upstream.as_ref().map_or_else(|| "gone".to_owned(), short);
         let row = format!("| {} | {} | {} | {upstream} | ", code(name), code(tag), short(pinned));
@@ -113,6 +128,10 @@ fn failed(report: &Report, page: &mut Page) {
                 code(destination)
             )),
             _ => {}
+        }
+        if let (Status::Done, Some(held)) = (&outcome.status, &outcome.held) {
+            let at = code(destination);
+            page.row(&format!("- {} at {at}: {}\n", code(&target), self::held(held)));
         }
         // That the destination keeps its own is as somebody wants it.
         if outcome.warnings.iter().any(|warning| warning.kind != WarningKind::SignatureKept) {
@@ -169,7 +188,7 @@ mod tests {
         let first = text(vec![tag("1", Some("new"))], None, "1 Nov 2026");
         assert_eq!(
             first,
-            "### Pushed again under a pinned digest\n\n`mirror pin` takes the new digests.\n\n\
+            "### Pushed again or deleted, under a pinned digest\n\n`mirror pin` takes new digests.\n\n\
              | image | tag | in the tree | upstream | since |\n|---|---|---|---|---|\n\
              | `docker.io/library/app` | `1` | `cba06b5736fa` | `11507a0e2f5e` | 1 Nov 2026 |\n\n"
         );
@@ -181,5 +200,14 @@ mod tests {
         assert!(second.contains("| gone | 3 Nov 2026 |\n"), "{second}");
         let third = text(vec![tag("1", Some("newer"))], Some(&second), "5 Nov 2026");
         assert!(third.contains("| 5 Nov 2026 |\n") && !third.contains("1 Nov 2026"), "{third}");
+        // A night in which nobody could be asked changes nothing.
+        let failure = crate::Failure::new(crate::Side::Source, "403");
+        let name = "docker.io/library/app".to_owned();
+        let failures = vec![crate::TagsFailure { file: "f".to_owned(), name, failure }];
+        let outdated = Outdated { format_version: 1, failures, ..Outdated::default() };
+        let (today, before) = ("9 Nov 2026", Some(&*first));
+        let earlier = Earlier { text: before, today };
+        let night = attention_markdown(&report, Some(&outdated), &[], &earlier).unwrap();
+        assert!(night.contains("| `11507a0e2f5e` | 1 Nov 2026 |\n"), "{night}");
     }
 }

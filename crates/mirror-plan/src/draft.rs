@@ -164,7 +164,9 @@ impl Plan {
         }
         let image = match observed.images.get(&want.source) {
             Some(Err(failure)) => {
-                return self.fail(subject, failure.clone(), found, observed);
+                // What has holes is not served.
+                let serves = found.filter(|_| incomplete.is_none());
+                return self.fail(subject, failure.clone(), serves, observed);
             }
             Some(Ok(image)) => Some(image),
             None => None,

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use mirror_oci::{ByteSize, Digest, Reference, Tag};
 
 use crate::observed::Failure;
-use crate::plan::{Change, Copy, LookupFailure, Note, Plan};
+use crate::plan::{Change, Copy, Held, LookupFailure, Note, Plan};
 use crate::text::{
     POSTPONED, SECURITY, count, is_deceptive, or_none, postponed, repositories_noun, version,
 };
@@ -44,6 +44,18 @@ pub fn plan_markdown(plan: &Plan, budget: usize) -> String {
     for destination in destinations(plan) {
         page.destination(plan, &destination);
     }
+    let owed: Vec<String> = plan
+        .owed()
+        .map(|item| {
+            let target = code(&item.subject.target());
+            format!("- {target} at {}\n", code(&item.subject.destination))
+        })
+        .collect();
+    if !owed.is_empty() {
+        let summary =
+            format!("Signatures of {} looked for again", count(owed.len() as u64, "image"));
+        page.folded(&summary, owed.into_iter());
+    }
     page.repositories(plan);
     page.references(plan);
     if !plan.unchanged.is_empty() {
@@ -68,7 +80,12 @@ pub fn headline(plan: &Plan) -> String {
             parts.push(format!("{number} {word} {}", repositories_noun(number)));
         }
     }
-    for (number, word) in [(totals.create, "to create"), (totals.update, "to update")] {
+    let copies = [
+        (totals.create, "to create"),
+        (totals.update, "to update"),
+        (totals.complete, "to complete"),
+    ];
+    for (number, word) in copies {
         if number > 0 {
             parts.push(format!("{number} {word}"));
         }
@@ -79,7 +96,6 @@ pub fn headline(plan: &Plan) -> String {
     let rest = [
         (totals.unwanted, "no longer wanted"),
         (totals.postponed, "looked at after the merge"),
-        (totals.complete, "to complete"),
         (totals.conflicts, "in conflict"),
         (totals.failures, "not looked up"),
         (totals.deferred, "deferred"),
@@ -208,11 +224,15 @@ fn upstream(copy: &Copy) -> String {
     let link = source.map(|link| format!("[source]({link})")).or_else(|| page(copy));
     let name = copy.subject.source.split('@').next().unwrap_or_default();
     let elsewhere = (name != copy.subject.target()).then(|| code(name));
-    let held = copy.held.as_ref().map(|held| {
-        let why = if held.gone { "gone upstream" } else { "its source fails" };
-        format!("⚠️ {why}, you hold it at {}", code(&held.destination))
-    });
+    let held = copy.held.as_ref().map(self::held);
     elsewhere.into_iter().chain(link).chain(held).collect::<Vec<_>>().join(" ")
+}
+
+/// Why an image is not taken from its source.
+pub(crate) fn held(held: &Held) -> String {
+    let security = if held.security { format!("**{SECURITY}**; ") } else { String::new() };
+    let (reason, destination) = (held.reason(), code(&held.destination));
+    format!("⚠️ {security}{reason}, you hold it at {destination} ({})", code(&held.why))
 }
 
 fn page(copy: &Copy) -> Option<String> {

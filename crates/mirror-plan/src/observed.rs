@@ -28,10 +28,8 @@ pub struct Observed {
     pub incomplete: BTreeMap<Target, Vec<Digest>>,
     /// Sources that do not give their image, and the destination that it can be had from.
     pub held: BTreeMap<Source, Held>,
-    /// What was there before, for targets that get another image.
-    pub before: BTreeMap<Target, Before>,
-    /// The same of the images that replace them.
-    pub now: BTreeMap<Source, Before>,
+    /// Of targets whose image is another one than before, there or in the tree: what that was like, and what this is like.
+    pub before: BTreeMap<Target, (Before, Before)>,
     /// Digests that their source has no more.
     pub gone: BTreeSet<Source>,
     /// Targets that are as they should be, but whose signatures are still to be looked for.

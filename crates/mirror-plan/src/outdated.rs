@@ -132,7 +132,7 @@ impl Outdated {
         for TagsFailure { file, name, failure } in &self.failures {
             let cause = &failure.message;
             out += &format!(
-                "error: could not read the tags of {name} in {file}\n  caused by: {cause}\n"
+                "error: could not look up the tags of {name} in {file}\n  caused by: {cause}\n"
             );
             failure.help.iter().for_each(|help| out += &format!("  help: {help}\n"));
         }
@@ -140,9 +140,11 @@ impl Outdated {
         let looked = count(self.looked_at as u64, "tag");
         out += &format!("{newer} for {looked} that no bot moves\n");
         if self.pinned > 0 {
-            let moved = count(self.moved.len() as u64, "tag");
+            let gone = self.moved.iter().filter(|tag| tag.upstream.is_none()).count();
+            let moved = count((self.moved.len() - gone) as u64, "tag");
             let pinned = count(self.pinned as u64, "tag");
-            out += &format!("{moved} pushed again, of {pinned} beside digests\n");
+            let gone = if gone > 0 { format!(", {gone} gone") } else { String::new() };
+            out += &format!("{moved} pushed again{gone}, of {pinned} beside digests\n");
         }
         out
     }

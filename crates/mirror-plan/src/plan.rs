@@ -127,13 +127,21 @@ pub struct Held {
     pub repository: Repository,
     /// Whether the source says that it has it no more; otherwise it could not be asked.
     pub gone: bool,
+    /// Whether it may be an attack: the source gave bytes that are not what they were said to be.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub security: bool,
+    /// What the source failed with.
+    pub why: String,
 }
 
 impl Held {
     /// For the end of a line.
     pub(crate) fn told(&self) -> String {
-        let why = if self.gone { "gone upstream" } else { "its source fails" };
-        format!("{why}, you hold it at {}", self.destination)
+        format!("{}, you hold it at {}", self.reason(), self.destination)
+    }
+
+    pub(crate) fn reason(&self) -> &'static str {
+        if self.gone { "gone upstream" } else { "its source fails" }
     }
 }
 

@@ -109,6 +109,7 @@ impl Text {
         if let (Status::Done, Some(held)) = (&outcome.status, &outcome.held) {
             let text = format!("{}: {}", what(&outcome.subject, "at"), held.told());
             self.line(CHANGED, "note", &text);
+            self.held(Some(held));
         }
     }
 

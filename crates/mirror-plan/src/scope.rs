@@ -152,7 +152,17 @@ impl Changes {
         let before: BTreeMap<&str, &Entry> =
             self.before.iter().map(|entry| (entry.file.as_str(), entry)).collect();
         let pairs = wants.wants.iter().filter_map(|want| {
-            let earlier = before.get(self.stayed(&want.file)?)?;
+            let stayed = self.stayed(&want.file).and_then(|file| before.get(file).copied());
+            // A file that was renamed on the way says the same of the same tag.
+            let renamed = || {
+                let tag = want.source.version.tag();
+                self.before.iter().find(|earlier| {
+                    earlier.name == want.source.name
+                        && earlier.version.tag() == tag
+                        && earlier.version.digest().is_some()
+                })
+            };
+            let earlier = stayed.or_else(renamed)?;
             let same = earlier.name == want.source.name && earlier.version == want.source.version;
             (earlier.name == want.source.name && !same)
                 .then(|| (want.file.clone(), format!("{}{}", earlier.name, earlier.version)))

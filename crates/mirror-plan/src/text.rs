@@ -8,7 +8,7 @@ use anstyle::{AnsiColor, Style};
 use mirror_oci::{ByteSize, Digest};
 
 use crate::observed::Failure;
-use crate::plan::{Change, Copy, LookupFailure, Note, Plan, Subject};
+use crate::plan::{Change, Copy, Held, LookupFailure, Note, Plan, Subject};
 use crate::repository::RepositoryAction;
 use crate::scope::Unwanted;
 use crate::verification::Verification;
@@ -68,7 +68,7 @@ pub fn render_verification(found: &Verification) -> String {
         let _ = write!(text, "; {}", count(found.holes.len() as u64, "hole"));
     }
     out.line(STRONG, "verified", &text);
-    if found.holes.iter().any(|hole| hole.digest.is_some()) {
+    if found.holes.iter().any(|hole| hole.problem.contains("is missing")) {
         out.detail("help: ", "`mirror apply --repair` puts back what is missing");
     }
     out.0
@@ -178,6 +178,15 @@ impl Text {
         if let Some(digest) = digest {
             self.detail("", &format!("not refreshed; the destination serves {digest}"));
         }
+    }
+
+    /// Why an image is not taken from its source.
+    pub(crate) fn held(&mut self, held: Option<&Held>) {
+        let Some(held) = held else { return };
+        if held.security {
+            self.detail("  security: ", SECURITY);
+        }
+        self.detail("  caused by: source: ", &held.why);
     }
 
     pub(crate) fn failure(&mut self, failure: &Failure) {
@@ -308,6 +317,7 @@ impl Text {
             let _ = write!(self.0, "  {CHANGED}{}{CHANGED:#}", printable(&held.told()));
         }
         self.0.push('\n');
+        self.held(copy.held.as_ref());
         let source = copy.subject.source.split('@').next().unwrap_or("");
         if source != target {
             let _ = writeln!(self.0, "  {QUIET}  from {source}{QUIET:#}");

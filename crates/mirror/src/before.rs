@@ -5,63 +5,85 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures_util::{StreamExt, stream};
 use mirror_copy::{About, about};
 use mirror_oci::Digest;
-use mirror_plan::{Before, Change, Copy, Place, Plan, Source, Target, Wants};
+use mirror_plan::{Before, Copy, Held, Place, Plan, Source, Subject, Target, Wants};
 use mirror_registry::ManifestRef;
 
+use crate::holders;
 use crate::hosts::Hosts;
 use crate::observe::Graphs;
 
 /// Images that are looked at at once; the hosts limit the requests.
 const AT_ONCE: usize = 32;
 
-/// Looks at what copies replace, where it is still there: under the tag, or under the digest that the tree named before.
-pub(crate) async fn look(plan: &Plan, wants: &Wants, hosts: &Hosts) -> BTreeMap<Target, Before> {
-    let replaced = plan.copies().filter_map(|copy| {
-        let (_, target) = copy.want.as_deref()?;
-        let digest = replaced(copy, wants)?;
-        Some((target, digest))
+/// What looking takes.
+pub(crate) struct With<'a> {
+    pub(crate) wants: &'a Wants,
+    pub(crate) whole: &'a Wants,
+    pub(crate) hosts: &'a Hosts,
+    pub(crate) graphs: &'a Graphs,
+    pub(crate) held: &'a BTreeMap<Source, Held>,
+}
+
+/// An image that takes the place of another one, at a destination or in the tree.
+struct Change<'a> {
+    source: &'a Source,
+    target: &'a Target,
+    before: Digest,
+    /// Its digest, where it is there already.
+    there: Option<&'a Digest>,
+}
+
+/// Looks at what changes replace, where that is still there, and at what replaces it: also where the destination has both.
+pub(crate) async fn look(plan: &Plan, with: &With<'_>) -> BTreeMap<Target, (Before, Before)> {
+    let copied = plan.copies().filter_map(|copy| {
+        let (source, target) = copy.want.as_deref()?;
+        let before = replaced(copy, with.wants)?;
+        Some(Change { source, target, before, there: None })
     });
-    let looks = replaced.map(|(target, digest)| async move {
-        let Place::Registry(registry) = &target.place else { return None };
-        let place = hosts.place(registry, &target.repository).ok()?;
-        let About { platforms, created } = about(&place.origin, &digest).await.ok()??;
-        Some((target.clone(), Before { platforms, created }))
+    let unchanged = plan.unchanged.iter().filter_map(|item| {
+        let (source, target) = item.want.as_deref()?;
+        let before = previous(&item.subject, &item.digest, with.wants)?;
+        Some(Change { source, target, before, there: Some(&item.digest) })
     });
-    let found = stream::iter(looks.collect::<Vec<_>>()).buffer_unordered(AT_ONCE);
+    let looks: Vec<_> = copied.chain(unchanged).map(|change| look_at(change, with)).collect();
+    let found = stream::iter(looks).buffer_unordered(AT_ONCE);
     found.filter_map(|found| async { found }).collect().await
+}
+
+async fn look_at(change: Change<'_>, with: &With<'_>) -> Option<(Target, (Before, Before))> {
+    let Change { source, target, before, there } = change;
+    let Place::Registry(registry) = &target.place else { return None };
+    let place = with.hosts.place(registry, &target.repository).ok()?.origin;
+    let before = about(&place, &before).await.ok()??;
+    let now = match there {
+        Some(digest) => about(&place, digest).await.ok()??,
+        None => {
+            let graph = with.graphs.get(source)?.as_ref().ok()?;
+            let origin = || with.hosts.source(&source.name);
+            let from = match with.held.get(source) {
+                Some(held) => holders::source(held, origin, with.whole, with.hosts)?,
+                None => origin().ok()?,
+            };
+            graph.about(&from.origin).await
+        }
+    };
+    let told = |About { platforms, created }| Before { platforms, created };
+    Some((target.clone(), (told(before), told(now))))
 }
 
 /// The digest of the image before, as far as it is known.
 fn replaced(copy: &Copy, wants: &Wants) -> Option<Digest> {
     match &copy.change {
-        Change::Update { from } => Some(from.clone()),
-        Change::Complete { .. } => None,
-        Change::Create => {
-            let (_, digest) = wants.previous.get(&copy.subject.file)?.split_once('@')?;
-            digest.parse().ok().filter(|digest| *digest != copy.digest)
-        }
+        mirror_plan::Change::Update { from } => Some(from.clone()),
+        mirror_plan::Change::Complete { .. } => None,
+        mirror_plan::Change::Create => previous(&copy.subject, &copy.digest, wants),
     }
 }
 
-/// What those images say of themselves that replace others.
-pub(crate) async fn now(
-    plan: &Plan,
-    before: &BTreeMap<Target, Before>,
-    graphs: &Graphs,
-    hosts: &Hosts,
-) -> BTreeMap<Source, About> {
-    let replacing = plan.copies().filter_map(|copy| {
-        let (source, target) = copy.want.as_deref()?;
-        before.contains_key(target).then_some(source)
-    });
-    let distinct: BTreeSet<&Source> = replacing.collect();
-    let looks = distinct.into_iter().map(|source| async move {
-        let graph = graphs.get(source)?.as_ref().ok()?;
-        let place = hosts.source(&source.name).ok()?;
-        Some((source.clone(), graph.about(&place.origin).await))
-    });
-    let found = stream::iter(looks.collect::<Vec<_>>()).buffer_unordered(AT_ONCE);
-    found.filter_map(|found| async { found }).collect().await
+/// The digest that the tree named before, if it is another one.
+fn previous(subject: &Subject, now: &Digest, wants: &Wants) -> Option<Digest> {
+    let (_, digest) = wants.previous.get(&subject.file)?.split_once('@')?;
+    digest.parse().ok().filter(|digest| digest != now)
 }
 
 /// Sources of images which a lifecycle policy would delete, and that have them no more.

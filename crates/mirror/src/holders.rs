@@ -7,7 +7,7 @@ use std::sync::Arc;
 use futures_util::{StreamExt, stream};
 use mirror_copy::{Graph, Selection};
 use mirror_oci::Digest;
-use mirror_plan::{Held, Place, Source, Target, Want, Wants};
+use mirror_plan::{Failure, Held, Place, Source, Target, Want, Wants};
 use mirror_registry::ManifestRef;
 
 use crate::hosts::Hosts;
@@ -26,13 +26,13 @@ pub(crate) struct Found {
 pub(crate) async fn find(
     source: &Source,
     digest: &Digest,
-    gone: bool,
+    failure: &Failure,
     wants: &Wants,
     hosts: &Hosts,
 ) -> Option<Found> {
     let mut seen = Vec::new();
     let named = || wants.wants.iter().filter(|want| want.source.name == source.name);
-    // What is in a layout can only be named once more there; a registry can give it to others.
+    // A registry tells more: what belongs to an image is found there as well.
     let in_layout = |want: &&Want| matches!(want.target.place, Place::Layout(_));
     for want in named().filter(|want| !in_layout(want)).chain(named().filter(in_layout)) {
         let place = (&want.target.place, &want.target.repository);
@@ -44,7 +44,9 @@ pub(crate) async fn find(
             let held = Held {
                 destination: want.target.destination.clone(),
                 repository: want.target.repository.clone(),
-                gone,
+                gone: failure.gone,
+                security: failure.security,
+                why: failure.message.clone(),
             };
             return Some(Found { graph: Arc::new(graph), held });
         }
@@ -52,12 +54,30 @@ pub(crate) async fn find(
     None
 }
 
-/// Where such an image is read from instead of its source; nothing for one in a layout, which is not read from.
-pub(crate) fn source(held: &Held, wants: &Wants, hosts: &Hosts) -> Option<mirror_copy::Source> {
+/// Where such an image is read from instead of its `origin`.
+pub(crate) fn source(
+    held: &Held,
+    origin: impl FnOnce() -> Result<mirror_copy::Source, Failure>,
+    wants: &Wants,
+    hosts: &Hosts,
+) -> Option<mirror_copy::Source> {
     let target = wants.wants.iter().map(|want| &want.target).find(|target| {
         target.destination == held.destination && target.repository == held.repository
     })?;
-    at(target, hosts)
+    match &target.place {
+        Place::Registry(_) => at(target, hosts),
+        Place::Layout(folder) => {
+            let layout = Some(hosts.layout(folder).ok()?);
+            Some(mirror_copy::Source { layout, ..origin().ok()? })
+        }
+    }
+}
+
+/// Whether an image is held in a layout, which doesn't tell what belongs to it.
+pub(crate) fn is_in_layout(held: &Held, wants: &Wants) -> bool {
+    wants.wants.iter().map(|want| &want.target).any(|target| {
+        target.destination == held.destination && matches!(target.place, Place::Layout(_))
+    })
 }
 
 fn at(target: &Target, hosts: &Hosts) -> Option<mirror_copy::Source> {

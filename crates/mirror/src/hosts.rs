@@ -186,6 +186,7 @@ impl Hosts {
             alternatives: Vec::new(),
             cache: self.manifests.clone(),
             room: self.room.clone(),
+            layout: None,
         })
     }
 
@@ -260,6 +261,7 @@ impl Hosts {
             alternatives: alternatives.collect(),
             cache: self.manifests.clone(),
             room: self.room.clone(),
+            layout: None,
         })
     }
 

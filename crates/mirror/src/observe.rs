@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
-use mirror_copy::{About, CopyError, Graph, Purpose, Selection};
+use mirror_copy::{Graph, Purpose, Selection};
 use mirror_oci::{Digest, Repository, Version};
 use mirror_plan::{
-    Before, Failure, Held, Image, Note, Observed, Place, Plan, Platforms, Side, Source, Target,
-    Wants, printable, source_link,
+    Failure, Held, Image, Note, Observed, Place, Plan, Platforms, Side, Source, Target, Wants,
+    printable, source_link,
 };
 use mirror_registry::{Host, ManifestRef};
 
@@ -51,7 +51,14 @@ pub(crate) struct Questions {
 }
 
 /// Observes and plans.
-pub(crate) async fn plan(wants: &Wants, hosts: &Hosts, ask: Questions) -> (Plan, Graphs) {
+///
+/// `whole` is what is wanted, whatever part of it this is about: another part may hold what a source has lost.
+pub(crate) async fn plan(
+    wants: &Wants,
+    whole: &Wants,
+    hosts: &Hosts,
+    ask: Questions,
+) -> (Plan, Graphs) {
     let mut observed = compare(wants, hosts).await;
     let mut rough = Plan::new(wants, &observed);
     for (target, missing) in incomplete::look(&rough, hosts, ask.closely).await {
@@ -73,13 +80,10 @@ pub(crate) async fn plan(wants: &Wants, hosts: &Hosts, ask: Questions) -> (Plan,
     }
     let mut graphs = Graphs::new();
     if ask.depth != Depth::Digests {
-        graphs = read_all(&rough, wants, hosts, ask.depth, &mut observed).await;
+        graphs = read_all(&rough, whole, hosts, ask.depth, &mut observed).await;
         if ask.remarks == Remarks::Ask {
-            observed.before = before::look(&rough, wants, hosts).await;
-            for (source, about) in before::now(&rough, &observed.before, &graphs, hosts).await {
-                let About { platforms, created } = about;
-                observed.now.insert(source, Before { platforms, created });
-            }
+            let with = before::With { wants, whole, hosts, graphs: &graphs, held: &observed.held };
+            observed.before = before::look(&rough, &with).await;
         }
     }
     observed.pulls_left = hosts.pulls_left();
@@ -344,17 +348,13 @@ async fn read(
     let Some(Ok(root)) = resolved.get(source) else {
         return Err(Failure::new(Side::Source, format!("{source} was not resolved")));
     };
-    let (read, gone) = match place(source, hosts) {
-        Ok(place) => {
-            let read = Graph::read(&place, root, &selection).await;
-            let gone = read.as_ref().is_err_and(CopyError::is_gone);
-            (read.map(Arc::new).map_err(failure), gone)
-        }
-        Err(failure) => (Err(failure), false),
+    let read = match place(source, hosts) {
+        Ok(place) => Graph::read(&place, root, &selection).await.map_err(failure),
+        Err(failure) => Err(failure),
     };
     match read {
-        Ok(graph) => Ok((graph, None)),
-        Err(failure) => match holders::find(source, root, gone, wants, hosts).await {
+        Ok(graph) => Ok((Arc::new(graph), None)),
+        Err(failure) => match holders::find(source, root, &failure, wants, hosts).await {
             Some(holders::Found { graph, held }) => Ok((graph, Some(held))),
             None => Err(failure),
         },

@@ -25,6 +25,8 @@ impl Output {
         Output::ready(path).map_err(|error| {
             let what = format!("could not {what} {}", path.display());
             let help = "name a file in a folder that is there and can be written";
+            // Without the name of the file that would have been made first.
+            let error = error.raw_os_error().map_or(error, io::Error::from_raw_os_error);
             print::error(&what, &error.to_string(), Some(help));
             Exit::Usage
         })

@@ -105,7 +105,7 @@ async fn pass(with: &With<'_>, wants: &Wants, fit: Option<Fit>) -> Report {
                 let closely =
                     if command.repair { Closely::Everywhere } else { Closely::WhereNeeded };
                 let ask = Questions { depth, remarks: Remarks::Leave, closely };
-                let (plan, graphs) = observe::plan(wants, hosts, ask).await;
+                let (plan, graphs) = observe::plan(wants, whole, hosts, ask).await;
                 Again { plan, graphs, outcomes: Vec::new() }
             }
             Some(fit) => saved::look_again(fit, wants, hosts).await,

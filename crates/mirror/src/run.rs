@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt, stream};
-use mirror_copy::{Copied, Copier, CopyError, Job, Scope, WarningKind};
+use mirror_copy::{Companions, Copied, Copier, Job, Scope, WarningKind};
 use mirror_oci::Digest;
 use mirror_plan::{Failure, Held, Outcome, Place, Plan, Referrers, Status, Target, Wants};
 use tokio::sync::mpsc;
@@ -93,7 +93,14 @@ pub(crate) async fn run(
                 .collect();
             jobs.iter().flat_map(|one| &one.job).for_each(|job| copier.expect(job));
             let wants = manner.wants;
-            let with = With { copier: &copier, display: &display, hosts, wants, prepared };
+            let with = With {
+                copier: &copier,
+                display: &display,
+                hosts,
+                wants,
+                looks_for_signatures: manner.referrers != Referrers::Off,
+                prepared,
+            };
             copy_all(jobs, &with, manner.interruption, &mut outcomes).await;
             // What ended in the middle may have left something open at a registry that has little of it.
             hosts.end_sessions().await;
@@ -117,6 +124,7 @@ struct With<'a> {
     display: &'a Display,
     hosts: &'a Hosts,
     wants: &'a Wants,
+    looks_for_signatures: bool,
     prepared: &'a Prepared,
 }
 
@@ -180,11 +188,21 @@ async fn copy(mut job: Job, task: &Task<'_>, with: &With<'_>) -> Ended {
     let mut held = task.held.cloned();
     let mut outcome = with.copier.copy(&job).await;
     if let Err(error) = &outcome
-        && let Some(instead) = instead(&mut job, error, task, with).await
+        && error.side() == mirror_copy::Side::Source
+        && let Some(instead) = instead(&mut job, &failure(error.clone()), task, with).await
     {
         held = Some(instead);
         with.copier.expect(&job);
         outcome = with.copier.copy(&job).await;
+    }
+    if let (Ok(copied), Some(held)) = (&mut outcome, &held)
+        && !held.gone
+        && with.looks_for_signatures
+    {
+        // Those that the holder has came along; what the source has by now nobody knows.
+        let message = format!("source: {}", held.why);
+        let kind = WarningKind::Unknown;
+        copied.warnings.push(mirror_copy::Warning { kind, message, again: true });
     }
     let (status, copied) = match outcome {
         Ok(copied) if job.scope == Scope::Image => (Status::Done, copied),
@@ -200,18 +218,22 @@ async fn copy(mut job: Job, task: &Task<'_>, with: &With<'_>) -> Ended {
 /// Makes a job take its image from a destination that holds it, where the source has failed in the middle.
 async fn instead(
     job: &mut Job,
-    error: &CopyError,
+    failure: &Failure,
     task: &Task<'_>,
     with: &With<'_>,
 ) -> Option<Held> {
     let (source, _) = task.want?;
-    if error.side() != mirror_copy::Side::Source || task.held.is_some() || job.scope != Scope::Image
-    {
+    let hidden = !failure.gone && job.companions == Companions::Require;
+    if task.held.is_some() || job.scope != Scope::Image || hidden {
         return None;
     }
     let (wants, hosts) = (with.wants, with.hosts);
-    let found = holders::find(source, task.digest, error.is_gone(), wants, hosts).await?;
-    job.source = holders::source(&found.held, wants, hosts)?;
+    let found = holders::find(source, task.digest, failure, wants, hosts).await?;
+    let origin = || hosts.source(&source.name);
+    job.source = holders::source(&found.held, origin, wants, hosts)?;
+    if holders::is_in_layout(&found.held, wants) {
+        job.companions = Companions::Leave;
+    }
     job.graph = found.graph;
     Some(found.held)
 }

@@ -83,17 +83,34 @@ impl Task<'_> {
         let (source, target) = self.want.ok_or_else(|| missing("source"))?;
         let graph = graphs.get(source).cloned().unwrap_or_else(|| Err(missing("manifests")))?;
         let to = run::target(target, Some(self.digest), hosts)?;
-        let held = self.held.map(|held| holders::source(held, manner.wants, hosts));
+        let origin = || hosts.source(&source.name);
+        let held = self.held;
+        if let Some(unsigned) =
+            held.filter(|held| !held.gone && manner.referrers == Referrers::Require)
+        {
+            let message = format!("its signatures can't be looked for: {}", unsigned.why);
+            return Err(Failure {
+                security: unsigned.security,
+                ..Failure::new(Side::Source, message)
+            });
+        }
         let companions = match manner.referrers {
             // Nobody is asked about those of an image in a layout.
-            _ if matches!(held, Some(None)) => Companions::Leave,
+            _ if held.is_some_and(|held| holders::is_in_layout(held, manner.wants)) => {
+                Companions::Leave
+            }
             Referrers::Copy => Companions::Copy,
             Referrers::Require => Companions::Require,
             Referrers::Off => Companions::Leave,
         };
-        let source = match held.flatten() {
-            Some(holder) => holder,
-            None => hosts.source(&source.name)?,
+        let holder = held.and_then(|held| holders::source(held, origin, manner.wants, hosts));
+        let source = match (holder, held) {
+            (Some(holder), _) => holder,
+            (None, Some(held)) => {
+                let message = format!("{} holds it no more", held.destination);
+                return Err(Failure::new(Side::Source, message));
+            }
+            (None, None) => origin()?,
         };
         let missing = match self.change {
             Some(Change::Complete { missing }) => missing.iter().cloned().collect(),

@@ -101,7 +101,7 @@ pub(crate) fn run(images: Option<&Path>, command: &Plan) -> Exit {
         let depth = if command.no_sizes { Depth::Digests } else { Depth::Manifests };
         let closely = if command.repair { Closely::Everywhere } else { Closely::WhereNeeded };
         let ask = Questions { depth, remarks: Remarks::Ask, closely };
-        let (mut plan, graphs) = observe::plan(&loaded.wants, &hosts, ask).await;
+        let (mut plan, graphs) = observe::plan(&loaded.wants, &loaded.wants, &hosts, ask).await;
         plan.authenticated_sources = hosts.authenticated_sources(&loaded.wants);
         plan.configuration = at_base.map(|at_base| at_base.changes).unwrap_or_default();
         if let Some((file, path)) = out.zip(command.out.as_deref())
@@ -150,7 +150,7 @@ fn ending(plan: &mirror_plan::Plan, command: &Plan) -> Exit {
         Exit::Conflict
     } else if plan.totals.deferred > 0 {
         Exit::Deferred
-    } else if command.exit_code && !plan.actions.is_empty() {
+    } else if command.exit_code && (!plan.actions.is_empty() || plan.owed().next().is_some()) {
         Exit::Pending
     } else {
         Exit::Done

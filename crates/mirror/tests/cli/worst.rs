@@ -45,7 +45,9 @@ fn a_digest_that_upstream_has_deleted_is_tagged_where_it_is() {
     pair.project.write(file, &pinned("1", &old));
     let planned = pair.project.mirror(&["plan"]).run();
     assert!(
-        planned.stdout.contains("  gone upstream, you hold it at prod\n"),
+        planned.stdout.contains(
+            "  gone upstream, you hold it at prod\n    caused by: source: reading manifest sha256:"
+        ),
         "{}",
         planned.stdout
     );
@@ -54,7 +56,7 @@ fn a_digest_that_upstream_has_deleted_is_tagged_where_it_is() {
     let ran = pair.project.mirror(&["apply", "plan.json", "--shard", "1/1"]).run();
     assert!(
         ran.stdout.starts_with(
-            "note: docker.io/library/app:1 at prod: gone upstream, you hold it at prod\napplied: 1 copied"
+            "note: docker.io/library/app:1 at prod: gone upstream, you hold it at prod\n    caused by: source: "
         ),
         "{}",
         ran.stdout
@@ -344,7 +346,7 @@ fn a_tag_that_was_pushed_again_under_a_pinned_digest_is_told() {
 docker.io/library/gone:1.0 is gone upstream
   {0} in the tree
 0 newer tags for 0 tags that no bot moves
-2 tags pushed again, of 3 tags beside digests
+1 tag pushed again, 1 gone, of 3 tags beside digests
 ",
         old.digest(),
         new.digest()
@@ -383,4 +385,132 @@ fn a_configuration_beside_the_tree_and_none_at_all_are_told() {
         let told = "no destination is configured in images/mirror.toml: images go to the image layout ./mirror-store\n";
         assert!(ran.stderr.contains(told), "{}", ran.stderr);
     }
+}
+
+/// A source, and two destinations of which the first holds an image whole.
+fn held(image: &Image, more: &str) -> (Registry, Registry, Registry, Project) {
+    let (source, first, second) = (Registry::start(), Registry::start(), Registry::start());
+    let project = Project::new();
+    source.add("library/app", "1", image);
+    project.write("images/docker.io/library/app/Dockerfile", &pinned("1", image));
+    let one = format!(
+        "[registry.\"docker.io\"]\nendpoint = \"{}\"\n{more}[[destination]]\nname = \"a\"\nregistry = \"{}\"\n",
+        source.endpoint(),
+        first.host()
+    );
+    project.write("images/mirror.toml", &one);
+    project.mirror(&["apply"]).run();
+    let two = format!("{one}[[destination]]\nname = \"b\"\nregistry = \"{}\"\n", second.host());
+    project.write("images/mirror.toml", &two);
+    (source, first, second, project)
+}
+
+#[test]
+fn tampering_is_told_also_where_somebody_holds_the_image() {
+    let image = index("forged");
+    for part in ["/manifests/sha256:", "/blobs/"] {
+        let (source, _first, second, project) = held(&image, "");
+        source.set_faults(move |exchange| {
+            (exchange.method == "GET" && exchange.path.contains(part)).then_some(Fault::WrongBytes)
+        });
+        let ran = project.mirror(&["apply", "--report", "report.json"]).run();
+        assert!(second.holds(APP, &image));
+        let told = "security: possible tampering, or a broken proxy on the way";
+        assert!(ran.stdout.contains(told), "{}", ran.stdout);
+        let text = std::fs::read_to_string(project.path().join("report.json")).unwrap();
+        let report: Report = serde_json::from_str(&text).unwrap();
+        let page =
+            mirror_plan::attention_markdown(&report, None, &[], &Default::default()).unwrap();
+        assert!(page.contains("possible tampering"), "{page}");
+    }
+}
+
+#[test]
+fn signatures_of_a_held_image_are_unknown_while_its_source_fails() {
+    let image = index("unsigned");
+    for setting in ["copy", "require"] {
+        let more = format!("[copy]\nreferrers = \"{setting}\"\n");
+        let (source, _first, second, project) = held(&image, &more);
+        let signature = ImageBuilder::new("late").layers(&[7]).build();
+        source.add("library/app", &crate::companions::cosign(image.digest(), "sig"), &signature);
+        source.set_faults(|_| Some(Fault::refuse(403, "DENIED", "not now")));
+        let ran = project.mirror(&["apply"]).ends_with(i32::from(setting == "require")).run();
+        if setting == "require" {
+            assert!(ran.stdout.contains("its signatures can't be looked for: "), "{}", ran.stdout);
+            continue;
+        }
+        assert!(ran.stdout.contains("could not look for signatures"), "{}", ran.stdout);
+        source.clear_faults();
+        project.mirror(&["apply"]).run();
+        assert!(second.holds(APP, &signature));
+    }
+}
+
+#[test]
+fn what_a_layout_holds_a_registry_gets() {
+    let image = ImageBuilder::new("kept")
+        .platforms(&["linux/amd64"])
+        .layers(&[400, 30_000, 2_000_000])
+        .build();
+    let (source, registry, project) = (Registry::start(), Registry::start(), Project::new());
+    source.add("library/app", "1", &image);
+    project.write("images/docker.io/library/app/Dockerfile", &pinned("1", &image));
+    let one = format!(
+        "[registry.\"docker.io\"]\nendpoint = \"{}\"\n[[destination]]\nname = \"disk\"\nlayout = \"store\"\n",
+        source.endpoint()
+    );
+    project.write("images/mirror.toml", &one);
+    project.mirror(&["apply"]).run();
+    source.set_faults(|_| Some(Fault::refuse(404, "MANIFEST_UNKNOWN", "gone")));
+    let host = registry.host();
+    let two = format!("{one}[[destination]]\nname = \"b\"\nregistry = \"{host}\"\n");
+    project.write("images/mirror.toml", &two);
+    let ran = project.mirror(&["apply"]).run();
+    assert!(ran.stdout.contains("gone upstream, you hold it at disk"), "{}", ran.stdout);
+    assert!(registry.holds(APP, &image));
+}
+
+#[test]
+fn a_part_finds_what_another_part_holds() {
+    let image = index("parts");
+    let (source, _first, second, project) = held(&image, "");
+    source.set_faults(|_| Some(Fault::refuse(404, "MANIFEST_UNKNOWN", "gone")));
+    for shard in ["1/3", "2/3", "3/3"] {
+        project.mirror(&["apply", "--shard", shard]).run();
+    }
+    assert!(second.holds(APP, &image));
+    let planned = project.mirror(&["plan"]).run();
+    assert!(planned.stdout.contains("2 unchanged"), "{}", planned.stdout);
+}
+
+#[test]
+fn what_weakens_the_tree_is_said_also_where_nothing_is_copied_and_files_move() {
+    let made = |name: &str, year: &str, platforms: &[&str]| {
+        let built = ImageBuilder::new(name).created(&format!("{year}-02-03T04:05:06Z"));
+        built.platforms(platforms).build()
+    };
+    let old = made("a", "2024", &["linux/amd64"]);
+    let new = made("b", "2025", &["linux/amd64", "linux/arm64"]);
+    let pair = Pair::new(&[]);
+    pair.source.add("library/app", "1.0", &old);
+    pair.source.add("library/app", "1.1", &new);
+    let file = "images/docker.io/library/app/Dockerfile";
+    for (tag, image) in [("1.0", &old), ("1.1", &new)] {
+        pair.project.write(file, &pinned(tag, image));
+        pair.project.mirror(&["apply"]).run();
+    }
+    commit(&pair.project, "as it is");
+    let plan = || pair.project.mirror(&["plan", "--changed-since", "HEAD"]).run().stdout;
+    // Back to a version that the destination still has.
+    pair.project.write(file, &pinned("1.0", &old));
+    let text = plan();
+    assert!(text.contains(": linux/arm64 is gone\n"), "{text}");
+    assert!(text.contains(": an older image than the one it replaces"), "{text}");
+    assert!(text.contains("plan: 0 to create, 0 to update, 1 unchanged"), "{text}");
+    // A digest that goes while its file is renamed.
+    std::fs::remove_file(pair.project.path().join(file)).unwrap();
+    pair.project.write("images/docker.io/library/app/v1/Dockerfile", "FROM app:1.1\n");
+    let text = plan();
+    assert!(text.starts_with("attention: docker.io/library/app:1.1: digest "), "{text}");
+    assert!(text.contains(" removed, the tag floats now\n"), "{text}");
 }
