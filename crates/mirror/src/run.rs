@@ -79,18 +79,7 @@ pub(crate) async fn run(
             outcomes.fill_with(|| Some(Ended::failed(failure.clone())));
         }
         Ok(copier) => {
-            let numbered = tasks.iter().enumerate();
-            let jobs: Vec<Prospect<'_>> = numbered
-                .map(|(n, task)| {
-                    let target = task.want.map(|want| &want.1);
-                    let job = match target.and_then(|target| prepared.hindrance(target)) {
-                        Some(failure) => Err(failure),
-                        None => task.job(n, graphs, hosts, manner),
-                    };
-                    let owed = task.scope == Scope::Companions && !manner.refresh;
-                    Prospect { job, task, owed }
-                })
-                .collect();
+            let jobs = prospects(&tasks, graphs, hosts, manner, prepared);
             jobs.iter().flat_map(|one| &one.job).for_each(|job| copier.expect(job));
             let wants = manner.wants;
             let with = With {
@@ -116,6 +105,26 @@ pub(crate) async fn run(
     tasks::remember(&tasks, &outcomes, hosts);
     let numbered = tasks.iter().zip(outcomes).enumerate();
     numbered.map(|(n, (task, ended))| task.outcome(ended, traffic.of(n))).collect()
+}
+
+/// What there is to copy, and what can't be.
+fn prospects<'a>(
+    tasks: &'a [Task<'a>],
+    graphs: &Graphs,
+    hosts: &Hosts,
+    manner: &Manner<'_>,
+    prepared: &Prepared,
+) -> Vec<Prospect<'a>> {
+    let prospect = |(n, task): (usize, &'a Task<'a>)| {
+        let target = task.want.map(|want| &want.1);
+        let job = match target.and_then(|target| prepared.hindrance(target)) {
+            Some(failure) => Err(failure),
+            None => task.job(n, graphs, hosts, manner),
+        };
+        let owed = task.scope == Scope::Companions && !manner.refresh;
+        Prospect { job, task, owed }
+    };
+    tasks.iter().enumerate().map(prospect).collect()
 }
 
 /// What every copy works with.
