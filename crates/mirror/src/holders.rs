@@ -23,14 +23,18 @@ pub(crate) struct Found {
 }
 
 /// Looks for an image at all destinations that get it under any tag. It counts where all of it is there.
+///
+/// # Errors
+/// Who nearly has it, or could not be asked.
 pub(crate) async fn find(
     source: &Source,
     digest: &Digest,
     failure: &Failure,
     wants: &Wants,
     hosts: &Hosts,
-) -> Option<Found> {
+) -> Result<Found, Option<String>> {
     let mut seen = Vec::new();
+    let mut nearly = None;
     let named = || wants.wants.iter().filter(|want| want.source.name == source.name);
     // A registry tells more: what belongs to an image is found there as well.
     let in_layout = |want: &&Want| matches!(want.target.place, Place::Layout(_));
@@ -40,7 +44,11 @@ pub(crate) async fn find(
             continue;
         }
         seen.push(place);
-        if let Some(graph) = whole(&want.target, source, digest, hosts).await {
+        let whole = whole(&want.target, source, digest, hosts).await;
+        if let Err(Some(why)) = &whole {
+            nearly = Some(format!("{} {why}", want.target.destination));
+        }
+        if let Ok(graph) = whole {
             let held = Held {
                 destination: want.target.destination.clone(),
                 repository: want.target.repository.clone(),
@@ -48,10 +56,10 @@ pub(crate) async fn find(
                 security: failure.security,
                 why: failure.message.clone(),
             };
-            return Some(Found { graph: Arc::new(graph), held });
+            return Ok(Found { graph: Arc::new(graph), held });
         }
     }
-    None
+    Err(nearly)
 }
 
 /// Where such an image is read from instead of its `origin`.
@@ -85,21 +93,38 @@ fn at(target: &Target, hosts: &Hosts) -> Option<mirror_copy::Source> {
     hosts.place(registry, &target.repository).ok()
 }
 
-/// The manifests of an image, if a destination has all of it.
-async fn whole(target: &Target, source: &Source, digest: &Digest, hosts: &Hosts) -> Option<Graph> {
+/// The manifests of an image, if a destination has all of it; otherwise what is in the way, if it has any of it.
+async fn whole(
+    target: &Target,
+    source: &Source,
+    digest: &Digest,
+    hosts: &Hosts,
+) -> Result<Graph, Option<String>> {
     let selection = observe::selection(source);
     if let Place::Layout(folder) = &target.place {
-        return in_layout(folder, digest, selection, hosts).await;
+        return in_layout(folder, digest, selection, hosts).await.ok_or(None);
     }
-    let place = at(target, hosts)?;
+    let place = at(target, hosts).ok_or(None)?;
     let origin = &place.origin;
-    let head = origin.host.head_manifest(&origin.repository, ManifestRef::Digest(digest)).await;
-    head.ok().flatten()?;
-    let graph = Graph::read(&place, digest, &selection).await.ok()?;
+    match origin.host.head_manifest(&origin.repository, ManifestRef::Digest(digest)).await {
+        Ok(Some(_)) => {}
+        Err(error) if !error.may_mean_missing() => {
+            return Err(Some(format!("could not be asked whether it holds the image: {error}")));
+        }
+        Ok(None) | Err(_) => return Err(None),
+    }
+    let partly = |why: String| Some(format!("holds the image, but not all of it: {why}"));
+    let graph = Graph::read(&place, digest, &selection).await;
+    let graph = graph.map_err(|error| partly(error.to_string()))?;
     let looks = stream::iter(&graph.blobs)
         .map(|blob| origin.host.has_blob(&origin.repository, &blob.digest, blob.size));
     let found: Vec<_> = looks.buffer_unordered(AT_ONCE).collect().await;
-    found.iter().all(|found| matches!(found, Ok(true))).then_some(graph)
+    let missing = found.iter().filter(|found| !matches!(found, Ok(true))).count();
+    if missing > 0 {
+        let blobs = mirror_plan::count(missing as u64, "blob");
+        return Err(partly(format!("{blobs} missing")));
+    }
+    Ok(graph)
 }
 
 async fn in_layout(

@@ -355,8 +355,10 @@ async fn read(
     match read {
         Ok(graph) => Ok((Arc::new(graph), None)),
         Err(failure) => match holders::find(source, root, &failure, wants, hosts).await {
-            Some(holders::Found { graph, held }) => Ok((graph, Some(held))),
-            None => Err(failure),
+            Ok(holders::Found { graph, held }) => Ok((graph, Some(held))),
+            // Whoever nearly has it is more help than a look at the name.
+            Err(Some(nearly)) => Err(Failure { help: Some(printable(&nearly)), ..failure }),
+            Err(None) => Err(failure),
         },
     }
 }

@@ -237,7 +237,7 @@ async fn instead(
         return None;
     }
     let (wants, hosts) = (with.wants, with.hosts);
-    let found = holders::find(source, task.digest, failure, wants, hosts).await?;
+    let found = holders::find(source, task.digest, failure, wants, hosts).await.ok()?;
     let origin = || hosts.source(&source.name);
     job.source = holders::source(&found.held, origin, wants, hosts)?;
     if holders::is_in_layout(&found.held, wants) {

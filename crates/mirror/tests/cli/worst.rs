@@ -131,6 +131,8 @@ fn a_half_held_image_is_not_held() {
     pair.destination.lose(APP, &image.blobs[0].0);
     let ran = pair.project.mirror(&["apply"]).ends_with(1).run();
     assert!(ran.stdout.contains("applied: 0 copied, 0 unchanged, 1 failed"), "{}", ran.stdout);
+    let help = "help: prod holds the image, but not all of it: 1 blob missing\n";
+    assert!(ran.stdout.contains(help), "{}", ran.stdout);
     assert_eq!(digest_at(&pair.destination, "1"), None);
 }
 
