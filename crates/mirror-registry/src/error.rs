@@ -310,6 +310,9 @@ impl Error {
             ErrorKind::Status { status: 401, .. } if self.0.authorized => {
                 "check the name: this registry answers so for what is missing as well; if it is there, the credentials are not for it"
             }
+            _ if self.is_lost_session() => {
+                "the registry forgets uploads before their bytes are here; tell its operator"
+            }
             ErrorKind::Status { status, .. } => return status_help(*status).map(str::to_owned),
             ErrorKind::PullLimit { .. } => {
                 "log in to the registry for a higher limit, or wait for the window to pass"
