@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use mirror_oci::{Digest, RawManifest, Tag};
-use mirror_registry::{Kind, ManifestRef, Memory, Referrer};
+use mirror_registry::{Kind, Listed, ManifestRef, Memory, Referrer};
 use serde_json::{Map, Value};
 
 use crate::companion::{self, Companion, Found, Link};
@@ -136,7 +136,8 @@ impl Copier {
         if let Link::Tag(tag) = &companion.link
             && let Some(root) = companion.graph.root()
         {
-            match present(&job.target, tag, root).await? {
+            let Some(there) = job.graph.root() else { return Ok(None) };
+            match present(&job.target, tag, root, there.digest()).await? {
                 Present::Nothing | Present::Less => under = Under::Tag(tag),
                 Present::Same => return Ok(Some(Transfer::default())),
                 Present::Other => return Ok(None),
@@ -156,6 +157,17 @@ impl Copier {
             }
         }
         for (subject, referrers) in by_subject {
+            // Several images may share a manifest: one list is written at a time.
+            let list = match &job.target {
+                Target::Registry { host, repository, .. } => {
+                    self.landings.here(host.name().as_str(), repository, subject)
+                }
+                Target::Layout { layout, repository, .. } => {
+                    let place = layout.folder().display().to_string();
+                    self.landings.here(&place, repository, subject)
+                }
+            };
+            let _alone = list.lock().await;
             list_at(&job.target, subject, &referrers, memory(job)).await?;
         }
         Ok(())
@@ -179,9 +191,14 @@ async fn list_at(
         Target::Registry { host, repository, .. } => {
             let listed = host.referrers(repository, subject, memory).await;
             let step = || format!("asking for referrers of {}", subject.short());
-            match listed.map_err(|error| CopyError::destination(step(), error))? {
-                Some(_) => Ok(()),
-                None => listing::at_registry(host, repository, subject, referrers).await,
+            let listed = listed.map_err(|error| CopyError::destination(step(), error))?;
+            // An API that doesn't list what was pushed leads nobody to it; a list under the tag does.
+            let has = |listed: &Listed, one: &&Referrer| {
+                listed.more || listed.referrers.iter().any(|listed| listed.digest == one.digest)
+            };
+            match listed {
+                Some(listed) if referrers.iter().all(|one| has(&listed, one)) => Ok(()),
+                _ => listing::at_registry(host, repository, subject, referrers).await,
             }
         }
         Target::Layout { layout, repository, .. } => {
@@ -191,11 +208,18 @@ async fn list_at(
 }
 
 /// What the destination has under the tag of a signature: the company may sign there what it mirrors.
-async fn present(target: &Target, tag: &Tag, ours: &RawManifest) -> Result<Present, CopyError> {
+///
+/// `there` is a manifest that the destination has by now.
+async fn present(
+    target: &Target,
+    tag: &Tag,
+    ours: &RawManifest,
+    there: &Digest,
+) -> Result<Present, CopyError> {
     let theirs = match target {
         Target::Registry { host, repository, .. } => {
             let fail = |error| CopyError::destination(format!("looking for {tag}"), error);
-            match host.look_for_tag(repository, tag).await.map_err(fail)? {
+            match host.look_for_tag(repository, tag, there).await.map_err(fail)? {
                 None => None,
                 Some(found) if found == *ours.digest() => return Ok(Present::Same),
                 Some(_) => {

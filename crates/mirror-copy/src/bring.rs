@@ -141,9 +141,9 @@ impl Copier {
         let upload = host.upload_blob(repository, &blob.digest, blob.size, from, pressure, || {
             let download = self.download(job, blob, borrow, &mut wanted);
             let (events, number) = (self.events.clone(), job.number);
-            let passing = download.is_passing();
+            let (passing, flow) = (download.is_passing(), job.flow());
             let opening = Box::pin(async move {
-                let body = download.body().await?;
+                let body = download.body(flow).await?;
                 Ok(Box::pin(body.inspect(move |piece| {
                     let length = piece.as_ref().map_or(0, bytes::Bytes::len) as u64;
                     let _ = events.send(Event::Pushed(number, length));
@@ -167,7 +167,7 @@ impl Copier {
         }
         let mut wanted = Wanted::default();
         let download = self.download(job, blob, borrow, &mut wanted);
-        let write = async { layout.put_blob(&blob.digest, download.body().await?).await };
+        let write = async { layout.put_blob(&blob.digest, download.body(Flow::Any).await?).await };
         match write.await {
             Ok(()) => {
                 let _ = self.events.send(Event::Pushed(job.number, blob.size));
@@ -187,9 +187,9 @@ impl Copier {
         borrow: Borrow,
         wanted: &mut Wanted,
     ) -> Arc<Download> {
-        let flow = if job.is_two_way() { Flow::Free } else { Flow::Any };
         let progress = self.fetched(job.number);
-        let (download, started) = self.downloads.get(&job.source, blob, borrow, flow, progress);
+        let (download, started) =
+            self.downloads.get(&job.source, blob, borrow, job.flow(), progress);
         wanted.own_downloads.extend(started.then(|| download.clone()));
         wanted.own = started;
         wanted.download = Some(download.clone());

@@ -79,6 +79,9 @@ async fn of_manifest(
     let mut found = Found::default();
     match listed(source, &subject, memory).await {
         Ok(Listed { mut referrers, more }) => {
+            // Nobody has to list one once.
+            referrers.sort_by(|a, b| a.digest.cmp(&b.digest));
+            referrers.dedup_by(|a, b| a.digest == b.digest);
             let before = referrers.len();
             referrers.truncate(take(left, before));
             if more || referrers.len() < before {
@@ -175,7 +178,8 @@ async fn tagged(
     let origin = &source.origin;
     let failed = |error| CopyError::source(format!("looking for {tag}"), error);
     // A HEAD is free where pulls are counted, and mostly there is nothing.
-    let found = origin.host.look_for_tag(&origin.repository, &tag).await.map_err(failed)?;
+    let found =
+        origin.host.look_for_tag(&origin.repository, &tag, subject).await.map_err(failed)?;
     if found.is_none_or(|found| found == *subject) {
         return Ok(None);
     }

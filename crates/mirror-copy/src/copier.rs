@@ -11,7 +11,7 @@ use mirror_registry::{Host, ManifestRef};
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::attach::Warning;
-use crate::download::Downloads;
+use crate::download::{Downloads, Flow};
 use crate::error::{Cause, CopyError, Side};
 use crate::graph::Graph;
 use crate::landing::Landings;
@@ -134,8 +134,13 @@ pub struct Transfer {
 }
 
 impl Job {
-    /// Whether a registry on either side is the other side of something else in this run.
-    pub(crate) fn is_two_way(&self) -> bool {
+    /// Whether sending a blob may hold up fetching it: not where a registry on either side is the other side of something
+    /// else in this run.
+    pub(crate) fn flow(&self) -> Flow {
+        if self.is_two_way() { Flow::Free } else { Flow::Any }
+    }
+
+    fn is_two_way(&self) -> bool {
         let target = match &self.target {
             Target::Registry { host, .. } => host.is_two_way(),
             Target::Layout { .. } => false,

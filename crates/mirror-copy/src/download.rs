@@ -254,7 +254,11 @@ impl Download {
     }
 
     /// The bytes, from the first. A small blob is waited for; a larger one is followed while it comes.
-    pub(crate) async fn body(self: Arc<Self>) -> io::Result<UploadBody> {
+    pub(crate) async fn body(self: Arc<Self>, flow: Flow) -> io::Result<UploadBody> {
+        // Whoever follows a download holds a turn at a registry that the download may need.
+        if flow == Flow::Free {
+            self.readable(self.size + 1, None).await?;
+        }
         let gone = || io::Error::other("the blob is not where it should be");
         match &*self.storage {
             Storage::Memory(bytes) => {

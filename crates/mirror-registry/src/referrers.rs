@@ -77,6 +77,24 @@ impl Listed {
     }
 }
 
+/// What comes of asking for referrers.
+enum Page {
+    Listed(Listed),
+    /// There is no such list in this repository.
+    NoApi,
+    /// There is none of this manifest.
+    Unknown,
+}
+
+impl Page {
+    fn listed(self) -> Option<Listed> {
+        match self {
+            Page::Listed(listed) => Some(listed),
+            Page::NoApi | Page::Unknown => None,
+        }
+    }
+}
+
 /// What is remembered of a repository.
 #[derive(Debug, Default)]
 pub(crate) struct Knowledge {
@@ -102,7 +120,7 @@ impl Host {
         memory: Memory,
     ) -> Result<Option<Listed>, Error> {
         if memory == Memory::Ignored {
-            return self.list_referrers(repository, digest).await;
+            return self.list_referrers(repository, digest).await.map(Page::listed);
         }
         let knowledge = self.knowledge(repository);
         let asking = knowledge.asking_referrers.lock().await;
@@ -114,17 +132,18 @@ impl Host {
         let asking = first.then_some(asking);
         let listed = self.list_referrers(repository, digest).await;
         match &listed {
-            Ok(Some(_)) => knowledge.has_listed.store(true, Ordering::Release),
+            Ok(Page::Listed(_)) => knowledge.has_listed.store(true, Ordering::Release),
             // Once it has listed some, a refusal is about that manifest.
-            Ok(None) if first => knowledge.lists_no_referrers.store(true, Ordering::Release),
+            Ok(Page::NoApi) if first => knowledge.lists_no_referrers.store(true, Ordering::Release),
             _ => {}
         }
         drop(asking);
-        listed
+        listed.map(Page::listed)
     }
 
     /// The digest under a tag that is mostly missing. Some registries refuse to tell what is missing
-    /// (google/go-containerregistry#1691); where a tag that nobody has gets the same refusal, that is what it means.
+    /// (google/go-containerregistry#1691); where a manifest that is `there` can be looked at, and a tag that nobody has gets
+    /// the same refusal, that is what it means.
     ///
     /// # Errors
     /// When the host can't be asked, or refuses this tag alone.
@@ -132,18 +151,27 @@ impl Host {
         &self,
         repository: &Repository,
         tag: &Tag,
+        there: &Digest,
     ) -> Result<Option<Digest>, Error> {
         match self.head_manifest(repository, ManifestRef::Tag(tag)).await {
-            Err(error) if self.means_missing(repository, &error).await => Ok(None),
+            Err(error) if self.means_missing(repository, &error, there).await => Ok(None),
             outcome => outcome,
         }
     }
 
-    /// Whether a refusal by a repository that can be read means that something isn't there.
-    pub async fn means_missing(&self, repository: &Repository, error: &Error) -> bool {
+    /// Whether a refusal means that something isn't there: where a manifest that is `there` can be looked at, and a tag that
+    /// nobody has is refused alike.
+    pub async fn means_missing(
+        &self,
+        repository: &Repository,
+        error: &Error,
+        there: &Digest,
+    ) -> bool {
         let Some(refused @ (401 | 403)) = error.status() else { return false };
         let ask = || async {
             let Ok(tag) = NOBODY_HAS.parse::<Tag>() else { return None };
+            let known = self.head_manifest(repository, ManifestRef::Digest(there)).await;
+            known.ok().flatten()?;
             let asked = self.head_manifest(repository, ManifestRef::Tag(&tag)).await;
             asked.err().and_then(|error| error.status())
         };
@@ -155,7 +183,7 @@ impl Host {
         &self,
         repository: &Repository,
         digest: &Digest,
-    ) -> Result<Option<Listed>, Error> {
+    ) -> Result<Page, Error> {
         let mut call = Call {
             method: Method::GET,
             url: self.url(repository, &format!("referrers/{digest}")),
@@ -172,27 +200,33 @@ impl Host {
             match answer.status() {
                 200 if is_index(&answer) => {}
                 // Some web servers in front answer anything with a page.
-                200 | 400 | 404 | 405 | 406 | 501 => return Ok(None),
+                200 | 400 | 405 | 406 | 501 => return Ok(Page::NoApi),
+                404 => {
+                    let error = answer.into_error().await;
+                    let of_this = ["MANIFEST_UNKNOWN", "NAME_UNKNOWN"];
+                    let of_this = error.code().is_some_and(|code| of_this.contains(&code));
+                    return Ok(if of_this { Page::Unknown } else { Page::NoApi });
+                }
                 _ => {
                     let error = answer.into_error().await;
-                    let missing = self.means_missing(repository, &error).await;
-                    return if missing { Ok(None) } else { Err(error) };
+                    let missing = self.means_missing(repository, &error, digest).await;
+                    return if missing { Ok(Page::NoApi) } else { Err(error) };
                 }
             }
             let next = next_page(&answer);
             let (request, body) = list(answer).await?;
             found.extend(body);
             match next {
-                _ if found.len() > MAX_REFERRERS => return Ok(Some(Listed::capped(found))),
+                _ if found.len() > MAX_REFERRERS => return Ok(Page::Listed(Listed::capped(found))),
                 Some(next) if self.is_home(&next) => call.url = next,
                 Some(_) => {
                     let why = "the next page of referrers is on another host".to_owned();
                     return Err(Error::new(request, ErrorKind::Protocol(why)));
                 }
-                None => return Ok(Some(Listed::capped(found))),
+                None => return Ok(Page::Listed(Listed::capped(found))),
             }
         }
-        Ok(Some(Listed { referrers: found, more: true }))
+        Ok(Page::Listed(Listed { referrers: found, more: true }))
     }
 }
 

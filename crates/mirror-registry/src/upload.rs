@@ -229,7 +229,11 @@ impl Host {
         let (body, permit) = match supply {
             Supply::Stored(mut opening) => {
                 match tokio::time::timeout(FRESH, &mut opening).await {
-                    Ok(Ok(body)) => return Ok((body, session, permit)),
+                    Ok(Ok(body)) if !session.is_old() => return Ok((body, session, permit)),
+                    Ok(Ok(body)) => {
+                        self.give_back(session).await;
+                        return self.reopened(blob, body, permit).await;
+                    }
                     Ok(Err(error)) => {
                         self.give_back(session).await;
                         return Err(unread(error));
@@ -249,14 +253,19 @@ impl Host {
                 }
             },
         };
+        self.reopened(blob, body, permit).await
+    }
+
+    /// Another session, for bytes that are here.
+    async fn reopened(
+        &self,
+        blob: Wanted<'_>,
+        body: UploadBody,
+        permit: BodyPermit,
+    ) -> Result<(UploadBody, Session, BodyPermit), Error> {
         match self.open(blob, None, permit).await?.session() {
             Some((session, permit)) => Ok((body, session, permit)),
-            None => Err(Error::new(
-                "opening an upload",
-                ErrorKind::Protocol(
-                    "the registry answers 201 to an upload without bytes".to_owned(),
-                ),
-            )),
+            None => Err(Error::new("opening an upload", no_bytes())),
         }
     }
 
@@ -293,6 +302,7 @@ impl Host {
         }
         let answer = outcome?;
         match answer.status() {
+            201 if from.is_none() => Err(Error::new(answer.request, no_bytes())),
             201 => Ok(Opened::There),
             202 => {
                 let (url, reach) = self.location(&answer)?;
@@ -418,6 +428,12 @@ impl Host {
         };
         Err((sent, error))
     }
+}
+
+/// A blob that nobody has sent can't be there.
+fn no_bytes() -> ErrorKind {
+    let why = "the registry answers 201 to an upload without bytes";
+    ErrorKind::Protocol(why.to_owned())
 }
 
 /// What came of the request that opens an upload session.
