@@ -43,7 +43,7 @@ impl Copier {
         &self,
         job: &Job,
         blob: &Blob,
-        host: &Host,
+        host: &Arc<Host>,
         repository: &Repository,
     ) -> Result<Option<Transfer>, CopyError> {
         let here = self.landings.here(host.name().as_str(), repository, &blob.digest);
@@ -84,7 +84,7 @@ impl Copier {
         &self,
         job: &Job,
         blob: &Blob,
-        host: &Host,
+        host: &Arc<Host>,
         repository: &Repository,
     ) -> Result<Option<Transfer>, CopyError> {
         let first = self.landings.first(host.name().as_str(), &blob.digest);
@@ -119,7 +119,7 @@ impl Copier {
         &self,
         job: &Job,
         blob: &Blob,
-        host: &Host,
+        host: &Arc<Host>,
         repository: &Repository,
         from: Mount,
     ) -> Result<Option<Transfer>, CopyError> {
@@ -131,7 +131,7 @@ impl Copier {
         &self,
         job: &Job,
         blob: &Blob,
-        host: &Host,
+        host: &Arc<Host>,
         repository: &Repository,
         from: &Mount,
         borrow: Borrow,

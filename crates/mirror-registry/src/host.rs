@@ -57,6 +57,7 @@ pub struct Host {
 }
 
 /// A request, to be sent as often as needed.
+#[derive(Clone)]
 pub(crate) struct Call {
     pub(crate) method: Method,
     pub(crate) url: Url,

@@ -6,14 +6,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::future::join_all;
 use reqwest::header::HeaderMap;
 use reqwest::{Method, Url};
+use tokio::runtime::Handle;
 use tokio::sync::Notify;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use crate::answer::Answer;
 use crate::auth::Scope;
 use crate::client::Reach;
+use crate::error::{Error, ErrorKind};
 use crate::host::{Call, Host};
 use crate::options::Kind;
 
@@ -28,6 +31,7 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 pub(crate) struct Sessions {
     state: Mutex<State>,
     freed: Notify,
+    settled: Notify,
 }
 
 #[derive(Debug)]
@@ -39,25 +43,49 @@ struct State {
     ended: usize,
     next: u64,
     open: HashMap<u64, (Url, Scope)>,
+    /// Requests on their way that open a session or end one, whether or not somebody waits for them.
+    unsettled: usize,
 }
 
 /// The right to have one session open.
 #[derive(Debug)]
 pub(crate) struct Permit(Arc<Sessions>);
 
-/// An open session. Whoever doesn't end it leaves it to [`Host::end_sessions`].
-#[derive(Debug)]
+/// An open session. It is given back when it is dropped, unless it has ended.
 pub(crate) struct Session {
     pub(crate) url: Url,
     pub(crate) reach: Reach,
     opened: Instant,
     number: u64,
+    host: Arc<Host>,
+}
+
+/// A request on its way, until this is dropped.
+struct Unsettled(Arc<Sessions>);
+
+impl Drop for Unsettled {
+    fn drop(&mut self) {
+        self.0.lock().unsettled -= 1;
+        self.0.settled.notify_waiters();
+    }
 }
 
 impl Sessions {
     pub(crate) fn new(most: usize) -> Arc<Sessions> {
-        let state = State { most, limit: most, used: 0, ended: 0, next: 0, open: HashMap::new() };
-        Arc::new(Sessions { state: Mutex::new(state), freed: Notify::new() })
+        let state = State {
+            most,
+            limit: most,
+            used: 0,
+            ended: 0,
+            next: 0,
+            open: HashMap::new(),
+            unsettled: 0,
+        };
+        Arc::new(Sessions {
+            state: Mutex::new(state),
+            freed: Notify::new(),
+            settled: Notify::new(),
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -91,18 +119,15 @@ impl Sessions {
         tracing::debug!(limit = state.limit, "the host wants fewer upload sessions");
     }
 
-    pub(crate) fn opened(&self, url: Url, reach: Reach, scope: &Scope) -> Session {
-        let mut state = self.lock();
-        state.next += 1;
-        let number = state.next;
-        state.open.insert(number, (url.clone(), scope.clone()));
-        Session { url, reach, opened: Instant::now(), number }
+    fn unsettled(self: &Arc<Self>) -> Unsettled {
+        self.lock().unsettled += 1;
+        Unsettled(self.clone())
     }
 
     /// A session has become a blob, or is gone.
-    pub(crate) fn ended(&self, session: &Session) {
+    fn ended(&self, number: u64) {
         let mut state = self.lock();
-        state.open.remove(&session.number);
+        state.open.remove(&number);
         state.ended += 1;
         if state.ended > state.limit && state.limit < state.most {
             (state.limit, state.ended) = (state.limit + 1, 0);
@@ -119,26 +144,98 @@ impl Drop for Permit {
 }
 
 impl Session {
+    /// It has become a blob, or the registry knows it no more.
+    pub(crate) fn ended(self) {
+        self.host.sessions().ended(self.number);
+    }
+
     /// Whether it has waited so long that the registry may have forgotten it.
     pub(crate) fn is_old(&self) -> bool {
         self.opened.elapsed() > FRESH
     }
 }
 
+impl Drop for Session {
+    fn drop(&mut self) {
+        let _ = self.end();
+    }
+}
+
+impl Session {
+    /// Gives it back, if it has not ended: goes on whether or not somebody waits for that.
+    fn end(&self) -> Option<JoinHandle<()>> {
+        let (url, scope) = self.host.sessions().lock().open.remove(&self.number)?;
+        let (host, runtime) = (self.host.clone(), Handle::try_current().ok()?);
+        let unsettled = host.sessions().unsettled();
+        Some(runtime.spawn(async move {
+            let _unsettled = unsettled;
+            let _ = tokio::time::timeout(LAST_WORDS, host.delete_session(url, scope)).await;
+        }))
+    }
+}
+
+/// What came of a request for a session.
+pub(crate) enum Reply {
+    Session(Session),
+    Answer(Answer),
+}
+
 impl Host {
+    /// Sends the request that opens a session. Whoever stops waiting for the answer leaves no session behind.
+    pub(crate) async fn open_session(
+        self: &Arc<Self>,
+        call: &Call,
+        scope: &Scope,
+    ) -> Result<Reply, Error> {
+        let (host, call, scope) = (self.clone(), call.clone(), scope.clone());
+        let unsettled = self.sessions().unsettled();
+        let sent = tokio::spawn(async move {
+            let _unsettled = unsettled;
+            let answer = host.send(&call).await?;
+            if answer.status() != 202 {
+                return Ok(Reply::Answer(answer));
+            }
+            let (url, reach) = host.location(&answer)?;
+            Ok(Reply::Session(host.opened(url, reach, scope)))
+        });
+        let ended = |error: tokio::task::JoinError| {
+            Err(Error::new("opening an upload", ErrorKind::Broken(error.to_string())))
+        };
+        // Where nobody waits any more, the session is dropped with the answer.
+        sent.await.unwrap_or_else(ended)
+    }
+
+    fn opened(self: &Arc<Self>, url: Url, reach: Reach, scope: Scope) -> Session {
+        let mut state = self.sessions().lock();
+        state.next += 1;
+        let number = state.next;
+        state.open.insert(number, (url.clone(), scope));
+        drop(state);
+        Session { url, reach, opened: Instant::now(), number, host: self.clone() }
+    }
+
     /// Gives a session back that nothing will be sent to.
     pub(crate) async fn give_back(&self, session: Session) {
-        let open = self.sessions().lock().open.remove(&session.number);
-        if let Some((url, scope)) = open {
-            let _ = tokio::time::timeout(LAST_WORDS, self.delete_session(url, scope)).await;
+        if let Some(ending) = session.end() {
+            let _ = ending.await;
         }
     }
 
-    /// Gives back the sessions that were left open by uploads which ended in the middle; in seconds, or not at all.
+    /// Waits until all sessions have ended that uploads left in the middle; for seconds, no longer.
     pub async fn end_sessions(&self) {
-        let open = std::mem::take(&mut self.sessions().lock().open);
-        let ends = open.into_values().map(|(url, scope)| self.delete_session(url, scope));
-        let _ = tokio::time::timeout(LAST_WORDS, join_all(ends)).await;
+        let sessions = self.sessions();
+        let all = async {
+            loop {
+                let settled = sessions.settled.notified();
+                tokio::pin!(settled);
+                settled.as_mut().enable();
+                if sessions.lock().unsettled == 0 {
+                    return;
+                }
+                settled.await;
+            }
+        };
+        let _ = tokio::time::timeout(LAST_WORDS, all).await;
     }
 
     /// <https://github.com/opencontainers/distribution-spec/blob/main/spec.md#canceling-a-blob-upload>. One attempt: what
@@ -180,10 +277,8 @@ mod tests {
         assert!(waits.await.is_err(), "only four are left");
         permits.clear();
         assert!(!sessions.are_shared());
-        let url: Url = "http://127.0.0.1/x".parse().unwrap();
-        for _ in 0..5 {
-            let session = sessions.opened(url.clone(), Reach::Anywhere, &Scope::nothing());
-            sessions.ended(&session);
+        for number in 0..5 {
+            sessions.ended(number);
         }
         assert_eq!(sessions.lock().limit, 5);
         assert!(sessions.lock().open.is_empty());

@@ -13,14 +13,14 @@ use reqwest::Method;
 use reqwest::header::{self, HeaderMap, HeaderValue};
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::answer::{Answer, describe, refusal};
+use crate::answer::{describe, refusal};
 use crate::auth::{Scope, Sent};
 use crate::error::{Error, ErrorKind};
 use crate::flow::{Flow, Watched, moving};
 use crate::hint::Hint;
 use crate::host::{Call, Host};
 use crate::pressure::{Pressure, Speed};
-use crate::session::{FRESH, Permit, Session};
+use crate::session::{FRESH, Permit, Reply, Session};
 
 /// The bytes of a blob, from the first one. An error ends the upload without a blob.
 pub type UploadBody = Pin<Box<dyn Stream<Item = Result<Bytes, std::io::Error>> + Send>>;
@@ -80,7 +80,7 @@ impl Host {
     /// # Errors
     /// When the registry refuses the blob for good, or `body` fails.
     pub async fn upload_blob(
-        &self,
+        self: &Arc<Self>,
         repository: &Repository,
         digest: &Digest,
         size: u64,
@@ -123,7 +123,7 @@ impl Host {
 
     /// Finds out whether the blob is there, and opens a session if it isn't.
     async fn begin(
-        &self,
+        self: &Arc<Self>,
         blob: Wanted<'_>,
         mount: &Mount,
         permit: BodyPermit,
@@ -188,7 +188,7 @@ impl Host {
     }
 
     /// The session, unless it was opened for a blob that is there.
-    async fn unless_there(&self, blob: Wanted<'_>, session: Session) -> Option<Session> {
+    async fn unless_there(self: &Arc<Self>, blob: Wanted<'_>, session: Session) -> Option<Session> {
         if !self.is_there(blob).await {
             if blob.size > FEW {
                 self.hints().agreed();
@@ -201,7 +201,7 @@ impl Host {
     }
 
     /// Finds out what the registry makes of a hint, with a blob that is there.
-    async fn try_hint(&self, blob: Wanted<'_>) {
+    async fn try_hint(self: &Arc<Self>, blob: Wanted<'_>) {
         let Ok(permit) = self.body_permit(0).await else { return };
         match self.open(blob, Some(blob.repository), permit).await {
             Ok(Opened::There) => self.hints().learn(Hint::Honoured),
@@ -217,7 +217,7 @@ impl Host {
     /// The bytes, with a session that is fresh when they are here. Whoever makes bytes that wait for nobody must not wait
     /// for a turn, and whoever waits for one must not keep a download waiting, or two hosts could wait for each other.
     async fn ready(
-        &self,
+        self: &Arc<Self>,
         blob: Wanted<'_>,
         supply: Supply,
         session: Session,
@@ -258,7 +258,7 @@ impl Host {
 
     /// Another session, for bytes that are here.
     async fn reopened(
-        &self,
+        self: &Arc<Self>,
         blob: Wanted<'_>,
         body: UploadBody,
         permit: BodyPermit,
@@ -272,7 +272,7 @@ impl Host {
     /// Opens an upload session, perhaps with a mount that makes it unnecessary. Any refusal of a mount means only that
     /// (401 for one from a repository that does not exist: harbor#17097; 404 at pulp-container).
     async fn open(
-        &self,
+        self: &Arc<Self>,
         blob: Wanted<'_>,
         from: Option<&Repository>,
         permit: BodyPermit,
@@ -292,39 +292,39 @@ impl Host {
             headers: HeaderMap::new(),
             body: Bytes::new(),
         };
-        let (outcome, permit) = self.ask_for_session(&call, blob.size, permit).await?;
+        let scope = Scope::push(blob.repository);
+        let (outcome, permit) = self.ask_for_session(&call, &scope, blob.size, permit).await?;
         let status = match &outcome {
-            Ok(answer) => Some(answer.status()),
+            Ok(Reply::Session(_)) => Some(202),
+            Ok(Reply::Answer(answer)) => Some(answer.status()),
             Err(error) => error.status(),
         };
         if from.is_some() && matches!(status, Some(400..=428 | 430..=499 | 501)) {
             return Ok(Opened::Refused(permit));
         }
-        let answer = outcome?;
-        match answer.status() {
-            201 if from.is_none() => Err(Error::new(answer.request, no_bytes())),
-            201 => Ok(Opened::There),
-            202 => {
-                let (url, reach) = self.location(&answer)?;
-                let scope = Scope::push(blob.repository);
-                Ok(Opened::Session(self.sessions().opened(url, reach, &scope), permit))
+        match outcome? {
+            Reply::Session(session) => Ok(Opened::Session(session, permit)),
+            Reply::Answer(answer) if answer.status() == 201 && from.is_some() => Ok(Opened::There),
+            Reply::Answer(answer) if answer.status() == 201 => {
+                Err(Error::new(answer.request, no_bytes()))
             }
-            _ => Err(answer.into_error().await),
+            Reply::Answer(answer) => Err(answer.into_error().await),
         }
     }
 
     /// Sends the request that opens a session. A registry that has no more of them gets fewer requests at once; only when
     /// there is no other session of ours, its refusal means the host.
     async fn ask_for_session(
-        &self,
+        self: &Arc<Self>,
         call: &Call,
+        scope: &Scope,
         size: u64,
         mut permit: BodyPermit,
-    ) -> Result<(Result<Answer, Error>, BodyPermit), Error> {
+    ) -> Result<(Result<Reply, Error>, BodyPermit), Error> {
         let mut attempts = self.attempts();
         loop {
-            match self.send(call).await {
-                Ok(answer) => return Ok((Ok(answer), permit)),
+            match self.open_session(call, scope).await {
+                Ok(reply) => return Ok((Ok(reply), permit)),
                 Err(error) if self.wants_fewer_sessions(call, &error) => {
                     self.sessions().fewer();
                     drop(permit);
@@ -347,7 +347,7 @@ impl Host {
 
     /// Sends the whole blob in one PUT. With the error comes what was sent as `Authorization`.
     async fn send_blob(
-        &self,
+        self: &Arc<Self>,
         blob: Wanted<'_>,
         session: Session,
         body: UploadBody,
@@ -355,12 +355,12 @@ impl Host {
     ) -> Result<(), (Sent, Error)> {
         let outcome = self.put_blob(blob, &session, body, rejected).await;
         let Err((sent, error)) = outcome else {
-            self.sessions().ended(&session);
+            session.ended();
             return Ok(());
         };
         // Whatever the code: the session is gone, not the right to upload.
         if error.status() == Some(404) || error.is_lost_session() {
-            self.sessions().ended(&session);
+            session.ended();
             return Err((sent, error.worth_another_try()));
         }
         self.give_back(session).await;

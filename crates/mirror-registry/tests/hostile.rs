@@ -54,7 +54,7 @@ async fn read(host: &Host, digest: &Digest, size: u64) -> Result<u64, Error> {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upload_location_elsewhere_gets_no_credentials() {
     let (registry, elsewhere) = (Registry::with(basic()), Registry::start());
-    let host = host(&registry);
+    let host = Arc::new(host(&registry));
     let location = format!("{}/v2/library/app/blobs/uploads/1?_state=secret", elsewhere.endpoint());
     registry.set_faults(move |exchange| {
         (exchange.method == "POST").then(|| Fault::Header("location", location.clone()))

@@ -14,7 +14,7 @@ use mirror_registry::{
 use mirror_testkit::{Image, ImageBuilder, Proxy, Registry, Weather};
 
 /// A registry behind a line of 48 KiB a second: enough not to be taken for dead, too little while others wait.
-fn slow(registry: &Registry) -> (Proxy, Host) {
+fn slow(registry: &Registry) -> (Proxy, Arc<Host>) {
     let weather = Weather { rate: 48 << 10, ..Weather::default() };
     let proxy = Proxy::start(registry.host().parse().unwrap(), weather);
     let endpoint: Endpoint = format!("http://{}", proxy.host()).parse().unwrap();
@@ -29,7 +29,8 @@ fn slow(registry: &Registry) -> (Proxy, Host) {
     };
     let client = mirror_registry::HttpClient::new().unwrap();
     let name = registry.host().parse().unwrap();
-    (proxy, Host::new(client, Arc::new(Credentials::default()), &name, &options).unwrap())
+    let host = Host::new(client, Arc::new(Credentials::default()), &name, &options).unwrap();
+    (proxy, Arc::new(host))
 }
 
 fn stocked(size: usize) -> (Registry, Image) {
@@ -49,7 +50,7 @@ async fn read(host: &Host, image: &Image, pressure: &Pressure) -> Result<usize, 
     Ok(read)
 }
 
-async fn send(host: &Host, size: usize, pressure: &Pressure) -> Result<(), Error> {
+async fn send(host: &Arc<Host>, size: usize, pressure: &Pressure) -> Result<(), Error> {
     let content = Bytes::from(vec![7; size]);
     let digest = Digest::of(Algorithm::Sha256, &content);
     let supply = || {

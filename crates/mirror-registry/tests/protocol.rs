@@ -20,7 +20,7 @@ const PATIENCE: Patience = Patience {
     first_pause: std::time::Duration::from_millis(10),
 };
 
-fn host(registry: &Registry) -> Host {
+fn host(registry: &Registry) -> Arc<Host> {
     let options = HostOptions {
         concurrency: 8,
         access: Access::PullPush,
@@ -28,13 +28,9 @@ fn host(registry: &Registry) -> Host {
         ..HostOptions::default()
     };
     let name = registry.host().parse().unwrap();
-    Host::new(
-        mirror_registry::HttpClient::new().unwrap(),
-        Arc::new(Credentials::default()),
-        &name,
-        &options,
-    )
-    .unwrap()
+    let client = mirror_registry::HttpClient::new().unwrap();
+    let credentials = Arc::new(Credentials::default());
+    Arc::new(Host::new(client, credentials, &name, &options).unwrap())
 }
 
 fn repository() -> Repository {
@@ -51,7 +47,7 @@ fn stocked() -> (Registry, Image) {
     (registry, image)
 }
 
-async fn upload(host: &Host, content: &'static [u8]) -> Result<Upload, Error> {
+async fn upload(host: &Arc<Host>, content: &'static [u8]) -> Result<Upload, Error> {
     let digest = Digest::of(Algorithm::Sha256, content);
     let (size, from) = (content.len() as u64, Mount::From(repository()));
     host.upload_blob(&repository(), &digest, size, &from, &Pressure::default(), || supply(content))

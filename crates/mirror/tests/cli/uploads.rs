@@ -235,3 +235,52 @@ fn one_registry_on_both_sides() {
     assert_eq!(registry.most_at_once(), 1);
     (0..4).for_each(|n| assert!(registry.holds(&format!("company/app{n}"), &image(n))));
 }
+
+#[test]
+fn images_that_fail_in_the_middle_leave_no_session_to_others() {
+    // Each of eight images lacks a layer at its source while the destination takes its time to open uploads, of which it
+    // has twelve for half an hour.
+    let broken: Vec<_> = (0..8)
+        .map(|n| {
+            let layers = [9000, 8000, 7000, 6000, 5000];
+            (format!("broken{n}"), ImageBuilder::new(format!("b{n}")).layers(&layers).build())
+        })
+        .collect();
+    let good = ("zgood".to_owned(), ImageBuilder::new("good").layers(&[9000, 8000]).build());
+    let all: Vec<_> = broken.iter().chain([&good]).map(|(n, i)| (n.as_str(), i.clone())).collect();
+    let profile = Profile { sessions: (12, Duration::from_secs(1800)), ..Profile::default() };
+    let (source, destination, project) = to(profile, &all);
+    for (name, image) in &broken {
+        source.lose(&format!("library/{name}"), &image.blobs[0].0);
+    }
+    destination.set_faults(|exchange| {
+        (exchange.method == "POST").then_some(Fault::Delay(Duration::from_millis(300)))
+    });
+    let ran = project.mirror(&["apply"]).ends_with(1).run();
+    assert!(ran.stdout.contains("applied: 1 copied, 0 unchanged, 8 failed"), "{}", ran.stdout);
+    assert!(destination.holds("docker.io/library/zgood", &good.1));
+    assert_eq!(destination.open_sessions(), 0);
+}
+
+#[test]
+fn a_session_that_is_being_opened_is_given_back_too() {
+    let images: Vec<_> = (0..6)
+        .map(|n| (format!("app{n}"), ImageBuilder::new(format!("{n}")).layers(&[9000]).build()))
+        .collect();
+    let named: Vec<_> = images.iter().map(|(n, i)| (n.as_str(), i.clone())).collect();
+    let (_source, destination, project) = to(Profile::default(), &named);
+    destination.set_faults(|exchange| {
+        (exchange.method == "POST").then_some(Fault::Delay(Duration::from_millis(800)))
+    });
+    let mut command = project.mirror(&["apply"]).into_command();
+    let running = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let started = std::time::Instant::now();
+    let opens = || destination.take_requests().iter().any(|request| request.method == "POST");
+    while !opens() {
+        assert!(started.elapsed() < Duration::from_secs(20), "no uploads");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    crate::send("INT", running.id());
+    assert_eq!(running.wait_with_output().unwrap().status.code(), Some(130));
+    assert_eq!(destination.open_sessions(), 0);
+}
