@@ -160,11 +160,11 @@ impl Copier {
             // Several images may share a manifest: one list is written at a time.
             let list = match &job.target {
                 Target::Registry { host, repository, .. } => {
-                    self.landings.here(host.name().as_str(), repository, subject)
+                    self.landings.list(host.name().as_str(), repository, subject)
                 }
                 Target::Layout { layout, repository, .. } => {
                     let place = layout.folder().display().to_string();
-                    self.landings.here(&place, repository, subject)
+                    self.landings.list(&place, repository, subject)
                 }
             };
             let _alone = list.lock().await;

@@ -18,12 +18,21 @@ pub(crate) type First = Arc<tokio::sync::Mutex<Option<Repository>>>;
 pub(crate) struct Landings {
     here: Mutex<HashMap<(String, Repository, Digest), Here>>,
     first: Mutex<HashMap<(String, Digest), First>>,
+    lists: Mutex<HashMap<(String, Repository, Digest), List>>,
 }
+
+/// The list of what refers to a manifest. Whoever holds the lock writes it.
+pub(crate) type List = Arc<tokio::sync::Mutex<()>>;
 
 impl Landings {
     /// The landing of a blob in one repository of a registry or layout.
     pub(crate) fn here(&self, place: &str, repository: &Repository, digest: &Digest) -> Here {
         entry(&self.here, (place.to_owned(), repository.clone(), digest.clone()))
+    }
+
+    /// The list of referrers of a manifest in one repository of a registry or layout.
+    pub(crate) fn list(&self, place: &str, repository: &Repository, subject: &Digest) -> List {
+        entry(&self.lists, (place.to_owned(), repository.clone(), subject.clone()))
     }
 
     /// The first landing of a blob anywhere at a registry or layout.

@@ -20,9 +20,9 @@ pub(crate) async fn at_registry(
 ) -> Result<(), CopyError> {
     let fail = |error| CopyError::destination(step(subject), error);
     let tag = fallback_tag(subject);
-    let present = match host.look_for_tag(repository, &tag, subject).await.map_err(fail)? {
-        Some(_) => host.find_manifest(repository, ManifestRef::Tag(&tag)).await.map_err(fail)?,
-        None => None,
+    let present = match host.find_manifest(repository, ManifestRef::Tag(&tag)).await {
+        Err(error) if host.means_missing(repository, &error, subject).await => None,
+        present => present.map_err(fail)?,
     };
     let Some(index) = united(present.as_ref(), subject, referrers)? else { return Ok(()) };
     host.put_manifest(repository, ManifestRef::Tag(&tag), &index).await.map_err(fail)
