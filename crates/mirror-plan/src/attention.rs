@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::markdown::{COMMENT_BUDGET, Page, code, held, look_up_failed, problem, short};
+use crate::markdown::{COMMENT_BUDGET, Page, code, holder, look_up_failed, problem, short};
 use crate::outdated::{MovedTag, Outdated};
 use crate::report::{Report, Status, WarningKind};
 use crate::report_page::signatures;
@@ -129,9 +129,9 @@ fn failed(report: &Report, page: &mut Page) {
             )),
             _ => {}
         }
-        if let (Status::Done, Some(held)) = (&outcome.status, &outcome.held) {
+        if let (Status::Done, Some(holder)) = (&outcome.status, &outcome.holder) {
             let at = code(destination);
-            page.row(&format!("- {} at {at}: {}\n", code(&target), self::held(held)));
+            page.row(&format!("- {} at {at}: {}\n", code(&target), self::holder(holder)));
         }
         // That the destination keeps its own is as somebody wants it.
         if outcome.warnings.iter().any(|warning| warning.kind != WarningKind::SignatureKept) {

@@ -188,7 +188,7 @@ impl Plan {
             manifests: image.map(|image| image.manifests.len() as u64),
             previous: wants.previous.get(&want.file).cloned(),
             upstream: image.and_then(|image| image.upstream.clone()),
-            held: observed.held.get(&want.source).cloned(),
+            holder: observed.holder.get(&want.source).cloned(),
             want: Some(Box::new((want.source.clone(), want.target.clone()))),
         })));
     }

@@ -52,7 +52,7 @@ pub use markdown::{COMMENT_BUDGET, SUMMARY_BUDGET, headline, plan_markdown};
 pub use observed::{Failure, Image, Observed, Side};
 pub use outdated::{MovedTag, NewerTag, Outdated, TagsFailure, newest, stuck};
 pub use plan::{
-    Action, Change, Conflict, Copy, Held, LookupFailure, Note, Plan, Subject, Unchanged,
+    Action, Change, Conflict, Copy, Holder, LookupFailure, Note, Plan, Subject, Unchanged,
 };
 pub use progress::ProgressLine;
 pub use remarks::{plan_findings, report_findings};

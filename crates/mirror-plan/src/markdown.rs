@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use mirror_oci::{ByteSize, Digest, Reference, Tag};
 
 use crate::observed::Failure;
-use crate::plan::{Change, Copy, Held, LookupFailure, Note, Plan};
+use crate::plan::{Change, Copy, Holder, LookupFailure, Note, Plan};
 use crate::text::{
     POSTPONED, SECURITY, count, is_deceptive, or_none, postponed, repositories_noun, version,
 };
@@ -224,15 +224,15 @@ fn upstream(copy: &Copy) -> String {
     let link = source.map(|link| format!("[source]({link})")).or_else(|| page(copy));
     let name = copy.subject.source.split('@').next().unwrap_or_default();
     let elsewhere = (name != copy.subject.target()).then(|| code(name));
-    let held = copy.held.as_ref().map(self::held);
-    elsewhere.into_iter().chain(link).chain(held).collect::<Vec<_>>().join(" ")
+    let holder = copy.holder.as_ref().map(self::holder);
+    elsewhere.into_iter().chain(link).chain(holder).collect::<Vec<_>>().join(" ")
 }
 
 /// Why an image is not taken from its source.
-pub(crate) fn held(held: &Held) -> String {
-    let security = if held.security { format!("**{SECURITY}**; ") } else { String::new() };
-    let (reason, destination) = (held.reason(), code(&held.destination));
-    format!("⚠️ {security}{reason}, you hold it at {destination} ({})", code(&held.why))
+pub(crate) fn holder(holder: &Holder) -> String {
+    let security = if holder.security { format!("**{SECURITY}**; ") } else { String::new() };
+    let (reason, destination) = (holder.reason(), code(&holder.destination));
+    format!("⚠️ {security}{reason}, you hold it at {destination} ({})", code(&holder.why))
 }
 
 fn page(copy: &Copy) -> Option<String> {

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::alert::Before;
-use crate::plan::Held;
+use crate::plan::Holder;
 use crate::repository::{RepositoryAt, RepositoryState};
 use crate::want::{Source, Target};
 
@@ -27,7 +27,7 @@ pub struct Observed {
     /// Targets that have the right digest, but not all of the image: what is missing there.
     pub incomplete: BTreeMap<Target, Vec<Digest>>,
     /// Sources that do not give their image, and the destination that it can be had from.
-    pub held: BTreeMap<Source, Held>,
+    pub holder: BTreeMap<Source, Holder>,
     /// Of targets whose image is another one than before, there or in the tree: what that was like, and what this is like.
     pub before: BTreeMap<Target, (Before, Before)>,
     /// Digests that their source has no more.

@@ -91,7 +91,7 @@ pub struct Copy {
     pub upstream: Option<String>,
     /// The destination that it is taken from, where the source has it no more or fails.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub held: Option<Held>,
+    pub holder: Option<Holder>,
     /// Source and target as wanted, for whoever carries it out.
     #[serde(skip)]
     pub want: Option<Box<(Source, Target)>>,
@@ -119,7 +119,7 @@ pub enum Change {
 
 /// Where an image is that its source does not give.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Held {
+pub struct Holder {
     /// The name of the destination.
     pub destination: String,
     /// The repository there.
@@ -134,7 +134,7 @@ pub struct Held {
     pub why: String,
 }
 
-impl Held {
+impl Holder {
     /// For the end of a line.
     pub(crate) fn told(&self) -> String {
         format!("{}, you hold it at {}", self.reason(), self.destination)

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::observed::Failure;
-use crate::plan::{Conflict, Held, LookupFailure, Plan, Subject};
+use crate::plan::{Conflict, Holder, LookupFailure, Plan, Subject};
 use crate::repository::RepositoryOutcome;
 
 /// What became of a plan.
@@ -53,7 +53,7 @@ pub struct Outcome {
     pub transfer: Transfer,
     /// The destination that it was taken from, where the source had it no more or failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub held: Option<Held>,
+    pub holder: Option<Holder>,
     /// What the destination serves under that tag meanwhile, where it failed: the image is not refreshed, and pulls work.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]

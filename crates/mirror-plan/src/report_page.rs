@@ -2,7 +2,7 @@
 
 use mirror_oci::ByteSize;
 
-use crate::markdown::{Page, code, held, look_up_failed, problem, short};
+use crate::markdown::{Page, code, holder, look_up_failed, problem, short};
 use crate::report::{Outcome, Report, Status, WarningKind};
 use crate::report_text::unsigned;
 use crate::text::count;
@@ -51,9 +51,10 @@ pub fn report_markdown(report: &Report, budget: usize) -> String {
         .map(|outcome| {
             let (target, destination) = (outcome.subject.target(), &outcome.subject.destination);
             let size = ByteSize(outcome.transfer.pushed_bytes);
-            let held = outcome.held.as_ref().map(|held| format!("; {}", self::held(held)));
-            let held = held.unwrap_or_default();
-            format!("- {} at {} ({size} pushed){held}\n", code(&target), code(destination))
+            let holder =
+                outcome.holder.as_ref().map(|holder| format!("; {}", self::holder(holder)));
+            let holder = holder.unwrap_or_default();
+            format!("- {} at {} ({size} pushed){holder}\n", code(&target), code(destination))
         })
         .collect();
     if !rows.is_empty() {

@@ -106,10 +106,10 @@ impl Text {
             self.serves(outcome.serves.as_ref());
             self.failure(failure);
         }
-        if let (Status::Done, Some(held)) = (&outcome.status, &outcome.held) {
-            let text = format!("{}: {}", what(&outcome.subject, "at"), held.told());
+        if let (Status::Done, Some(holder)) = (&outcome.status, &outcome.holder) {
+            let text = format!("{}: {}", what(&outcome.subject, "at"), holder.told());
             self.line(CHANGED, "note", &text);
-            self.held(Some(held));
+            self.holder(Some(holder));
         }
     }
 

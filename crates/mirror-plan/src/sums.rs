@@ -109,7 +109,7 @@ impl Plan {
 
     pub(crate) fn count_pulls(&self, observed: &Observed) -> Vec<Pulls> {
         let mut manifests: BTreeMap<&Registry, BTreeSet<(&Name, &Digest)>> = BTreeMap::new();
-        let asked = |(source, _): &(&Source, Option<&Image>)| !observed.held.contains_key(source);
+        let asked = |(source, _): &(&Source, Option<&Image>)| !observed.holder.contains_key(source);
         for (source, image) in self.images(observed).into_iter().filter(asked) {
             let pulled = manifests.entry(&source.name.registry).or_default();
             match (image, observed.sources.get(source)) {

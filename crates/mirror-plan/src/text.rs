@@ -8,7 +8,7 @@ use anstyle::{AnsiColor, Style};
 use mirror_oci::{ByteSize, Digest};
 
 use crate::observed::Failure;
-use crate::plan::{Change, Copy, Held, LookupFailure, Note, Plan, Subject};
+use crate::plan::{Change, Copy, Holder, LookupFailure, Note, Plan, Subject};
 use crate::repository::RepositoryAction;
 use crate::scope::Unwanted;
 use crate::verification::Verification;
@@ -181,12 +181,12 @@ impl Text {
     }
 
     /// Why an image is not taken from its source.
-    pub(crate) fn held(&mut self, held: Option<&Held>) {
-        let Some(held) = held else { return };
-        if held.security {
+    pub(crate) fn holder(&mut self, holder: Option<&Holder>) {
+        let Some(holder) = holder else { return };
+        if holder.security {
             self.detail("  security: ", SECURITY);
         }
-        self.detail("  caused by: source: ", &held.why);
+        self.detail("  caused by: source: ", &holder.why);
     }
 
     pub(crate) fn failure(&mut self, failure: &Failure) {
@@ -313,11 +313,11 @@ impl Text {
         if let Some(previous) = &copy.previous {
             let _ = write!(self.0, "  {QUIET}was {}{QUIET:#}", printable(version(previous)));
         }
-        if let Some(held) = &copy.held {
-            let _ = write!(self.0, "  {CHANGED}{}{CHANGED:#}", printable(&held.told()));
+        if let Some(holder) = &copy.holder {
+            let _ = write!(self.0, "  {CHANGED}{}{CHANGED:#}", printable(&holder.told()));
         }
         self.0.push('\n');
-        self.held(copy.held.as_ref());
+        self.holder(copy.holder.as_ref());
         let source = copy.subject.source.split('@').next().unwrap_or("");
         if source != target {
             let _ = writeln!(self.0, "  {QUIET}  from {source}{QUIET:#}");

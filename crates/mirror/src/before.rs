@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures_util::{StreamExt, stream};
 use mirror_copy::{About, about};
 use mirror_oci::Digest;
-use mirror_plan::{Before, Copy, Held, Place, Plan, Source, Subject, Target, Wants};
+use mirror_plan::{Before, Copy, Holder, Place, Plan, Source, Subject, Target, Wants};
 use mirror_registry::ManifestRef;
 
 use crate::holders;
@@ -21,7 +21,7 @@ pub(crate) struct With<'a> {
     pub(crate) whole: &'a Wants,
     pub(crate) hosts: &'a Hosts,
     pub(crate) graphs: &'a Graphs,
-    pub(crate) held: &'a BTreeMap<Source, Held>,
+    pub(crate) holder: &'a BTreeMap<Source, Holder>,
 }
 
 /// An image that takes the place of another one, at a destination or in the tree.
@@ -60,8 +60,8 @@ async fn look_at(change: Change<'_>, with: &With<'_>) -> Option<(Target, (Before
         None => {
             let graph = with.graphs.get(source)?.as_ref().ok()?;
             let origin = || with.hosts.source(&source.name);
-            let from = match with.held.get(source) {
-                Some(held) => holders::source(held, origin, with.whole, with.hosts)?,
+            let from = match with.holder.get(source) {
+                Some(holder) => holders::source(holder, origin, with.whole, with.hosts)?,
                 None => origin().ok()?,
             };
             graph.about(&from.origin).await

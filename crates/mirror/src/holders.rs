@@ -7,7 +7,7 @@ use std::sync::Arc;
 use futures_util::{StreamExt, stream};
 use mirror_copy::{Graph, Selection};
 use mirror_oci::Digest;
-use mirror_plan::{Failure, Held, Place, Source, Target, Want, Wants};
+use mirror_plan::{Failure, Holder, Place, Source, Target, Want, Wants};
 use mirror_registry::ManifestRef;
 
 use crate::hosts::Hosts;
@@ -19,7 +19,7 @@ const AT_ONCE: usize = 8;
 /// An image at a destination.
 pub(crate) struct Found {
     pub(crate) graph: Arc<Graph>,
-    pub(crate) held: Held,
+    pub(crate) holder: Holder,
 }
 
 /// Looks for an image at all destinations that get it under any tag. It counts where all of it is there.
@@ -49,14 +49,14 @@ pub(crate) async fn find(
             nearly = Some(format!("{} {why}", want.target.destination));
         }
         if let Ok(graph) = whole {
-            let held = Held {
+            let holder = Holder {
                 destination: want.target.destination.clone(),
                 repository: want.target.repository.clone(),
                 gone: failure.gone,
                 security: failure.security,
                 why: failure.message.clone(),
             };
-            return Ok(Found { graph: Arc::new(graph), held });
+            return Ok(Found { graph: Arc::new(graph), holder });
         }
     }
     Err(nearly)
@@ -64,13 +64,13 @@ pub(crate) async fn find(
 
 /// Where such an image is read from instead of its `origin`.
 pub(crate) fn source(
-    held: &Held,
+    holder: &Holder,
     origin: impl FnOnce() -> Result<mirror_copy::Source, Failure>,
     wants: &Wants,
     hosts: &Hosts,
 ) -> Option<mirror_copy::Source> {
     let target = wants.wants.iter().map(|want| &want.target).find(|target| {
-        target.destination == held.destination && target.repository == held.repository
+        target.destination == holder.destination && target.repository == holder.repository
     })?;
     match &target.place {
         Place::Registry(_) => at(target, hosts),
@@ -82,9 +82,9 @@ pub(crate) fn source(
 }
 
 /// Whether an image is held in a layout, which doesn't tell what belongs to it.
-pub(crate) fn is_in_layout(held: &Held, wants: &Wants) -> bool {
+pub(crate) fn is_in_layout(holder: &Holder, wants: &Wants) -> bool {
     wants.wants.iter().map(|want| &want.target).any(|target| {
-        target.destination == held.destination && matches!(target.place, Place::Layout(_))
+        target.destination == holder.destination && matches!(target.place, Place::Layout(_))
     })
 }
 

@@ -7,7 +7,7 @@ use futures_util::{StreamExt, stream};
 use mirror_copy::{Graph, Purpose, Selection};
 use mirror_oci::{Digest, Repository, Version};
 use mirror_plan::{
-    Failure, Held, Image, Note, Observed, Place, Plan, Platforms, Side, Source, Target, Wants,
+    Failure, Holder, Image, Note, Observed, Place, Plan, Platforms, Side, Source, Target, Wants,
     printable, source_link,
 };
 use mirror_registry::{Host, ManifestRef};
@@ -82,7 +82,8 @@ pub(crate) async fn plan(
     if ask.depth != Depth::Digests {
         graphs = read_all(&rough, whole, hosts, ask.depth, &mut observed).await;
         if ask.remarks == Remarks::Ask {
-            let with = before::With { wants, whole, hosts, graphs: &graphs, held: &observed.held };
+            let with =
+                before::With { wants, whole, hosts, graphs: &graphs, holder: &observed.holder };
             observed.before = before::look(&rough, &with).await;
         }
     }
@@ -138,8 +139,8 @@ async fn read_all(
     let reads = all(wanted, |source| async move { read(source, seen, wants, hosts).await }).await;
     let mut graphs = Graphs::new();
     for (source, graph) in reads {
-        let graph = graph.map(|(graph, held)| {
-            observed.held.extend(held.map(|held| (source.clone(), held)));
+        let graph = graph.map(|(graph, holder)| {
+            observed.holder.extend(holder.map(|holder| (source.clone(), holder)));
             graph
         });
         let image = graph.as_ref().map(|graph| image(graph)).map_err(Clone::clone);
@@ -343,7 +344,7 @@ async fn read(
     resolved: &BTreeMap<Source, Result<Digest, Failure>>,
     wants: &Wants,
     hosts: &Hosts,
-) -> Result<(Arc<Graph>, Option<Held>), Failure> {
+) -> Result<(Arc<Graph>, Option<Holder>), Failure> {
     let selection = selection(source);
     let Some(Ok(root)) = resolved.get(source) else {
         return Err(Failure::new(Side::Source, format!("{source} was not resolved")));
@@ -355,7 +356,7 @@ async fn read(
     match read {
         Ok(graph) => Ok((Arc::new(graph), None)),
         Err(failure) => match holders::find(source, root, &failure, wants, hosts).await {
-            Ok(holders::Found { graph, held }) => Ok((graph, Some(held))),
+            Ok(holders::Found { graph, holder }) => Ok((graph, Some(holder))),
             // Whoever nearly has it is more help than a look at the name.
             Err(Some(nearly)) => Err(Failure { help: Some(printable(&nearly)), ..failure }),
             Err(None) => Err(failure),

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use futures_util::{StreamExt, stream};
 use mirror_copy::{Companions, Copied, Copier, Job, Scope, WarningKind};
 use mirror_oci::Digest;
-use mirror_plan::{Failure, Held, Outcome, Place, Plan, Referrers, Status, Target, Wants};
+use mirror_plan::{Failure, Holder, Outcome, Place, Plan, Referrers, Status, Target, Wants};
 use tokio::sync::mpsc;
 
 use crate::environment::Interruption;
@@ -180,7 +180,7 @@ async fn one(number: usize, prospect: Prospect<'_>, with: &With<'_>) -> Ended {
             let message = format!("{}: {}", failure.side, failure.message);
             let warning = mirror_copy::Warning { kind: WarningKind::Unknown, message, again: true };
             let copied = Copied { warnings: vec![warning], ..Copied::default() };
-            Ended { status: Status::Refreshed, copied, held: None }
+            Ended { status: Status::Refreshed, copied, holder: None }
         }
         Err(failure) => Ended::failed(failure),
     };
@@ -194,22 +194,22 @@ async fn copy(mut job: Job, task: &Task<'_>, with: &With<'_>) -> Ended {
         let blobs = job.graph.blobs.iter().map(|blob| blob.digest.clone()).collect();
         job.there = with.prepared.blobs_there(target, blobs, with.hosts).await;
     }
-    let mut held = task.held.cloned();
+    let mut holder = task.holder.cloned();
     let mut outcome = with.copier.copy(&job).await;
     if let Err(error) = &outcome
         && error.side() == mirror_copy::Side::Source
         && let Some(instead) = instead(&mut job, &failure(error.clone()), task, with).await
     {
-        held = Some(instead);
+        holder = Some(instead);
         with.copier.expect(&job);
         outcome = with.copier.copy(&job).await;
     }
-    if let (Ok(copied), Some(held)) = (&mut outcome, &held)
-        && !held.gone
+    if let (Ok(copied), Some(holder)) = (&mut outcome, &holder)
+        && !holder.gone
         && with.looks_for_signatures
     {
         // Those that the holder has came along; what the source has by now nobody knows.
-        let message = format!("source: {}", held.why);
+        let message = format!("source: {}", holder.why);
         let kind = WarningKind::Unknown;
         copied.warnings.push(mirror_copy::Warning { kind, message, again: true });
     }
@@ -221,7 +221,7 @@ async fn copy(mut job: Job, task: &Task<'_>, with: &With<'_>) -> Ended {
             None => return Ended::failed(failure(error)),
         },
     };
-    Ended { status, copied, held }
+    Ended { status, copied, holder }
 }
 
 /// Makes a job take its image from a destination that holds it, where the source has failed in the middle.
@@ -230,21 +230,21 @@ async fn instead(
     failure: &Failure,
     task: &Task<'_>,
     with: &With<'_>,
-) -> Option<Held> {
+) -> Option<Holder> {
     let (source, _) = task.want?;
     let hidden = !failure.gone && job.companions == Companions::Require;
-    if task.held.is_some() || job.scope != Scope::Image || hidden {
+    if task.holder.is_some() || job.scope != Scope::Image || hidden {
         return None;
     }
     let (wants, hosts) = (with.wants, with.hosts);
     let found = holders::find(source, task.digest, failure, wants, hosts).await.ok()?;
     let origin = || hosts.source(&source.name);
-    job.source = holders::source(&found.held, origin, wants, hosts)?;
-    if holders::is_in_layout(&found.held, wants) {
+    job.source = holders::source(&found.holder, origin, wants, hosts)?;
+    if holders::is_in_layout(&found.holder, wants) {
         job.companions = Companions::Leave;
     }
     job.graph = found.graph;
-    Some(found.held)
+    Some(found.holder)
 }
 
 /// Where an image goes.

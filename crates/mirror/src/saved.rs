@@ -206,7 +206,7 @@ fn ended(copy: &Copy, status: Status) -> Outcome {
         digest: copy.digest.clone(),
         status,
         transfer: Transfer::default(),
-        held: None,
+        holder: None,
         serves: None,
         warnings: Vec::new(),
     }

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use mirror_copy::{Companions, Copied, Event, Job, Scope, WarningKind};
 use mirror_oci::Digest;
 use mirror_plan::{
-    Change, Failure, Held, Outcome, Place, Plan, Platforms, Referrers, Side, Source, Status,
+    Change, Failure, Holder, Outcome, Place, Plan, Platforms, Referrers, Side, Source, Status,
     Subject, Target, Transfer, Unchanged, Warning, printable,
 };
 
@@ -23,7 +23,7 @@ pub(crate) struct Task<'a> {
     pub(crate) want: Option<&'a (Source, Target)>,
     pub(crate) scope: Scope,
     /// Where it is taken from instead of its source.
-    pub(crate) held: Option<&'a Held>,
+    pub(crate) holder: Option<&'a Holder>,
     change: Option<&'a Change>,
     /// What its target has, as far as it was looked at.
     expected: Option<&'a Digest>,
@@ -34,12 +34,12 @@ pub(crate) struct Task<'a> {
 pub(crate) struct Ended {
     pub(crate) status: Status,
     pub(crate) copied: Copied,
-    pub(crate) held: Option<Held>,
+    pub(crate) holder: Option<Holder>,
 }
 
 impl Ended {
     pub(crate) fn failed(failure: Failure) -> Ended {
-        Ended { status: Status::Failed { failure }, copied: Copied::default(), held: None }
+        Ended { status: Status::Failed { failure }, copied: Copied::default(), holder: None }
     }
 
     fn is_there(&self) -> bool {
@@ -54,7 +54,7 @@ pub(crate) fn of<'a>(plan: &'a Plan, manner: &Manner<'_>) -> Vec<Task<'a>> {
         digest: &copy.digest,
         want: copy.want.as_deref(),
         scope: Scope::Image,
-        held: copy.held.as_ref(),
+        holder: copy.holder.as_ref(),
         change: Some(&copy.change),
         expected: copy.expected(),
     });
@@ -64,7 +64,7 @@ pub(crate) fn of<'a>(plan: &'a Plan, manner: &Manner<'_>) -> Vec<Task<'a>> {
         digest: &item.digest,
         want: item.want.as_deref(),
         scope: Scope::Companions,
-        held: None,
+        holder: None,
         change: None,
         expected: Some(&item.digest),
     });
@@ -84,9 +84,9 @@ impl Task<'_> {
         let graph = graphs.get(source).cloned().unwrap_or_else(|| Err(missing("manifests")))?;
         let to = run::target(target, Some(self.digest), hosts)?;
         let origin = || hosts.source(&source.name);
-        let held = self.held;
+        let holder = self.holder;
         if let Some(unsigned) =
-            held.filter(|held| !held.gone && manner.referrers == Referrers::Require)
+            holder.filter(|holder| !holder.gone && manner.referrers == Referrers::Require)
         {
             let message = format!("its signatures can't be looked for: {}", unsigned.why);
             return Err(Failure {
@@ -96,18 +96,19 @@ impl Task<'_> {
         }
         let companions = match manner.referrers {
             // Nobody is asked about those of an image in a layout.
-            _ if held.is_some_and(|held| holders::is_in_layout(held, manner.wants)) => {
+            _ if holder.is_some_and(|holder| holders::is_in_layout(holder, manner.wants)) => {
                 Companions::Leave
             }
             Referrers::Copy => Companions::Copy,
             Referrers::Require => Companions::Require,
             Referrers::Off => Companions::Leave,
         };
-        let holder = held.and_then(|held| holders::source(held, origin, manner.wants, hosts));
-        let source = match (holder, held) {
-            (Some(holder), _) => holder,
-            (None, Some(held)) => {
-                let message = format!("{} holds it no more", held.destination);
+        let instead =
+            holder.and_then(|holder| holders::source(holder, origin, manner.wants, hosts));
+        let source = match (instead, holder) {
+            (Some(instead), _) => instead,
+            (None, Some(holder)) => {
+                let message = format!("{} holds it no more", holder.destination);
                 return Err(Failure::new(Side::Source, message));
             }
             (None, None) => origin()?,
@@ -135,7 +136,7 @@ impl Task<'_> {
         let ended = ended.unwrap_or_else(|| Ended {
             status: Status::Cancelled,
             copied: Copied::default(),
-            held: None,
+            holder: None,
         });
         let Copied { transfer, warnings } = ended.copied;
         let transfer = if is_there { transfer } else { moved };
@@ -146,7 +147,7 @@ impl Task<'_> {
             digest: self.digest.clone(),
             status: ended.status,
             transfer: Transfer { fetched_bytes, pushed_bytes, reused_blobs },
-            held: ended.held,
+            holder: ended.holder,
             serves: self.expected.filter(|_| failed).cloned(),
             warnings: warnings.into_iter().map(warning).collect(),
         }

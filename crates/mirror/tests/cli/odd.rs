@@ -225,8 +225,8 @@ fn a_second_signal_ends_at_once() {
     let pair = Pair::new(&[("library/app", "1", &image)]);
     // Nothing is ever answered, not even that sessions are given back.
     pair.destination.set_faults(|exchange| {
-        let held = exchange.method == "PUT" || exchange.method == "DELETE";
-        held.then_some(Fault::Hang)
+        let holder = exchange.method == "PUT" || exchange.method == "DELETE";
+        holder.then_some(Fault::Hang)
     });
     let started = Instant::now();
     let (code, report, _) = stopped(&pair, 2, || pair.destination.open_sessions() > 0);

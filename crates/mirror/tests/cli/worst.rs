@@ -93,8 +93,8 @@ fn what_one_destination_holds_another_one_gets() {
             assert!(second.holds(APP, &image));
             continue;
         }
-        let held = report.outcomes[0].held.clone().unwrap();
-        assert_eq!((held.destination.as_str(), held.gone), ("d0", true));
+        let holder = report.outcomes[0].holder.clone().unwrap();
+        assert_eq!((holder.destination.as_str(), holder.gone), ("d0", true));
         assert!(second.holds(APP, &image));
     }
 }
@@ -215,7 +215,7 @@ fn what_verify_finds_missing_is_put_back() {
 }
 
 /// A source, and two destinations of which the first holds an image whole.
-fn held(image: &Image, more: &str) -> (Registry, Registry, Registry, Project) {
+fn holder(image: &Image, more: &str) -> (Registry, Registry, Registry, Project) {
     let (source, first, second) = (Registry::start(), Registry::start(), Registry::start());
     let project = Project::new();
     source.add("library/app", "1", image);
@@ -236,7 +236,7 @@ fn held(image: &Image, more: &str) -> (Registry, Registry, Registry, Project) {
 fn tampering_is_told_also_where_somebody_holds_the_image() {
     let image = index("forged");
     for part in ["/manifests/sha256:", "/blobs/"] {
-        let (source, _first, second, project) = held(&image, "");
+        let (source, _first, second, project) = holder(&image, "");
         source.set_faults(move |exchange| {
             (exchange.method == "GET" && exchange.path.contains(part)).then_some(Fault::WrongBytes)
         });
@@ -257,7 +257,7 @@ fn signatures_of_a_held_image_are_unknown_while_its_source_fails() {
     let image = index("unsigned");
     for setting in ["copy", "require"] {
         let more = format!("[copy]\nreferrers = \"{setting}\"\n");
-        let (source, _first, second, project) = held(&image, &more);
+        let (source, _first, second, project) = holder(&image, &more);
         let signature = ImageBuilder::new("late").layers(&[7]).build();
         source.add("library/app", &crate::companions::cosign(image.digest(), "sig"), &signature);
         source.set_faults(|_| Some(Fault::refuse(403, "DENIED", "not now")));
@@ -300,7 +300,7 @@ fn what_a_layout_holds_a_registry_gets() {
 #[test]
 fn a_part_finds_what_another_part_holds() {
     let image = index("parts");
-    let (source, _first, second, project) = held(&image, "");
+    let (source, _first, second, project) = holder(&image, "");
     source.set_faults(|_| Some(Fault::refuse(404, "MANIFEST_UNKNOWN", "gone")));
     for shard in ["1/3", "2/3", "3/3"] {
         project.mirror(&["apply", "--shard", shard]).run();
