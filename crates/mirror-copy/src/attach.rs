@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use mirror_oci::{Digest, RawManifest, Tag};
-use mirror_registry::{Kind, Listed, ManifestRef, Memory, Referrer};
+use mirror_registry::{Kind, Listed, ManifestRef, Recall, Referrer};
 use serde_json::{Map, Value};
 
 use crate::companion::{self, Companion, Found, Link};
@@ -36,13 +36,13 @@ pub enum WarningKind {
 }
 
 /// A companion whose blobs are wanted, until this is dropped.
-pub(crate) struct Held<'a> {
+pub(crate) struct Claimed<'a> {
     copier: &'a Copier,
     companion: Companion,
     arrived: AtomicBool,
 }
 
-impl Drop for Held<'_> {
+impl Drop for Claimed<'_> {
     fn drop(&mut self) {
         self.copier.settle(&self.companion.graph, self.arrived.load(Ordering::Relaxed));
     }
@@ -64,19 +64,19 @@ impl Copier {
     pub(crate) async fn find_companions(
         &self,
         job: &Job,
-    ) -> Result<(Vec<Held<'_>>, Vec<Warning>), CopyError> {
+    ) -> Result<(Vec<Claimed<'_>>, Vec<Warning>), CopyError> {
         if job.companions == Companions::Leave {
             return Ok((Vec::new(), Vec::new()));
         }
         let Found { companions, unasked, unread } =
-            companion::find(&job.source, &job.graph, memory(job)).await;
+            companion::find(&job.source, &job.graph, recall(job)).await;
         let hold = |companion: Companion| {
             for blob in &companion.graph.blobs {
                 self.downloads.expect(&blob.digest);
             }
-            Held { copier: self, companion, arrived: AtomicBool::new(false) }
+            Claimed { copier: self, companion, arrived: AtomicBool::new(false) }
         };
-        let held: Vec<Held<'_>> = companions.into_iter().map(hold).collect();
+        let held: Vec<Claimed<'_>> = companions.into_iter().map(hold).collect();
         for problem in unasked.iter().chain(&unread) {
             tolerated(job, problem)?;
         }
@@ -99,7 +99,7 @@ impl Copier {
     pub(crate) async fn attach(
         &self,
         job: &Job,
-        found: &[Held<'_>],
+        found: &[Claimed<'_>],
         copied: &mut Copied,
     ) -> Result<(), CopyError> {
         let mut arrived = Vec::new();
@@ -168,28 +168,28 @@ impl Copier {
                 }
             };
             let _alone = list.lock().await;
-            list_at(&job.target, subject, &referrers, memory(job)).await?;
+            list_at(&job.target, subject, &referrers, recall(job)).await?;
         }
         Ok(())
     }
 }
 
 /// Where signatures are a must, no earlier answer is good enough.
-fn memory(job: &Job) -> Memory {
-    if job.companions == Companions::Require { Memory::Ignored } else { Memory::Trusted }
+fn recall(job: &Job) -> Recall {
+    if job.companions == Companions::Require { Recall::Ignored } else { Recall::Trusted }
 }
 
 async fn list_at(
     target: &Target,
     subject: &Digest,
     referrers: &[&Referrer],
-    memory: Memory,
+    recall: Recall,
 ) -> Result<(), CopyError> {
     match target {
         // It lists them, though some manifests get a 405.
         Target::Registry { host, .. } if host.kind() == Kind::Ecr => Ok(()),
         Target::Registry { host, repository, .. } => {
-            let listed = host.referrers(repository, subject, memory).await;
+            let listed = host.referrers(repository, subject, recall).await;
             let step = || format!("asking for referrers of {}", subject.short());
             let listed = listed.map_err(|error| CopyError::destination(step(), error))?;
             // An API that doesn't list what was pushed leads nobody to it; a list under the tag does.

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use futures_util::{StreamExt, stream};
 use mirror_oci::caps::{MAX_IMAGE_REFERRERS, MAX_REFERRERS};
 use mirror_oci::{Digest, RawManifest, Tag, media_type};
-use mirror_registry::{Listed, ManifestRef, Memory, Referrer};
+use mirror_registry::{Listed, ManifestRef, Recall, Referrer};
 
 use crate::error::{Cause, CopyError, Side};
 use crate::graph::{Graph, Selection, links};
@@ -56,11 +56,11 @@ impl Found {
 }
 
 /// Finds the companions of all manifests of an image. One that can't be had does not hide the others.
-pub(crate) async fn find(source: &Source, graph: &Graph, memory: Memory) -> Found {
+pub(crate) async fn find(source: &Source, graph: &Graph, recall: Recall) -> Found {
     let subjects: Vec<Digest> =
         graph.manifests().map(|manifest| manifest.digest().clone()).collect();
     let left = AtomicUsize::new(MAX_IMAGE_REFERRERS);
-    let found = stream::iter(subjects).map(|subject| of_manifest(source, subject, memory, &left));
+    let found = stream::iter(subjects).map(|subject| of_manifest(source, subject, recall, &left));
     let mut all = Found::default();
     for found in found.buffered(AT_ONCE).collect::<Vec<Found>>().await {
         all.add(found);
@@ -73,11 +73,11 @@ pub(crate) async fn find(source: &Source, graph: &Graph, memory: Memory) -> Foun
 async fn of_manifest(
     source: &Source,
     subject: Digest,
-    memory: Memory,
+    recall: Recall,
     left: &AtomicUsize,
 ) -> Found {
     let mut found = Found::default();
-    match listed(source, &subject, memory).await {
+    match listed(source, &subject, recall).await {
         Ok(Listed { mut referrers, more }) => {
             // Nobody has to list one once.
             referrers.sort_by(|a, b| a.digest.cmp(&b.digest));
@@ -145,10 +145,10 @@ fn too_many(subject: &Digest, taken: usize) -> CopyError {
 }
 
 /// Referrers by the API, or by the tag that stands for it where there is none.
-async fn listed(source: &Source, subject: &Digest, memory: Memory) -> Result<Listed, CopyError> {
+async fn listed(source: &Source, subject: &Digest, recall: Recall) -> Result<Listed, CopyError> {
     let origin = &source.origin;
     let step = || format!("looking for signatures of {}", subject.short());
-    let listed = origin.host.referrers(&origin.repository, subject, memory).await;
+    let listed = origin.host.referrers(&origin.repository, subject, recall).await;
     if let Some(listed) = listed.map_err(|error| CopyError::source(step(), error))? {
         return Ok(listed);
     }

@@ -10,7 +10,7 @@ use mirror_oci::{ByteSize, Digest, Links, Platform, RawManifest};
 use mirror_registry::Reservation;
 
 use crate::error::{Cause, CopyError, Side};
-use crate::manifest_room::Held;
+use crate::manifest_room::HeldManifests;
 use crate::source::Source;
 
 const AT_ONCE: usize = 8;
@@ -34,7 +34,7 @@ pub struct Graph {
     /// Platforms of the children, sorted, where the index names them.
     pub platforms: Vec<Platform>,
     /// Its part of what manifests may take in memory.
-    pub(crate) _held: Arc<Held>,
+    pub(crate) _held: Arc<HeldManifests>,
 }
 
 /// A config or layer.
@@ -173,7 +173,7 @@ struct Walk<'a> {
     /// Children that were not read yet, with the size that their parent claims.
     next: BTreeMap<Digest, u64>,
     platforms: BTreeSet<Platform>,
-    held: Held,
+    held: HeldManifests,
     depth: usize,
 }
 
@@ -234,10 +234,10 @@ enum Manifests<'a> {
 }
 
 impl Manifests<'_> {
-    fn held(&self) -> Held {
+    fn held(&self) -> HeldManifests {
         match self {
-            Manifests::Source(source) => Held::of(&source.room),
-            Manifests::Saved(_) => Held::default(),
+            Manifests::Source(source) => HeldManifests::of(&source.room),
+            Manifests::Saved(_) => HeldManifests::default(),
         }
     }
 

@@ -15,15 +15,15 @@ pub struct ManifestRoom {
 
 /// What one image has; given back when dropped.
 #[derive(Debug, Default)]
-pub(crate) struct Held {
+pub(crate) struct HeldManifests {
     room: Arc<ManifestRoom>,
     bytes: u64,
     beyond: u64,
 }
 
-impl Held {
-    pub(crate) fn of(room: &Arc<ManifestRoom>) -> Held {
-        Held { room: room.clone(), bytes: 0, beyond: 0 }
+impl HeldManifests {
+    pub(crate) fn of(room: &Arc<ManifestRoom>) -> HeldManifests {
+        HeldManifests { room: room.clone(), bytes: 0, beyond: 0 }
     }
 
     /// One more manifest; says what is over its limit.
@@ -48,7 +48,7 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for HeldManifests {
     fn drop(&mut self) {
         self.room.beyond.fetch_sub(self.beyond, Ordering::Relaxed);
     }
@@ -63,7 +63,7 @@ mod tests {
         let room = Arc::new(ManifestRoom::default());
         let mut held = Vec::new();
         let refused = loop {
-            let mut image = Held::of(&room);
+            let mut image = HeldManifests::of(&room);
             let outcome = (0..16).try_for_each(|_| image.add(4 << 20));
             held.push(image);
             if let Err(why) = outcome {
@@ -75,9 +75,9 @@ mod tests {
             refused,
             "its manifests have over 2.0 MiB, and this run holds 256.0 MiB of such manifests already"
         );
-        Held::of(&room).add(2 << 20).unwrap();
+        HeldManifests::of(&room).add(2 << 20).unwrap();
         assert_eq!(held.remove(0).add(1).unwrap_err(), "its manifests have over 64.0 MiB");
-        Held::of(&room).add(4 << 20).unwrap();
+        HeldManifests::of(&room).add(4 << 20).unwrap();
         held.clear();
         assert_eq!(room.beyond.load(Ordering::Relaxed), 0);
     }

@@ -174,13 +174,7 @@ impl Plan {
         self.actions.push(Action::Copy(Box::new(Copy {
             subject,
             digest: wanted.clone(),
-            change: match (found, incomplete) {
-                (None, _) => Change::Create,
-                (Some(found), Some(missing)) if found == wanted => {
-                    Change::Complete { missing: missing.clone() }
-                }
-                (Some(from), _) => Change::Update { from },
-            },
+            change: change(found, &wanted, incomplete),
             platforms: image.map(|image| image.platforms.clone()).unwrap_or_default(),
             bytes: image.map(|image| {
                 image.blobs.values().fold(0, |sum: u64, size| sum.saturating_add(*size))
@@ -208,6 +202,17 @@ impl Plan {
             return self.postponed.push(Postponed { subject, reason });
         }
         self.failures.push(LookupFailure { subject, failure, serves });
+    }
+}
+
+/// What is to be done at a target that has `found`, and lacks `missing` of it.
+fn change(found: Option<Digest>, wanted: &Digest, missing: Option<&Vec<Digest>>) -> Change {
+    match (found, missing) {
+        (None, _) => Change::Create,
+        (Some(found), Some(missing)) if found == *wanted => {
+            Change::Complete { missing: missing.clone() }
+        }
+        (Some(from), _) => Change::Update { from },
     }
 }
 

@@ -40,6 +40,6 @@ pub use options::{Access, HostOptions, Kind};
 pub use pressure::{Pressure, Waiting};
 pub use pulls::{PullBudget, PullTurn, Reservation};
 pub use redact::{Secret, redacted};
-pub use referrers::{Listed, Memory, Referrer};
+pub use referrers::{Listed, Recall, Referrer};
 pub use retry::Patience;
 pub use upload::{Mount, Opening, Supply, Upload, UploadBody};

@@ -52,7 +52,7 @@ impl Referrer {
 
 /// Whether to believe an earlier answer of the same repository that there is no list of referrers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Memory {
+pub enum Recall {
     /// It saves a request for each manifest.
     Trusted,
     /// Ask each time.
@@ -117,9 +117,9 @@ impl Host {
         &self,
         repository: &Repository,
         digest: &Digest,
-        memory: Memory,
+        recall: Recall,
     ) -> Result<Option<Listed>, Error> {
-        if memory == Memory::Ignored {
+        if recall == Recall::Ignored {
             return self.list_referrers(repository, digest).await.map(Page::listed);
         }
         let knowledge = self.knowledge(repository);

@@ -411,12 +411,7 @@ impl Host {
                 refusal(response, what, idle).await.anonymously(anonymous)
             }
             Err(error) if error.is_unreachable() && !self.is_home(&session.url) => {
-                let there = session.url.host_str().unwrap_or_default();
-                let why = format!(
-                    "the registry's Location leads to {there}, which can't be reached ({}): its external URL is misconfigured",
-                    error.kind()
-                );
-                Error::new(what, ErrorKind::Protocol(why))
+                Error::new(what, leads_nowhere(session, &error))
             }
             Err(error) => error,
         };
@@ -428,6 +423,16 @@ impl Host {
         };
         Err((sent, error))
     }
+}
+
+/// A session that is somewhere else, where nobody is.
+fn leads_nowhere(session: &Session, error: &Error) -> ErrorKind {
+    let there = session.url.host_str().unwrap_or_default();
+    let why = format!(
+        "the registry's Location leads to {there}, which can't be reached ({}): its external URL is misconfigured",
+        error.kind()
+    );
+    ErrorKind::Protocol(why)
 }
 
 /// A blob that nobody has sent can't be there.

@@ -12,7 +12,7 @@ use mirror_oci::{Algorithm, Digest, Repository, Tag, media_type};
 use mirror_registry::Patience;
 use mirror_registry::{
     Credentials, Error, ErrorKind, Host, HostOptions, HttpClient, Login, LoginSource, ManifestRef,
-    Memory, Mount, Pressure, Secret, Supply, UploadBody,
+    Mount, Pressure, Recall, Secret, Supply, UploadBody,
 };
 use mirror_testkit::{AuthProfile, Fault, ImageBuilder, Profile, Registry};
 
@@ -369,7 +369,7 @@ async fn bodies_without_end_are_left() {
     assert!(error.to_string().contains("longer than the 3000 bytes"), "{error}");
     let error = host.get_manifest(&repository, ManifestRef::Tag(&tag)).await.unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::Manifest(_)), "{error}");
-    let error = host.referrers(&repository, image.digest(), Memory::Trusted).await.unwrap_err();
+    let error = host.referrers(&repository, image.digest(), Recall::Trusted).await.unwrap_err();
     assert!(error.to_string().contains("longer than 4 MiB"), "{error}");
 }
 

@@ -25,7 +25,7 @@ pub(crate) struct With<'a> {
 }
 
 /// An image that takes the place of another one, at a destination or in the tree.
-struct Change<'a> {
+struct Replacement<'a> {
     source: &'a Source,
     target: &'a Target,
     before: Digest,
@@ -38,20 +38,20 @@ pub(crate) async fn look(plan: &Plan, with: &With<'_>) -> BTreeMap<Target, (Befo
     let copied = plan.copies().filter_map(|copy| {
         let (source, target) = copy.want.as_deref()?;
         let before = replaced(copy, with.wants)?;
-        Some(Change { source, target, before, there: None })
+        Some(Replacement { source, target, before, there: None })
     });
     let unchanged = plan.unchanged.iter().filter_map(|item| {
         let (source, target) = item.want.as_deref()?;
         let before = previous(&item.subject, &item.digest, with.wants)?;
-        Some(Change { source, target, before, there: Some(&item.digest) })
+        Some(Replacement { source, target, before, there: Some(&item.digest) })
     });
     let looks: Vec<_> = copied.chain(unchanged).map(|change| look_at(change, with)).collect();
     let found = stream::iter(looks).buffer_unordered(AT_ONCE);
     found.filter_map(|found| async { found }).collect().await
 }
 
-async fn look_at(change: Change<'_>, with: &With<'_>) -> Option<(Target, (Before, Before))> {
-    let Change { source, target, before, there } = change;
+async fn look_at(change: Replacement<'_>, with: &With<'_>) -> Option<(Target, (Before, Before))> {
+    let Replacement { source, target, before, there } = change;
     let Place::Registry(registry) = &target.place else { return None };
     let place = with.hosts.place(registry, &target.repository).ok()?.origin;
     let before = about(&place, &before).await.ok()??;

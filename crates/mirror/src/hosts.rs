@@ -127,13 +127,8 @@ impl Hosts {
                 continue;
             }
             let side = if targets.contains_key(name) { Side::Destination } else { Side::Source };
-            let access = match targets.get(name) {
-                Some(repositories) if writes && sources.contains(name) => {
-                    Access::PullPushTo((*repositories).clone())
-                }
-                Some(_) if writes => Access::PullPush,
-                _ => Access::Pull,
-            };
+            let written = targets.get(name).copied().filter(|_| writes);
+            let access = access(written, sources.contains(name));
             let (host, ecr) = opening.open(name, settings, access, side).await;
             ecrs.extend(ecr.map(|ecr| ((*name).clone(), Arc::new(ecr))));
             registries.insert((*name).clone(), host);
@@ -267,6 +262,15 @@ impl Hosts {
 
     pub(crate) fn layout(&self, folder: &str) -> Result<Arc<Layout>, Failure> {
         self.layouts.get(folder).cloned().unwrap_or_else(|| Err(unknown(folder)))
+    }
+}
+
+/// What is done at a registry: these repositories are written, if any, and perhaps others are read.
+fn access(written: Option<&BTreeSet<Repository>>, is_source: bool) -> Access {
+    match written {
+        Some(repositories) if is_source => Access::PullPushTo(repositories.clone()),
+        Some(_) => Access::PullPush,
+        None => Access::Pull,
     }
 }
 

@@ -56,15 +56,15 @@ impl Output {
     }
 
     /// Writes a value as JSON, and puts the file in its place.
-    pub(crate) fn write(mut self, value: &impl Serialize, layout: Layout) -> io::Result<()> {
+    pub(crate) fn write(mut self, value: &impl Serialize, layout: JsonLayout) -> io::Result<()> {
         let file: &mut File = match &mut self {
             Output::Whole(new, _) => new.as_file_mut(),
             Output::Direct(file) => file,
         };
         let mut writer = BufWriter::new(file);
         match layout {
-            Layout::Pretty => serde_json::to_writer_pretty(&mut writer, value)?,
-            Layout::Compact => serde_json::to_writer(&mut writer, value)?,
+            JsonLayout::Pretty => serde_json::to_writer_pretty(&mut writer, value)?,
+            JsonLayout::Compact => serde_json::to_writer(&mut writer, value)?,
         }
         writer.write_all(b"\n")?;
         // Without this, an error of the last bytes would be lost.
@@ -79,7 +79,7 @@ impl Output {
 
 /// How JSON is laid out.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Layout {
+pub(crate) enum JsonLayout {
     /// For people too.
     Pretty,
     /// On one line.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt, stream};
-use mirror_copy::{Companions, Copied, Copier, Job, Scope, WarningKind};
+use mirror_copy::{Companions, Copied, Copier, Event, Job, Scope, WarningKind};
 use mirror_oci::Digest;
 use mirror_plan::{Failure, Holder, Outcome, Place, Plan, Referrers, Status, Target, Wants};
 use tokio::sync::mpsc;
@@ -54,25 +54,10 @@ pub(crate) async fn run(
 ) -> Vec<Outcome> {
     let tasks = tasks::of(plan, manner);
     let mut outcomes: Vec<Option<Ended>> = tasks.iter().map(|_| None).collect();
-    let (events, mut moved) = mpsc::unbounded_channel();
+    let (events, moved) = mpsc::unbounded_channel();
     let display = Arc::new(display);
     let traffic = Arc::new(Traffic::default());
-    let (told, counted) = (display.clone(), traffic.clone());
-    let watcher = tokio::spawn(async move {
-        let mut clock = tokio::time::interval(REDRAW);
-        loop {
-            tokio::select! {
-                event = moved.recv() => match event {
-                    Some(event) => {
-                        counted.count(event);
-                        told.moved(event);
-                    }
-                    None => return,
-                },
-                _ = clock.tick() => told.refresh(),
-            }
-        }
-    });
+    let watcher = tokio::spawn(watch(moved, display.clone(), traffic.clone()));
     match Copier::new(manner.spool, None, events) {
         Err(error) => {
             let failure = failure(error);
@@ -105,6 +90,27 @@ pub(crate) async fn run(
     tasks::remember(&tasks, &outcomes, hosts);
     let numbered = tasks.iter().zip(outcomes).enumerate();
     numbered.map(|(n, (task, ended))| task.outcome(ended, traffic.of(n))).collect()
+}
+
+/// Counts and shows what moves, until nobody tells any more.
+async fn watch(
+    mut moved: mpsc::UnboundedReceiver<Event>,
+    display: Arc<Display>,
+    traffic: Arc<Traffic>,
+) {
+    let mut clock = tokio::time::interval(REDRAW);
+    loop {
+        tokio::select! {
+            event = moved.recv() => match event {
+                Some(event) => {
+                    traffic.count(event);
+                    display.moved(event);
+                }
+                None => return,
+            },
+            _ = clock.tick() => display.refresh(),
+        }
+    }
 }
 
 /// What there is to copy, and what can't be.

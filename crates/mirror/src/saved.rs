@@ -20,7 +20,7 @@ use crate::exit::Exit;
 use crate::hosts::{Hosts, at_source, failure};
 use crate::load::Loaded;
 use crate::observe::{self, Graphs};
-use crate::output::{Layout, Output};
+use crate::output::{JsonLayout, Output};
 use crate::print;
 
 /// Look-ups on their way at once; each host has its own, lower limit.
@@ -34,7 +34,7 @@ pub(crate) fn write(file: Output, plan: &Plan, graphs: &Graphs, loaded: &Loaded)
     let manifests = graphs.values().flatten().flat_map(|graph| graph.manifests());
     let (tree, config) = loaded.digests.clone();
     let saved = SavedPlan::new(plan.clone(), tree, config, manifests);
-    file.write(&saved, Layout::Compact)
+    file.write(&saved, JsonLayout::Compact)
 }
 
 /// Reads a plan and holds it against the tree; says why it won't do.

@@ -10,7 +10,7 @@ use crate::cli::{Only, PageFormat, Progress};
 use crate::environment::Interruption;
 use crate::exit::Exit;
 use crate::load::load;
-use crate::output::{Layout, Output};
+use crate::output::{JsonLayout, Output};
 use crate::{passes, print, saved};
 
 /// Copy what the destinations lack.
@@ -113,7 +113,7 @@ pub(crate) fn run(images: Option<&Path>, command: &Apply) -> Exit {
         report::show(&report, command.format);
         print::annotations(|| report_findings(&loaded.shown, &report));
         if let Some((file, path)) = file.zip(command.report.as_deref())
-            && let Err(error) = file.write(&report, Layout::Pretty)
+            && let Err(error) = file.write(&report, JsonLayout::Pretty)
         {
             let what = format!("could not write the report {}", path.display());
             print::error(
