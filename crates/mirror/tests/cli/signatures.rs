@@ -272,3 +272,104 @@ fn thousands_of_referrers_are_not_read() {
         assert!(ran.stdout.contains("only 200 were taken, of more"), "{}", ran.stdout);
     }
 }
+
+#[test]
+fn a_list_that_leaves_out_what_was_pushed_gets_one_under_the_tag() {
+    let image = ImageBuilder::new("unlisted").build();
+    let pair = Pair::new(&[("library/app", "1", &image)]);
+    let size = image.manifests[0].bytes.len();
+    let sbom = attach(&pair.source, "library/app", image.digest(), size);
+    pair.destination.set_faults(|exchange| {
+        let empty = format!(
+            r#"{{"schemaVersion":2,"mediaType":"{}","manifests":[]}}"#,
+            media_type::OCI_INDEX
+        );
+        exchange.path.contains("/referrers/").then_some(Fault::Answer(
+            200,
+            media_type::OCI_INDEX,
+            empty,
+        ))
+    });
+    pair.project.mirror(&["apply"]).run();
+    let tag = format!("sha256-{}", image.digest().hex());
+    let list = pair.destination.manifest(APP, &tag).unwrap();
+    assert!(String::from_utf8_lossy(&list.bytes).contains(sbom.digest().as_str()));
+}
+
+#[test]
+fn a_404_for_one_manifest_says_nothing_of_the_next() {
+    let (plain, signed) = (ImageBuilder::new("plain").build(), ImageBuilder::new("signed").build());
+    let pair = Pair::new(&[("library/app", "1", &plain), ("library/app", "2", &signed)]);
+    let size = signed.manifests[0].bytes.len();
+    let sbom = attach(&pair.source, "library/app", signed.digest(), size);
+    let unknown = plain.digest().to_string();
+    pair.source.set_faults(move |exchange| {
+        let asked = exchange.path.contains("/referrers/") && exchange.path.ends_with(&unknown);
+        asked.then(|| Fault::refuse(404, "MANIFEST_UNKNOWN", "none"))
+    });
+    let ran = pair.project.mirror(&["apply"]).run();
+    assert!(!ran.stdout.contains("warning"), "{}", ran.stdout);
+    assert!(pair.destination.holds(APP, &sbom));
+}
+
+#[test]
+fn what_nobody_may_look_at_is_not_taken_for_missing() {
+    let image = ImageBuilder::new("blind").build();
+    let tag = cosign(image.digest(), "sig");
+    // At the source, tags can't be looked at, whatever there is; a must is a must.
+    for setting in ["copy", "require"] {
+        let pair = Pair::new(&[("library/app", "1", &image)]);
+        pair.project.write(
+            "images/docker.io/library/app/Dockerfile",
+            &format!("FROM app:1@{}\n", image.digest()),
+        );
+        pair.source.add("library/app", &tag, &signature(&["s"]));
+        let path = pair.project.path().join("images/mirror.toml");
+        let config = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, format!("{config}[copy]\nreferrers = \"{setting}\"\n")).unwrap();
+        pair.source.set_faults(|exchange| {
+            let looks = exchange.method == "HEAD" || exchange.path.contains("/referrers/");
+            looks.then(|| Fault::refuse(403, "DENIED", "not for you"))
+        });
+        let ran = pair.project.mirror(&["apply"]).ends_with(i32::from(setting == "require")).run();
+        let told = ran.stdout.contains("could not look for signatures");
+        assert_eq!(told, setting == "copy", "{}", ran.stdout);
+    }
+    // At the destination, the company's own signature is not overwritten because it can't be read.
+    let pair = Pair::new(&[("library/app", "1", &image)]);
+    pair.source.add("library/app", &tag, &signature(&["upstream"]));
+    pair.destination.add(APP, &tag, &signature(&["company"]));
+    pair.destination.set_faults(|exchange| {
+        let reads = exchange.method != "PUT" && exchange.path.contains("/manifests/");
+        reads.then(|| Fault::refuse(403, "DENIED", "push only"))
+    });
+    pair.project.mirror(&["apply"]).run();
+    assert_eq!(digest_at(&pair.destination, APP, &tag), *signature(&["company"]).digest());
+}
+
+#[test]
+fn one_entry_is_read_once_however_often_it_is_listed() {
+    let image = ImageBuilder::new("again").build();
+    let pair = Pair::new(&[("library/app", "1", &image)]);
+    let size = image.manifests[0].bytes.len();
+    let sbom = attach(&pair.source, "library/app", image.digest(), size);
+    let entry = format!(
+        r#"{{"mediaType":"{}","digest":"{}","size":10}}"#,
+        media_type::OCI_MANIFEST,
+        sbom.digest()
+    );
+    let list = format!(
+        r#"{{"schemaVersion":2,"mediaType":"{}","manifests":[{}]}}"#,
+        media_type::OCI_INDEX,
+        vec![entry; 150].join(",")
+    );
+    pair.source.set_faults(move |exchange| {
+        let asked = exchange.path.contains("/referrers/");
+        asked.then(|| Fault::Answer(200, media_type::OCI_INDEX, list.clone()))
+    });
+    pair.project.mirror(&["apply"]).run();
+    let read = pair.source.take_requests();
+    let read = read.iter().filter(|r| r.path.ends_with(sbom.digest().as_str())).count();
+    assert!(read <= 2, "{read} requests for one manifest");
+    assert!(pair.destination.holds(APP, &sbom));
+}

@@ -284,3 +284,76 @@ fn a_session_that_is_being_opened_is_given_back_too() {
     assert_eq!(running.wait_with_output().unwrap().status.code(), Some(130));
     assert_eq!(destination.open_sessions(), 0);
 }
+
+#[test]
+fn a_host_on_both_sides_is_not_stuck_when_an_alternative_breaks() {
+    let (registry, other, project) = (Registry::start(), Registry::start(), Project::new());
+    let image = |n: usize| ImageBuilder::new(format!("{n}")).layers(&[2_000_000 + n]).build();
+    for n in 0..4 {
+        registry.add(&format!("upstream/app{n}"), "1", &image(n));
+        other.add(&format!("upstream/app{n}"), "1", &image(n));
+        project.entry(&format!("{}/upstream/app{n}:1", registry.host()));
+    }
+    // It serves half of each layer, and then denies to have it.
+    let served = std::sync::Mutex::new(std::collections::BTreeSet::new());
+    other.set_faults(move |exchange| {
+        let blob = exchange.method == "GET" && exchange.path.contains("/blobs/");
+        let first = blob && served.lock().unwrap().insert(exchange.path.clone());
+        blob.then(|| {
+            if first { Fault::Cut(1_000_000) } else { Fault::refuse(404, "BLOB_UNKNOWN", "gone") }
+        })
+    });
+    let config = format!(
+        "[[destination]]\nname=\"own\"\nregistry=\"{0}\"\nrepository=\"company/{{name}}\"\n\
+         [registry.\"{0}\"]\nconcurrency = 2\nalternatives = [\"{1}\"]\n",
+        registry.host(),
+        other.host()
+    );
+    project.write("images/mirror.toml", &config);
+    let mut command = project.mirror(&["apply"]).into_command();
+    let mut running = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let started = std::time::Instant::now();
+    let ended = loop {
+        match running.try_wait().unwrap() {
+            Some(status) => break status,
+            None if started.elapsed() > Duration::from_secs(40) => {
+                running.kill().unwrap();
+                panic!("it is stuck");
+            }
+            None => std::thread::sleep(Duration::from_millis(50)),
+        }
+    };
+    assert_eq!(ended.code(), Some(0));
+    (0..4).for_each(|n| assert!(registry.holds(&format!("company/app{n}"), &image(n))));
+}
+
+#[test]
+fn a_plain_upload_is_not_done_before_it_has_begun() {
+    let image = ImageBuilder::new("said").layers(&[500]).build();
+    let profile = Profile { refuses_mounts: Some(404), ..Profile::default() };
+    let (_source, destination, project) = to(profile, &[("app", image)]);
+    destination.set_faults(|exchange| {
+        let plain = exchange.method == "POST" && !exchange.query.contains("mount=");
+        plain.then(|| Fault::Answer(201, "text/plain", String::new()))
+    });
+    let ran = project.mirror(&["apply"]).ends_with(1).run();
+    let told = "the registry answers 201 to an upload without bytes";
+    assert!(ran.stdout.contains(told), "{}", ran.stdout);
+    assert!(destination.tags().is_empty());
+}
+
+#[test]
+fn a_session_that_grows_old_during_a_question_is_opened_anew() {
+    let images: Vec<_> = (0..3)
+        .map(|n| (format!("app{n}"), ImageBuilder::new(format!("{n}")).layers(&[30_000]).build()))
+        .collect();
+    let named: Vec<_> = images.iter().map(|(n, i)| (n.as_str(), i.clone())).collect();
+    let profile = Profile { sessions: (1000, Duration::from_secs(2)), ..Profile::default() };
+    let (_source, destination, project) = to(profile, &named);
+    destination.set_faults(|exchange| {
+        let asks = exchange.method == "HEAD" && exchange.path.contains("/blobs/");
+        asks.then_some(Fault::Delay(Duration::from_millis(2200)))
+    });
+    let ran = project.mirror(&["apply"]).run();
+    assert!(ran.stdout.contains("applied: 3 copied"), "{}", ran.stdout);
+}
