@@ -108,11 +108,14 @@ impl Copier {
     }
 
     /// Uploads one blob of an image, whatever the destination says it has.
-    pub(crate) async fn send(&self, job: &Job, blob: &Blob) -> Result<(), CopyError> {
-        let Target::Registry { host, repository, .. } = &job.target else { return Ok(()) };
+    pub(crate) async fn send(&self, job: &Job, blob: &Blob) -> Result<Transfer, CopyError> {
+        let Target::Registry { host, repository, .. } = &job.target else {
+            return Ok(Transfer::default());
+        };
         let here = self.landings.here(host.name().as_str(), repository, &blob.digest);
         let _alone = here.lock().await;
-        self.bring(job, blob, host, repository, Mount::Never).await.map(|_| ())
+        let sent = self.bring(job, blob, host, repository, Mount::Never).await?;
+        Ok(sent.unwrap_or_default())
     }
 
     async fn bring(
@@ -153,7 +156,10 @@ impl Copier {
         });
         match upload.await {
             Ok(Upload::Reused) => Ok(None),
-            Ok(Upload::Sent) => Ok(Some(wanted.transfer(blob))),
+            Ok(Upload::Sent) => {
+                self.downloads.sent(&blob.digest);
+                Ok(Some(wanted.transfer(blob)))
+            }
             Err(error) => {
                 Err(wanted.failed(|| CopyError::uploading(format!("upload of {blob}"), error)))
             }
@@ -233,8 +239,8 @@ impl Wanted {
     fn failed(&self, otherwise: impl FnOnce() -> CopyError) -> Failed {
         let failure = self.download.as_ref().and_then(|download| download.failure());
         let borrowed = failure.is_some() && !self.own;
-        // What passes by can't be fetched anew below the upload that follows it.
-        let passing = self.download.as_ref().is_some_and(|download| download.is_passing());
+        // What has no file can't be fetched anew below the upload that follows it.
+        let passing = self.download.as_ref().is_some_and(|download| download.has_no_file());
         let wrong = failure.as_ref().is_some_and(|error| matches!(error.cause(), Cause::Digest(_)));
         let sound = failure.is_none();
         let error = failure.unwrap_or_else(otherwise);

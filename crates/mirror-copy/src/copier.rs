@@ -202,7 +202,8 @@ impl Copier {
         if job.scope == Scope::Image {
             // Without companions the root goes up once, by tag; with them the tag waits until they are there.
             let root = if found.is_empty() { Under::Own } else { Under::Digest };
-            self.push_image(job, root).await?;
+            let again = self.push_image(job, root).await?;
+            copied.transfer = copied.transfer.plus(again);
         }
         self.attach(job, &found, &mut copied).await?;
         if job.scope == Scope::Image && !found.is_empty() {
@@ -211,8 +212,9 @@ impl Copier {
         Ok(copied)
     }
 
-    /// Manifests of the image. A registry that misses a blob it said it had gets all blobs anew, once.
-    async fn push_image(&self, job: &Job, root: Under<'_>) -> Result<(), CopyError> {
+    /// Manifests of the image. A registry that misses a blob it said it had gets all blobs anew, once: that is what is
+    /// given.
+    async fn push_image(&self, job: &Job, root: Under<'_>) -> Result<Transfer, CopyError> {
         let push = async || {
             push::children(&job.target, &job.graph).await?;
             self.push_root(job, root).await
@@ -220,10 +222,10 @@ impl Copier {
         match push().await {
             Err(error) if error.misses_content() => {
                 tracing::debug!(%error, "the destination misses what it said it had; pushing it again");
-                self.heal(job).await?;
-                push().await
+                let moved = self.heal(job).await?;
+                push().await.map(|()| moved)
             }
-            outcome => outcome,
+            outcome => outcome.map(|()| Transfer::default()),
         }
     }
 
@@ -273,9 +275,10 @@ impl Copier {
     }
 
     /// Uploads every blob of the image, whatever the destination says it has.
-    async fn heal(&self, job: &Job) -> Result<(), CopyError> {
+    async fn heal(&self, job: &Job) -> Result<Transfer, CopyError> {
         let again = stream::iter(&job.graph.blobs).map(|blob| self.send(job, blob));
-        again.buffer_unordered(BLOBS_AT_ONCE).try_collect().await
+        let again = again.buffer_unordered(BLOBS_AT_ONCE);
+        again.try_fold(Transfer::default(), |sum, one| async move { Ok(sum.plus(one)) }).await
     }
 }
 

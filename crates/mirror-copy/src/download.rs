@@ -1,6 +1,7 @@
 //! Blobs on their way from a source, shared by everybody who wants them: small ones in memory, larger ones in a
-//! file of the spool, unless one reader alone wants a blob that is soon fetched again. Readers follow the writer, but
-//! get the last byte only when the digest is proven.
+//! file of the spool, unless one reader alone wants a blob that is soon fetched again. That one is held in memory until
+//! it is sent, or passes by where memory is short. Readers follow the writer, but get the last byte only when the digest
+//! is proven.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
@@ -30,6 +31,9 @@ const SMALL: u64 = 1 << 20;
 const PASSING: u64 = 32 << 20;
 /// What small blobs may take together; what doesn't fit goes through a file.
 const MEMORY: u64 = 16 << 20;
+/// What blobs between [`SMALL`] and [`PASSING`] may take together until they are sent: one whose upload session is lost
+/// in the middle is sent again without being fetched again. What doesn't fit passes by.
+const HELD: u64 = 48 << 20;
 /// Written and read in pieces of this size.
 pub(crate) const PIECE: usize = 256 << 10;
 
@@ -99,6 +103,8 @@ pub(crate) enum Storage {
     Memory(OnceLock<Bytes>),
     /// Set when there is room; removed when dropped, unless somebody may come back for it.
     File(OnceLock<SpoolFile>, AtomicBool, Window),
+    /// All of it, until it is sent.
+    Held(Window),
     /// Nowhere: it is fetched as fast as the one who asked for it sends it. Nobody else can share it.
     Passing(Window),
 }
@@ -141,6 +147,13 @@ impl Downloads {
         }
     }
 
+    /// A blob has been sent. One that is held in memory for that is let go, if nobody else wants it.
+    pub(crate) fn sent(&self, digest: &Digest) {
+        if let Some(entry) = lock(&self.shared).get_mut(digest).filter(|entry| entry.wanted <= 1) {
+            entry.download.take_if(|download| matches!(*download.storage, Storage::Held(_)));
+        }
+    }
+
     /// The download of a blob, started if there is none to share; then the second value is true.
     pub(crate) fn get(
         &self,
@@ -151,7 +164,8 @@ impl Downloads {
         progress: impl Fn(u64) + Send + Sync + 'static,
     ) -> (Arc<Download>, bool) {
         let mut shared = lock(&self.shared);
-        let memory = memory_used(&shared);
+        let memory = taken(&shared, |storage| matches!(storage, Storage::Memory(_)));
+        let held = taken(&shared, |storage| matches!(storage, Storage::Held(_)));
         let entry = shared.entry(blob.digest.clone()).or_default();
         let usable = |download: &&Arc<Download>| {
             borrow == Borrow::Yes && download.failure().is_none() && !download.is_passing()
@@ -166,7 +180,11 @@ impl Downloads {
             && !entry.again
             && flow == Flow::Any
         {
-            Storage::Passing(Window::default())
+            if held + blob.size <= HELD {
+                Storage::Held(Window::default())
+            } else {
+                Storage::Passing(Window::default())
+            }
         } else {
             Storage::File(OnceLock::new(), AtomicBool::new(true), Window::default())
         });
@@ -201,14 +219,10 @@ fn lock(shared: &Mutex<HashMap<Digest, Entry>>) -> MutexGuard<'_, HashMap<Digest
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn memory_used(shared: &HashMap<Digest, Entry>) -> u64 {
-    let in_memory = |download: &&Arc<Download>| matches!(*download.storage, Storage::Memory(_));
-    shared
-        .values()
-        .filter_map(|entry| entry.download.as_ref())
-        .filter(in_memory)
-        .map(|download| download.size)
-        .sum()
+/// Bytes of the downloads that are kept in this way.
+fn taken(shared: &HashMap<Digest, Entry>, way: impl Fn(&Storage) -> bool) -> u64 {
+    let downloads = shared.values().filter_map(|entry| entry.download.as_ref());
+    downloads.filter(|download| way(&download.storage)).map(|download| download.size).sum()
 }
 
 /// Lets go of finished downloads that nobody reads at the moment; whoever wants one later fetches it again.
@@ -247,6 +261,11 @@ impl Download {
         matches!(*self.storage, Storage::Passing(..))
     }
 
+    /// Whether its bytes are in memory, if anywhere: wrong ones are not fetched anew below whoever reads them.
+    pub(crate) fn has_no_file(&self) -> bool {
+        matches!(*self.storage, Storage::Passing(_) | Storage::Held(_))
+    }
+
     /// Whether it takes room in the spool and nothing more comes.
     fn is_over(&self) -> bool {
         matches!(*self.storage, Storage::File(..))
@@ -278,6 +297,15 @@ impl Download {
                     Ok((!piece.is_empty()).then_some((piece, (download, file, next))))
                 };
                 Ok(Box::pin(stream::try_unfold((self, file, 0), follow)))
+            }
+            Storage::Held(_) => {
+                let (_, round) = self.readable(1, None).await?;
+                let follow = move |(download, at): (Arc<Download>, u64)| async move {
+                    let piece = download.held(at, round).await?;
+                    let next = at + piece.len() as u64;
+                    Ok((!piece.is_empty()).then_some((piece, (download, next))))
+                };
+                Ok(Box::pin(stream::try_unfold((self, 0), follow)))
             }
             Storage::Passing(window) => {
                 window.begin();
@@ -314,7 +342,18 @@ impl Download {
         .await?
     }
 
-    /// The same without a file: what was read before is let go.
+    /// The same without a file: all of it stays.
+    async fn held(&self, at: u64, round: u32) -> io::Result<Bytes> {
+        let Storage::Held(window) = &*self.storage else { return Ok(Bytes::new()) };
+        if at >= self.size {
+            return Ok(Bytes::new());
+        }
+        let (limit, _) = self.readable(at + 1, Some(round)).await?;
+        let piece = window.get(at, limit);
+        piece.ok_or_else(|| io::Error::other("the bytes are not where they should be"))
+    }
+
+    /// The same where nothing is kept: what was read before is let go.
     async fn passing(&self, at: u64, round: u32) -> io::Result<Bytes> {
         let Storage::Passing(window) = &*self.storage else { return Ok(Bytes::new()) };
         if at >= self.size {

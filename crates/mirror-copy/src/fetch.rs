@@ -35,6 +35,7 @@ impl Fetch {
     pub(crate) async fn run(self) {
         let outcome = match &*self.storage {
             Storage::Memory(bytes) => self.through_memory(bytes).await,
+            Storage::Held(window) => self.through_window(window).await,
             Storage::Passing(window) => {
                 window.begun().await;
                 self.through_window(window).await
@@ -224,10 +225,10 @@ impl Fetch {
                 (self.progress)(held as u64);
                 self.wrote(sink.at);
                 held = 0;
-                if sink.file.is_some() {
-                    window.trim();
-                } else {
-                    window.room().await;
+                match &*self.storage {
+                    Storage::File(..) => window.trim(),
+                    Storage::Passing(_) => window.room().await,
+                    Storage::Memory(_) | Storage::Held(_) => {}
                 }
             }
             outcome?;

@@ -1,6 +1,6 @@
 //! What a reference stands for.
 
-use mirror_oci::{Digest, Links, Platform, RawManifest, Tag, Version};
+use mirror_oci::{Digest, Links, Platform, RawManifest, Tag, Version, media_type};
 use mirror_registry::ManifestRef;
 use serde::Deserialize;
 
@@ -92,6 +92,10 @@ impl Source {
         }
         let pulls = self.reserve(purpose.pulls())?;
         let root = self.manifest(&digest, pulls.as_ref()).await.map_err(failed)?;
+        if version.digest().is_some() {
+            // Once the source has lost it, nothing else says which manifest is the wanted one.
+            self.cache.put(&root);
+        }
         let _turn = self.needed(turn);
         let child = self.child(&root, platform, &step).await?;
         // Where pulls are counted, what will be copied is read now: later its pull may be gone.
@@ -99,6 +103,25 @@ impl Source {
             self.manifest(&child, pulls.as_ref()).await.map_err(failed)?;
         }
         Ok(child)
+    }
+
+    /// Whether the image `digest`, which is no index itself, is one of those that an index names. One request that is no
+    /// pull, and a pull where that is no index.
+    ///
+    /// # Errors
+    /// When the source can't be asked, or the index can't be read.
+    pub async fn is_child(&self, index: &Digest, digest: &Digest) -> Result<bool, CopyError> {
+        let step = || format!("looking for {digest} in {}@{index}", self.origin.repository);
+        let failed = |error| CopyError::source(step(), error);
+        let Place { host, repository } = &self.origin;
+        let asked = ManifestRef::Digest(digest);
+        let told = host.media_type(repository, asked).await.map_err(failed)?;
+        if told.is_none_or(|told| media_type::is_index(media_type::essence(&told))) {
+            return Ok(false);
+        }
+        let pulls = self.reserve(1)?;
+        let index = self.manifest(index, pulls.as_ref()).await.map_err(failed)?;
+        Ok(links(&index)?.manifests.iter().any(|child| child.digest == *digest))
     }
 
     /// The manifest for a platform that an index names, or the image itself.

@@ -98,6 +98,7 @@ impl Wants {
                 Some(reason) => postponed.push(Postponed { subject: Subject::of(&want), reason }),
             }
         }
+        self.elsewhere.retain(|want| base.destinations.contains(&want.target.place));
         let repositories = self
             .repositories
             .into_iter()

@@ -74,27 +74,16 @@ impl Shard {
     }
 
     /// The part of the wants that is this shard's. What can't be done anyhow is told by the first.
-    pub fn take(self, wants: Wants) -> Wants {
-        let Wants { wants, collisions, contended, repositories, unwanted, previous, postponed } =
-            wants;
+    pub fn take(self, mut all: Wants) -> Wants {
         let mine = |destination: &str, repository: &Repository| {
             Shard::of(destination, repository, self.of) == self
         };
-        Wants {
-            wants: wants
-                .into_iter()
-                .filter(|want| mine(&want.target.destination, &want.target.repository))
-                .collect(),
-            collisions: if self.number == 1 { collisions } else { Vec::new() },
-            repositories: repositories
-                .into_iter()
-                .filter(|want| mine(&want.at.destination, &want.at.repository))
-                .collect(),
-            contended,
-            unwanted,
-            postponed,
-            previous,
+        all.wants.retain(|want| mine(&want.target.destination, &want.target.repository));
+        all.repositories.retain(|want| mine(&want.at.destination, &want.at.repository));
+        if self.number != 1 {
+            all.collisions.clear();
         }
+        all
     }
 }
 

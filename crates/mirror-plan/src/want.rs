@@ -74,6 +74,9 @@ pub struct Wants {
     pub collisions: Vec<Collision>,
     /// The wants that exclude each other.
     pub contended: Vec<Want>,
+    /// What entries would be at the destinations that they don't go to. They may have gone there once: an image that its
+    /// source has lost is looked for there as well.
+    pub elsewhere: Vec<Want>,
     /// Repositories that they need, at destinations where those have to be made; sorted.
     pub repositories: Vec<RepositoryWant>,
     /// What the tree wanted at an earlier commit and no longer wants, where that was looked at.
@@ -103,9 +106,11 @@ pub fn expand(entries: &[Entry], config: &Config) -> Wants {
     let mut found = Wants::default();
     let mut by_target: BTreeMap<Address, Vec<Want>> = BTreeMap::new();
     for entry in entries {
-        for destination in config.destinations.iter().filter(|d| config.sends(&entry.name, &d.name))
-        {
+        for destination in &config.destinations {
             match want(entry, destination, config) {
+                outcome if !config.sends(&entry.name, &destination.name) => {
+                    found.elsewhere.extend(outcome);
+                }
                 Err(collision) => found.collisions.push(collision),
                 Ok(want) => {
                     by_target.entry(address(&want)).or_default().push(want);

@@ -394,7 +394,9 @@ impl Auth {
         let what = format!("login at {}", redacted(&url));
         crate::answer::small_json::<TokenAnswer>(request, &what, &self.pace)
             .await
-            .map_err(|error| error.anonymously(*credential == Credential::Anonymous))?
+            .map_err(|error| {
+                error.anonymously(*credential == Credential::Anonymous).by_token_service()
+            })?
             .into_token(Instant::now())
             .ok_or_else(|| {
                 Error::new(what, ErrorKind::Protocol("the answer holds no token".to_owned()))

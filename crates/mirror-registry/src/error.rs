@@ -23,6 +23,7 @@ struct Inner {
     again: bool,
     anonymous: bool,
     authorized: bool,
+    by_token_service: bool,
 }
 
 /// Why a request failed.
@@ -134,6 +135,7 @@ impl Error {
             again: false,
             anonymous: false,
             authorized: false,
+            by_token_service: false,
         }))
     }
 
@@ -176,6 +178,12 @@ impl Error {
     /// Tells whether a token service has given us, who are known to it, a token for this.
     pub(crate) fn with_token(mut self, authorized: bool) -> Error {
         self.0.authorized = authorized;
+        self
+    }
+
+    /// It is the token service that failed: its answer says nothing of what the registry has or allows.
+    pub(crate) fn by_token_service(mut self) -> Error {
+        self.0.by_token_service = true;
         self
     }
 
@@ -278,10 +286,10 @@ impl Error {
         &self.0.kind
     }
 
-    /// HTTP status, if the registry answered.
+    /// HTTP status, if the registry answered; that of a token service is none.
     pub fn status(&self) -> Option<u16> {
         match &self.0.kind {
-            ErrorKind::Status { status, .. } => Some(*status),
+            ErrorKind::Status { status, .. } if !self.0.by_token_service => Some(*status),
             _ => None,
         }
     }
@@ -312,6 +320,9 @@ impl Error {
             }
             _ if self.is_lost_session() => {
                 "the registry forgets uploads before their bytes are here; tell its operator"
+            }
+            ErrorKind::Status { status, .. } if self.0.by_token_service => {
+                token_service_help(*status, self.0.anonymous)
             }
             ErrorKind::Status { status, .. } => return status_help(*status).map(str::to_owned),
             ErrorKind::PullLimit { .. } => {
@@ -382,6 +393,25 @@ impl Error {
 /// What to do about bytes that are not those that were asked for. The publisher has nothing to do with it: who asks by
 /// digest can tell.
 pub const TAMPERING: &str = "don't use it before somebody has looked: ask from another network, then tell the operator of the registry or of the proxy on the way";
+
+/// What to do about a token service that gives no token; the registry itself was not asked.
+fn token_service_help(status: u16, anonymous: bool) -> &'static str {
+    match status {
+        500.. => {
+            "the token service has a problem of its own, and the registry was not asked; try again later"
+        }
+        429 => "the token service limits requests; try again later",
+        _ if anonymous => {
+            "the token service wants credentials: `docker login`, or MIRROR_AUTH_<HOST>=user:password in the environment"
+        }
+        401 => {
+            "the token service does not know these credentials: `docker login` again, or set MIRROR_AUTH_<HOST>=user:password in the environment"
+        }
+        _ => {
+            "the token service knows the credentials and refuses the token; ask for the right to use this repository"
+        }
+    }
+}
 
 fn status_help(status: u16) -> Option<&'static str> {
     Some(match status {

@@ -82,6 +82,24 @@ impl Host {
         }
     }
 
+    /// The media type of a manifest, without reading it; `None` when it isn't there or the registry doesn't say. One HEAD.
+    ///
+    /// # Errors
+    /// When the registry can't be asked, or answers neither yes nor no.
+    pub async fn media_type(
+        &self,
+        repository: &Repository,
+        which: ManifestRef<'_>,
+    ) -> Result<Option<String>, Error> {
+        let answer = self.call(&self.manifest_call(Method::HEAD, repository, which)).await?;
+        self.hear(&answer);
+        match answer.status() {
+            200 => Ok(answer.header("content-type").map(str::to_owned)),
+            404 => Ok(None),
+            _ => Err(answer.into_error().await),
+        }
+    }
+
     /// Reads a manifest that need not be there.
     ///
     /// # Errors

@@ -241,6 +241,11 @@ impl Registry {
         std::mem::take(&mut self.state.requests.lock().unwrap())
     }
 
+    /// The window of the limit on pulls is over, however long it is.
+    pub fn forget_pulls(&self) {
+        self.state.pulls.lock().unwrap().clear();
+    }
+
     /// From now on, asks `rule` what to do with each request; `None` is a proper answer.
     pub fn set_faults(&self, rule: impl Fn(&Exchange) -> Option<Fault> + Send + Sync + 'static) {
         *self.state.faults.lock().unwrap() = Some(Box::new(rule));

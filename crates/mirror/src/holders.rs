@@ -22,7 +22,8 @@ pub(crate) struct Found {
     pub(crate) holder: Holder,
 }
 
-/// Looks for an image at all destinations that get it under any tag. It counts where all of it is there.
+/// Looks for an image at all destinations that get it under any tag, or may have got it once, but for those in `tried`.
+/// It counts where all of it is there.
 ///
 /// # Errors
 /// Who nearly has it, or could not be asked.
@@ -30,17 +31,23 @@ pub(crate) async fn find(
     source: &Source,
     digest: &Digest,
     failure: &Failure,
+    tried: &[Holder],
     wants: &Wants,
     hosts: &Hosts,
 ) -> Result<Found, Option<String>> {
     let mut seen = Vec::new();
     let mut nearly = None;
-    let named = || wants.wants.iter().filter(|want| want.source.name == source.name);
+    let named = || all(wants).filter(|want| want.source.name == source.name);
+    let was_tried = |target: &Target| {
+        tried.iter().any(|holder| {
+            holder.destination == target.destination && holder.repository == target.repository
+        })
+    };
     // A registry tells more: what belongs to an image is found there as well.
     let in_layout = |want: &&Want| matches!(want.target.place, Place::Layout(_));
     for want in named().filter(|want| !in_layout(want)).chain(named().filter(in_layout)) {
         let place = (&want.target.place, &want.target.repository);
-        if seen.contains(&place) {
+        if seen.contains(&place) || was_tried(&want.target) {
             continue;
         }
         seen.push(place);
@@ -69,7 +76,7 @@ pub(crate) fn source(
     wants: &Wants,
     hosts: &Hosts,
 ) -> Option<mirror_copy::Source> {
-    let target = wants.wants.iter().map(|want| &want.target).find(|target| {
+    let target = all(wants).map(|want| &want.target).find(|target| {
         target.destination == holder.destination && target.repository == holder.repository
     })?;
     match &target.place {
@@ -83,9 +90,14 @@ pub(crate) fn source(
 
 /// Whether an image is held in a layout, which doesn't tell what belongs to it.
 pub(crate) fn is_in_layout(holder: &Holder, wants: &Wants) -> bool {
-    wants.wants.iter().map(|want| &want.target).any(|target| {
+    all(wants).map(|want| &want.target).any(|target| {
         target.destination == holder.destination && matches!(target.place, Place::Layout(_))
     })
+}
+
+/// Wherever images go, or may have gone once.
+fn all(wants: &Wants) -> impl Iterator<Item = &Want> {
+    wants.wants.iter().chain(&wants.elsewhere)
 }
 
 fn at(target: &Target, hosts: &Hosts) -> Option<mirror_copy::Source> {

@@ -72,10 +72,18 @@ impl Hosts {
         root: &Path,
         errand: Errand<'_>,
     ) -> Result<Hosts, mirror_registry::Error> {
-        let sources = wants.wants.iter().map(|want| &want.source.name.registry).collect();
+        let mut sources: BTreeSet<&Registry> =
+            wants.wants.iter().map(|want| &want.source.name.registry).collect();
         let mut places: Places<'_> = BTreeMap::new();
         for Target { place, repository, .. } in wants.wants.iter().map(|want| &want.target) {
             places.entry(place).or_default().insert(repository.clone());
+        }
+        // Where images may have gone once is only read.
+        for place in wants.elsewhere.iter().map(|want| &want.target.place) {
+            match place {
+                mirror_plan::Place::Registry(registry) => drop(sources.insert(registry)),
+                mirror_plan::Place::Layout(_) => drop(places.entry(place).or_default()),
+            }
         }
         Hosts::of(sources, places, config, root, errand).await
     }

@@ -355,7 +355,7 @@ async fn read(
     };
     match read {
         Ok(graph) => Ok((Arc::new(graph), None)),
-        Err(failure) => match holders::find(source, root, &failure, wants, hosts).await {
+        Err(failure) => match holders::find(source, root, &failure, &[], wants, hosts).await {
             Ok(holders::Found { graph, holder }) => Ok((graph, Some(holder))),
             // Whoever nearly has it is more help than a look at the name.
             Err(Some(nearly)) => Err(Failure { help: Some(printable(&nearly)), ..failure }),

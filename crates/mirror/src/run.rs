@@ -200,16 +200,17 @@ async fn copy(mut job: Job, task: &Task<'_>, with: &With<'_>) -> Ended {
         let blobs = job.graph.blobs.iter().map(|blob| blob.digest.clone()).collect();
         job.there = with.prepared.blobs_there(target, blobs, with.hosts).await;
     }
-    let mut holder = task.holder.cloned();
+    let mut holders: Vec<Holder> = task.holder.cloned().into_iter().collect();
     let mut outcome = with.copier.copy(&job).await;
-    if let Err(error) = &outcome
+    while let Err(error) = &outcome
         && error.side() == mirror_copy::Side::Source
-        && let Some(instead) = instead(&mut job, &failure(error.clone()), task, with).await
+        && let Some(next) = instead(&mut job, failure(error.clone()), &holders, task, with).await
     {
-        holder = Some(instead);
+        holders.push(next);
         with.copier.expect(&job);
         outcome = with.copier.copy(&job).await;
     }
+    let holder = holders.pop();
     if let (Ok(copied), Some(holder)) = (&mut outcome, &holder)
         && !holder.gone
         && with.looks_for_signatures
@@ -230,20 +231,26 @@ async fn copy(mut job: Job, task: &Task<'_>, with: &With<'_>) -> Ended {
     Ended { status, copied, holder }
 }
 
-/// Makes a job take its image from a destination that holds it, where the source has failed in the middle.
+/// Makes a job take its image from a destination that holds it, where the source has failed in the middle, or those that
+/// held it have.
 async fn instead(
     job: &mut Job,
-    failure: &Failure,
+    mut failure: Failure,
+    tried: &[Holder],
     task: &Task<'_>,
     with: &With<'_>,
 ) -> Option<Holder> {
     let (source, _) = task.want?;
+    if let Some(Holder { gone, security, why, .. }) = tried.first() {
+        // Why it is not taken from its source is still what the source has failed with.
+        failure = Failure { gone: *gone, security: *security, message: why.clone(), ..failure };
+    }
     let hidden = !failure.gone && job.companions == Companions::Require;
-    if task.holder.is_some() || job.scope != Scope::Image || hidden {
+    if job.scope != Scope::Image || hidden {
         return None;
     }
     let (wants, hosts) = (with.wants, with.hosts);
-    let found = holders::find(source, task.digest, failure, wants, hosts).await.ok()?;
+    let found = holders::find(source, task.digest, &failure, tried, wants, hosts).await.ok()?;
     let origin = || hosts.source(&source.name);
     job.source = holders::source(&found.holder, origin, wants, hosts)?;
     if holders::is_in_layout(&found.holder, wants) {

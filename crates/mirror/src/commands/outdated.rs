@@ -106,12 +106,26 @@ async fn look_beside_digests(entries: &[Entry], hosts: &Hosts, found: &mut mirro
         };
         // A digest by another hash function can't be compared without reading the manifest, which is a pull.
         let same = |now: &Digest| *now == digest || now.algorithm() != digest.algorithm();
-        if !upstream.as_ref().is_some_and(same) {
+        let same = match &upstream {
+            Some(now) => same(now) || is_platform_of(&entry.name, now, &digest, hosts).await,
+            None => false,
+        };
+        if !same {
             let (file, name) = (entry.file.clone(), entry.name.to_string());
             let tag = asked.1.to_string();
             found.moved.push(MovedTag { file, name, tag, pinned: digest, upstream });
         }
     }
+}
+
+/// Whether a digest is that of one platform's manifest in the index that its tag is now. That costs a pull, and only
+/// where the digest is no index itself. Not to know is to tell.
+async fn is_platform_of(name: &Name, index: &Digest, digest: &Digest, hosts: &Hosts) -> bool {
+    let Ok(source) = hosts.source(name) else { return false };
+    source.is_child(index, digest).await.unwrap_or_else(|error| {
+        tracing::debug!(%error, "whether a digest is that of one platform is unknown");
+        false
+    })
 }
 
 async fn look(

@@ -1,10 +1,11 @@
 //! Registries that answer in their own way, and runs that are stopped.
 
 use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use mirror_plan::{Report, Status};
-use mirror_testkit::{AuthProfile, Fault, ImageBuilder, Profile, Registry};
+use mirror_testkit::{AuthProfile, Fault, Image, ImageBuilder, Profile, Registry};
 
 use crate::{Pair, Project};
 
@@ -217,6 +218,61 @@ fn what_has_moved_for_an_unfinished_image_counts() {
     assert_eq!(report.outcomes[0].status, Status::Cancelled);
     assert_eq!(report.totals.transfer.fetched_bytes, image.blob_bytes());
     assert_eq!(report.totals.transfer.pushed_bytes, image.blob_bytes());
+}
+
+#[test]
+fn what_is_sent_again_counts() {
+    let image = ImageBuilder::new("again").layers(&[50_000, 300]).build();
+    let pair = Pair::new(&[("library/app", "1", &image)]);
+    let once = AtomicBool::new(true);
+    pair.destination.set_faults(move |exchange| {
+        let manifest = exchange.method == "PUT" && exchange.path.contains("/manifests/");
+        let first = manifest && once.swap(false, Ordering::Relaxed);
+        first.then(|| Fault::refuse(404, "MANIFEST_BLOB_UNKNOWN", "a blob is missing"))
+    });
+    let ran = pair.project.mirror(&["apply", "--format", "json"]).run();
+    let report: Report = serde_json::from_str(&ran.stdout).unwrap();
+    let moved = report.outcomes[0].transfer;
+    assert_eq!(moved.pushed_bytes, 2 * image.blob_bytes());
+    assert_eq!(report.totals.transfer, moved);
+    let read = pair.source.take_requests();
+    let read = read.iter().filter(|r| r.method == "GET" && r.path.contains("/blobs/"));
+    let fetched: usize = read.map(|r| size_of(&image, &r.path)).sum();
+    assert_eq!(moved.fetched_bytes, fetched as u64, "what was fetched is what is told");
+}
+
+fn size_of(image: &Image, path: &str) -> usize {
+    let blob = image.blobs.iter().find(|(digest, _)| path.ends_with(digest.as_str()));
+    blob.unwrap().1.len()
+}
+
+#[test]
+fn what_a_token_service_refuses_is_not_the_registrys() {
+    for (status, told) in [
+        (403, "help: the token service wants credentials: `docker login`"),
+        (404, "help: the token service wants credentials: `docker login`"),
+        (500, "help: the token service has a problem of its own, and the registry was not asked"),
+    ] {
+        let service = Registry::start();
+        service.set_faults(move |_| Some(Fault::Answer(status, "text/plain", "no".to_owned())));
+        let AuthProfile::Bearer { user, password, anonymous_pull, lifetime, .. } =
+            AuthProfile::bearer("me", "secret")
+        else {
+            unreachable!()
+        };
+        let realm = Some(format!("{}/token", service.endpoint()));
+        let auth = AuthProfile::Bearer { user, password, anonymous_pull, lifetime, realm };
+        let source = Registry::with(Profile { auth, ..Profile::default() });
+        let (destination, project) = (Registry::start(), Project::new());
+        project.config(&source.host(), &destination.host());
+        project.entry("app:1");
+        let ran = project.mirror(&["plan", "--format", "json"]).ends_with(1).run();
+        let plan: mirror_plan::Plan = serde_json::from_str(&ran.stdout).unwrap();
+        assert!(!plan.failures[0].failure.gone, "{status}: nobody has asked the registry");
+        let ran = project.mirror(&["plan"]).ends_with(1).run();
+        assert!(ran.stdout.contains(told), "{status}: {}", ran.stdout);
+        assert!(ran.stdout.contains(&format!("{}/token", service.endpoint())), "{}", ran.stdout);
+    }
 }
 
 #[test]

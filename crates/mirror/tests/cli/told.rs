@@ -147,7 +147,7 @@ docker.io/library/gone:1.0 is gone upstream
     );
     assert_eq!(ran.stdout, expected);
     let asked = pair.source.take_requests();
-    assert_eq!(asked.len(), 3, "one HEAD each");
+    assert_eq!(asked.len(), 4, "one HEAD each, and one more for what was pushed again");
     assert!(asked.iter().all(|request| request.method == "HEAD"));
     pair.project.mirror(&["outdated", "--exit-code"]).ends_with(3).run();
     let json = pair.project.mirror(&["outdated", "--format", "json"]).run().stdout;
@@ -161,6 +161,27 @@ docker.io/library/gone:1.0 is gone upstream
     pair.source.set_faults(|_| Some(Fault::refuse(403, "DENIED", "not for you")));
     let ran = pair.project.mirror(&["outdated"]).ends_with(1).run();
     assert!(ran.stdout.contains("403 DENIED") || ran.stdout.contains(": 403"), "{}", ran.stdout);
+}
+
+#[test]
+fn the_digest_of_one_platform_beside_a_tag_is_not_pushed_again() {
+    let (image, other) = (index("one"), index("two"));
+    let pair = Pair::new(&[]);
+    pair.source.add("library/app", "1", &image);
+    let platform = image.manifests.iter().find(|one| one.digest != *image.digest()).unwrap();
+    pair.project.entry(&format!("app:1@{}", platform.digest));
+    let ran = pair.project.mirror(&["outdated"]).run();
+    assert!(
+        ran.stdout.ends_with("0 tags pushed again, of 1 tag beside digests\n"),
+        "{}",
+        ran.stdout
+    );
+    let asked = pair.source.take_requests();
+    assert_eq!(asked.iter().filter(|request| request.method == "GET").count(), 1, "{asked:?}");
+    // The tag has another index by now, which does not name it.
+    pair.source.add("library/app", "1", &other);
+    let ran = pair.project.mirror(&["outdated"]).run();
+    assert!(ran.stdout.contains("docker.io/library/app:1 was pushed again"), "{}", ran.stdout);
 }
 
 #[test]

@@ -357,3 +357,28 @@ fn a_session_that_grows_old_during_a_question_is_opened_anew() {
     let ran = project.mirror(&["apply"]).run();
     assert!(ran.stdout.contains("applied: 3 copied"), "{}", ran.stdout);
 }
+
+#[test]
+fn a_session_that_is_gone_costs_no_byte_twice_whoever_says_so() {
+    let image = ImageBuilder::new("big").layers(&[LAYER, 20_000]).build();
+    for fault in [
+        Fault::refuse(404, "BLOB_UPLOAD_UNKNOWN", "gone"),
+        Fault::refuse(400, "BLOB_UPLOAD_INVALID", "gone"),
+        Fault::Reset,
+    ] {
+        let (source, destination, project) = to(Profile::default(), &[("app", image.clone())]);
+        let seen = std::sync::Mutex::new(std::collections::BTreeSet::new());
+        let first = fault.clone();
+        destination.set_faults(move |exchange| {
+            let put = exchange.method == "PUT" && exchange.path.contains("/blobs/");
+            let digest = exchange.query.rsplit("digest=").next().unwrap().to_owned();
+            (put && seen.lock().unwrap().insert(digest)).then(|| first.clone())
+        });
+        project.mirror(&["apply"]).run();
+        assert!(destination.holds("docker.io/library/app", &image));
+        let read = count(&source.take_requests(), "GET", "/blobs/");
+        assert_eq!(read, image.blobs.len(), "{fault:?}");
+        let sent = count(&destination.take_requests(), "PUT", "/blobs/");
+        assert_eq!(sent, 2 * image.blobs.len(), "{fault:?}");
+    }
+}

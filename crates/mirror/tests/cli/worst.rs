@@ -309,3 +309,83 @@ fn a_part_finds_what_another_part_holds() {
     let planned = project.mirror(&["plan"]).run();
     assert!(planned.stdout.contains("2 unchanged"), "{}", planned.stdout);
 }
+
+/// A source, two destinations, and a tree with this line; `tree` is what `mirror.toml` says beside them.
+fn held(line: &str, image: &Image) -> (Registry, [Registry; 2], Project) {
+    let (source, destinations) = (Registry::start(), [Registry::start(), Registry::start()]);
+    let project = Project::new();
+    source.add("library/app", "1", image);
+    project.write("images/docker.io/library/app/Dockerfile", line);
+    (source, destinations, project)
+}
+
+fn configure(project: &Project, source: &Registry, destinations: &[&Registry], rest: &str) {
+    let mut text = format!("[registry.\"docker.io\"]\nendpoint = \"{}\"\n", source.endpoint());
+    for (n, registry) in destinations.iter().enumerate() {
+        let host = registry.host();
+        text += &format!("[[destination]]\nname = \"d{n}\"\nregistry = \"{host}\"\n");
+    }
+    project.write("images/mirror.toml", &(text + rest));
+}
+
+fn lose(source: &Registry, image: &Image) {
+    image.manifests.iter().for_each(|one| source.lose("library/app", &one.digest));
+    image.blobs.iter().for_each(|(digest, _)| source.lose("library/app", digest));
+}
+
+#[test]
+fn a_destination_that_gets_the_image_no_more_is_asked_too() {
+    let image = index("moved");
+    let (source, [first, second], project) = held(&pinned("1", &image), &image);
+    configure(&project, &source, &[&first], "");
+    project.mirror(&["apply"]).run();
+    lose(&source, &image);
+    let moved = "[[image]]\nmatch = \"docker.io/**\"\ndestinations = [\"d1\"]\n";
+    configure(&project, &source, &[&first, &second], moved);
+    first.take_requests();
+    let ran = project.mirror(&["apply"]).run();
+    assert!(ran.stdout.contains("gone upstream, you hold it at d0"), "{}", ran.stdout);
+    assert!(second.holds(APP, &image));
+    let read = first.take_requests();
+    assert!(read.iter().all(|r| matches!(r.method.as_str(), "GET" | "HEAD")), "{read:?}");
+}
+
+#[test]
+fn another_holder_is_tried_when_the_first_one_has_lost_it() {
+    let image = index("twice");
+    let third = Registry::start();
+    let (source, [first, second], project) = held(&pinned("1", &image), &image);
+    configure(&project, &source, &[&first, &second], "");
+    project.mirror(&["apply"]).run();
+    lose(&source, &image);
+    // Found whole, and lost before it is read.
+    let layer = image.blobs.iter().max_by_key(|(_, bytes)| bytes.len()).unwrap().0.clone();
+    first.set_faults(move |exchange| {
+        let read = exchange.method == "GET" && exchange.path.ends_with(layer.as_str());
+        read.then(|| Fault::refuse(404, "BLOB_UNKNOWN", "lost"))
+    });
+    configure(&project, &source, &[&first, &second, &third], "");
+    let ran = project.mirror(&["apply", "--format", "json"]).run();
+    let report: Report = serde_json::from_str(&ran.stdout).unwrap();
+    let holder = report.outcomes[0].holder.clone().unwrap();
+    assert_eq!((holder.destination.as_str(), holder.gone), ("d1", true));
+    assert!(third.holds(APP, &image));
+}
+
+#[test]
+fn a_platform_of_an_index_that_only_a_destination_has() {
+    let image = index("one");
+    let line = format!("FROM --platform=linux/arm64 app:1@{}\n", image.digest());
+    let (source, [first, second], project) = held(&line, &image);
+    configure(&project, &source, &[&first], "");
+    project.mirror(&["apply"]).run();
+    lose(&source, &image);
+    // Which manifest was wanted stood in the index, which the spool has kept.
+    let ran = project.mirror(&["apply"]).run();
+    assert!(ran.stdout.contains("applied: 0 copied, 1 unchanged"), "{}", ran.stdout);
+    configure(&project, &source, &[&first, &second], "");
+    let ran = project.mirror(&["apply"]).run();
+    assert!(ran.stdout.contains("gone upstream, you hold it at d0"), "{}", ran.stdout);
+    assert_eq!(digest_at(&second, "1"), digest_at(&first, "1"));
+    assert!(digest_at(&second, "1").is_some());
+}

@@ -1,7 +1,10 @@
 //! What can go wrong at Amazon ECR, and what is said then.
 
+use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
+use mirror_plan::Report;
 use mirror_testkit::{ACCOUNT, FakeEcr, Fault, ImageBuilder};
 use serde_json::json;
 
@@ -347,4 +350,34 @@ fn two_destinations_cannot_keep_one_repository_in_two_ways() {
     assert!(ran.stdout.contains("keep it in different ways"), "{}", ran.stdout);
     with(true);
     project.mirror(&["check"]).run();
+}
+
+#[test]
+fn repositories_that_were_not_reached_are_told() {
+    let scene = Scene::new("");
+    for n in 0..12 {
+        scene.image(&format!("app{n}"), "1");
+    }
+    // Making a repository is refused for so long that somebody loses patience.
+    scene.ecr.set_refusals(|call| {
+        (call.action == "ecr:CreateRepository").then_some((
+            400,
+            "ThrottlingException",
+            "Rate exceeded",
+        ))
+    });
+    let mut command = scene.mirror(&["apply", "--report", "report.json"]).into_command();
+    let running = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let started = Instant::now();
+    while !scene.calls().contains_key("ecr:CreateRepository") {
+        assert!(started.elapsed() < Duration::from_secs(20), "no repository is made");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    crate::send("INT", running.id());
+    assert_eq!(running.wait_with_output().unwrap().status.code(), Some(130));
+    let report = std::fs::read(scene.project.path().join("report.json")).unwrap();
+    let report: Report = serde_json::from_slice(&report).unwrap();
+    let left = report.repositories.iter().filter(|outcome| outcome.cancelled).count();
+    assert!(report.interrupted && left > 0, "{report:?}");
+    assert_eq!((report.repositories.len(), report.totals.copied), (12, 0));
 }
