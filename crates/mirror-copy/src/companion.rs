@@ -13,7 +13,7 @@ use mirror_oci::{Digest, RawManifest, Tag, media_type};
 use mirror_registry::{Listed, ManifestRef, Recall, Referrer};
 
 use crate::error::{Cause, CopyError, Side};
-use crate::graph::{Graph, Selection, links};
+use crate::graph::{Graph, links};
 use crate::source::Source;
 
 const COSIGN: [&str; 3] = ["sig", "att", "sbom"];
@@ -100,7 +100,7 @@ async fn of_manifest(
     for suffix in COSIGN {
         match tagged(source, &subject, suffix).await {
             Ok(None) => {}
-            Ok(Some(manifest)) => match Graph::below(source, manifest, &Selection::All).await {
+            Ok(Some(manifest)) => match Graph::below_referrer(source, manifest).await {
                 Ok(graph) => {
                     let link = Link::Tag(cosign_tag(&subject, suffix));
                     found.companions.push(Companion { link, graph });
@@ -120,7 +120,7 @@ async fn read(
     subject: &Digest,
     referrer: Referrer,
 ) -> Result<Option<Companion>, CopyError> {
-    let graph = Graph::read(source, &referrer.digest, &Selection::All).await?;
+    let graph = Graph::of_referrer(source, &referrer.digest).await?;
     let names = match graph.root() {
         Some(root) => links(root)?.subject.is_some_and(|named| named.digest == *subject),
         None => false,

@@ -5,7 +5,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use mirror_oci::caps::{MAX_DEPTH, MAX_IMAGE_MANIFEST_BYTES, MAX_MANIFESTS};
+use mirror_oci::caps::{
+    COMMON_MANIFEST_BYTES, COMMON_REFERRER_BYTES, MAX_DEPTH, MAX_IMAGE_MANIFEST_BYTES,
+    MAX_MANIFESTS,
+};
 use mirror_oci::{ByteSize, Digest, Links, Platform, RawManifest};
 use mirror_registry::Reservation;
 
@@ -86,14 +89,28 @@ impl Graph {
         root: &Digest,
         selection: &Selection,
     ) -> Result<Graph, CopyError> {
+        Graph::from(source, root, selection, COMMON_MANIFEST_BYTES).await
+    }
+
+    /// The same for what refers to an image, of which there may be many.
+    pub(crate) async fn of_referrer(source: &Source, root: &Digest) -> Result<Graph, CopyError> {
+        Graph::from(source, root, &Selection::All, COMMON_REFERRER_BYTES).await
+    }
+
+    async fn from(
+        source: &Source,
+        root: &Digest,
+        selection: &Selection,
+        share: u64,
+    ) -> Result<Graph, CopyError> {
         if let Some(known) = source.cache.get(root) {
-            return Graph::below(source, known, selection).await;
+            return Graph::below(source, known, selection, share).await;
         }
         let turn = source.turn().await;
         let pulls = source.reserve(1)?;
         let (manifest, _) = fetch(source, root.clone(), pulls.as_ref()).await?;
         let _turn = source.needed(turn);
-        Graph::complete(&Manifests::Source(source), manifest, selection).await
+        Graph::complete(&Manifests::Source(source, share), manifest, selection).await
     }
 
     /// Puts an image together from manifests that were read before.
@@ -110,16 +127,24 @@ impl Graph {
         Graph::complete(&saved, manifest, selection).await
     }
 
-    /// Reads everything below a manifest that was read already.
-    pub(crate) async fn below(
+    /// Reads everything below the manifest of a referrer that was read already.
+    pub(crate) async fn below_referrer(
+        source: &Source,
+        root: RawManifest,
+    ) -> Result<Graph, CopyError> {
+        Graph::below(source, root, &Selection::All, COMMON_REFERRER_BYTES).await
+    }
+
+    async fn below(
         source: &Source,
         root: RawManifest,
         selection: &Selection,
+        share: u64,
     ) -> Result<Graph, CopyError> {
         let turn = source.turn().await;
         source.learn_pulls(root.digest()).await;
         let _turn = source.needed(turn);
-        Graph::complete(&Manifests::Source(source), root, selection).await
+        Graph::complete(&Manifests::Source(source, share), root, selection).await
     }
 
     async fn complete(
@@ -227,8 +252,8 @@ impl Walk<'_> {
 
 /// Where the manifests of an image come from.
 enum Manifests<'a> {
-    /// A registry.
-    Source(&'a Source),
+    /// A registry, and the bytes that count for nobody else.
+    Source(&'a Source, u64),
     /// An earlier look at it.
     Saved(&'a BTreeMap<Digest, RawManifest>),
 }
@@ -236,14 +261,14 @@ enum Manifests<'a> {
 impl Manifests<'_> {
     fn held(&self) -> HeldManifests {
         match self {
-            Manifests::Source(source) => HeldManifests::of(&source.room),
+            Manifests::Source(source, share) => HeldManifests::of(&source.room, *share),
             Manifests::Saved(_) => HeldManifests::default(),
         }
     }
 
     fn reserve(&self, level: &[Digest]) -> Result<Option<Reservation<'_>>, CopyError> {
         match self {
-            Manifests::Source(source) => {
+            Manifests::Source(source, _) => {
                 let unknown = level.iter().filter(|digest| source.cache.get(digest).is_none());
                 source.reserve(unknown.count())
             }
@@ -257,7 +282,7 @@ impl Manifests<'_> {
         pulls: Option<&Reservation<'_>>,
     ) -> Result<(RawManifest, Links), CopyError> {
         let saved = match self {
-            Manifests::Source(source) => return fetch(source, digest, pulls).await,
+            Manifests::Source(source, _) => return fetch(source, digest, pulls).await,
             Manifests::Saved(saved) => saved,
         };
         let step = || format!("reading manifest {}", digest.short());

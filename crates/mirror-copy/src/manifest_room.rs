@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use mirror_oci::ByteSize;
-use mirror_oci::caps::{COMMON_MANIFEST_BYTES, MAX_IMAGE_MANIFEST_BYTES, MAX_RUN_MANIFEST_BYTES};
+use mirror_oci::caps::{MAX_IMAGE_MANIFEST_BYTES, MAX_RUN_MANIFEST_BYTES};
 
 /// What all large images of a run have beyond the share that each image has.
 #[derive(Debug, Default)]
@@ -17,13 +17,15 @@ pub struct ManifestRoom {
 #[derive(Debug, Default)]
 pub(crate) struct HeldManifests {
     room: Arc<ManifestRoom>,
+    /// Bytes that count for nobody else.
+    share: u64,
     bytes: u64,
     beyond: u64,
 }
 
 impl HeldManifests {
-    pub(crate) fn of(room: &Arc<ManifestRoom>) -> HeldManifests {
-        HeldManifests { room: room.clone(), bytes: 0, beyond: 0 }
+    pub(crate) fn of(room: &Arc<ManifestRoom>, share: u64) -> HeldManifests {
+        HeldManifests { room: room.clone(), share, bytes: 0, beyond: 0 }
     }
 
     /// One more manifest; says what is over its limit.
@@ -32,14 +34,14 @@ impl HeldManifests {
         if self.bytes > MAX_IMAGE_MANIFEST_BYTES {
             return Err(format!("its manifests have over {}", ByteSize(MAX_IMAGE_MANIFEST_BYTES)));
         }
-        let more = self.bytes.saturating_sub(COMMON_MANIFEST_BYTES) - self.beyond;
+        let more = self.bytes.saturating_sub(self.share) - self.beyond;
         let taken = self.room.beyond.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |beyond| {
             Some(beyond + more).filter(|beyond| *beyond <= MAX_RUN_MANIFEST_BYTES)
         });
         if taken.is_err() {
             return Err(format!(
                 "its manifests have over {}, and this run holds {} of such manifests already",
-                ByteSize(COMMON_MANIFEST_BYTES),
+                ByteSize(self.share),
                 ByteSize(MAX_RUN_MANIFEST_BYTES)
             ));
         }
@@ -56,6 +58,8 @@ impl Drop for HeldManifests {
 
 #[cfg(test)]
 mod tests {
+    use mirror_oci::caps::{COMMON_MANIFEST_BYTES, COMMON_REFERRER_BYTES};
+
     use super::*;
 
     #[test]
@@ -63,7 +67,7 @@ mod tests {
         let room = Arc::new(ManifestRoom::default());
         let mut held = Vec::new();
         let refused = loop {
-            let mut image = HeldManifests::of(&room);
+            let mut image = HeldManifests::of(&room, COMMON_MANIFEST_BYTES);
             let outcome = (0..16).try_for_each(|_| image.add(4 << 20));
             held.push(image);
             if let Err(why) = outcome {
@@ -75,9 +79,11 @@ mod tests {
             refused,
             "its manifests have over 2.0 MiB, and this run holds 256.0 MiB of such manifests already"
         );
-        HeldManifests::of(&room).add(2 << 20).unwrap();
+        HeldManifests::of(&room, COMMON_MANIFEST_BYTES).add(2 << 20).unwrap();
         assert_eq!(held.remove(0).add(1).unwrap_err(), "its manifests have over 64.0 MiB");
-        HeldManifests::of(&room).add(4 << 20).unwrap();
+        HeldManifests::of(&room, COMMON_MANIFEST_BYTES).add(4 << 20).unwrap();
+        let signature = HeldManifests::of(&room, COMMON_REFERRER_BYTES).add(4 << 20).unwrap_err();
+        assert!(signature.starts_with("its manifests have over 4.0 KiB, and"), "{signature}");
         held.clear();
         assert_eq!(room.beyond.load(Ordering::Relaxed), 0);
     }

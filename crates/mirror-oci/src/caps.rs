@@ -17,7 +17,11 @@ pub const MAX_IMAGE_MANIFEST_BYTES: u64 = 64 << 20;
 /// Bytes of manifests that every image of a run may have, whatever others have. Large official images have 50 KiB.
 pub const COMMON_MANIFEST_BYTES: u64 = 2 << 20;
 
-/// Bytes of manifests beyond [`COMMON_MANIFEST_BYTES`] that all images of a run may have together.
+/// Bytes of the manifests of one referrer that it may have, whatever others have. A signature has 1 KiB, and an image up
+/// to [`MAX_IMAGE_REFERRERS`] of them.
+pub const COMMON_REFERRER_BYTES: u64 = 4 << 10;
+
+/// Bytes of manifests beyond [`COMMON_MANIFEST_BYTES`] and [`COMMON_REFERRER_BYTES`] that all of a run may have together.
 pub const MAX_RUN_MANIFEST_BYTES: u64 = 256 << 20;
 
 /// Referrers of one manifest.
