@@ -79,11 +79,11 @@ mod tests {
             refused,
             "its manifests have over 2.0 MiB, and this run holds 256.0 MiB of such manifests already"
         );
+        let signature = HeldManifests::of(&room, COMMON_REFERRER_BYTES).add(4 << 20).unwrap_err();
+        assert!(signature.starts_with("its manifests have over 4.0 KiB, and"), "{signature}");
         HeldManifests::of(&room, COMMON_MANIFEST_BYTES).add(2 << 20).unwrap();
         assert_eq!(held.remove(0).add(1).unwrap_err(), "its manifests have over 64.0 MiB");
         HeldManifests::of(&room, COMMON_MANIFEST_BYTES).add(4 << 20).unwrap();
-        let signature = HeldManifests::of(&room, COMMON_REFERRER_BYTES).add(4 << 20).unwrap_err();
-        assert!(signature.starts_with("its manifests have over 4.0 KiB, and"), "{signature}");
         held.clear();
         assert_eq!(room.beyond.load(Ordering::Relaxed), 0);
     }

@@ -59,14 +59,16 @@ fn about(subject: &Digest) -> Image {
     image
 }
 
-fn host(registry: &Registry, access: Access) -> Arc<Host> {
+/// Soon over, where something hangs on purpose.
+const SHORT: Duration = Duration::from_millis(400);
+/// Longer than a busy machine takes for anything.
+const LONG: Duration = Duration::from_secs(20);
+
+fn host(registry: &Registry, access: Access, idle: Duration) -> Arc<Host> {
     let options = HostOptions {
         concurrency: 4,
         access,
-        patience: Patience {
-            idle: Duration::from_millis(400),
-            first_pause: Duration::from_millis(2),
-        },
+        patience: Patience { idle, first_pause: Duration::from_millis(2) },
         ..HostOptions::default()
     };
     let name = registry.host().parse().unwrap();
@@ -75,11 +77,11 @@ fn host(registry: &Registry, access: Access) -> Arc<Host> {
 }
 
 /// One run over all images, each on its own.
-async fn run(scene: &Scene, spool: &Path) -> Vec<Result<(), CopyError>> {
+async fn run(scene: &Scene, spool: &Path, idle: Duration) -> Vec<Result<(), CopyError>> {
     let (events, _told) = tokio::sync::mpsc::unbounded_channel();
     let copier = Copier::new(spool, None, events).unwrap();
     let (from, to) =
-        (host(&scene.source, Access::Pull), host(&scene.destination, Access::PullPush));
+        (host(&scene.source, Access::Pull, idle), host(&scene.destination, Access::PullPush, idle));
     let mut outcomes = Vec::new();
     for (number, (repository, _)) in scene.images.iter().enumerate() {
         let origin = Place { host: from.clone(), repository: repository.parse().unwrap() };
@@ -175,19 +177,20 @@ async fn one_case(side: Side, k: usize, fault: Fault, for_good: bool) {
     let spool = tempfile::tempdir().unwrap();
     let registry = if side == Side::Source { &scene.source } else { &scene.destination };
     let count = AtomicUsize::new(0);
+    let idle = if fault == Fault::Hang { SHORT } else { LONG };
     registry.set_faults(move |_| {
         let number = count.fetch_add(1, Ordering::Relaxed);
         (number == k || (for_good && number > k)).then(|| fault.clone())
     });
     let limit = Duration::from_secs(60);
-    let outcomes = tokio::time::timeout(limit, run(&scene, spool.path())).await;
+    let outcomes = tokio::time::timeout(limit, run(&scene, spool.path(), idle)).await;
     let outcomes = outcomes.unwrap_or_else(|_| panic!("{context}: no end"));
     for error in outcomes.iter().filter_map(|outcome| outcome.as_ref().err()) {
         assert!(!error.to_string().is_empty());
     }
     assert_no_half_images(&scene, &context);
     registry.clear_faults();
-    let again = run(&scene, spool.path()).await;
+    let again = run(&scene, spool.path(), LONG).await;
     assert!(again.iter().all(Result::is_ok), "{context}: {again:?}");
     assert_all_there(&scene, &context);
 }
@@ -200,7 +203,7 @@ async fn sweep(cases: Vec<(Side, usize, Fault, bool)>) {
 async fn requests_of_a_clean_run() -> [(Side, usize); 2] {
     let scene = scene();
     let spool = tempfile::tempdir().unwrap();
-    assert!(run(&scene, spool.path()).await.iter().all(Result::is_ok));
+    assert!(run(&scene, spool.path(), LONG).await.iter().all(Result::is_ok));
     assert_all_there(&scene, "a clean run");
     [
         (Side::Source, scene.source.take_requests().len()),

@@ -112,7 +112,7 @@ fn failed(report: &Report, page: &mut Page) {
         }
     }
     for outcome in &report.outcomes {
-        let (target, destination) = (outcome.subject.target(), &outcome.subject.destination);
+        let (target, destination) = (outcome.want.target.shown(), &outcome.want.target.destination);
         match &outcome.status {
             Status::Failed { failure } if !failure.deferred => {
                 page.row(&problem(&target, destination, failure, outcome.serves.as_ref()));

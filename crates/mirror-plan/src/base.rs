@@ -9,7 +9,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{Config, Place};
 use crate::config_hosts::RegistrySettings;
-use crate::plan::Subject;
 use crate::text::printable;
 use crate::want::{Want, Wants};
 
@@ -27,7 +26,7 @@ pub struct Base {
 pub struct Postponed {
     /// Which want.
     #[serde(flatten)]
-    pub subject: Subject,
+    pub want: Want,
     /// What of it is new in the pull request.
     pub reason: String,
 }
@@ -95,7 +94,7 @@ impl Wants {
         for want in std::mem::take(&mut self.wants) {
             match base.objection(&want, config) {
                 None => wants.push(want),
-                Some(reason) => postponed.push(Postponed { subject: Subject::of(&want), reason }),
+                Some(reason) => postponed.push(Postponed { want, reason }),
             }
         }
         self.elsewhere.retain(|want| base.destinations.contains(&want.target.place));

@@ -7,6 +7,8 @@ use std::str::FromStr;
 use globset::{GlobBuilder, GlobMatcher};
 use mirror_oci::{Name, Platform, Registry};
 use mirror_tree::Rules;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
 use crate::config_ecr::EcrRules;
@@ -49,10 +51,13 @@ pub struct Destination {
 }
 
 /// Where a destination is.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
 pub enum Place {
     /// A registry.
-    Registry(Registry),
+    Registry(#[schemars(with = "String")] Registry),
     /// The folder of an OCI image layout, as written: relative to the folder that holds the tree, or absolute.
     Layout(String),
 }

@@ -7,7 +7,7 @@ use mirror_oci::{Digest, Repository};
 use crate::base::Postponed;
 use crate::ecr::{Setting, Settings, changes, is_immutable};
 use crate::observed::{Failure, Observed, Side};
-use crate::plan::{Action, Change, Conflict, Copy, LookupFailure, Note, Plan, Subject, Unchanged};
+use crate::plan::{Action, Change, Conflict, Copy, LookupFailure, Note, Plan, Unchanged};
 use crate::repository::{RepositoryAction, RepositoryAt, RepositoryState, RepositoryWant};
 use crate::want::{Platforms, Want, Wants};
 
@@ -134,7 +134,6 @@ impl Plan {
         kept: Option<&RepositoryWant>,
         observed: &Observed,
     ) {
-        let subject = Subject::of(want);
         // What nobody has asked is unknown, and never absent.
         let unasked = |side| Failure::new(side, "it was not looked at; please report this");
         let found = observed.targets.get(&want.target).cloned();
@@ -144,35 +143,34 @@ impl Plan {
         let (wanted, found) = match (wanted, found) {
             (Ok(wanted), Ok(found)) => (wanted, found),
             (Err(failure), found) => {
-                return self.fail(subject, failure, found.ok().flatten(), observed);
+                return self.fail(want, failure, found.ok().flatten(), observed);
             }
-            (_, Err(failure)) => return self.fail(subject, failure, None, observed),
+            (_, Err(failure)) => return self.fail(want, failure, None, observed),
         };
         let incomplete = observed.incomplete.get(&want.target);
         if found.as_ref() == Some(&wanted) && incomplete.is_none() {
             let signatures_owed = observed.owed.contains(&want.target);
-            let want = Some(Box::new((want.source.clone(), want.target.clone())));
-            let digest = wanted;
-            return self.unchanged.push(Unchanged { subject, digest, signatures_owed, want });
+            let (want, digest) = (want.clone(), wanted);
+            return self.unchanged.push(Unchanged { want, digest, signatures_owed });
         }
         let other = found.as_ref().filter(|found| **found != wanted);
         let hindrance = kept.and_then(|kept| Plan::hindrance(want, kept, other, observed));
         if let Some(reason) = hindrance {
-            let (files, target) = (vec![want.file.clone()], subject.target());
-            let destination = subject.destination;
+            let (files, target) = (vec![want.file.clone()], want.target.shown());
+            let destination = want.target.destination.clone();
             return self.conflicts.push(Conflict { files, destination, target, reason });
         }
         let image = match observed.images.get(&want.source) {
             Some(Err(failure)) => {
                 // What has holes is not served.
                 let serves = found.filter(|_| incomplete.is_none());
-                return self.fail(subject, failure.clone(), serves, observed);
+                return self.fail(want, failure.clone(), serves, observed);
             }
             Some(Ok(image)) => Some(image),
             None => None,
         };
         self.actions.push(Action::Copy(Box::new(Copy {
-            subject,
+            want: want.clone(),
             digest: wanted.clone(),
             change: change(found, &wanted, incomplete),
             platforms: image.map(|image| image.platforms.clone()).unwrap_or_default(),
@@ -183,25 +181,19 @@ impl Plan {
             previous: wants.previous.get(&want.file).cloned(),
             upstream: image.and_then(|image| image.upstream.clone()),
             holder: observed.holder.get(&want.source).cloned(),
-            want: Some(Box::new((want.source.clone(), want.target.clone()))),
         })));
     }
 
     /// What a stranger is not told may be told to us after the merge.
-    fn fail(
-        &mut self,
-        subject: Subject,
-        failure: Failure,
-        serves: Option<Digest>,
-        observed: &Observed,
-    ) {
-        let registry = &subject.source_registry;
+    fn fail(&mut self, want: &Want, failure: Failure, serves: Option<Digest>, observed: &Observed) {
+        let want = want.clone();
+        let registry = &want.source.name.registry;
         if failure.side == Side::Source && observed.strangers.contains(registry) {
             let message = failure.message;
             let reason = format!("the registry {registry}, asked without credentials: {message}");
-            return self.postponed.push(Postponed { subject, reason });
+            return self.postponed.push(Postponed { want, reason });
         }
-        self.failures.push(LookupFailure { subject, failure, serves });
+        self.failures.push(LookupFailure { want, failure, serves });
     }
 }
 

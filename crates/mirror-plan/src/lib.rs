@@ -22,6 +22,7 @@ mod observed;
 mod outdated;
 mod plan;
 mod progress;
+mod record;
 mod remarks;
 mod report;
 mod report_page;
@@ -51,9 +52,7 @@ pub use iam::{Context, Role, Workflow, accounts, permissions, trust};
 pub use markdown::{COMMENT_BUDGET, SUMMARY_BUDGET, headline, plan_markdown};
 pub use observed::{Failure, Image, Observed, Side};
 pub use outdated::{MovedTag, NewerTag, Outdated, TagsFailure, newest, stuck};
-pub use plan::{
-    Action, Change, Conflict, Copy, Holder, LookupFailure, Note, Plan, Subject, Unchanged,
-};
+pub use plan::{Action, Change, Conflict, Copy, Holder, LookupFailure, Note, Plan, Unchanged};
 pub use progress::ProgressLine;
 pub use remarks::{plan_findings, report_findings};
 pub use report::{Outcome, Report, ReportTotals, Status, Transfer, Warning, WarningKind};

@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use mirror_oci::{ByteSize, Digest, Reference, Tag};
+use mirror_oci::{ByteSize, Digest, Name, Tag};
 
 use crate::observed::Failure;
 use crate::plan::{Change, Copy, Holder, LookupFailure, Note, Plan};
@@ -47,8 +47,8 @@ pub fn plan_markdown(plan: &Plan, budget: usize) -> String {
     let owed: Vec<String> = plan
         .owed()
         .map(|item| {
-            let target = code(&item.subject.target());
-            format!("- {target} at {}\n", code(&item.subject.destination))
+            let target = code(&item.want.target.shown());
+            format!("- {target} at {}\n", code(&item.want.target.destination))
         })
         .collect();
     if !owed.is_empty() {
@@ -61,8 +61,12 @@ pub fn plan_markdown(plan: &Plan, budget: usize) -> String {
     if !plan.unchanged.is_empty() {
         let summary = format!("{} unchanged", count(plan.unchanged.len() as u64, "image"));
         let rows = plan.unchanged.iter().map(|item| {
-            let target = code(&item.subject.target());
-            format!("- {target} at {} ({})\n", code(&item.subject.destination), short(&item.digest))
+            let target = code(&item.want.target.shown());
+            format!(
+                "- {target} at {} ({})\n",
+                code(&item.want.target.destination),
+                short(&item.digest)
+            )
         });
         page.folded(&summary, rows);
     }
@@ -120,7 +124,7 @@ fn to_move(plan: &Plan) -> String {
 }
 
 fn destinations(plan: &Plan) -> Vec<String> {
-    let copies = plan.copies().map(|copy| copy.subject.destination.clone());
+    let copies = plan.copies().map(|copy| copy.want.target.destination.clone());
     let repositories = plan.repositories().map(|(_, action)| action.at.destination.clone());
     let unwanted = plan.unwanted.iter().map(|item| item.destination.clone());
     let mut names: Vec<String> = copies.chain(repositories).chain(unwanted).collect();
@@ -131,7 +135,7 @@ fn destinations(plan: &Plan) -> Vec<String> {
 
 /// A look-up that failed.
 pub(crate) fn look_up_failed(failed: &LookupFailure) -> String {
-    let (target, destination) = (failed.subject.target(), &failed.subject.destination);
+    let (target, destination) = (failed.want.target.shown(), &failed.want.target.destination);
     problem(&target, destination, &failed.failure, failed.serves.as_ref())
 }
 
@@ -193,12 +197,12 @@ pub(crate) fn short(digest: &Digest) -> String {
 
 /// What the file said before, and what it says now.
 fn tags(copy: &Copy) -> String {
-    let now = match &copy.subject.tag {
+    let now = match &copy.want.target.tag {
         Some(tag) => code(tag.as_str()),
         None => "none".to_owned(),
     };
     let before = copy.previous.as_deref().map(version);
-    match before.filter(|before| Some(*before) != copy.subject.tag.as_ref().map(Tag::as_str)) {
+    match before.filter(|before| Some(*before) != copy.want.target.tag.as_ref().map(Tag::as_str)) {
         Some(before) => format!("{} → {now}", code(before)),
         None => now,
     }
@@ -222,8 +226,8 @@ fn digests(copy: &Copy) -> String {
 fn upstream(copy: &Copy) -> String {
     let source = copy.upstream.as_deref().and_then(source_link);
     let link = source.map(|link| format!("[source]({link})")).or_else(|| page(copy));
-    let name = copy.subject.source.split('@').next().unwrap_or_default();
-    let elsewhere = (name != copy.subject.target()).then(|| code(name));
+    let name = copy.want.source.tagged();
+    let elsewhere = (name != copy.want.target.shown()).then(|| code(&name));
     let holder = copy.holder.as_ref().map(self::holder);
     elsewhere.into_iter().chain(link).chain(holder).collect::<Vec<_>>().join(" ")
 }
@@ -236,9 +240,8 @@ pub(crate) fn holder(holder: &Holder) -> String {
 }
 
 fn page(copy: &Copy) -> Option<String> {
-    let parsed = copy.subject.source.parse::<Reference>().ok();
-    let page =
-        parsed.and_then(|parsed| registry_page(&parsed.name.registry, &parsed.name.repository));
+    let Name { registry, repository } = &copy.want.source.name;
+    let page = registry_page(registry, repository);
     page.map(|page| format!("[page]({page})"))
 }
 
@@ -327,7 +330,7 @@ impl Page {
     fn destination(&mut self, plan: &Plan, name: &str) {
         self.row(&format!("\n#### {}\n\n", code(name)));
         let copies: Vec<&Copy> =
-            plan.copies().filter(|copy| copy.subject.destination == name).collect();
+            plan.copies().filter(|copy| copy.want.target.destination == name).collect();
         if !copies.is_empty() {
             self.row(
                 "| image | tag | digest | platforms | size | pulls | upstream |\n\
@@ -342,7 +345,7 @@ impl Page {
             let pulls = copy.manifests.map_or_else(unknown, |manifests| manifests.to_string());
             self.row(&format!(
                 "| {} | {} | {} | {} | {size} | {pulls} | {} |\n",
-                code(copy.subject.repository.as_str()),
+                code(copy.want.target.repository.as_str()),
                 tags(copy),
                 digests(copy),
                 platforms.join(", "),
@@ -362,9 +365,8 @@ impl Page {
     /// What is copied, in full: to be compared, or pulled by hand.
     fn references(&mut self, plan: &Plan) {
         let rows = plan.copies().map(|copy| {
-            let source = copy.subject.source.split('@').next().unwrap_or_default();
-            let whole = code(&format!("{source}@{}", copy.digest));
-            format!("- {}: {whole}\n", code(&copy.subject.file))
+            let whole = code(&format!("{}@{}", copy.want.source.tagged(), copy.digest));
+            format!("- {}: {whole}\n", code(&copy.want.file))
         });
         let mut rows: Vec<String> = rows.collect();
         // One for each destination.

@@ -69,7 +69,7 @@ fn what_was_before_is_told() {
     if let Some(crate::Action::Copy(copy)) = plan.actions.first_mut() {
         copy.previous = Some(format!("docker.io/team/app0:0.9@{old}"));
         copy.upstream = Some("https://github.com/team/app".to_owned());
-        copy.subject.repository = "mirror/app0".parse().unwrap();
+        copy.want.target.repository = "mirror/app0".parse().unwrap();
     }
     plan.unwanted.push(crate::Unwanted {
         file: "gone/Dockerfile".to_owned(),
@@ -124,8 +124,8 @@ fn nothing_from_outside_is_markdown() {
         security: false,
         help: Some(hostile.to_owned()),
     };
-    let subject = plan.copies().next().unwrap().subject.clone();
-    plan.failures.push(crate::LookupFailure { subject, failure, serves: None });
+    let want = plan.copies().next().unwrap().want.clone();
+    plan.failures.push(crate::LookupFailure { want, failure, serves: None });
     plan.pulls = (0..5000)
         .map(|number| crate::Pulls {
             registry: format!("r{number}.example.com").parse().unwrap(),

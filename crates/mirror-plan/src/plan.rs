@@ -1,6 +1,6 @@
 //! The plan: what would make the destinations match the tree.
 
-use mirror_oci::{Digest, Platform, Registry, Repository, Tag};
+use mirror_oci::{Digest, Platform, Registry, Repository};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +11,7 @@ use crate::observed::Failure;
 use crate::repository::{RepositoryAction, RepositoryAt};
 use crate::scope::Unwanted;
 use crate::sums::{Pulls, Totals};
-use crate::want::{Source, Target, Want};
+use crate::want::Want;
 
 /// What would make the destinations match the tree.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -68,7 +68,7 @@ pub enum Action {
 pub struct Copy {
     /// Which want it serves.
     #[serde(flatten)]
-    pub subject: Subject,
+    pub want: Want,
     /// What the destination gets.
     #[schemars(with = "String")]
     pub digest: Digest,
@@ -92,9 +92,6 @@ pub struct Copy {
     /// The destination that it is taken from, where the source has it no more or fails.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub holder: Option<Holder>,
-    /// Source and target as wanted, for whoever carries it out.
-    #[serde(skip)]
-    pub want: Option<Box<(Source, Target)>>,
 }
 
 /// Whether the target is there already.
@@ -145,61 +142,18 @@ impl Holder {
     }
 }
 
-/// What an item of the plan is about.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Subject {
-    /// The file of the tree.
-    pub file: String,
-    /// The reference in it, fully spelled.
-    pub source: String,
-    /// The registry it comes from.
-    #[schemars(with = "String")]
-    pub source_registry: Registry,
-    /// Name of the destination.
-    pub destination: String,
-    /// The repository there.
-    #[schemars(with = "String")]
-    pub repository: Repository,
-    /// The tag there; none for a digest alone.
-    #[schemars(with = "Option<String>")]
-    pub tag: Option<Tag>,
-}
-
-impl Subject {
-    /// Describes a want.
-    pub fn of(want: &Want) -> Subject {
-        Subject {
-            file: want.file.clone(),
-            source: format!("{}{}", want.source.name, want.source.version),
-            source_registry: want.source.name.registry.clone(),
-            destination: want.target.destination.clone(),
-            repository: want.target.repository.clone(),
-            tag: want.target.tag.clone(),
-        }
-    }
-
-    /// `repository:tag` at the destination, or the repository alone.
-    pub fn target(&self) -> String {
-        let tag = self.tag.as_ref().map(|tag| format!(":{tag}"));
-        format!("{}{}", self.repository, tag.unwrap_or_default())
-    }
-}
-
 /// A want that is fulfilled.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Unchanged {
     /// Which want.
     #[serde(flatten)]
-    pub subject: Subject,
+    pub want: Want,
     /// What source and destination have.
     #[schemars(with = "String")]
     pub digest: Digest,
     /// Whether its signatures could not be looked for, so that this is still to be done.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub signatures_owed: bool,
-    /// Source and target as wanted, for whoever brings late signatures.
-    #[serde(skip)]
-    pub want: Option<Box<(Source, Target)>>,
 }
 
 /// Wants that cannot be fulfilled as they stand.
@@ -220,7 +174,7 @@ pub struct Conflict {
 pub struct LookupFailure {
     /// Which want.
     #[serde(flatten)]
-    pub subject: Subject,
+    pub want: Want,
     /// Why.
     #[serde(flatten)]
     pub failure: Failure,

@@ -3,18 +3,17 @@
 use crate::alert::Alert;
 use crate::finding::{Finding, Findings, Level};
 use crate::observed::Failure;
-use crate::plan::{Conflict, Note, Plan, Subject};
+use crate::plan::{Conflict, Note, Plan};
 use crate::report::{Report, Status};
 use crate::text::printable;
+use crate::want::Want;
 
 /// What is wrong in a plan, for the tree in the folder `images`.
 pub fn plan_findings(images: &str, plan: &Plan) -> Findings {
     let mut found: Vec<Finding> =
         plan.alerts.iter().map(|alert| attention(images, alert)).collect();
     found.extend(conflicts(images, &plan.conflicts));
-    found.extend(
-        plan.failures.iter().map(|failed| failure(images, &failed.subject, &failed.failure)),
-    );
+    found.extend(plan.failures.iter().map(|failed| failure(images, &failed.want, &failed.failure)));
     found.extend(plan.notes.iter().filter_map(|note| match note {
         Note::TagMoved { file, source, upstream } => {
             let message = format!("the tag of {source} is {upstream} by now");
@@ -30,10 +29,10 @@ pub fn plan_findings(images: &str, plan: &Plan) -> Findings {
 pub fn report_findings(images: &str, report: &Report) -> Findings {
     let mut found = conflicts(images, &report.conflicts);
     found.extend(
-        report.failures.iter().map(|failed| failure(images, &failed.subject, &failed.failure)),
+        report.failures.iter().map(|failed| failure(images, &failed.want, &failed.failure)),
     );
     found.extend(report.outcomes.iter().filter_map(|outcome| match &outcome.status {
-        Status::Failed { failure } => Some(self::failure(images, &outcome.subject, failure)),
+        Status::Failed { failure } => Some(self::failure(images, &outcome.want, failure)),
         _ => None,
     }));
     Findings { format_version: 1, entries: 0, findings: found }
@@ -58,13 +57,13 @@ fn conflicts(images: &str, conflicts: &[Conflict]) -> Vec<Finding> {
     conflicts.iter().map(one).collect()
 }
 
-fn failure(images: &str, subject: &Subject, failure: &Failure) -> Finding {
+fn failure(images: &str, want: &Want, failure: &Failure) -> Finding {
     let (level, code) =
         if failure.deferred { (Level::Warning, "deferred") } else { (Level::Error, "failed") };
-    let target = subject.target();
+    let target = want.target.shown();
     let message =
-        format!("{target} at {}: {}: {}", subject.destination, failure.side, failure.message);
-    finding(level, code, images, &subject.file, &message, failure.help.as_deref())
+        format!("{target} at {}: {}: {}", want.target.destination, failure.side, failure.message);
+    finding(level, code, images, &want.file, &message, failure.help.as_deref())
 }
 
 fn finding(

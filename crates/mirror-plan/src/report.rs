@@ -5,8 +5,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::observed::Failure;
-use crate::plan::{Conflict, Holder, LookupFailure, Plan, Subject};
+use crate::plan::{Conflict, Holder, LookupFailure, Plan};
 use crate::repository::RepositoryOutcome;
+use crate::want::Want;
 
 /// What became of a plan.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -42,7 +43,7 @@ pub struct Report {
 pub struct Outcome {
     /// Which want it served.
     #[serde(flatten)]
-    pub subject: Subject,
+    pub want: Want,
     /// What the destination was to get.
     #[schemars(with = "String")]
     pub digest: Digest,
@@ -247,7 +248,7 @@ impl Report {
         merged.totals = merged.tally(merged.totals.unchanged, merged.totals.milliseconds);
         merged.outcomes.sort_by(|a, b| {
             let key = |outcome: &Outcome| {
-                (outcome.subject.file.clone(), outcome.subject.destination.clone())
+                (outcome.want.file.clone(), outcome.want.target.destination.clone())
             };
             key(a).cmp(&key(b))
         });
@@ -259,9 +260,9 @@ impl Report {
 
     /// Goes on with what a later pass did about `again`, which waited for a limit.
     #[must_use]
-    pub fn continued(mut self, again: &[Subject], later: Report) -> Report {
-        self.outcomes.retain(|outcome| !again.contains(&outcome.subject));
-        self.failures.retain(|failed| !again.contains(&failed.subject));
+    pub fn continued(mut self, again: &[Want], later: Report) -> Report {
+        self.outcomes.retain(|outcome| !again.contains(&outcome.want));
+        self.failures.retain(|failed| !again.contains(&failed.want));
         // What could not be done to a repository was tried again.
         let retried: Vec<_> = later.repositories.iter().map(|outcome| &outcome.at).collect();
         self.repositories.retain(|outcome| !retried.contains(&&outcome.at));

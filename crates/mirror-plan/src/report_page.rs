@@ -49,7 +49,8 @@ pub fn report_markdown(report: &Report, budget: usize) -> String {
     let done = report.outcomes.iter().filter(|outcome| outcome.status == Status::Done);
     let rows: Vec<String> = done
         .map(|outcome| {
-            let (target, destination) = (outcome.subject.target(), &outcome.subject.destination);
+            let (target, destination) =
+                (outcome.want.target.shown(), &outcome.want.target.destination);
             let size = ByteSize(outcome.transfer.pushed_bytes);
             let holder =
                 outcome.holder.as_ref().map(|holder| format!("; {}", self::holder(holder)));
@@ -69,11 +70,11 @@ fn ended(outcome: &Outcome, page: &mut Page) {
         let now = found.as_ref().map_or_else(|| "nothing".to_owned(), short);
         page.row(&format!(
             "- ⚠️ {} has {now} by now; left alone\n",
-            code(&outcome.subject.target())
+            code(&outcome.want.target.shown())
         ));
     }
     if let Status::Failed { failure } = &outcome.status {
-        let (target, destination) = (outcome.subject.target(), &outcome.subject.destination);
+        let (target, destination) = (outcome.want.target.shown(), &outcome.want.target.destination);
         page.row(&problem(&target, destination, failure, outcome.serves.as_ref()));
     }
     signatures(outcome).iter().for_each(|row| page.row(row));
@@ -81,8 +82,11 @@ fn ended(outcome: &Outcome, page: &mut Page) {
 
 /// What is not as it should be with the signatures of an image.
 pub(crate) fn signatures(outcome: &Outcome) -> Vec<String> {
-    let at =
-        format!("{} at {}", code(&outcome.subject.target()), code(&outcome.subject.destination));
+    let at = format!(
+        "{} at {}",
+        code(&outcome.want.target.shown()),
+        code(&outcome.want.target.destination)
+    );
     let kinds = [
         (WarningKind::SignaturesUnknown, "its signatures could not be looked for"),
         (WarningKind::SignatureMissing, "one of its signatures is missing"),

@@ -70,7 +70,7 @@ pub(crate) fn unsigned(report: &Report) -> impl Iterator<Item = String> {
 
 impl Text {
     fn warnings(&mut self, outcome: &Outcome) {
-        let at = what(&outcome.subject, "at");
+        let at = what(&outcome.want, "at");
         for why in outcome.warned(WarningKind::SignaturesUnknown) {
             let text = format!("could not look for signatures of {at}; the next run does");
             self.line(CHANGED, "warning", &text);
@@ -93,21 +93,21 @@ impl Text {
         self.warnings(outcome);
         if let Status::Stale { found } = &outcome.status {
             let now = found.as_ref().map_or("nothing", Digest::short);
-            let text = format!("{} has {now} by now; left alone", what(&outcome.subject, "at"));
+            let text = format!("{} has {now} by now; left alone", what(&outcome.want, "at"));
             self.line(CHANGED, "stale", &text);
         }
         if let Status::Failed { failure } = &outcome.status {
             if failure.deferred {
-                self.line(CHANGED, "deferred", &what(&outcome.subject, "for"));
+                self.line(CHANGED, "deferred", &what(&outcome.want, "for"));
             } else {
-                let what = what(&outcome.subject, "to");
+                let what = what(&outcome.want, "to");
                 self.line(WRONG, "error", &format!("could not copy {what}"));
             }
             self.serves(outcome.serves.as_ref());
             self.failure(failure);
         }
         if let (Status::Done, Some(holder)) = (&outcome.status, &outcome.holder) {
-            let text = format!("{}: {}", what(&outcome.subject, "at"), holder.told());
+            let text = format!("{}: {}", what(&outcome.want, "at"), holder.told());
             self.line(CHANGED, "note", &text);
             self.holder(Some(holder));
         }

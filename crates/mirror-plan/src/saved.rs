@@ -1,6 +1,6 @@
 //! Plans in a file, to be looked at now and carried out later.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::ecr::{Settings, changes};
-use crate::plan::{Action, Change, Copy, Plan, Subject};
+use crate::plan::{Action, Change, Copy, Plan};
 use crate::repository::{RepositoryAction, RepositoryWant};
 use crate::want::{Platforms, Want, Wants};
 
@@ -57,7 +57,7 @@ pub enum Unfit {
     Stale(String),
 }
 
-/// What a saved plan comes to when it fits: copies know their source and target again.
+/// What a saved plan comes to when it fits.
 #[derive(Debug, Clone)]
 pub struct Fit {
     /// The plan.
@@ -154,25 +154,22 @@ impl SavedPlan {
             }
         }
         let intact = self.intact();
-        let mut plan = self.plan;
+        let plan = self.plan;
         if !plan.postponed.is_empty() || !plan.configuration.is_empty() {
             let why = "it was made for a pull request and leaves out what is new there";
             return Err(Unfit::Stale(why.to_owned()));
         }
-        let by_subject: BTreeMap<_, &Want> =
-            wants.wants.iter().map(|want| (key(&Subject::of(want)), want)).collect();
-        for action in &mut plan.actions {
+        let wanted: BTreeSet<&Want> = wants.wants.iter().collect();
+        for action in &plan.actions {
             match action {
+                Action::Copy(copy) if wanted.contains(&copy.want) && copy.is_pinned_digest() => {}
                 Action::Copy(copy) => {
-                    let want = by_subject.get(&key(&copy.subject));
-                    let want = want.filter(|want| asks_for(want, copy)).ok_or_else(|| {
-                        let (target, destination) = (copy.subject.target(), &copy.subject.destination);
-                        Unfit::Stale(format!(
-                            "it copies {} to {target} at {destination}, which the tree does not ask for",
-                            copy.digest
-                        ))
-                    })?;
-                    copy.want = Some(Box::new((want.source.clone(), want.target.clone())));
+                    let (target, destination) =
+                        (copy.want.target.shown(), &copy.want.target.destination);
+                    return Err(Unfit::Stale(format!(
+                        "it copies {} to {target} at {destination}, which the tree does not ask for",
+                        copy.digest
+                    )));
                 }
                 Action::CreateRepository(action) => fits_repository(action, wants, |want| {
                     // What a repository is made without, it may be without for good.
@@ -186,9 +183,12 @@ impl SavedPlan {
                 })?,
             }
         }
-        for item in plan.unchanged.iter_mut().filter(|item| item.signatures_owed) {
-            let want = by_subject.get(&key(&item.subject));
-            item.want = want.map(|want| Box::new((want.source.clone(), want.target.clone())));
+        let owed = plan.owed().find(|item| !wanted.contains(&item.want));
+        if let Some(item) = owed {
+            let (target, destination) = (item.want.target.shown(), &item.want.target.destination);
+            return Err(Unfit::Stale(format!(
+                "it looks for signatures of {target} at {destination}, which the tree does not ask for"
+            )));
         }
         // What the tree does not ask for is said first: it is the more telling of the two.
         intact?;
@@ -231,20 +231,14 @@ fn checksum(
     Digest::of(Algorithm::Sha256, &text)
 }
 
-/// What makes two subjects the same; texts, since not all of it can be ordered.
-fn key(subject: &Subject) -> (String, String, String, String) {
-    let Subject { file, source, destination, .. } = subject;
-    (file.clone(), source.clone(), destination.clone(), subject.target())
-}
-
-/// A digest that the tree pins is the one that is copied, unless one platform of it is.
-fn asks_for(want: &Want, copy: &Copy) -> bool {
-    let pinned = want.source.version.digest();
-    let whole = !matches!(want.source.platforms, Platforms::One(_));
-    !whole || pinned.is_none_or(|pinned| *pinned == copy.digest)
-}
-
 impl Copy {
+    /// Whether it is about the digest that the tree pins, if it does: that is what is copied, unless one platform of it is.
+    fn is_pinned_digest(&self) -> bool {
+        let pinned = self.want.source.version.digest();
+        let whole = !matches!(self.want.source.platforms, Platforms::One(_));
+        !whole || pinned.is_none_or(|pinned| *pinned == self.digest)
+    }
+
     /// Whether the destination has the image, but not all of it.
     pub fn is_incomplete(&self) -> bool {
         matches!(self.change, Change::Complete { .. })

@@ -58,14 +58,15 @@ impl Shard {
             Shard::of(destination, repository, self.of) == self
         };
         plan.actions.retain(|action| match action {
-            Action::Copy(copy) => mine(&copy.subject.destination, &copy.subject.repository),
+            Action::Copy(copy) => mine(&copy.want.target.destination, &copy.want.target.repository),
             Action::CreateRepository(action) | Action::UpdateRepository(action) => {
                 mine(&action.at.destination, &action.at.repository)
             }
         });
-        plan.unchanged.retain(|item| mine(&item.subject.destination, &item.subject.repository));
+        plan.unchanged
+            .retain(|item| mine(&item.want.target.destination, &item.want.target.repository));
         plan.failures
-            .retain(|failed| mine(&failed.subject.destination, &failed.subject.repository));
+            .retain(|failed| mine(&failed.want.target.destination, &failed.want.target.repository));
         if self.number != 1 {
             plan.conflicts.clear();
         }
@@ -90,14 +91,16 @@ impl Shard {
 /// The shards of a plan that have something to do or to tell, of `of`: a look-up that failed is told by the one that
 /// would have copied, conflicts by the first.
 pub fn busy_shards(plan: &Plan, of: u32) -> Vec<Shard> {
-    let copies = plan.copies().map(|copy| (&copy.subject.destination, &copy.subject.repository));
+    let copies =
+        plan.copies().map(|copy| (&copy.want.target.destination, &copy.want.target.repository));
     let repositories =
         plan.repositories().map(|(_, action)| (&action.at.destination, &action.at.repository));
     let failures = plan
         .failures
         .iter()
-        .map(|failed| (&failed.subject.destination, &failed.subject.repository));
-    let owed = plan.owed().map(|item| (&item.subject.destination, &item.subject.repository));
+        .map(|failed| (&failed.want.target.destination, &failed.want.target.repository));
+    let owed =
+        plan.owed().map(|item| (&item.want.target.destination, &item.want.target.repository));
     let mut shards: Vec<Shard> = copies
         .chain(repositories)
         .chain(failures)

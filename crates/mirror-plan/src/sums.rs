@@ -60,15 +60,13 @@ impl Plan {
     /// Whether the sums are those of the lists, and everything is in one of them once. A plan from elsewhere may say
     /// anything.
     pub fn adds_up(&self) -> bool {
-        let copies = self.copies().map(|copy| &copy.subject);
-        let unchanged = self.unchanged.iter().map(|item| &item.subject);
-        let failures = self.failures.iter().map(|failed| &failed.subject);
+        let copies = self.copies().map(|copy| &copy.want);
+        let unchanged = self.unchanged.iter().map(|item| &item.want);
+        let failures = self.failures.iter().map(|failed| &failed.want);
         let mut wants = BTreeSet::new();
-        let postponed = self.postponed.iter().map(|item| &item.subject);
+        let postponed = self.postponed.iter().map(|item| &item.want);
         let mut all = copies.chain(unchanged).chain(failures).chain(postponed);
-        let once = all.all(|subject| {
-            wants.insert((&subject.destination, &subject.repository, &subject.tag, &subject.source))
-        });
+        let once = all.all(|want| wants.insert((&want.target, &want.source)));
         let mut registries = BTreeSet::new();
         let pulls = self.pulls.iter().all(|pulls| registries.insert(&pulls.registry));
         once && pulls && self.totals == self.tally(self.totals.bytes)
@@ -99,7 +97,7 @@ impl Plan {
 
     /// The distinct sources of the copies, with what is known of their images.
     fn images<'a>(&'a self, observed: &'a Observed) -> BTreeMap<&'a Source, Option<&'a Image>> {
-        let sources = self.copies().filter_map(|copy| copy.want.as_ref().map(|want| &want.0));
+        let sources = self.copies().map(|copy| &copy.want.source);
         sources
             .map(|source| {
                 (source, observed.images.get(source).and_then(|image| image.as_ref().ok()))

@@ -8,10 +8,11 @@ use anstyle::{AnsiColor, Style};
 use mirror_oci::{ByteSize, Digest};
 
 use crate::observed::Failure;
-use crate::plan::{Change, Copy, Holder, LookupFailure, Note, Plan, Subject};
+use crate::plan::{Change, Copy, Holder, LookupFailure, Note, Plan};
 use crate::repository::RepositoryAction;
 use crate::scope::Unwanted;
 use crate::verification::Verification;
+use crate::want::Want;
 
 const ADDED: Style = AnsiColor::Green.on_default();
 pub(crate) const CHANGED: Style = AnsiColor::Yellow.on_default();
@@ -27,9 +28,9 @@ pub fn render_plan(plan: &Plan) -> String {
     }
     out.configuration(plan);
     let mut destinations: Vec<&str> =
-        plan.copies().map(|copy| copy.subject.destination.as_str()).collect();
+        plan.copies().map(|copy| copy.want.target.destination.as_str()).collect();
     destinations.extend(plan.repositories().map(|(_, action)| action.at.destination.as_str()));
-    destinations.extend(plan.unchanged.iter().map(|item| item.subject.destination.as_str()));
+    destinations.extend(plan.unchanged.iter().map(|item| item.want.target.destination.as_str()));
     destinations.extend(plan.unwanted.iter().map(|item| item.destination.as_str()));
     destinations.sort_unstable();
     destinations.dedup();
@@ -56,11 +57,11 @@ pub fn render_verification(found: &Verification) -> String {
     let mut out = Text(String::new());
     for hole in &found.holes {
         let digest = hole.digest.as_ref().map(|digest| format!(" ({digest})")).unwrap_or_default();
-        let text = format!("{}: {}{digest}", what(&hole.subject, "at"), hole.problem);
+        let text = format!("{}: {}{digest}", what(&hole.want, "at"), hole.problem);
         out.line(WRONG, "hole", &text);
     }
     for failed in &found.failures {
-        out.line(WRONG, "error", &format!("could not look at {}", what(&failed.subject, "for")));
+        out.line(WRONG, "error", &format!("could not look at {}", what(&failed.want, "for")));
         out.failure(&failed.failure);
     }
     let mut text = format!("{} of {} whole", found.whole, count(found.images as u64, "image"));
@@ -97,9 +98,9 @@ pub(crate) const POSTPONED: &str = "new in this pull request, looked at after th
 
 /// What is looked at after the merge, by what is new about it: the images, of many the first.
 pub(crate) fn postponed(plan: &Plan) -> BTreeMap<&str, String> {
-    let mut found: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    let mut found: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for item in &plan.postponed {
-        found.entry(&item.reason).or_default().push(&item.subject.source);
+        found.entry(&item.reason).or_default().push(item.want.source.reference());
     }
     let named = found.into_iter().map(|(reason, images)| {
         let more = images.len().saturating_sub(MOST_NAMED);
@@ -126,12 +127,12 @@ pub fn count(number: u64, noun: &str) -> String {
     format!("{number} {noun}{ending}")
 }
 
-pub(crate) fn what(subject: &Subject, side: &str) -> String {
-    let target = subject.target();
-    if subject.source.split('@').next() == Some(target.as_str()) {
-        return format!("{target} {side} {}", subject.destination);
+pub(crate) fn what(want: &Want, side: &str) -> String {
+    let (target, destination) = (want.target.shown(), &want.target.destination);
+    if want.source.tagged() == target {
+        return format!("{target} {side} {destination}");
     }
-    format!("{} {side} {} ({target})", subject.source, subject.destination)
+    format!("{} {side} {destination} ({target})", want.source.reference())
 }
 
 /// Text as it grows.
@@ -164,7 +165,7 @@ impl Text {
         let (style, word) =
             if failed.failure.deferred { (CHANGED, "deferred") } else { (WRONG, "error") };
         let verb = if failed.failure.deferred { "" } else { "could not look up " };
-        self.line(style, word, &format!("{verb}{}", what(&failed.subject, "for")));
+        self.line(style, word, &format!("{verb}{}", what(&failed.want, "for")));
     }
 
     pub(crate) fn look_up_failed(&mut self, failed: &LookupFailure) {
@@ -200,15 +201,15 @@ impl Text {
     fn destination(&mut self, plan: &Plan, name: &str) {
         let _ = writeln!(self.0, "{STRONG}{name}{STRONG:#}");
         let copies: Vec<&Copy> =
-            plan.copies().filter(|copy| copy.subject.destination == name).collect();
+            plan.copies().filter(|copy| copy.want.target.destination == name).collect();
         let unchanged = plan
             .unchanged
             .iter()
-            .map(|item| &item.subject)
-            .filter(|subject| subject.destination == name);
-        let subjects = copies.iter().map(|copy| &copy.subject).chain(unchanged);
+            .map(|item| &item.want)
+            .filter(|want| want.target.destination == name);
+        let wanted = copies.iter().map(|copy| &copy.want).chain(unchanged);
         let unwanted = plan.unwanted.iter().filter(|item| item.destination == name);
-        let targets = subjects.map(Subject::target).chain(unwanted.map(Unwanted::target));
+        let targets = wanted.map(|want| want.target.shown()).chain(unwanted.map(Unwanted::target));
         let width = targets.map(|target| target.len()).max().unwrap_or(0).min(60);
         for (create, action) in
             plan.repositories().filter(|(_, action)| action.at.destination == name)
@@ -225,8 +226,8 @@ impl Text {
                 "  {WRONG}-{WRONG:#} {target:width$}  no longer wanted; it stays there"
             );
         }
-        for item in plan.unchanged.iter().filter(|item| item.subject.destination == name) {
-            let (target, digest) = (item.subject.target(), item.digest.short());
+        for item in plan.unchanged.iter().filter(|item| item.want.target.destination == name) {
+            let (target, digest) = (item.want.target.shown(), item.digest.short());
             let owed =
                 if item.signatures_owed { "  its signatures are looked for again" } else { "" };
             let _ = writeln!(self.0, "  {QUIET}= {target:width$}  {digest}{owed}{QUIET:#}");
@@ -295,7 +296,7 @@ impl Text {
     }
 
     fn copy(&mut self, copy: &Copy, width: usize) {
-        let target = copy.subject.target();
+        let target = copy.want.target.shown();
         let digest = copy.digest.short();
         let (style, sign, change) = match &copy.change {
             Change::Create => (ADDED, '+', format!("new → {digest}")),
@@ -318,7 +319,7 @@ impl Text {
         }
         self.0.push('\n');
         self.holder(copy.holder.as_ref());
-        let source = copy.subject.source.split('@').next().unwrap_or("");
+        let source = copy.want.source.tagged();
         if source != target {
             let _ = writeln!(self.0, "  {QUIET}  from {source}{QUIET:#}");
         }

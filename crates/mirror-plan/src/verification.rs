@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::observed::Failure;
-use crate::plan::Subject;
+use crate::want::Want;
 
 /// What `mirror verify` found.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -28,7 +28,7 @@ pub struct Verification {
 pub struct HoleFound {
     /// In which image.
     #[serde(flatten)]
-    pub subject: Subject,
+    pub want: Want,
     /// Which manifest or blob; none when it is the image as a whole.
     #[schemars(with = "Option<String>")]
     pub digest: Option<Digest>,
@@ -41,7 +41,7 @@ pub struct HoleFound {
 pub struct VerifyFailure {
     /// Which image.
     #[serde(flatten)]
-    pub subject: Subject,
+    pub want: Want,
     /// Why.
     #[serde(flatten)]
     pub failure: Failure,

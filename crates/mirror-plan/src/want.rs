@@ -4,15 +4,20 @@ use std::collections::BTreeMap;
 
 use mirror_oci::{Digest, Name, Platform, Registry, Repository, Tag, Version};
 use mirror_tree::Entry;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::base::Postponed;
 use crate::config::{Config, Destination, Place};
 use crate::ecr::name_problem;
+use crate::record::Record;
 use crate::repository::{RepositoryAt, RepositoryWant};
 use crate::scope::Unwanted;
 
 /// One entry for one destination.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(into = "Record", try_from = "Record")]
+#[schemars(with = "Record")]
 pub struct Want {
     /// The file of the tree that asks for it.
     pub file: String,
@@ -36,6 +41,19 @@ pub struct Source {
 impl std::fmt::Display for Source {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}{}", self.name.familiar(), self.version)
+    }
+}
+
+impl Source {
+    /// The reference, fully spelled.
+    pub fn reference(&self) -> String {
+        format!("{}{}", self.name, self.version)
+    }
+
+    /// The same without digest: what a person calls it.
+    pub fn tagged(&self) -> String {
+        let tag = self.version.tag().map(|tag| format!(":{tag}")).unwrap_or_default();
+        format!("{}{tag}", self.name)
     }
 }
 
@@ -63,6 +81,14 @@ pub struct Target {
     pub tag: Option<Tag>,
     /// What it is known by without a tag: the digest that the tree names.
     pub digest: Option<Digest>,
+}
+
+impl Target {
+    /// `repository:tag` at the destination, or the repository alone.
+    pub fn shown(&self) -> String {
+        let tag = self.tag.as_ref().map(|tag| format!(":{tag}"));
+        format!("{}{}", self.repository, tag.unwrap_or_default())
+    }
 }
 
 /// All wants of a tree, and those that cannot be.

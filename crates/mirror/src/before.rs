@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures_util::{StreamExt, stream};
 use mirror_copy::{About, about};
 use mirror_oci::Digest;
-use mirror_plan::{Before, Copy, Holder, Place, Plan, Source, Subject, Target, Wants};
+use mirror_plan::{Before, Copy, Holder, Place, Plan, Source, Target, Want, Wants};
 use mirror_registry::ManifestRef;
 
 use crate::holders;
@@ -36,13 +36,13 @@ struct Replacement<'a> {
 /// Looks at what changes replace, where that is still there, and at what replaces it: also where the destination has both.
 pub(crate) async fn look(plan: &Plan, with: &With<'_>) -> BTreeMap<Target, (Before, Before)> {
     let copied = plan.copies().filter_map(|copy| {
-        let (source, target) = copy.want.as_deref()?;
+        let Want { source, target, .. } = &copy.want;
         let before = replaced(copy, with.wants)?;
         Some(Replacement { source, target, before, there: None })
     });
     let unchanged = plan.unchanged.iter().filter_map(|item| {
-        let (source, target) = item.want.as_deref()?;
-        let before = previous(&item.subject, &item.digest, with.wants)?;
+        let Want { source, target, .. } = &item.want;
+        let before = previous(&item.want, &item.digest, with.wants)?;
         Some(Replacement { source, target, before, there: Some(&item.digest) })
     });
     let looks: Vec<_> = copied.chain(unchanged).map(|change| look_at(change, with)).collect();
@@ -76,13 +76,13 @@ fn replaced(copy: &Copy, wants: &Wants) -> Option<Digest> {
     match &copy.change {
         mirror_plan::Change::Update { from } => Some(from.clone()),
         mirror_plan::Change::Complete { .. } => None,
-        mirror_plan::Change::Create => previous(&copy.subject, &copy.digest, wants),
+        mirror_plan::Change::Create => previous(&copy.want, &copy.digest, wants),
     }
 }
 
 /// The digest that the tree named before, if it is another one.
-fn previous(subject: &Subject, now: &Digest, wants: &Wants) -> Option<Digest> {
-    let (_, digest) = wants.previous.get(&subject.file)?.split_once('@')?;
+fn previous(want: &Want, now: &Digest, wants: &Wants) -> Option<Digest> {
+    let (_, digest) = wants.previous.get(&want.file)?.split_once('@')?;
     digest.parse().ok().filter(|digest| digest != now)
 }
 

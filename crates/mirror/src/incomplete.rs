@@ -30,10 +30,8 @@ pub(crate) async fn look(
     hosts: &Hosts,
     closely: Closely,
 ) -> BTreeMap<Target, Result<Vec<Digest>, Failure>> {
-    let unchanged = plan.unchanged.iter().filter_map(|item| {
-        let (source, target) = item.want.as_deref()?;
-        Some((source, target, &item.digest))
-    });
+    let unchanged = plan.unchanged.iter();
+    let unchanged = unchanged.map(|item| (&item.want.source, &item.want.target, &item.digest));
     // A layout is always looked at as a whole.
     let looked = unchanged.filter(|(source, target, digest)| {
         let sparse = || {

@@ -7,8 +7,8 @@ use futures_util::{StreamExt, stream};
 use mirror_copy::{Graph, Purpose, Selection};
 use mirror_oci::{Digest, Repository, Version};
 use mirror_plan::{
-    Failure, Holder, Image, Note, Observed, Place, Plan, Platforms, Side, Source, Target, Wants,
-    printable, source_link,
+    Failure, Holder, Image, Note, Observed, Place, Plan, Platforms, Side, Source, Target, Want,
+    Wants, printable, source_link,
 };
 use mirror_registry::{Host, ManifestRef};
 
@@ -69,7 +69,7 @@ pub(crate) async fn plan(
         }
     }
     let owed = rough.unchanged.iter().filter_map(|item| {
-        let (_, target) = item.want.as_deref()?;
+        let target = &item.want.target;
         hosts.owes_signatures(target, &item.digest).then(|| target.clone())
     });
     observed.owed = owed.collect();
@@ -94,7 +94,7 @@ pub(crate) async fn plan(
 
 /// Where the tags beside digests point by now, of images that will be copied.
 async fn moved(rough: &Plan, hosts: &Hosts) -> BTreeMap<Source, Digest> {
-    let pinned = rough.copies().filter_map(|copy| copy.want.as_ref().map(|want| &want.0));
+    let pinned = rough.copies().map(|copy| &copy.want.source);
     let pinned = pinned
         .filter(|source| source.platforms == Platforms::All && source.version.digest().is_some());
     let moved = all(pinned.collect(), |source| async move { tag_now(source, hosts).await }).await;
@@ -127,13 +127,10 @@ async fn read_all(
     depth: Depth,
     observed: &mut Observed,
 ) -> Graphs {
-    let mut wanted: BTreeSet<&Source> =
-        rough.copies().filter_map(|copy| copy.want.as_ref().map(|want| &want.0)).collect();
-    let unchanged = rough.unchanged.iter().filter_map(|item| item.want.as_deref());
-    let looked_at =
-        |(_, target): &&(Source, Target)| depth == Depth::All || observed.owed.contains(target);
-    let only_looked_at: BTreeSet<&Source> =
-        unchanged.filter(looked_at).map(|(source, _)| source).collect();
+    let mut wanted: BTreeSet<&Source> = rough.copies().map(|copy| &copy.want.source).collect();
+    let looked_at = |want: &&Want| depth == Depth::All || observed.owed.contains(&want.target);
+    let unchanged = rough.unchanged.iter().map(|item| &item.want).filter(looked_at);
+    let only_looked_at: BTreeSet<&Source> = unchanged.map(|want| &want.source).collect();
     wanted.extend(only_looked_at);
     let seen = &observed.sources;
     let reads = all(wanted, |source| async move { read(source, seen, wants, hosts).await }).await;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use mirror_oci::Registry;
-use mirror_plan::{Action, Fit, Plan, Report, Status, Subject, Wants};
+use mirror_plan::{Action, Fit, Plan, Report, Status, Want, Wants};
 
 use crate::commands::apply::{Apply, OnLimit};
 use crate::environment::Interruption;
@@ -162,15 +162,15 @@ impl With<'_> {
 }
 
 /// What waits for a limit, and can be tried again. What a saved plan could not look up, it has no manifests of.
-fn waiting(report: &Report, fit: Option<&Fit>) -> Vec<Subject> {
+fn waiting(report: &Report, fit: Option<&Fit>) -> Vec<Want> {
     let deferred = |outcome: &&mirror_plan::Outcome| matches!(&outcome.status, Status::Failed { failure } if failure.deferred);
-    let outcomes = report.outcomes.iter().filter(deferred).map(|outcome| &outcome.subject);
+    let outcomes = report.outcomes.iter().filter(deferred).map(|outcome| &outcome.want);
     let failures = report.failures.iter().filter(|failed| failed.failure.deferred && fit.is_none());
-    outcomes.chain(failures.map(|failed| &failed.subject)).cloned().collect()
+    outcomes.chain(failures.map(|failed| &failed.want)).cloned().collect()
 }
 
-fn narrowed(wants: Wants, waiting: &[Subject]) -> Wants {
-    let again = wants.wants.iter().filter(|want| waiting.contains(&Subject::of(want)));
+fn narrowed(wants: Wants, waiting: &[Want]) -> Wants {
+    let again = wants.wants.iter().filter(|want| waiting.contains(want));
     let again: Vec<_> = again.cloned().collect();
     let places: BTreeSet<_> = again
         .iter()
@@ -184,9 +184,9 @@ fn narrowed(wants: Wants, waiting: &[Subject]) -> Wants {
 }
 
 /// The copies of a saved plan that are tried again.
-fn of_those(fit: Fit, waiting: &[Subject]) -> Fit {
+fn of_those(fit: Fit, waiting: &[Want]) -> Fit {
     let copies = fit.plan.actions.into_iter();
     let copies = copies
-        .filter(|action| matches!(action, Action::Copy(copy) if waiting.contains(&copy.subject)));
+        .filter(|action| matches!(action, Action::Copy(copy) if waiting.contains(&copy.want)));
     Fit { plan: Plan { actions: copies.collect(), ..Plan::default() }, ..fit }
 }

@@ -66,8 +66,8 @@ impl Display {
         let images: Vec<Shown> = plan
             .copies()
             .map(|copy| Shown {
-                name: copy.subject.target(),
-                destination: copy.subject.destination.clone(),
+                name: copy.want.target.shown(),
+                destination: copy.want.target.destination.clone(),
                 size: copy.bytes.unwrap_or(0),
             })
             .collect();

@@ -47,7 +47,7 @@ pub(crate) async fn prepare(plan: &Plan, hosts: &Hosts, interruption: &Interrupt
     }
     let copied: BTreeSet<&Registry> = plan
         .copies()
-        .filter_map(|copy| match &copy.want.as_ref()?.1.place {
+        .filter_map(|copy| match &copy.want.target.place {
             Place::Registry(registry) => Some(registry),
             Place::Layout(_) => None,
         })

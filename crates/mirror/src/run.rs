@@ -122,8 +122,7 @@ fn prospects<'a>(
     prepared: &Prepared,
 ) -> Vec<Prospect<'a>> {
     let prospect = |(n, task): (usize, &'a Task<'a>)| {
-        let target = task.want.map(|want| &want.1);
-        let job = match target.and_then(|target| prepared.hindrance(target)) {
+        let job = match prepared.hindrance(&task.want.target) {
             Some(failure) => Err(failure),
             None => task.job(n, graphs, hosts, manner),
         };
@@ -195,8 +194,8 @@ async fn one(number: usize, prospect: Prospect<'_>, with: &With<'_>) -> Ended {
 }
 
 async fn copy(mut job: Job, task: &Task<'_>, with: &With<'_>) -> Ended {
-    let target = task.want.map(|want| &want.1);
-    if let Some(target) = target.filter(|_| job.scope == Scope::Image) {
+    if job.scope == Scope::Image {
+        let target = &task.want.target;
         let blobs = job.graph.blobs.iter().map(|blob| blob.digest.clone()).collect();
         job.there = with.prepared.blobs_there(target, blobs, with.hosts).await;
     }
@@ -240,7 +239,7 @@ async fn instead(
     task: &Task<'_>,
     with: &With<'_>,
 ) -> Option<Holder> {
-    let (source, _) = task.want?;
+    let source = &task.want.source;
     if let Some(Holder { gone, security, why, .. }) = tried.first() {
         // Why it is not taken from its source is still what the source has failed with.
         failure = Failure { gone: *gone, security: *security, message: why.clone(), ..failure };

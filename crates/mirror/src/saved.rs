@@ -10,8 +10,8 @@ use futures_util::{StreamExt, stream};
 use mirror_copy::Graph;
 use mirror_oci::{Digest, RawManifest};
 use mirror_plan::{
-    Action, Copy, Failure, Fit, Outcome, Plan, SavedPlan, Side, Source, Status, Target, Transfer,
-    Unchanged, Unfit, Wants,
+    Action, Copy, Failure, Fit, Outcome, Plan, SavedPlan, Side, Source, Status, Transfer,
+    Unchanged, Unfit, Want, Wants,
 };
 
 use mirror_registry::ManifestRef;
@@ -90,16 +90,10 @@ pub(crate) struct Again {
 /// Looks at the destinations again: what has moved is left alone, what is there by now is unchanged.
 pub(crate) async fn look_again(fit: Fit, wants: &Wants, hosts: &Hosts) -> Again {
     let Fit { mut plan, manifests } = fit;
-    let digests: BTreeMap<Source, Result<Digest, Failure>> = plan
-        .copies()
-        .filter_map(|copy| Some((copy.want.as_ref()?.0.clone(), Ok(copy.digest.clone()))))
-        .collect();
-    let copied: Vec<&Target> =
-        plan.copies().filter_map(|copy| Some(&copy.want.as_ref()?.1)).collect();
-    let concerned = Wants {
-        wants: wants.wants.iter().filter(|want| copied.contains(&&want.target)).cloned().collect(),
-        ..wants.clone()
-    };
+    let digests: BTreeMap<Source, Result<Digest, Failure>> =
+        plan.copies().map(|copy| (copy.want.source.clone(), Ok(copy.digest.clone()))).collect();
+    let concerned =
+        Wants { wants: plan.copies().map(|copy| copy.want.clone()).collect(), ..wants.clone() };
     let (found, unknown) =
         tokio::join!(observe::targets(&concerned, hosts, &digests), unknown(&plan, hosts));
     let mut again = Again { plan: Plan::default(), graphs: Graphs::new(), outcomes: Vec::new() };
@@ -109,7 +103,7 @@ pub(crate) async fn look_again(fit: Fit, wants: &Wants, hosts: &Hosts) -> Again 
             actions.push(action);
             continue;
         };
-        let Some((source, target)) = copy.want.as_deref() else { continue };
+        let Want { source, target, .. } = &copy.want;
         if let Some(failure) = unknown.get(source) {
             let status = Status::Failed { failure: failure.clone() };
             again.outcomes.push(ended(&copy, status));
@@ -119,14 +113,9 @@ pub(crate) async fn look_again(fit: Fit, wants: &Wants, hosts: &Hosts) -> Again 
             || Err(Failure::new(Side::Destination, "it was not looked at; please report this"));
         match found.get(target).cloned().unwrap_or_else(unasked) {
             Err(failure) => again.outcomes.push(ended(&copy, Status::Failed { failure })),
-            Ok(Some(now)) if now == copy.digest && !copy.is_incomplete() => {
-                plan.unchanged.push(Unchanged {
-                    subject: copy.subject,
-                    digest: copy.digest,
-                    signatures_owed: false,
-                    want: copy.want,
-                })
-            }
+            Ok(Some(now)) if now == copy.digest && !copy.is_incomplete() => plan
+                .unchanged
+                .push(Unchanged { want: copy.want, digest: copy.digest, signatures_owed: false }),
             Ok(now) if now.as_ref() != copy.expected() => {
                 again.outcomes.push(ended(&copy, Status::Stale { found: now }));
             }
@@ -149,7 +138,7 @@ pub(crate) async fn look_again(fit: Fit, wants: &Wants, hosts: &Hosts) -> Again 
 async fn owed(plan: &Plan, manifests: &BTreeMap<Digest, RawManifest>) -> Graphs {
     let mut graphs = Graphs::new();
     for item in plan.owed() {
-        let Some((source, _)) = item.want.as_deref() else { continue };
+        let source = &item.want.source;
         graphs.insert(source.clone(), saved(manifests, source, &item.digest).await);
     }
     graphs
@@ -169,7 +158,7 @@ async fn saved(
 /// one to say which digest that is, and whoever has had it in hands may have made one up. A look is no pull.
 async fn unknown(plan: &Plan, hosts: &Hosts) -> BTreeMap<Source, Failure> {
     let unpinned = plan.copies().filter_map(|copy| {
-        let source = &copy.want.as_ref()?.0;
+        let source = &copy.want.source;
         let vouched = source.version.digest() == Some(&copy.digest);
         (!vouched).then(|| (source.clone(), copy.digest.clone()))
     });
@@ -202,7 +191,7 @@ async fn unknown(plan: &Plan, hosts: &Hosts) -> BTreeMap<Source, Failure> {
 
 fn ended(copy: &Copy, status: Status) -> Outcome {
     Outcome {
-        subject: copy.subject.clone(),
+        want: copy.want.clone(),
         digest: copy.digest.clone(),
         status,
         transfer: Transfer::default(),

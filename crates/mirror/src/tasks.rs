@@ -6,8 +6,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use mirror_copy::{Companions, Copied, Event, Job, Scope, WarningKind};
 use mirror_oci::Digest;
 use mirror_plan::{
-    Change, Failure, Holder, Outcome, Place, Plan, Platforms, Referrers, Side, Source, Status,
-    Subject, Target, Transfer, Unchanged, Warning, printable,
+    Change, Failure, Holder, Outcome, Place, Plan, Platforms, Referrers, Side, Status, Transfer,
+    Unchanged, Want, Warning, printable,
 };
 
 use crate::holders;
@@ -18,9 +18,8 @@ use crate::run::{self, Manner};
 
 /// Something to carry out.
 pub(crate) struct Task<'a> {
-    subject: &'a Subject,
     pub(crate) digest: &'a Digest,
-    pub(crate) want: Option<&'a (Source, Target)>,
+    pub(crate) want: &'a Want,
     pub(crate) scope: Scope,
     /// Where it is taken from instead of its source.
     pub(crate) holder: Option<&'a Holder>,
@@ -50,9 +49,8 @@ impl Ended {
 /// Everything that a plan asks for.
 pub(crate) fn of<'a>(plan: &'a Plan, manner: &Manner<'_>) -> Vec<Task<'a>> {
     let copies = plan.copies().map(|copy| Task {
-        subject: &copy.subject,
         digest: &copy.digest,
-        want: copy.want.as_deref(),
+        want: &copy.want,
         scope: Scope::Image,
         holder: copy.holder.as_ref(),
         change: Some(&copy.change),
@@ -60,9 +58,8 @@ pub(crate) fn of<'a>(plan: &'a Plan, manner: &Manner<'_>) -> Vec<Task<'a>> {
     });
     let look = |item: &&Unchanged| manner.refresh || item.signatures_owed;
     let unchanged = plan.unchanged.iter().filter(look).map(|item| Task {
-        subject: &item.subject,
         digest: &item.digest,
-        want: item.want.as_deref(),
+        want: &item.want,
         scope: Scope::Companions,
         holder: None,
         change: None,
@@ -80,7 +77,7 @@ impl Task<'_> {
         manner: &Manner<'_>,
     ) -> Result<Job, Failure> {
         let missing = |what: &str| Failure::new(Side::Source, format!("the plan holds no {what}"));
-        let (source, target) = self.want.ok_or_else(|| missing("source"))?;
+        let Want { source, target, .. } = self.want;
         let graph = graphs.get(source).cloned().unwrap_or_else(|| Err(missing("manifests")))?;
         let to = run::target(target, Some(self.digest), hosts)?;
         let origin = || hosts.source(&source.name);
@@ -143,7 +140,7 @@ impl Task<'_> {
         let mirror_copy::Transfer { fetched_bytes, pushed_bytes, reused_blobs } = transfer;
         let failed = matches!(ended.status, Status::Failed { .. });
         Outcome {
-            subject: self.subject.clone(),
+            want: self.want.clone(),
             digest: self.digest.clone(),
             status: ended.status,
             transfer: Transfer { fetched_bytes, pushed_bytes, reused_blobs },
@@ -158,7 +155,7 @@ impl Task<'_> {
 pub(crate) fn remember(tasks: &[Task<'_>], outcomes: &[Option<Ended>], hosts: &Hosts) {
     let seen = tasks.iter().zip(outcomes).filter_map(|(task, ended)| {
         let ended = ended.as_ref().filter(|ended| ended.is_there())?;
-        let (source, target) = task.want?;
+        let Want { source, target, .. } = task.want;
         let copied = task.scope == Scope::Image && matches!(target.place, Place::Registry(_));
         Some(Seen {
             target,

@@ -5,7 +5,7 @@ use std::path::Path;
 use clap::Args;
 use futures_util::{StreamExt, stream};
 use mirror_copy::{Check, Hole, Selection};
-use mirror_plan::{Failure, HoleFound, Platforms, Subject, Verification, VerifyFailure, Want};
+use mirror_plan::{Failure, HoleFound, Platforms, Verification, VerifyFailure, Want};
 
 use crate::cli::Format;
 use crate::exit::Exit;
@@ -76,13 +76,16 @@ fn sum_up(wants: &[Want], found: Vec<Result<Vec<Hole>, Failure>>) -> Verificatio
     let mut sum =
         Verification { format_version: 1, images: wants.len(), ..Verification::default() };
     for (want, outcome) in wants.iter().zip(found) {
-        let subject = Subject::of(want);
         match outcome {
             Ok(holes) if holes.is_empty() => sum.whole += 1,
-            Ok(holes) => sum.holes.extend(holes.into_iter().map(|Hole { digest, problem }| {
-                HoleFound { subject: subject.clone(), digest, problem }
-            })),
-            Err(failure) => sum.failures.push(VerifyFailure { subject, failure }),
+            Ok(holes) => {
+                sum.holes.extend(holes.into_iter().map(|Hole { digest, problem }| HoleFound {
+                    want: want.clone(),
+                    digest,
+                    problem,
+                }))
+            }
+            Err(failure) => sum.failures.push(VerifyFailure { want: want.clone(), failure }),
         }
     }
     sum

@@ -153,7 +153,7 @@ fn wrong_bytes_of_one_repository_do_not_fail_the_others() {
     let output = ran.into_command().output().unwrap();
     let report: mirror_plan::Report = serde_json::from_slice(&output.stdout).unwrap();
     let failed = report.outcomes.iter().filter(|one| one.status != mirror_plan::Status::Done);
-    let failed: Vec<_> = failed.map(|one| one.subject.repository.as_str()).collect();
+    let failed: Vec<_> = failed.map(|one| one.want.target.repository.as_str()).collect();
     assert!(failed.iter().all(|name| name.ends_with("aaa-bad")), "{failed:?}");
     assert_eq!(report.totals.copied + failed.len(), 12);
     for destination in [&first, &second] {

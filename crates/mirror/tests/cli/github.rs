@@ -86,8 +86,8 @@ fn a_plan_from_anybody() {
     // Whoever makes a whole new one says what he likes, but says it as text.
     let mut saved: SavedPlan = serde_json::from_str(&good).unwrap();
     if let Some(mirror_plan::Action::Copy(copy)) = saved.plan.actions.first_mut() {
-        copy.subject.source = "[x](https://evil.example) @everyone <img src=x>|`a`".to_owned();
-        copy.subject.destination = "# <script>alert(1)</script> @team".to_owned();
+        copy.want.file = "[x](https://evil.example) @everyone <img src=x>|`a`".to_owned();
+        copy.want.target.destination = "# <script>alert(1)</script> @team".to_owned();
     }
     let saved = SavedPlan::new(saved.plan, saved.tree, saved.config, [].into_iter());
     pair.project.write("hostile.json", &serde_json::to_string(&saved).unwrap());

@@ -32,7 +32,11 @@ fn a_destination_that_answers_401_for_what_is_missing() {
     // A wrong password is no missing repository, and neither is a source.
     let wrong = project.mirror(&["plan"]).env(&variable(&destination), "me:wrong");
     let wrong = wrong.ends_with(1).run();
-    assert!(wrong.stdout.contains("help: check the credentials"), "{}", wrong.stdout);
+    assert!(
+        wrong.stdout.contains("help: the token service does not know these credentials"),
+        "{}",
+        wrong.stdout
+    );
 }
 
 #[test]

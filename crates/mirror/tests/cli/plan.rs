@@ -127,7 +127,7 @@ fn json_is_a_plan() {
         copy.platforms.iter().map(ToString::to_string).collect::<Vec<_>>(),
         ["linux/amd64", "linux/arm64/v8"]
     );
-    assert_eq!(copy.subject.file, "docker.io/library/app/Dockerfile");
+    assert_eq!(copy.want.file, "docker.io/library/app/Dockerfile");
     let value: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
     assert_eq!(
         (&value["format_version"], &value["actions"][0]["change"]),

@@ -23,8 +23,8 @@ fn all_parts_together_do_everything_once() {
         let text = std::fs::read_to_string(pair.project.path().join(&file)).unwrap();
         let report: Report = serde_json::from_str(&text).unwrap();
         let mine = |outcome: &mirror_plan::Outcome| {
-            let subject = &outcome.subject;
-            Shard::of(&subject.destination, &subject.repository, 3).number == number
+            let target = &outcome.want.target;
+            Shard::of(&target.destination, &target.repository, 3).number == number
         };
         assert!(report.outcomes.iter().all(mine));
         copied += report.totals.copied;

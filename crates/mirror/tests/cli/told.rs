@@ -33,7 +33,8 @@ fn a_source_that_fails_says_what_is_served() {
     });
     let ran = pair.project.mirror(&["apply", "--format", "json"]).ends_with(1).run();
     let report: Report = serde_json::from_str(&ran.stdout).unwrap();
-    let app = report.outcomes.iter().find(|one| one.subject.repository.as_str() == APP).unwrap();
+    let app =
+        report.outcomes.iter().find(|one| one.want.target.repository.as_str() == APP).unwrap();
     assert!(matches!(app.status, Status::Failed { .. }));
     assert_eq!(app.serves.as_ref(), Some(old.digest()));
 }
