@@ -5,9 +5,10 @@ use mirror_oci::{Descriptor, Digest, Platform, RawManifest, Verifier};
 use mirror_registry::{ManifestRef, Pressure};
 use serde::Deserialize;
 
-use crate::error::{Cause, CopyError, Side};
+use crate::error::CopyError;
 use crate::graph::{Graph, links};
 use crate::source::Place;
+use mirror_failure::{Cause, Side};
 
 /// Larger configurations are not read.
 const LARGEST_CONFIG: u64 = 4 << 20;

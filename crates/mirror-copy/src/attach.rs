@@ -9,9 +9,10 @@ use serde_json::{Map, Value};
 
 use crate::companion::{self, Companion, Found, Link};
 use crate::copier::{Companions, Copied, Copier, Job, Target, Transfer};
-use crate::error::{Cause, CopyError, Side};
+use crate::error::CopyError;
 use crate::listing;
 use crate::push::{self, Under};
+use mirror_failure::{Cause, Side};
 
 /// What is not as it should be with the referrers and signatures of an image that was copied.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -265,7 +266,7 @@ fn signs_less(theirs: &RawManifest, ours: &RawManifest) -> bool {
 /// What went wrong with a companion is a warning, unless they are required. An image whose signatures wait for a limit on
 /// pulls waits with them.
 fn tolerated(job: &Job, problem: &CopyError) -> Result<Warning, CopyError> {
-    if job.companions == Companions::Require || problem.is_deferred() {
+    if job.companions == Companions::Require || problem.cause().kind().is_deferred() {
         return Err(problem.clone());
     }
     Ok(missing(problem))
@@ -273,7 +274,7 @@ fn tolerated(job: &Job, problem: &CopyError) -> Result<Warning, CopyError> {
 
 fn missing(problem: &CopyError) -> Warning {
     // What a source could not give now it may give later; what a destination refuses it refuses for good.
-    let again = problem.side() == Side::Source && matches!(problem.cause(), Cause::Registry(_));
+    let again = problem.side() == Side::Source && matches!(problem.cause(), Cause::Request(_));
     let message = format!("{}: {problem}", problem.side());
     Warning { kind: WarningKind::Missing, message, again }
 }

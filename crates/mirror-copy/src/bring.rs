@@ -8,9 +8,10 @@ use mirror_registry::{Host, Kind, Mount, Supply, Upload, UploadBody};
 
 use crate::copier::{Copier, Event, Job, Target, Transfer};
 use crate::download::{Borrow, Download, Flow};
-use crate::error::{Cause, CopyError};
+use crate::error::CopyError;
 use crate::graph::Blob;
 use crate::layout::Layout;
+use mirror_failure::Cause;
 
 /// Each place that a blob is fetched from can send wrong bytes once.
 const MOST_RESTARTS: usize = 4;

@@ -12,13 +12,14 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use crate::attach::Warning;
 use crate::download::{Downloads, Flow};
-use crate::error::{Cause, CopyError, Side};
+use crate::error::CopyError;
 use crate::graph::Graph;
 use crate::landing::Landings;
 use crate::layout::Layout;
 use crate::push::{self, Under};
 use crate::source::Source;
 use crate::spool::Spool;
+use mirror_failure::{Cause, Side};
 
 /// A look at a tag that is older is repeated before the tag is written.
 const STILL_TRUE: Duration = Duration::from_secs(5 * 60);

@@ -11,12 +11,13 @@ use mirror_registry::BlobReader;
 use tokio::sync::watch;
 
 use crate::download::{PIECE, SpoolFile, State, Storage};
-use crate::error::{Cause, CopyError, Side};
+use crate::error::CopyError;
 use crate::graph::Blob;
 use crate::layout::Layout;
 use crate::source::Place;
 use crate::spool::{Spool, Spooled};
 use crate::window::Window;
+use mirror_failure::{Cause, Side};
 
 /// A download at work.
 pub(crate) struct Fetch {
@@ -254,7 +255,7 @@ impl Fetch {
             .map_err(|error| CopyError::new(Side::Source, self.step(), Cause::Digest(error)))
     }
 
-    fn failed(&self, error: mirror_registry::Error) -> CopyError {
+    fn failed(&self, error: mirror_failure::RequestError) -> CopyError {
         CopyError::source(self.step(), error)
     }
 

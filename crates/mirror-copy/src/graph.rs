@@ -12,9 +12,10 @@ use mirror_oci::caps::{
 use mirror_oci::{ByteSize, Digest, Links, Platform, RawManifest};
 use mirror_registry::Reservation;
 
-use crate::error::{Cause, CopyError, Side};
+use crate::error::CopyError;
 use crate::manifest_room::HeldManifests;
 use crate::source::Source;
+use mirror_failure::{Cause, Side};
 
 const AT_ONCE: usize = 8;
 

@@ -16,8 +16,9 @@ use mirror_registry::UploadBody;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::error::{Cause, CopyError, Side};
+use crate::error::CopyError;
 use crate::graph::{Selection, selected};
+use mirror_failure::{Cause, Side};
 
 const MARKER: &str = "oci-layout";
 const INDEX: &str = "index.json";

@@ -29,7 +29,7 @@ mod window;
 pub use about::{About, about};
 pub use attach::{Warning, WarningKind};
 pub use copier::{Companions, Copied, Copier, Event, Job, Scope, Target, Transfer};
-pub use error::{Cause, CopyError, Side};
+pub use error::CopyError;
 pub use graph::{Blob, Graph, Selection};
 pub use layout::Layout;
 pub use manifest_cache::ManifestCache;

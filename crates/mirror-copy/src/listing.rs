@@ -8,8 +8,9 @@ use mirror_registry::{Host, ManifestRef, Referrer};
 use serde_json::{Map, Value, json};
 
 use crate::companion::{as_list, fallback_tag};
-use crate::error::{Cause, CopyError, Side};
+use crate::error::CopyError;
 use crate::layout::Layout;
+use mirror_failure::{Cause, Side};
 
 /// Lists referrers under the tag of their subject at a registry. What is there is read right before it is written.
 pub(crate) async fn at_registry(

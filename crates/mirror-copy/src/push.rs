@@ -5,8 +5,9 @@ use mirror_oci::{RawManifest, Tag};
 use mirror_registry::ManifestRef;
 
 use crate::copier::Target;
-use crate::error::{Cause, CopyError, Side};
+use crate::error::CopyError;
 use crate::graph::Graph;
+use mirror_failure::{Cause, Side};
 
 const AT_ONCE: usize = 6;
 

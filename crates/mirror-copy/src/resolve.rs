@@ -5,9 +5,10 @@ use mirror_registry::ManifestRef;
 use serde::Deserialize;
 
 use crate::about::read_config;
-use crate::error::{Cause, CopyError, Side};
+use crate::error::CopyError;
 use crate::graph::{links, no_platform};
 use crate::source::{Place, Source};
+use mirror_failure::{Cause, Side};
 
 /// What a digest is wanted for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -75,7 +75,7 @@ impl Source {
         &self,
         digest: &Digest,
         pulls: Option<&Reservation<'_>>,
-    ) -> Result<RawManifest, mirror_registry::Error> {
+    ) -> Result<RawManifest, mirror_failure::RequestError> {
         if let Some(known) = self.cache.get(digest) {
             return Ok(known);
         }

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_ecr::types::{ImageFailureCode, ImageIdentifier, LayerAvailability};
+use mirror_failure::RequestError;
 use mirror_oci::{Digest, Repository, Tag, media_type};
-use mirror_registry::Error;
 
 use crate::Ecr;
 use crate::error::translate;
@@ -24,7 +24,7 @@ impl Ecr {
         repository: &Repository,
         tags: &BTreeSet<Tag>,
         digests: &BTreeSet<Digest>,
-    ) -> Result<(BTreeMap<Tag, Digest>, BTreeSet<Digest>), Error> {
+    ) -> Result<(BTreeMap<Tag, Digest>, BTreeSet<Digest>), RequestError> {
         let tags =
             tags.iter().map(|tag| ImageIdentifier::builder().image_tag(tag.as_str()).build());
         let digests = digests
@@ -50,7 +50,7 @@ impl Ecr {
         &self,
         repository: &Repository,
         ids: &[ImageIdentifier],
-    ) -> Result<Vec<ImageIdentifier>, Error> {
+    ) -> Result<Vec<ImageIdentifier>, RequestError> {
         let call = self.client.ecr.batch_get_image();
         // Without these it translates what it has to what old clients know, with another digest.
         let types = [
@@ -78,7 +78,7 @@ impl Ecr {
                     let code = failed.failure_code().map(|code| code.as_str().to_owned());
                     let reason = failed.failure_reason().map(str::to_owned);
                     let request = format!("ecr:BatchGetImage on {resource}");
-                    return Err(Error::refused(request, 400, code, reason));
+                    return Err(RequestError::refused(request, 400, code, reason));
                 }
                 Ok(answer.images().iter().filter_map(|image| image.image_id().cloned()).collect())
             }
@@ -105,7 +105,7 @@ impl Ecr {
         &self,
         repository: &Repository,
         digests: &[Digest],
-    ) -> Result<BTreeSet<Digest>, Error> {
+    ) -> Result<BTreeSet<Digest>, RequestError> {
         let mut there = BTreeSet::new();
         for digests in digests.chunks(AT_ONCE) {
             let digests: Vec<String> = digests.iter().map(ToString::to_string).collect();

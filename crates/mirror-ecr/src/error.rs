@@ -2,7 +2,7 @@
 
 use aws_sdk_ecr::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
-use mirror_registry::Error;
+use mirror_failure::RequestError;
 
 /// Codes that go away by waiting, though their status is 400:
 /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/CommonErrors.html>.
@@ -35,7 +35,11 @@ const CHAIN: &str = "looked for AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, the
     AWS_CONTAINER_CREDENTIALS_RELATIVE_URI or _FULL_URI, and the role of an EC2 instance";
 
 /// Says what AWS refused: `action` as IAM calls it, on `resource`.
-pub(crate) fn translate<E>(action: &str, resource: &str, error: SdkError<E, HttpResponse>) -> Error
+pub(crate) fn translate<E>(
+    action: &str,
+    resource: &str,
+    error: SdkError<E, HttpResponse>,
+) -> RequestError
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
 {
@@ -65,25 +69,25 @@ where
             } else {
                 (status, message)
             };
-            Error::refused(request, status, Some(code), message)
+            RequestError::refused(request, status, Some(code), message)
         }
         SdkError::DispatchFailure(failure) if failure.is_timeout() || failure.is_io() => {
-            Error::broken(request, text)
+            RequestError::broken(request, text)
         }
-        SdkError::TimeoutError(_) => Error::broken(request, "AWS did not answer in time"),
+        SdkError::TimeoutError(_) => RequestError::broken(request, "AWS did not answer in time"),
         // A role could not be taken at this moment.
-        _ if PASSING.iter().any(|word| text.contains(word)) => Error::broken(request, text),
+        _ if PASSING.iter().any(|word| text.contains(word)) => RequestError::broken(request, text),
         _ if text.contains("redential") || text.contains("AssumeRole") => {
             // The metadata of an instance are asked last: that they fail means that nobody else knew any. Other clouds'
             // machines, GitHub's among them, have something else at that address.
             let missing = ["no credentials found", "no providers in chain", "IMDS", "imds"];
             if missing.iter().any(|words| text.contains(words)) {
                 let why = format!("there are no AWS credentials: {CHAIN}");
-                return Error::without_credentials(request, why);
+                return RequestError::without_credentials(request, why);
             }
-            Error::unusable(request, format!("the AWS credentials can't be used: {text}"))
+            RequestError::unusable(request, format!("the AWS credentials can't be used: {text}"))
         }
-        _ => Error::broken(request, text),
+        _ => RequestError::broken(request, text),
     }
 }
 

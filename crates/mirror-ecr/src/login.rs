@@ -6,8 +6,9 @@ use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use mirror_failure::RequestError;
 use mirror_plan::AwsRegistry;
-use mirror_registry::{Error, Login, LoginSource, Secret};
+use mirror_registry::{Login, LoginSource, Secret};
 
 use crate::error::translate;
 use crate::{Aws, Client};
@@ -70,8 +71,9 @@ pub fn public_login(aws: &Aws) -> LoginSource {
 }
 
 /// The token is `AWS:<password>` in base64.
-fn login(token: &str, ends: Option<i64>) -> Result<Login, Error> {
-    let wrong = || Error::unusable("login at Amazon ECR", "the token has not the form it should");
+fn login(token: &str, ends: Option<i64>) -> Result<Login, RequestError> {
+    let wrong =
+        || RequestError::unusable("login at Amazon ECR", "the token has not the form it should");
     let text = STANDARD.decode(token).ok().and_then(|bytes| String::from_utf8(bytes).ok());
     let text = text.ok_or_else(wrong)?;
     let (user, password) = text.split_once(':').ok_or_else(wrong)?;

@@ -8,9 +8,9 @@ use aws_sdk_ecr::types::{
     Repository as Described, Tag,
 };
 use futures_util::{StreamExt, stream};
+use mirror_failure::RequestError;
 use mirror_oci::Repository;
 use mirror_plan::{RepositoryState, Setting, Settings};
-use mirror_registry::Error;
 use serde_json::{Value, json};
 
 use crate::Ecr;
@@ -32,7 +32,8 @@ impl Ecr {
     pub async fn repositories(
         &self,
         wanted: &BTreeMap<Repository, BTreeSet<Setting>>,
-    ) -> Result<BTreeMap<Repository, Result<Option<RepositoryState>, Error>>, Error> {
+    ) -> Result<BTreeMap<Repository, Result<Option<RepositoryState>, RequestError>>, RequestError>
+    {
         let mut found: BTreeMap<Repository, Option<RepositoryState>> =
             wanted.keys().map(|repository| (repository.clone(), None)).collect();
         let mut next = None;
@@ -80,7 +81,7 @@ impl Ecr {
         repository: &Repository,
         mut state: RepositoryState,
         settings: Option<&BTreeSet<Setting>>,
-    ) -> Result<RepositoryState, Error> {
+    ) -> Result<RepositoryState, RequestError> {
         for setting in settings.into_iter().flatten() {
             let value = self.setting(repository, *setting).await?;
             state.settings.extend(value.map(|value| (*setting, value)));
@@ -97,7 +98,7 @@ impl Ecr {
         &self,
         repository: &Repository,
         settings: &Settings,
-    ) -> Result<bool, Error> {
+    ) -> Result<bool, RequestError> {
         self.host.retrying(async || self.create_once(repository, settings).await).await
     }
 
@@ -105,7 +106,7 @@ impl Ecr {
         &self,
         repository: &Repository,
         settings: &Settings,
-    ) -> Result<bool, Error> {
+    ) -> Result<bool, RequestError> {
         let mut call = self
             .client
             .ecr

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use aws_sdk_ecr::types::{ImageScanningConfiguration, LifecyclePolicyPreviewStatus};
+use mirror_failure::RequestError;
 use mirror_oci::Repository;
 use mirror_plan::{Expiring, Setting};
-use mirror_registry::Error;
 use serde_json::{Map, Value, json};
 
 use crate::Ecr;
@@ -23,7 +23,7 @@ impl Ecr {
         &self,
         repository: &Repository,
         setting: Setting,
-    ) -> Result<Option<Value>, Error> {
+    ) -> Result<Option<Value>, RequestError> {
         let question = async || match setting {
             Setting::LifecyclePolicy => self.lifecycle_policy(repository).await,
             Setting::RepositoryPolicy => self.repository_policy(repository).await,
@@ -42,7 +42,7 @@ impl Ecr {
         repository: &Repository,
         setting: Setting,
         value: &Value,
-    ) -> Result<(), Error> {
+    ) -> Result<(), RequestError> {
         self.host.retrying(async || self.set_once(repository, setting, value).await).await
     }
 
@@ -51,7 +51,7 @@ impl Ecr {
         repository: &Repository,
         setting: Setting,
         value: &Value,
-    ) -> Result<(), Error> {
+    ) -> Result<(), RequestError> {
         let (ecr, account) = (&self.client.ecr, &self.client.registry.account);
         let (name, resource) = (repository.as_str(), self.client.registry.arn(repository.as_str()));
         match setting {
@@ -91,14 +91,17 @@ impl Ecr {
                 let done = call.send().await.map(|_| ());
                 done.map_err(|error| translate("ecr:TagResource", &resource, error))
             }
-            Setting::Encryption => Err(Error::unusable(
+            Setting::Encryption => Err(RequestError::unusable(
                 format!("encryption of {resource}"),
                 "it is fixed when a repository is made",
             )),
         }
     }
 
-    async fn lifecycle_policy(&self, repository: &Repository) -> Result<Option<Value>, Error> {
+    async fn lifecycle_policy(
+        &self,
+        repository: &Repository,
+    ) -> Result<Option<Value>, RequestError> {
         let call =
             self.client.ecr.get_lifecycle_policy().registry_id(&self.client.registry.account);
         match call.repository_name(repository.as_str()).send().await {
@@ -118,7 +121,10 @@ impl Ecr {
         }
     }
 
-    async fn repository_policy(&self, repository: &Repository) -> Result<Option<Value>, Error> {
+    async fn repository_policy(
+        &self,
+        repository: &Repository,
+    ) -> Result<Option<Value>, RequestError> {
         let call =
             self.client.ecr.get_repository_policy().registry_id(&self.client.registry.account);
         match call.repository_name(repository.as_str()).send().await {
@@ -138,7 +144,7 @@ impl Ecr {
         }
     }
 
-    async fn tags(&self, repository: &Repository) -> Result<Option<Value>, Error> {
+    async fn tags(&self, repository: &Repository) -> Result<Option<Value>, RequestError> {
         let resource = self.client.registry.arn(repository.as_str());
         let call = self.client.ecr.list_tags_for_resource().resource_arn(&resource);
         let answer = match call.send().await {
@@ -165,7 +171,7 @@ impl Ecr {
         &self,
         repository: &Repository,
         policy: &Value,
-    ) -> Result<Vec<Expiring>, Error> {
+    ) -> Result<Vec<Expiring>, RequestError> {
         let (ecr, account) = (&self.client.ecr, &self.client.registry.account);
         let resource = self.client.registry.arn(repository.as_str());
         let begin = async || {
@@ -224,9 +230,9 @@ impl Ecr {
         Err(self.no_preview(repository, "it has no end"))
     }
 
-    fn no_preview(&self, repository: &Repository, why: &str) -> Error {
+    fn no_preview(&self, repository: &Repository, why: &str) -> RequestError {
         let resource = self.client.registry.arn(repository.as_str());
-        Error::unusable(format!("ecr:GetLifecyclePolicyPreview on {resource}"), why)
+        RequestError::unusable(format!("ecr:GetLifecyclePolicyPreview on {resource}"), why)
     }
 }
 

@@ -102,7 +102,7 @@ fn failed(report: &Report, page: &mut Page) {
         let (target, destination) = (code(&conflict.target), code(&conflict.destination));
         page.row(&format!("- ⚠️ {target} at {destination}: {}\n", code(&conflict.reason)));
     }
-    for failed in report.failures.iter().filter(|failed| !failed.failure.deferred) {
+    for failed in report.failures.iter().filter(|failed| !failed.failure.is_deferred()) {
         page.row(&look_up_failed(failed));
     }
     for outcome in &report.repositories {
@@ -114,7 +114,7 @@ fn failed(report: &Report, page: &mut Page) {
     for outcome in &report.outcomes {
         let (target, destination) = (outcome.want.target.shown(), &outcome.want.target.destination);
         match &outcome.status {
-            Status::Failed { failure } if !failure.deferred => {
+            Status::Failed { failure } if !failure.is_deferred() => {
                 page.row(&problem(&target, destination, failure, outcome.serves.as_ref()));
             }
             Status::Stale { .. } => page.row(&format!(
@@ -201,7 +201,7 @@ mod tests {
         let third = text(vec![tag("1", Some("newer"))], Some(&second), "5 Nov 2026");
         assert!(third.contains("| 5 Nov 2026 |\n") && !third.contains("1 Nov 2026"), "{third}");
         // A night in which nobody could be asked changes nothing.
-        let failure = crate::Failure::new(crate::Side::Source, "403");
+        let failure = mirror_failure::Failure::other(mirror_failure::Side::Source, "403");
         let name = "docker.io/library/app".to_owned();
         let failures = vec![crate::TagsFailure { file: "f".to_owned(), name, failure }];
         let outdated = Outdated { format_version: 1, failures, ..Outdated::default() };

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{Config, Place};
 use crate::config_hosts::RegistrySettings;
-use crate::text::printable;
 use crate::want::{Want, Wants};
+use mirror_failure::printable;
 
 /// How the tree was configured at the base of a pull request, and what it knew.
 #[derive(Debug, Clone, Default)]

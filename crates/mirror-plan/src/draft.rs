@@ -6,10 +6,11 @@ use mirror_oci::{Digest, Repository};
 
 use crate::base::Postponed;
 use crate::ecr::{Setting, Settings, changes, is_immutable};
-use crate::observed::{Failure, Observed, Side};
+use crate::observed::Observed;
 use crate::plan::{Action, Change, Conflict, Copy, LookupFailure, Note, Plan, Unchanged};
 use crate::repository::{RepositoryAction, RepositoryAt, RepositoryState, RepositoryWant};
 use crate::want::{Platforms, Want, Wants};
+use mirror_failure::{Failure, Side};
 
 impl Plan {
     /// Compares what is wanted with what is there.
@@ -135,7 +136,7 @@ impl Plan {
         observed: &Observed,
     ) {
         // What nobody has asked is unknown, and never absent.
-        let unasked = |side| Failure::new(side, "it was not looked at; please report this");
+        let unasked = |side| Failure::other(side, "it was not looked at; please report this");
         let found = observed.targets.get(&want.target).cloned();
         let found = found.unwrap_or_else(|| Err(unasked(Side::Destination)));
         let wanted = observed.sources.get(&want.source).cloned();

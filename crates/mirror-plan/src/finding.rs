@@ -9,8 +9,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::config::ConfigProblem;
-use crate::text::printable;
 use crate::want::Collision;
+use mirror_failure::printable;
 
 /// Everything that was found, as `mirror check --format json` prints it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -7,12 +7,11 @@ use std::fmt::Write as _;
 
 use mirror_oci::{ByteSize, Digest, Name, Tag};
 
-use crate::observed::Failure;
 use crate::plan::{Change, Copy, Holder, LookupFailure, Note, Plan};
-use crate::text::{
-    POSTPONED, SECURITY, count, is_deceptive, or_none, postponed, repositories_noun, version,
-};
+use crate::text::{POSTPONED, SECURITY, count, or_none, postponed, repositories_noun, version};
 use crate::upstream::{registry_page, source_link};
+use mirror_failure::Failure;
+use mirror_failure::is_deceptive;
 
 /// What a comment may have; some of GitHub's limit is left for whatever is put around it.
 pub const COMMENT_BUDGET: usize = 60_000;
@@ -148,7 +147,7 @@ pub(crate) fn problem(
     let serves = serves
         .map(|digest| format!("not refreshed, the destination serves {}; ", code(digest.as_str())));
     let serves = serves.unwrap_or_default();
-    let security = if failure.security { format!("**{SECURITY}**; ") } else { String::new() };
+    let security = if failure.is_security() { format!("**{SECURITY}**; ") } else { String::new() };
     let help = failure.help.iter().map(|help| format!(" – {}", code(help))).collect::<String>();
     let message = code(&failure.message);
     let (target, destination) = (code(target), code(destination));
@@ -234,9 +233,13 @@ fn upstream(copy: &Copy) -> String {
 
 /// Why an image is not taken from its source.
 pub(crate) fn holder(holder: &Holder) -> String {
-    let security = if holder.security { format!("**{SECURITY}**; ") } else { String::new() };
+    let security =
+        if holder.failure.is_security() { format!("**{SECURITY}**; ") } else { String::new() };
     let (reason, destination) = (holder.reason(), code(&holder.destination));
-    format!("⚠️ {security}{reason}, you hold it at {destination} ({})", code(&holder.why))
+    format!(
+        "⚠️ {security}{reason}, you hold it at {destination} ({})",
+        code(&holder.failure.message)
+    )
 }
 
 fn page(copy: &Copy) -> Option<String> {

@@ -2,8 +2,9 @@ use mirror_oci::{Algorithm, Digest};
 use mirror_tree::Entry;
 
 use super::*;
-use crate::observed::{Image, Observed, Side};
+use crate::observed::{Image, Observed};
 use crate::{Config, expand};
+use mirror_failure::Side;
 
 fn digest(text: &str) -> Digest {
     Digest::of(Algorithm::Sha256, text.as_bytes())
@@ -116,13 +117,10 @@ fn nothing_from_outside_is_markdown() {
     assert_eq!((code("").as_str(), code(" `").as_str()), ("–", "`'`"));
     let mut plan = plan(1);
     let failure = Failure {
-        side: Side::Source,
+        // As a file says it that somebody has written.
         message: hostile.repeat(2000),
-        deferred: false,
-        lacks_credentials: false,
-        gone: false,
-        security: false,
         help: Some(hostile.to_owned()),
+        ..Failure::other(Side::Source, "")
     };
     let want = plan.copies().next().unwrap().want.clone();
     plan.failures.push(crate::LookupFailure { want, failure, serves: None });

@@ -2,9 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use mirror_failure::Failure;
 use mirror_oci::{Digest, Platform, Registry};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
 use crate::alert::Before;
 use crate::plan::Holder;
@@ -51,66 +50,4 @@ pub struct Image {
     pub blobs: BTreeMap<Digest, u64>,
     /// The source repository that it names, checked.
     pub upstream: Option<String>,
-}
-
-/// Where a failure is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Side {
-    /// The one that is copied from.
-    Source,
-    /// The one that is copied to.
-    Destination,
-    /// The machine that copies.
-    Local,
-}
-
-impl std::fmt::Display for Side {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Side::Source => "source",
-            Side::Destination => "destination",
-            Side::Local => "local disk",
-        })
-    }
-}
-
-/// Why something could not be looked up or done, in words.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Failure {
-    /// Which side failed.
-    pub side: Side,
-    /// What was tried, on what, and how it failed.
-    pub message: String,
-    /// Whether nothing is wrong but a limit on pulls or requests, which time alone removes.
-    #[serde(default)]
-    pub deferred: bool,
-    /// Whether nothing is known to be wrong but that there are no credentials for the registry. Many registries don't
-    /// tell strangers what exists.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub lacks_credentials: bool,
-    /// Whether the source says that it has no such image, or has it no more.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub gone: bool,
-    /// Whether it may be an attack: bytes that are not what they were said to be.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub security: bool,
-    /// What to do.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub help: Option<String>,
-}
-
-impl Failure {
-    /// A failure that is nothing but what its message says.
-    pub fn new(side: Side, message: impl Into<String>) -> Failure {
-        Failure {
-            side,
-            message: message.into(),
-            deferred: false,
-            lacks_credentials: false,
-            gone: false,
-            security: false,
-            help: None,
-        }
-    }
 }

@@ -5,8 +5,8 @@ use mirror_tree::{BotProof, Entry, bot_proof};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::observed::Failure;
 use crate::text::count;
+use mirror_failure::Failure;
 
 /// What `mirror outdated` found.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -7,11 +7,11 @@ use serde::{Deserialize, Serialize};
 use crate::alert::Alert;
 use crate::base::{ConfigChange, Postponed};
 use crate::ecr::SettingChange;
-use crate::observed::Failure;
 use crate::repository::{RepositoryAction, RepositoryAt};
 use crate::scope::Unwanted;
 use crate::sums::{Pulls, Totals};
 use crate::want::Want;
+use mirror_failure::Failure;
 
 /// What would make the destinations match the tree.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -122,13 +122,8 @@ pub struct Holder {
     /// The repository there.
     #[schemars(with = "String")]
     pub repository: Repository,
-    /// Whether the source says that it has it no more; otherwise it could not be asked.
-    pub gone: bool,
-    /// Whether it may be an attack: the source gave bytes that are not what they were said to be.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub security: bool,
     /// What the source failed with.
-    pub why: String,
+    pub failure: Failure,
 }
 
 impl Holder {
@@ -138,7 +133,7 @@ impl Holder {
     }
 
     pub(crate) fn reason(&self) -> &'static str {
-        if self.gone { "gone upstream" } else { "its source fails" }
+        if self.failure.is_gone() { "gone upstream" } else { "its source fails" }
     }
 }
 

@@ -3,8 +3,8 @@ use mirror_tree::Entry;
 
 use super::*;
 use crate::observed::Image;
-use crate::observed::Side;
 use crate::{Config, Observed, Wants, expand, render_plan};
+use mirror_failure::Side;
 
 fn digest(text: &str) -> Digest {
     Digest::of(Algorithm::Sha256, text.as_bytes())
@@ -53,13 +53,8 @@ fn example() -> (Wants, Observed) {
     ]);
     let mut observed = Observed::default();
     let failure = |side, message: &str| Failure {
-        side,
-        message: message.into(),
-        deferred: false,
-        lacks_credentials: false,
-        gone: false,
-        security: false,
         help: Some("do something".into()),
+        ..Failure::other(side, message)
     };
     for want in &wants.wants {
         let name = want.target.repository.as_str().trim_start_matches("m/");

@@ -106,7 +106,7 @@ mod tests {
             ("docker.io/library/app:1".to_owned(), Platforms::All, None),
             (
                 format!("quay.io/a/b:1@{digest}"),
-                Platforms::One("linux/arm64/v8".parse().unwrap()),
+                Platforms::One("linux/arm64".parse().unwrap()),
                 Some(r#""wanted_platforms":"linux/arm64""#),
             ),
             (

@@ -2,11 +2,11 @@
 
 use crate::alert::Alert;
 use crate::finding::{Finding, Findings, Level};
-use crate::observed::Failure;
 use crate::plan::{Conflict, Note, Plan};
 use crate::report::{Report, Status};
-use crate::text::printable;
 use crate::want::Want;
+use mirror_failure::Failure;
+use mirror_failure::printable;
 
 /// What is wrong in a plan, for the tree in the folder `images`.
 pub fn plan_findings(images: &str, plan: &Plan) -> Findings {
@@ -59,7 +59,7 @@ fn conflicts(images: &str, conflicts: &[Conflict]) -> Vec<Finding> {
 
 fn failure(images: &str, want: &Want, failure: &Failure) -> Finding {
     let (level, code) =
-        if failure.deferred { (Level::Warning, "deferred") } else { (Level::Error, "failed") };
+        if failure.is_deferred() { (Level::Warning, "deferred") } else { (Level::Error, "failed") };
     let target = want.target.shown();
     let message =
         format!("{target} at {}: {}: {}", want.target.destination, failure.side, failure.message);

@@ -4,10 +4,10 @@ use mirror_oci::{Digest, Registry};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::observed::Failure;
 use crate::plan::{Conflict, Holder, LookupFailure, Plan};
 use crate::repository::RepositoryOutcome;
 use crate::want::Want;
+use mirror_failure::Failure;
 
 /// What became of a plan.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -200,7 +200,7 @@ impl Report {
         let unreached = self.repositories.iter().filter(|outcome| outcome.cancelled).count();
         let broken =
             self.repositories.iter().filter(|outcome| !outcome.problems.is_empty()).count();
-        let deferred = self.failures.iter().filter(|failed| failed.failure.deferred).count();
+        let deferred = self.failures.iter().filter(|failed| failed.failure.is_deferred()).count();
         let count = |wanted: fn(&Status) -> bool| {
             self.outcomes.iter().filter(|outcome| wanted(&outcome.status)).count()
         };
@@ -217,9 +217,13 @@ impl Report {
             repositories: self.repositories.len() - broken - unreached,
             failed: self.failures.len() - deferred
                 + broken
-                + count(|status| matches!(status, Status::Failed { failure } if !failure.deferred)),
+                + count(
+                    |status| matches!(status, Status::Failed { failure } if !failure.is_deferred()),
+                ),
             deferred: deferred
-                + count(|status| matches!(status, Status::Failed { failure } if failure.deferred)),
+                + count(
+                    |status| matches!(status, Status::Failed { failure } if failure.is_deferred()),
+                ),
             stale: count(|status| matches!(status, Status::Stale { .. })),
             cancelled: unreached + count(|status| *status == Status::Cancelled),
             conflicts: self.conflicts.len(),

@@ -97,7 +97,7 @@ impl Text {
             self.line(CHANGED, "stale", &text);
         }
         if let Status::Failed { failure } = &outcome.status {
-            if failure.deferred {
+            if failure.is_deferred() {
                 self.line(CHANGED, "deferred", &what(&outcome.want, "for"));
             } else {
                 let what = what(&outcome.want, "to");

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::ecr::{Setting, SettingChange, Settings};
-use crate::observed::Failure;
+use mirror_failure::Failure;
 
 /// A repository that images are to go to, where it does not make itself.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -78,7 +78,7 @@ impl Plan {
             |which: fn(&Change) -> bool| self.copies().filter(|copy| which(&copy.change)).count();
         let update = count(|change| matches!(change, Change::Update { .. }));
         let complete = count(|change| matches!(change, Change::Complete { .. }));
-        let deferred = self.failures.iter().filter(|failed| failed.failure.deferred).count();
+        let deferred = self.failures.iter().filter(|failed| failed.failure.is_deferred()).count();
         Totals {
             create_repositories: self.repositories().filter(|(create, _)| *create).count(),
             update_repositories: self.repositories().filter(|(create, _)| !create).count(),

@@ -7,12 +7,12 @@ use std::fmt::{self, Write as _};
 use anstyle::{AnsiColor, Style};
 use mirror_oci::{ByteSize, Digest};
 
-use crate::observed::Failure;
 use crate::plan::{Change, Copy, Holder, LookupFailure, Note, Plan};
 use crate::repository::RepositoryAction;
 use crate::scope::Unwanted;
 use crate::verification::Verification;
 use crate::want::Want;
+use mirror_failure::{Failure, printable};
 
 const ADDED: Style = AnsiColor::Green.on_default();
 pub(crate) const CHANGED: Style = AnsiColor::Yellow.on_default();
@@ -73,21 +73,6 @@ pub fn render_verification(found: &Verification) -> String {
         out.detail("help: ", "`mirror apply --repair` puts back what is missing");
     }
     out.0
-}
-
-/// Text from outside on one line, without what a terminal or a CI log would take for a command, and without what makes
-/// a reader see something else than there is.
-pub fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() || is_deceptive(c) { '\u{fffd}' } else { c }).collect()
-}
-
-/// Characters that turn the direction of others, or can't be seen: <https://trojansource.codes>.
-pub(crate) fn is_deceptive(c: char) -> bool {
-    matches!(
-        c,
-        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}'
-    )
 }
 
 /// What is said of bytes that are not what they were said to be.
@@ -163,8 +148,8 @@ impl Text {
 
     pub(crate) fn looked_up(&mut self, failed: &LookupFailure) {
         let (style, word) =
-            if failed.failure.deferred { (CHANGED, "deferred") } else { (WRONG, "error") };
-        let verb = if failed.failure.deferred { "" } else { "could not look up " };
+            if failed.failure.is_deferred() { (CHANGED, "deferred") } else { (WRONG, "error") };
+        let verb = if failed.failure.is_deferred() { "" } else { "could not look up " };
         self.line(style, word, &format!("{verb}{}", what(&failed.want, "for")));
     }
 
@@ -184,14 +169,14 @@ impl Text {
     /// Why an image is not taken from its source.
     pub(crate) fn holder(&mut self, holder: Option<&Holder>) {
         let Some(holder) = holder else { return };
-        if holder.security {
+        if holder.failure.is_security() {
             self.detail("  security: ", SECURITY);
         }
-        self.detail("  caused by: source: ", &holder.why);
+        self.detail("  caused by: source: ", &holder.failure.message);
     }
 
     pub(crate) fn failure(&mut self, failure: &Failure) {
-        if failure.security {
+        if failure.is_security() {
             self.detail("security: ", SECURITY);
         }
         self.detail("caused by: ", &format!("{}: {}", failure.side, failure.message));

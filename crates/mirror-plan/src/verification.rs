@@ -4,8 +4,8 @@ use mirror_oci::Digest;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::observed::Failure;
 use crate::want::Want;
+use mirror_failure::Failure;
 
 /// What `mirror verify` found.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -1,6 +1,6 @@
 //! Answers: waited for as long as something is heard, and read up to a limit.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::{Bytes, BytesMut};
 use reqwest::header;
@@ -8,12 +8,12 @@ use reqwest::{Method, Response, Url};
 use serde::de::DeserializeOwned;
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::error::{Error, ErrorKind};
 use crate::pace::Pace;
 use crate::pulls;
 use crate::redact::redacted;
 use crate::retry::{retry_after, retrying};
 use crate::sorting::{status_kind, transport_kind};
+use mirror_failure::{ErrorKind, RequestError};
 
 const LARGEST_ERROR: usize = 64 << 10;
 const LARGEST_TOKEN: usize = 1 << 20;
@@ -40,7 +40,7 @@ impl Answer {
     }
 
     /// What an answer with an unwelcome status says.
-    pub(crate) async fn into_error(self) -> Error {
+    pub(crate) async fn into_error(self) -> RequestError {
         let (anonymous, authorized) = (self.anonymous, self.authorized);
         let error = refusal(self.response, self.request, self.trickle.idle).await;
         error.anonymously(anonymous).with_token(authorized)
@@ -48,7 +48,7 @@ impl Answer {
 }
 
 /// What an answer with an unwelcome status says.
-pub(crate) async fn refusal(response: Response, request: String, idle: Duration) -> Error {
+pub(crate) async fn refusal(response: Response, request: String, idle: Duration) -> RequestError {
     let status = response.status().as_u16();
     let text = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
     let content_type = text(header::CONTENT_TYPE).unwrap_or_default().to_owned();
@@ -66,7 +66,8 @@ pub(crate) async fn refusal(response: Response, request: String, idle: Duration)
         }
         kind => kind,
     };
-    Error::new(request, kind.ending(left.map(|(_, window)| window), wait)).with_retry_after(wait)
+    RequestError::new(request, kind.ending(SystemTime::now(), left.map(|(_, window)| window), wait))
+        .with_retry_after(wait)
 }
 
 /// `GET https://…`, without secrets.
@@ -79,11 +80,11 @@ pub(crate) async fn within_idle(
     what: &str,
     idle: Duration,
     sending: impl Future<Output = Result<Response, reqwest::Error>>,
-) -> Result<Response, Error> {
+) -> Result<Response, RequestError> {
     match tokio::time::timeout(idle, sending).await {
         Ok(Ok(response)) => Ok(response),
-        Ok(Err(error)) => Err(Error::new(what, transport_kind(&error, idle))),
-        Err(_) => Err(Error::new(what, ErrorKind::TimedOut(idle))),
+        Ok(Err(error)) => Err(RequestError::new(what, transport_kind(&error, idle))),
+        Err(_) => Err(RequestError::new(what, ErrorKind::TimedOut(idle))),
     }
 }
 
@@ -128,12 +129,12 @@ pub(crate) async fn read_capped(
     what: &str,
     cap: usize,
     idle: Duration,
-) -> Result<Option<Bytes>, Error> {
+) -> Result<Option<Bytes>, RequestError> {
     let mut body = BytesMut::new();
     let mut trickle = Trickle::new(idle);
     loop {
         let chunk = trickle.chunk(&mut response).await;
-        match chunk.map_err(|kind| Error::new(what, kind))? {
+        match chunk.map_err(|kind| RequestError::new(what, kind))? {
             None => return Ok(Some(body.freeze())),
             Some(chunk) if body.len() + chunk.len() > cap => return Ok(None),
             Some(chunk) => body.extend_from_slice(&chunk),
@@ -146,10 +147,10 @@ pub(crate) async fn small_json<T: DeserializeOwned>(
     request: reqwest::RequestBuilder,
     what: &str,
     pace: &Pace,
-) -> Result<T, Error> {
+) -> Result<T, RequestError> {
     let ask = || async {
         let copy = request.try_clone().ok_or_else(|| {
-            Error::new(what, ErrorKind::Protocol("the request can't be repeated".to_owned()))
+            RequestError::new(what, ErrorKind::Protocol("the request can't be repeated".to_owned()))
         })?;
         small_json_once(copy, what, pace.idle()).await
     };
@@ -160,12 +161,12 @@ async fn small_json_once<T: DeserializeOwned>(
     request: reqwest::RequestBuilder,
     what: &str,
     idle: Duration,
-) -> Result<T, Error> {
+) -> Result<T, RequestError> {
     let response = within_idle(what, idle, request.send()).await?;
     if response.status().as_u16() != 200 {
         return Err(refusal(response, what.to_owned(), idle).await);
     }
     let body = read_capped(response, what, LARGEST_TOKEN, idle).await?.unwrap_or_default();
     let kind = || ErrorKind::Protocol("the answer is not the JSON it should be".to_owned());
-    serde_json::from_slice(&body).map_err(|_| Error::new(what, kind()))
+    serde_json::from_slice(&body).map_err(|_| RequestError::new(what, kind()))
 }

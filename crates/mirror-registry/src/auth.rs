@@ -12,12 +12,12 @@ use reqwest::header::HeaderValue;
 
 use crate::challenge::Challenge;
 use crate::client::{HttpClient, Reach};
-use crate::credentials::{Credential, CredentialError, Credentials, Login, LoginSource};
-use crate::error::{Error, ErrorKind};
+use crate::credentials::{Credential, Credentials, Login, LoginSource};
 use crate::pace::Pace;
 use crate::redact::{Secret, redacted};
 use crate::retry::{Patience, retrying};
 use crate::token::{Token, TokenAnswer, TokenKey, Tokens};
+use mirror_failure::{CredentialError, ErrorKind, RequestError};
 
 /// Registries whose token service is on another host. Credentials go there, to the registry's own host, and where
 /// the configuration says so, nowhere else: CVE-2026-48978 and its kin. In pairs, since a list of token services alone
@@ -82,7 +82,7 @@ pub(crate) struct Auth {
     credentials: Arc<Credentials>,
     credential: tokio::sync::OnceCell<Result<Credential, CredentialError>>,
     /// Why a credential helper did not tell who we are.
-    helper: OnceLock<Error>,
+    helper: OnceLock<RequestError>,
     login: Option<LoginSource>,
     /// Whether what is stored somewhere was refused: `docker login` at ECR holds for twelve hours.
     stored_refused: AtomicBool,
@@ -96,7 +96,7 @@ pub(crate) struct Auth {
 
 /// A login that was made, if there were credentials for it.
 struct LoggedIn {
-    login: Result<Option<Login>, Error>,
+    login: Result<Option<Login>, RequestError>,
     since: Instant,
     until: Instant,
 }
@@ -146,7 +146,7 @@ impl Auth {
     }
 
     /// Why we are strangers here who might not be, if that is so.
-    pub(crate) fn failed_helper(&self) -> Option<&Error> {
+    pub(crate) fn failed_helper(&self) -> Option<&RequestError> {
         self.helper.get()
     }
 
@@ -162,7 +162,7 @@ impl Auth {
         http: &HttpClient,
         scope: &Scope,
         rejected: Option<&Secret>,
-    ) -> Result<(Sent, Option<HeaderValue>), Error> {
+    ) -> Result<(Sent, Option<HeaderValue>), RequestError> {
         let challenge = self.challenge.read().unwrap_or_else(PoisonError::into_inner).clone();
         let Some((challenge, reach)) = challenge else { return Ok((Sent::Nothing, None)) };
         let known = match self.credential().await {
@@ -213,18 +213,18 @@ impl Auth {
     }
 
     /// Who we are here. Asked once: a helper that hangs would hold up every request.
-    async fn credential(&self) -> Result<&Credential, Error> {
+    async fn credential(&self) -> Result<&Credential, RequestError> {
         let secure = self.base.scheme() == "https" || is_loopback(&self.base);
         let known =
             self.credential.get_or_init(|| self.credentials.lookup(&self.authority, secure)).await;
         let wrong = |error: &CredentialError| {
-            Error::new(format!("credentials for {}", self.authority), error.clone().into())
+            RequestError::new(format!("credentials for {}", self.authority), error.clone().into())
         };
         known.as_ref().map_err(wrong)
     }
 
     /// Who a cloud makes us for a while, shared by all requests; another one when `rejected` was it.
-    async fn login(&self, rejected: Option<&Secret>) -> Result<Option<Login>, Error> {
+    async fn login(&self, rejected: Option<&Secret>) -> Result<Option<Login>, RequestError> {
         let Some(source) = &self.login else { return Ok(None) };
         let mut logged_in = self.logged_in.lock().await;
         if let Some(LoggedIn { login, until, .. }) = logged_in.as_ref()
@@ -272,7 +272,7 @@ impl Auth {
 
     /// How far away a token service may be that the registry names; its own host and what the configuration names may be
     /// anywhere.
-    fn reach_to(&self, realm: &Url, reach: Reach) -> Result<Reach, Error> {
+    fn reach_to(&self, realm: &Url, reach: Reach) -> Result<Reach, RequestError> {
         let chosen = self.realm.as_ref().is_some_and(|chosen| chosen.origin() == realm.origin());
         if chosen || realm.origin() == self.base.origin() {
             return Ok(Reach::Anywhere);
@@ -281,9 +281,9 @@ impl Auth {
         Ok(reach)
     }
 
-    fn realm_url(&self, realm: &str) -> Result<Url, Error> {
+    fn realm_url(&self, realm: &str) -> Result<Url, RequestError> {
         let protocol = |why: &str| {
-            Error::new(
+            RequestError::new(
                 format!("login at {}", self.authority),
                 ErrorKind::Protocol(format!("the token service `{realm}` {why}")),
             )
@@ -304,9 +304,9 @@ impl Auth {
         source.zip(endpoint).is_some_and(|(source, endpoint)| source.belongs_to(&endpoint))
     }
 
-    fn foreign(&self, realm: &Url) -> Error {
+    fn foreign(&self, realm: &Url) -> RequestError {
         let host = realm.host_str().unwrap_or_default().to_owned();
-        Error::new(format!("login at {}", self.authority), ErrorKind::ForeignRealm(host))
+        RequestError::new(format!("login at {}", self.authority), ErrorKind::ForeignRealm(host))
     }
 
     fn may_have_credentials(&self, realm: &Url) -> bool {
@@ -322,7 +322,7 @@ impl Auth {
         target: &Url,
         challenge: &Challenge,
         reach: Reach,
-    ) -> Result<Option<HeaderValue>, Error> {
+    ) -> Result<Option<HeaderValue>, RequestError> {
         let Challenge::Bearer { realm, service } = challenge else { return Ok(None) };
         let (Ok(realm), Some(scope)) = (target.join(realm), pull_scope(target.path())) else {
             return Ok(None);
@@ -342,7 +342,7 @@ impl Auth {
         key: &TokenKey,
         credential: &Credential,
         rejected: Option<&Secret>,
-    ) -> Result<Token, Error> {
+    ) -> Result<Token, RequestError> {
         let slot = self.tokens.slot(key);
         let mut slot = slot.lock().await;
         if let Some(token) = slot.as_ref()
@@ -351,7 +351,7 @@ impl Auth {
         {
             return Ok(token.clone());
         }
-        let token = self.fetch_token(http, key, credential).await.map_err(Error::settled)?;
+        let token = self.fetch_token(http, key, credential).await.map_err(RequestError::settled)?;
         *slot = Some(token.clone());
         Ok(token)
     }
@@ -361,7 +361,7 @@ impl Auth {
         http: &reqwest::Client,
         key: &TokenKey,
         credential: &Credential,
-    ) -> Result<Token, Error> {
+    ) -> Result<Token, RequestError> {
         if *credential != Credential::Anonymous && !self.may_have_credentials(&key.realm) {
             return Err(self.foreign(&key.realm));
         }
@@ -399,7 +399,7 @@ impl Auth {
             })?
             .into_token(Instant::now())
             .ok_or_else(|| {
-                Error::new(what, ErrorKind::Protocol("the answer holds no token".to_owned()))
+                RequestError::new(what, ErrorKind::Protocol("the answer holds no token".to_owned()))
             })
     }
 }
@@ -444,9 +444,9 @@ fn sensitive(text: String) -> Option<HeaderValue> {
     Some(value)
 }
 
-fn required(header: Option<HeaderValue>) -> Result<HeaderValue, Error> {
+fn required(header: Option<HeaderValue>) -> Result<HeaderValue, RequestError> {
     header.ok_or_else(|| {
-        Error::new(
+        RequestError::new(
             "login",
             ErrorKind::Protocol("the credentials hold control characters".to_owned()),
         )

@@ -9,10 +9,10 @@ use reqwest::header::{self, HeaderMap, HeaderValue};
 
 use crate::answer::{Answer, LEAST};
 use crate::auth::Scope;
-use crate::error::{Error, ErrorKind};
 use crate::host::{BodySlot, Call, Host};
 use crate::pressure::{Pressure, Speed};
 use crate::retry::Attempts;
+use mirror_failure::{ErrorKind, RequestError};
 
 /// A blob on its way from a registry. When the connection breaks, the rest is asked for where it stopped.
 ///
@@ -43,7 +43,7 @@ impl Host {
         repository: &Repository,
         digest: &Digest,
         size: u64,
-    ) -> Result<bool, Error> {
+    ) -> Result<bool, RequestError> {
         let call = Call {
             method: Method::HEAD,
             url: self.url(repository, &format!("blobs/{digest}")),
@@ -99,7 +99,7 @@ impl BlobReader<'_> {
     /// # Errors
     /// When the registry refuses, sends more than it should, or the connection breaks time after time without
     /// bringing anything.
-    pub async fn chunk(&mut self) -> Result<Option<Bytes>, Error> {
+    pub async fn chunk(&mut self) -> Result<Option<Bytes>, RequestError> {
         loop {
             // A body that stopped short of a skipped part is not at its end yet.
             if self.at == self.size && self.answer.is_some() && self.skip == 0 {
@@ -131,12 +131,12 @@ impl BlobReader<'_> {
     }
 
     /// One step: a request where none is running, otherwise a piece of the body; `None` when the piece is empty.
-    async fn step(&mut self) -> Result<Option<Bytes>, Error> {
+    async fn step(&mut self) -> Result<Option<Bytes>, RequestError> {
         let mut answer = match self.answer.take() {
             Some(answer) => answer,
             None => self.open().await?,
         };
-        let broken = |kind| Error::new(answer.request.clone(), kind);
+        let broken = |kind| RequestError::new(answer.request.clone(), kind);
         let started = Instant::now();
         let chunk = answer.trickle.chunk(&mut answer.response).await;
         let length = chunk.as_ref().ok().and_then(Option::as_ref).map_or(0, Bytes::len);
@@ -159,7 +159,7 @@ impl BlobReader<'_> {
         Ok(Some(bytes).filter(|bytes| !bytes.is_empty()))
     }
 
-    async fn open(&mut self) -> Result<Answer, Error> {
+    async fn open(&mut self) -> Result<Answer, RequestError> {
         if self.slot.is_none() {
             self.slot = Some(self.host.slot_for(self.size - self.at.min(self.size)).await?);
         }
@@ -182,7 +182,7 @@ impl BlobReader<'_> {
                 let kind = ErrorKind::Protocol(
                     "the answer is another range than was asked for".to_owned(),
                 );
-                return Err(Error::new(answer.request, kind));
+                return Err(RequestError::new(answer.request, kind));
             }
             _ => return Err(answer.into_error().await),
         }
@@ -190,14 +190,14 @@ impl BlobReader<'_> {
     }
 
     /// All bytes are here: a body that goes on is refused.
-    async fn end(&mut self) -> Result<Option<Bytes>, Error> {
+    async fn end(&mut self) -> Result<Option<Bytes>, RequestError> {
         let Some(mut answer) = self.answer.take() else { return Ok(None) };
         // The end of the body frees the connection for the next request. A failure to read it changes nothing.
         let more = answer.trickle.chunk(&mut answer.response).await;
         self.slot = None;
         match more {
             Ok(Some(more)) if !more.is_empty() => {
-                Err(Error::new(answer.request, too_long(self.size)))
+                Err(RequestError::new(answer.request, too_long(self.size)))
             }
             _ => Ok(None),
         }

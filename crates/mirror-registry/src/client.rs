@@ -13,8 +13,8 @@ use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Response, Url};
 
-use crate::error::{Error, ErrorKind};
 use crate::sorting::transport_kind;
+use mirror_failure::{ErrorKind, RequestError};
 
 const KEEPALIVE: Duration = Duration::from_secs(30);
 const CONNECT: Duration = Duration::from_secs(10);
@@ -42,7 +42,7 @@ impl HttpClient {
     ///
     /// # Errors
     /// When the trust store of the system can't be used.
-    pub fn new() -> Result<HttpClient, Error> {
+    pub fn new() -> Result<HttpClient, RequestError> {
         // Another provider may have been installed by whoever embeds us; either will do.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let builder = || {
@@ -52,7 +52,7 @@ impl HttpClient {
                 .connect_timeout(CONNECT)
                 .tcp_keepalive(KEEPALIVE)
         };
-        let failed = |error| Error::new("setting up TLS", transport_kind(&error, CONNECT));
+        let failed = |error| RequestError::new("setting up TLS", transport_kind(&error, CONNECT));
         Ok(HttpClient {
             anywhere: builder().build().map_err(failed)?,
             public: builder().dns_resolver(PublicAddresses).build().map_err(failed)?,
@@ -91,10 +91,10 @@ impl fmt::Debug for HttpClient {
 impl Reach {
     /// Refuses a URL whose host is an address out of reach. Where it is a name, its addresses are looked at when it is
     /// resolved, so that a name can't mean one thing now and another one later.
-    pub(crate) fn check(self, request: &str, target: &Url) -> Result<(), Error> {
+    pub(crate) fn check(self, request: &str, target: &Url) -> Result<(), RequestError> {
         if self == Reach::Public && is_private_literal(target) {
             let host = target.host_str().unwrap_or_default().to_owned();
-            return Err(Error::new(request, ErrorKind::PrivateAddress(host)));
+            return Err(RequestError::new(request, ErrorKind::PrivateAddress(host)));
         }
         Ok(())
     }

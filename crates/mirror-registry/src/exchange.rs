@@ -11,10 +11,10 @@ use crate::answer::{Answer, Trickle, describe, refusal, within_idle};
 use crate::auth::Sent;
 use crate::challenge::{self, Challenge};
 use crate::client::Reach;
-use crate::error::{Error, ErrorKind, passing_status};
 use crate::host::{Call, Host};
 use crate::pace::Entry;
 use crate::pulls;
+use mirror_failure::{ErrorKind, RequestError, passing_status};
 
 const MOST_REDIRECTS: usize = 5;
 /// A login younger than this is good.
@@ -22,11 +22,12 @@ const YOUNG: Duration = Duration::from_secs(60);
 
 impl Host {
     /// Resolves a `Location` against the request it answers, and tells how far it may lead.
-    pub(crate) fn location(&self, answer: &Answer) -> Result<(Url, Reach), Error> {
+    pub(crate) fn location(&self, answer: &Answer) -> Result<(Url, Reach), RequestError> {
         let text =
             answer.response.headers().get(header::LOCATION).and_then(|value| value.to_str().ok());
-        let protocol =
-            |why: &str| Error::new(answer.request.clone(), ErrorKind::Protocol(why.to_owned()));
+        let protocol = |why: &str| {
+            RequestError::new(answer.request.clone(), ErrorKind::Protocol(why.to_owned()))
+        };
         let text = text.ok_or_else(|| protocol("the answer has no Location"))?;
         let asked = answer.response.url();
         let url =
@@ -50,7 +51,7 @@ impl Host {
 
     /// One attempt in the caller's slot: the pause, the first meeting, redirects. An answer that often goes away is an
     /// error.
-    pub(crate) async fn exchange(&self, call: &Call) -> Result<Answer, Error> {
+    pub(crate) async fn exchange(&self, call: &Call) -> Result<Answer, RequestError> {
         let request = describe(&call.method, &call.url);
         // Whether and how a registry wants credentials shows with the first answer; the others wait for that
         // instead of being refused all at once.
@@ -59,7 +60,8 @@ impl Host {
         if self.met.load(Ordering::Acquire) {
             meeting = None;
         }
-        let entry = self.pace.enter().await.map_err(|kind| Error::new(request.clone(), kind))?;
+        let entry =
+            self.pace.enter().await.map_err(|kind| RequestError::new(request.clone(), kind))?;
         let outcome = self.authorized(call, &entry).await;
         self.met.store(true, Ordering::Release);
         drop(meeting);
@@ -102,13 +104,13 @@ impl Host {
     }
 
     /// Follows redirects of what only reads.
-    async fn followed(&self, call: &Call, mut answer: Answer) -> Result<Answer, Error> {
+    async fn followed(&self, call: &Call, mut answer: Answer) -> Result<Answer, RequestError> {
         let follows = call.method == Method::GET || call.method == Method::HEAD;
         let mut hops = 0;
         while follows && matches!(answer.response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
             hops += 1;
             if hops > MOST_REDIRECTS {
-                return Err(Error::new(
+                return Err(RequestError::new(
                     answer.request,
                     ErrorKind::Protocol("too many redirects".to_owned()),
                 ));
@@ -120,7 +122,11 @@ impl Host {
     }
 
     /// Sends with the right `Authorization`, and once more when the registry asks for another.
-    async fn authorized(&self, call: &Call, entry: &Entry<'_>) -> Result<(Response, Sent), Error> {
+    async fn authorized(
+        &self,
+        call: &Call,
+        entry: &Entry<'_>,
+    ) -> Result<(Response, Sent), RequestError> {
         let (sent, header) = self.auth.header(&self.http, &call.scope, None).await?;
         let response = self.transmit(call, call.url.clone(), header, Reach::Anywhere).await?;
         entry.reached();
@@ -157,7 +163,7 @@ impl Host {
         call: &Call,
         sent: &Sent,
         response: Response,
-    ) -> Result<Response, Error> {
+    ) -> Result<Response, RequestError> {
         let what = describe(&call.method, &call.url);
         let refusal = refusal(response, what, self.pace.idle()).await;
         let Sent::Token(over) = sent else { return Err(refusal) };
@@ -175,7 +181,12 @@ impl Host {
 
     /// A redirect is followed with the request's own headers, but credentials stay on their host. A registry that stands
     /// in front of another one, as lscr.io does before ghcr.io, leaves us to ask that for a token, as strangers.
-    async fn follow(&self, call: &Call, target: Url, reach: Reach) -> Result<Response, Error> {
+    async fn follow(
+        &self,
+        call: &Call,
+        target: Url,
+        reach: Reach,
+    ) -> Result<Response, RequestError> {
         if self.is_home(&target) {
             let (_, header) = self.auth.header(&self.http, &call.scope, None).await?;
             return self.transmit(call, target, header, reach).await;
@@ -211,7 +222,7 @@ impl Host {
         url: Url,
         authorization: Option<HeaderValue>,
         reach: Reach,
-    ) -> Result<Response, Error> {
+    ) -> Result<Response, RequestError> {
         let what = describe(&call.method, &url);
         tracing::debug!(request = %what, "sending");
         let client = self.http.within(reach);

@@ -10,10 +10,10 @@ use bytes::Bytes;
 use futures_util::Stream;
 use reqwest::Response;
 
-use crate::error::{Error, ErrorKind};
 use crate::pressure::Speed;
 use crate::sorting::transport_kind;
 use crate::upload::UploadBody;
+use mirror_failure::{ErrorKind, RequestError};
 
 /// A registry may take its time to hash and store a large blob after the last byte: so many idle times.
 const COMMIT: u32 = 10;
@@ -95,7 +95,7 @@ pub(crate) async fn moving(
     idle: Duration,
     mut speed: Speed,
     sending: impl Future<Output = Result<Response, reqwest::Error>>,
-) -> Result<Response, Error> {
+) -> Result<Response, RequestError> {
     let mut sending = std::pin::pin!(sending);
     let (mut before, mut waited) = (0, Duration::ZERO);
     loop {
@@ -104,17 +104,18 @@ pub(crate) async fn moving(
         let started = Instant::now();
         match tokio::time::timeout(limit, &mut sending).await {
             Ok(outcome) => {
-                return outcome.map_err(|error| Error::new(what, transport_kind(&error, limit)));
+                return outcome
+                    .map_err(|error| RequestError::new(what, transport_kind(&error, limit)));
             }
             Err(_) => {
                 let now = flow.sent.load(Ordering::Relaxed);
                 if now == before && !flow.is_waiting() {
-                    return Err(Error::new(what, ErrorKind::TimedOut(limit)));
+                    return Err(RequestError::new(what, ErrorKind::TimedOut(limit)));
                 }
                 let waits = flow.waited();
                 let spent = started.elapsed().saturating_sub(waits.saturating_sub(waited));
                 let enough = if all { Ok(()) } else { speed.moved(now - before, spent) };
-                enough.map_err(|kind| Error::new(what, kind))?;
+                enough.map_err(|kind| RequestError::new(what, kind))?;
                 (before, waited) = (now, waits);
             }
         }

@@ -15,7 +15,6 @@ use crate::auth::{Auth, Scope, Sent};
 use crate::challenge::Challenge;
 use crate::client::HttpClient;
 use crate::credentials::Credentials;
-use crate::error::{Error, ErrorKind};
 use crate::hint::Hints;
 use crate::options::{Access, HostOptions, Kind};
 use crate::pace::Pace;
@@ -25,6 +24,7 @@ use crate::redact::redacted;
 use crate::referrers::Knowledge;
 use crate::retry::{Attempts, retrying};
 use crate::session::Sessions;
+use mirror_failure::{ErrorKind, RequestError};
 
 /// Bodies from this size on fill the line; more of them at once only get in each other's way, and in that of small
 /// requests.
@@ -82,12 +82,12 @@ impl Host {
         credentials: Arc<Credentials>,
         name: &Registry,
         options: &HostOptions,
-    ) -> Result<Host, Error> {
+    ) -> Result<Host, RequestError> {
         let endpoint = options.endpoint.clone().unwrap_or_else(|| Endpoint::of(name));
         let parse = |endpoint: &Endpoint| {
             let text = endpoint.to_string();
             Url::parse(&text).map_err(|error| {
-                Error::new(text, ErrorKind::Protocol(format!("not a URL: {error}")))
+                RequestError::new(text, ErrorKind::Protocol(format!("not a URL: {error}")))
             })
         };
         let base = parse(&endpoint)?;
@@ -149,8 +149,8 @@ impl Host {
     /// What `question` failed with for good.
     pub async fn retrying<T>(
         &self,
-        question: impl AsyncFn() -> Result<T, Error>,
-    ) -> Result<T, Error> {
+        question: impl AsyncFn() -> Result<T, RequestError>,
+    ) -> Result<T, RequestError> {
         retrying(&self.pace, self.name.as_str(), || question()).await
     }
 
@@ -206,10 +206,10 @@ impl Host {
     ///
     /// # Errors
     /// When the host has told that fewer are left.
-    pub fn reserve_pulls(&self, pulls: u64) -> Result<Reservation<'_>, Error> {
+    pub fn reserve_pulls(&self, pulls: u64) -> Result<Reservation<'_>, RequestError> {
         self.pulls.reserve(pulls).map_err(|Exhausted { left, ends }| {
             let message = format!("{pulls} needed, {left} left");
-            Error::new(self.name.as_str(), ErrorKind::PullLimit { message, ends })
+            RequestError::new(self.name.as_str(), ErrorKind::PullLimit { message, ends })
         })
     }
 
@@ -247,7 +247,7 @@ impl Host {
     }
 
     /// Sends a request, again where that may help, and gives any answer that is not a passing failure.
-    pub(crate) async fn call(&self, call: &Call) -> Result<Answer, Error> {
+    pub(crate) async fn call(&self, call: &Call) -> Result<Answer, RequestError> {
         let mut attempts = self.attempts();
         loop {
             match self.send(call).await {
@@ -263,7 +263,7 @@ impl Host {
     }
 
     /// One attempt, in a slot of its own.
-    pub(crate) async fn send(&self, call: &Call) -> Result<Answer, Error> {
+    pub(crate) async fn send(&self, call: &Call) -> Result<Answer, RequestError> {
         self.rates.wait(&call.method, call.url.path()).await;
         let slot = self.slot().await?;
         let mut answer = self.exchange(call).await?;
@@ -271,12 +271,12 @@ impl Host {
         Ok(answer)
     }
 
-    pub(crate) async fn slot(&self) -> Result<OwnedSemaphorePermit, Error> {
+    pub(crate) async fn slot(&self) -> Result<OwnedSemaphorePermit, RequestError> {
         self.permit(&self.slots).await
     }
 
     /// A slot to receive a body of this size.
-    pub(crate) async fn slot_for(&self, bytes: u64) -> Result<BodySlot, Error> {
+    pub(crate) async fn slot_for(&self, bytes: u64) -> Result<BodySlot, RequestError> {
         let large = if bytes >= LARGE { Some(self.permit(&self.large).await?) } else { None };
         Ok(BodySlot { _large: large, _slot: self.slot().await? })
     }
@@ -286,7 +286,7 @@ impl Host {
     pub(crate) async fn large_upload(
         &self,
         bytes: u64,
-    ) -> Result<Option<OwnedSemaphorePermit>, Error> {
+    ) -> Result<Option<OwnedSemaphorePermit>, RequestError> {
         if bytes < LARGE {
             return Ok(None);
         }
@@ -303,9 +303,10 @@ impl Host {
         &self.hints
     }
 
-    async fn permit(&self, of: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Error> {
-        let closed =
-            |_| Error::new(self.name.as_str(), ErrorKind::Broken("shutting down".to_owned()));
+    async fn permit(&self, of: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, RequestError> {
+        let closed = |_| {
+            RequestError::new(self.name.as_str(), ErrorKind::Broken("shutting down".to_owned()))
+        };
         of.clone().acquire_owned().await.map_err(closed)
     }
 
@@ -315,7 +316,7 @@ impl Host {
         url: &Url,
         scope: &Scope,
         rejected: Option<&Sent>,
-    ) -> Result<(Sent, Option<HeaderValue>), Error> {
+    ) -> Result<(Sent, Option<HeaderValue>), RequestError> {
         if !self.is_home(url) {
             return Ok((Sent::Nothing, None));
         }

@@ -10,7 +10,6 @@ mod blob;
 mod challenge;
 mod client;
 mod credentials;
-mod error;
 mod exchange;
 mod flow;
 mod hint;
@@ -32,8 +31,7 @@ mod upload;
 
 pub use blob::BlobReader;
 pub use client::HttpClient;
-pub use credentials::{Credential, CredentialError, Credentials, Login, LoginAnswer, LoginSource};
-pub use error::{Error, ErrorKind, TAMPERING};
+pub use credentials::{Credential, Credentials, Login, LoginAnswer, LoginSource};
 pub use host::Host;
 pub use manifest::ManifestRef;
 pub use options::{Access, HostOptions, Kind};

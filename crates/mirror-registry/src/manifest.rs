@@ -9,9 +9,9 @@ use reqwest::header::{self, HeaderMap, HeaderValue};
 
 use crate::answer::{Answer, read_capped};
 use crate::auth::Scope;
-use crate::error::{Error, ErrorKind};
 use crate::host::{Call, Host};
 use crate::pulls::{self, Reservation};
+use mirror_failure::{ErrorKind, RequestError};
 
 const DIGEST_HEADER: &str = "docker-content-digest";
 
@@ -45,7 +45,7 @@ impl Host {
         &self,
         repository: &Repository,
         which: ManifestRef<'_>,
-    ) -> Result<Option<Digest>, Error> {
+    ) -> Result<Option<Digest>, RequestError> {
         let answer = self.call(&self.manifest_call(Method::HEAD, repository, which)).await?;
         self.hear(&answer);
         match answer.status() {
@@ -69,7 +69,7 @@ impl Host {
         let told = answer.header(DIGEST_HEADER).map(str::parse::<Digest>);
         // Its slot must be free before another request is made.
         drop(answer);
-        let protocol = |why: String| Error::new(request, ErrorKind::Protocol(why));
+        let protocol = |why: String| RequestError::new(request, ErrorKind::Protocol(why));
         match told {
             Some(Ok(digest)) => match which {
                 ManifestRef::Digest(asked) if *asked != digest => {
@@ -90,7 +90,7 @@ impl Host {
         &self,
         repository: &Repository,
         which: ManifestRef<'_>,
-    ) -> Result<Option<String>, Error> {
+    ) -> Result<Option<String>, RequestError> {
         let answer = self.call(&self.manifest_call(Method::HEAD, repository, which)).await?;
         self.hear(&answer);
         match answer.status() {
@@ -108,7 +108,7 @@ impl Host {
         &self,
         repository: &Repository,
         which: ManifestRef<'_>,
-    ) -> Result<Option<RawManifest>, Error> {
+    ) -> Result<Option<RawManifest>, RequestError> {
         match self.get_manifest(repository, which).await {
             Err(error) if error.status() == Some(404) => Ok(None),
             outcome => outcome.map(Some),
@@ -123,7 +123,7 @@ impl Host {
         &self,
         repository: &Repository,
         which: ManifestRef<'_>,
-    ) -> Result<RawManifest, Error> {
+    ) -> Result<RawManifest, RequestError> {
         let pull = self.reserve_pulls(1)?;
         self.pull_manifest(&pull, repository, which).await
     }
@@ -137,7 +137,7 @@ impl Host {
         pulls: &Reservation<'_>,
         repository: &Repository,
         which: ManifestRef<'_>,
-    ) -> Result<RawManifest, Error> {
+    ) -> Result<RawManifest, RequestError> {
         let answer = self.call(&self.manifest_call(Method::GET, repository, which)).await;
         let answer = answer.inspect_err(|_| self.pulls.heard_nothing())?;
         if answer.response.status().is_success() {
@@ -151,7 +151,7 @@ impl Host {
         html(&answer)?;
         let content_type = answer.header("content-type").unwrap_or_default().to_owned();
         let request = answer.request.clone();
-        let fail = |error| Error::new(request.clone(), ErrorKind::Manifest(error));
+        let fail = |error| RequestError::new(request.clone(), ErrorKind::Manifest(error));
         let body =
             read_capped(answer.response, &request, MAX_MANIFEST_BYTES, answer.trickle.idle).await?;
         let body = body.ok_or_else(|| fail(ManifestError::TooLarge))?;
@@ -172,10 +172,10 @@ impl Host {
         repository: &Repository,
         which: ManifestRef<'_>,
         manifest: &RawManifest,
-    ) -> Result<(), Error> {
+    ) -> Result<(), RequestError> {
         let mut call = self.manifest_call(Method::PUT, repository, which);
         let media_type = HeaderValue::from_str(manifest.media_type()).map_err(|_| {
-            Error::new(
+            RequestError::new(
                 format!("PUT {which}"),
                 ErrorKind::Protocol("the media type is not printable".to_owned()),
             )
@@ -195,7 +195,7 @@ impl Host {
             {
                 let message =
                     format!("the registry stored {digest} instead of {}", manifest.digest());
-                Err(Error::new(answer.request, ErrorKind::Protocol(message)))
+                Err(RequestError::new(answer.request, ErrorKind::Protocol(message)))
             }
             _ => Ok(()),
         }
@@ -231,19 +231,19 @@ impl Host {
 }
 
 /// A page instead of a manifest means that this is a web site.
-fn html(answer: &Answer) -> Result<(), Error> {
+fn html(answer: &Answer) -> Result<(), RequestError> {
     let content_type = answer.header("content-type").unwrap_or_default().to_ascii_lowercase();
     if !content_type.starts_with("text/html") {
         return Ok(());
     }
-    Err(Error::new(
+    Err(RequestError::new(
         answer.request.clone(),
         ErrorKind::NotARegistry("it answers with an HTML page".to_owned()),
     ))
 }
 
 /// 404 with a page is no registry's way to say that a manifest isn't there.
-fn not_found<T>(answer: Answer) -> Result<Option<T>, Error> {
+fn not_found<T>(answer: Answer) -> Result<Option<T>, RequestError> {
     html(&answer).map(|()| None)
 }
 

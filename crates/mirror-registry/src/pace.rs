@@ -6,11 +6,9 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::error::{Error, ErrorKind};
 use crate::retry::{Patience, delays};
+use mirror_failure::{ErrorKind, LONGEST_PAUSE, RequestError};
 
-/// The longest pause that a host can impose on a run. Whoever wants more is left alone for this run.
-pub(crate) const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 /// After so many pauses in a row without anything served, a host is given up.
 const MOST_PAUSES: u32 = 4;
 /// A host that nobody reached is asked again after so long, by a single request; one that refused, after one more pause.
@@ -124,7 +122,7 @@ impl Pace {
 
     /// A request has used up its attempts and nobody was reached: where nobody ever was, a tree of thousands of images
     /// would wait for each of them.
-    pub(crate) fn give_up(&self, error: &Error) {
+    pub(crate) fn give_up(&self, error: &RequestError) {
         let mut state = self.lock();
         if error.is_unreachable() && state.served == 0 {
             let until = Instant::now() + PROBE_AFTER;
@@ -153,7 +151,7 @@ impl Entry<'_> {
     }
 
     /// Tells what a request failed with.
-    pub(crate) fn failed(self, error: &Error) {
+    pub(crate) fn failed(self, error: &RequestError) {
         match (error.pause(), error.status()) {
             (Some(asked), _) => self.refused(asked),
             (None, Some(500..)) => self.reached(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crate::error::ErrorKind;
+use mirror_failure::ErrorKind;
 
 /// Bytes a second that a transfer must move while others wait, at least.
 const LEAST_RATE: u64 = 64 << 10;

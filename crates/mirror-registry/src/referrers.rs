@@ -14,10 +14,10 @@ use serde_json::{Map, Value};
 use tokio::sync::{Mutex, OnceCell};
 
 use crate::answer::{Answer, read_capped};
-use crate::error::{Error, ErrorKind};
 use crate::host::{Call, Host};
 use crate::manifest::ManifestRef;
 use crate::options::Kind;
+use mirror_failure::{ErrorKind, RequestError};
 
 /// One entry of a list of referrers, with all its keys: it may have to be listed again elsewhere.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,7 +118,7 @@ impl Host {
         repository: &Repository,
         digest: &Digest,
         recall: Recall,
-    ) -> Result<Option<Listed>, Error> {
+    ) -> Result<Option<Listed>, RequestError> {
         if recall == Recall::Ignored {
             return self.list_referrers(repository, digest).await.map(Page::listed);
         }
@@ -152,7 +152,7 @@ impl Host {
         repository: &Repository,
         tag: &Tag,
         there: &Digest,
-    ) -> Result<Option<Digest>, Error> {
+    ) -> Result<Option<Digest>, RequestError> {
         match self.head_manifest(repository, ManifestRef::Tag(tag)).await {
             Err(error) if self.means_missing(repository, &error, there).await => Ok(None),
             outcome => outcome,
@@ -164,7 +164,7 @@ impl Host {
     pub async fn means_missing(
         &self,
         repository: &Repository,
-        error: &Error,
+        error: &RequestError,
         there: &Digest,
     ) -> bool {
         let Some(refused @ (401 | 403)) = error.status() else { return false };
@@ -183,7 +183,7 @@ impl Host {
         &self,
         repository: &Repository,
         digest: &Digest,
-    ) -> Result<Page, Error> {
+    ) -> Result<Page, RequestError> {
         let mut call = Call {
             method: Method::GET,
             url: self.url(repository, &format!("referrers/{digest}")),
@@ -221,7 +221,7 @@ impl Host {
                 Some(next) if self.is_home(&next) => call.url = next,
                 Some(_) => {
                     let why = "the next page of referrers is on another host".to_owned();
-                    return Err(Error::new(request, ErrorKind::Protocol(why)));
+                    return Err(RequestError::new(request, ErrorKind::Protocol(why)));
                 }
                 None => return Ok(Page::Listed(Listed::capped(found))),
             }
@@ -231,9 +231,9 @@ impl Host {
 }
 
 /// Reads one page of a list of referrers.
-async fn list(answer: Answer) -> Result<(String, Vec<Referrer>), Error> {
+async fn list(answer: Answer) -> Result<(String, Vec<Referrer>), RequestError> {
     let request = answer.request.clone();
-    let protocol = |why: String| Error::new(request.clone(), ErrorKind::Protocol(why));
+    let protocol = |why: String| RequestError::new(request.clone(), ErrorKind::Protocol(why));
     let idle = answer.trickle.idle;
     let body = read_capped(answer.response, &request, MAX_MANIFEST_BYTES, idle).await?;
     let body =

@@ -6,8 +6,8 @@ use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use tokio::time::Instant;
 
-use crate::error::Error;
 use crate::pace::Pace;
+use mirror_failure::RequestError;
 
 /// Attempts after the first that bring nothing.
 const MOST_RETRIES: usize = 4;
@@ -55,7 +55,7 @@ impl<'a> Attempts<'a> {
     ///
     /// A refusal for now makes the whole host pause, and is no failure of the request: it goes out again when the pause
     /// is over, until the host is given up.
-    pub(crate) async fn again(&mut self, error: Error) -> Result<(), Error> {
+    pub(crate) async fn again(&mut self, error: RequestError) -> Result<(), RequestError> {
         self.made += 1;
         let hopeless = self.pace.is_given_up();
         if error.pause().is_some() && !hopeless && self.made < MOST_REFUSALS {
@@ -77,14 +77,14 @@ impl<'a> Attempts<'a> {
 ///
 /// # Errors
 /// What `question` failed with for good.
-pub(crate) async fn retrying<T, F: Future<Output = Result<T, Error>>>(
+pub(crate) async fn retrying<T, F: Future<Output = Result<T, RequestError>>>(
     pace: &Pace,
     what: &str,
     question: impl Fn() -> F,
-) -> Result<T, Error> {
+) -> Result<T, RequestError> {
     let mut attempts = Attempts::new(pace);
     loop {
-        let entry = pace.enter().await.map_err(|kind| Error::new(what, kind))?;
+        let entry = pace.enter().await.map_err(|kind| RequestError::new(what, kind))?;
         match question().await {
             Ok(answer) => {
                 entry.served();

@@ -16,9 +16,9 @@ use tokio::time::Instant;
 use crate::answer::Answer;
 use crate::auth::Scope;
 use crate::client::Reach;
-use crate::error::{Error, ErrorKind};
 use crate::host::{Call, Host};
 use crate::options::Kind;
+use mirror_failure::{ErrorKind, RequestError};
 
 /// A session that waits longer for its bytes is given back, and another one is opened when they are here.
 pub(crate) const FRESH: Duration = Duration::from_secs(1);
@@ -186,7 +186,7 @@ impl Host {
         self: &Arc<Self>,
         call: &Call,
         scope: &Scope,
-    ) -> Result<Reply, Error> {
+    ) -> Result<Reply, RequestError> {
         let (host, call, scope) = (self.clone(), call.clone(), scope.clone());
         let unsettled = self.sessions().unsettled();
         let sent = tokio::spawn(async move {
@@ -199,7 +199,7 @@ impl Host {
             Ok(Reply::Session(host.opened(url, reach, scope)))
         });
         let ended = |error: tokio::task::JoinError| {
-            Err(Error::new("opening an upload", ErrorKind::Broken(error.to_string())))
+            Err(RequestError::new("opening an upload", ErrorKind::Broken(error.to_string())))
         };
         // Where nobody waits any more, the session is dropped with the answer.
         sent.await.unwrap_or_else(ended)

@@ -9,9 +9,9 @@ use reqwest::header::HeaderMap;
 use serde::Deserialize;
 
 use crate::answer::read_capped;
-use crate::error::{Error, ErrorKind};
 use crate::host::{Call, Host};
 use crate::referrers::next_page;
+use mirror_failure::{ErrorKind, RequestError};
 
 /// Most tags that are read. Whoever has more publishes every commit.
 const MOST_TAGS: usize = 200_000;
@@ -29,7 +29,7 @@ impl Host {
     ///
     /// # Errors
     /// When the host can't be asked, or answers with no list of tags, or one without end.
-    pub async fn tags(&self, repository: &Repository) -> Result<Vec<String>, Error> {
+    pub async fn tags(&self, repository: &Repository) -> Result<Vec<String>, RequestError> {
         let mut url = self.url(repository, "tags/list");
         url.set_query(Some("n=1000"));
         let mut call = Call {
@@ -47,7 +47,8 @@ impl Host {
             }
             let next = next_page(&answer);
             let request = answer.request.clone();
-            let protocol = |why: String| Error::new(request.clone(), ErrorKind::Protocol(why));
+            let protocol =
+                |why: String| RequestError::new(request.clone(), ErrorKind::Protocol(why));
             let idle = answer.trickle.idle;
             let body = read_capped(answer.response, &request, MAX_MANIFEST_BYTES, idle).await?;
             let body =
@@ -70,6 +71,6 @@ impl Host {
             }
         }
         let why = format!("over {MOST_PAGES} pages of tags");
-        Err(Error::new(call.url.path(), ErrorKind::Protocol(why)))
+        Err(RequestError::new(call.url.path(), ErrorKind::Protocol(why)))
     }
 }

@@ -15,12 +15,12 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::answer::{describe, refusal};
 use crate::auth::{Scope, Sent};
-use crate::error::{Error, ErrorKind};
 use crate::flow::{Flow, Watched, moving};
 use crate::hint::Hint;
 use crate::host::{Call, Host};
 use crate::pressure::{Pressure, Speed};
 use crate::session::{FRESH, Permit, Reply, Session};
+use mirror_failure::{ErrorKind, RequestError};
 
 /// The bytes of a blob, from the first one. An error ends the upload without a blob.
 pub type UploadBody = Pin<Box<dyn Stream<Item = Result<Bytes, std::io::Error>> + Send>>;
@@ -87,7 +87,7 @@ impl Host {
         mount: &Mount,
         pressure: &Pressure,
         mut body: impl FnMut() -> Supply,
-    ) -> Result<Upload, Error> {
+    ) -> Result<Upload, RequestError> {
         let blob = Wanted { repository, digest, size, pressure };
         let mut attempts = self.attempts();
         let mut rejected = None;
@@ -116,7 +116,7 @@ impl Host {
         }
     }
 
-    async fn body_permit(&self, size: u64) -> Result<BodyPermit, Error> {
+    async fn body_permit(&self, size: u64) -> Result<BodyPermit, RequestError> {
         let large = self.large_upload(size).await?;
         Ok(BodyPermit { _large: large, _session: self.sessions().permit().await })
     }
@@ -127,7 +127,7 @@ impl Host {
         blob: Wanted<'_>,
         mount: &Mount,
         permit: BodyPermit,
-    ) -> Result<Option<(Session, BodyPermit)>, Error> {
+    ) -> Result<Option<(Session, BodyPermit)>, RequestError> {
         let elsewhere = match mount {
             Mount::Never => return self.open(blob, None, permit).await.map(Opened::session),
             Mount::From(from) if from != blob.repository && self.hints().mounts() => Some(from),
@@ -222,9 +222,9 @@ impl Host {
         supply: Supply,
         session: Session,
         permit: BodyPermit,
-    ) -> Result<(UploadBody, Session, BodyPermit), Error> {
+    ) -> Result<(UploadBody, Session, BodyPermit), RequestError> {
         let unread = |error: std::io::Error| {
-            Error::new("reading the blob", ErrorKind::Body(error.to_string()))
+            RequestError::new("reading the blob", ErrorKind::Body(error.to_string()))
         };
         let (body, permit) = match supply {
             Supply::Stored(mut opening) => {
@@ -262,10 +262,10 @@ impl Host {
         blob: Wanted<'_>,
         body: UploadBody,
         permit: BodyPermit,
-    ) -> Result<(UploadBody, Session, BodyPermit), Error> {
+    ) -> Result<(UploadBody, Session, BodyPermit), RequestError> {
         match self.open(blob, None, permit).await?.session() {
             Some((session, permit)) => Ok((body, session, permit)),
-            None => Err(Error::new("opening an upload", no_bytes())),
+            None => Err(RequestError::new("opening an upload", no_bytes())),
         }
     }
 
@@ -276,7 +276,7 @@ impl Host {
         blob: Wanted<'_>,
         from: Option<&Repository>,
         permit: BodyPermit,
-    ) -> Result<Opened, Error> {
+    ) -> Result<Opened, RequestError> {
         let mut url = self.url(blob.repository, "blobs/uploads/");
         let mut scope = Scope::push(blob.repository);
         if let Some(from) = from {
@@ -306,7 +306,7 @@ impl Host {
             Reply::Session(session) => Ok(Opened::Session(session, permit)),
             Reply::Answer(answer) if answer.status() == 201 && from.is_some() => Ok(Opened::There),
             Reply::Answer(answer) if answer.status() == 201 => {
-                Err(Error::new(answer.request, no_bytes()))
+                Err(RequestError::new(answer.request, no_bytes()))
             }
             Reply::Answer(answer) => Err(answer.into_error().await),
         }
@@ -320,7 +320,7 @@ impl Host {
         scope: &Scope,
         size: u64,
         mut permit: BodyPermit,
-    ) -> Result<(Result<Reply, Error>, BodyPermit), Error> {
+    ) -> Result<(Result<Reply, RequestError>, BodyPermit), RequestError> {
         let mut attempts = self.attempts();
         loop {
             match self.open_session(call, scope).await {
@@ -341,7 +341,7 @@ impl Host {
     }
 
     /// Whether an answer means that there are too many upload sessions, and not that the host wants a pause.
-    pub(crate) fn wants_fewer_sessions(&self, call: &Call, error: &Error) -> bool {
+    pub(crate) fn wants_fewer_sessions(&self, call: &Call, error: &RequestError) -> bool {
         call.method == Method::POST && error.status() == Some(429) && self.sessions().are_shared()
     }
 
@@ -352,7 +352,7 @@ impl Host {
         session: Session,
         body: UploadBody,
         rejected: Option<&Sent>,
-    ) -> Result<(), (Sent, Error)> {
+    ) -> Result<(), (Sent, RequestError)> {
         let outcome = self.put_blob(blob, &session, body, rejected).await;
         let Err((sent, error)) = outcome else {
             session.ended();
@@ -373,7 +373,7 @@ impl Host {
         session: &Session,
         body: UploadBody,
         rejected: Option<&Sent>,
-    ) -> Result<(), (Sent, Error)> {
+    ) -> Result<(), (Sent, RequestError)> {
         let mut url = session.url.clone();
         // The session's own query (`_state=…`) must come back unchanged.
         url.query_pairs_mut().append_pair("digest", blob.digest.as_str());
@@ -383,7 +383,8 @@ impl Host {
         let _slot = self.slot().await.map_err(nothing)?;
         let entry = self.pace().enter().await;
         // A body may take its time; others need not wait to see whether it is taken.
-        let entry = entry.map_err(|kind| nothing(Error::new(what.clone(), kind)))?.not_as_probe();
+        let entry =
+            entry.map_err(|kind| nothing(RequestError::new(what.clone(), kind)))?.not_as_probe();
         let scope = Scope::push(blob.repository);
         let (sent, authorization) =
             self.upload_header(&url, &scope, rejected).await.map_err(nothing)?;
@@ -411,14 +412,14 @@ impl Host {
                 refusal(response, what, idle).await.anonymously(anonymous)
             }
             Err(error) if error.is_unreachable() && !self.is_home(&session.url) => {
-                Error::new(what, leads_nowhere(session, &error))
+                RequestError::new(what, leads_nowhere(session, &error))
             }
             Err(error) => error,
         };
         entry.failed(&error);
         // Whoever makes the bytes decides whether there is another try.
         let error = match flow.failure() {
-            Some(why) => Error::new("reading the blob", ErrorKind::Body(why)),
+            Some(why) => RequestError::new("reading the blob", ErrorKind::Body(why)),
             None => error,
         };
         Err((sent, error))
@@ -426,7 +427,7 @@ impl Host {
 }
 
 /// A session that is somewhere else, where nobody is.
-fn leads_nowhere(session: &Session, error: &Error) -> ErrorKind {
+fn leads_nowhere(session: &Session, error: &RequestError) -> ErrorKind {
     let there = session.url.host_str().unwrap_or_default();
     let why = format!(
         "the registry's Location leads to {there}, which can't be reached ({}): its external URL is misconfigured",

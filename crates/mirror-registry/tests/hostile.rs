@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::stream;
+use mirror_failure::{ErrorKind, RequestError};
 use mirror_oci::{Algorithm, Digest, Repository, Tag, media_type};
 use mirror_registry::Patience;
 use mirror_registry::{
-    Credentials, Error, ErrorKind, Host, HostOptions, HttpClient, Login, LoginSource, ManifestRef,
-    Mount, Pressure, Recall, Secret, Supply, UploadBody,
+    Credentials, Host, HostOptions, HttpClient, Login, LoginSource, ManifestRef, Mount, Pressure,
+    Recall, Secret, Supply, UploadBody,
 };
 use mirror_testkit::{AuthProfile, Fault, ImageBuilder, Profile, Registry};
 
@@ -41,7 +42,7 @@ fn basic() -> Profile {
     Profile { auth: AuthProfile::Basic("me".into(), "secret".into()), ..Profile::default() }
 }
 
-async fn read(host: &Host, digest: &Digest, size: u64) -> Result<u64, Error> {
+async fn read(host: &Host, digest: &Digest, size: u64) -> Result<u64, RequestError> {
     let (repository, _) = names();
     let mut reader = host.read_blob(&repository, digest, size, 0, &Pressure::default());
     let mut read = 0;

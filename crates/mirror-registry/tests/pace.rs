@@ -6,10 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
+use mirror_failure::{ErrorKind, RequestError};
 use mirror_oci::{Endpoint, Repository, Tag};
-use mirror_registry::{
-    Credentials, Error, ErrorKind, Host, HostOptions, HttpClient, Kind, ManifestRef, Patience,
-};
+use mirror_registry::{Credentials, Host, HostOptions, HttpClient, Kind, ManifestRef, Patience};
 use mirror_testkit::{Fault, ImageBuilder, Profile, Registry};
 
 const PATIENCE: Patience =
@@ -32,7 +31,7 @@ fn names() -> (Repository, Tag) {
     ("library/app".parse().unwrap(), "1.0".parse().unwrap())
 }
 
-async fn heads(host: &Host, number: usize) -> Vec<Result<bool, Error>> {
+async fn heads(host: &Host, number: usize) -> Vec<Result<bool, RequestError>> {
     let (repository, tag) = names();
     let look = async |_| {
         let found = host.head_manifest(&repository, ManifestRef::Tag(&tag)).await;
@@ -49,7 +48,9 @@ async fn a_host_that_always_refuses_is_asked_a_few_times_and_the_rest_is_deferre
         let host = host(&registry);
         let started = Instant::now();
         let outcomes = heads(&host, 300).await;
-        assert!(outcomes.iter().all(|outcome| outcome.as_ref().is_err_and(Error::is_deferred)));
+        assert!(
+            outcomes.iter().all(|outcome| outcome.as_ref().is_err_and(RequestError::is_deferred))
+        );
         let said = outcomes.last().unwrap().as_ref().unwrap_err().to_string();
         assert!(said.contains("it served nothing over 4 pauses"), "{said}");
         assert_eq!(registry.take_requests().len(), 5, "one at the end of each pause");
@@ -70,7 +71,7 @@ async fn a_long_pause_stops_everything_and_one_that_is_too_long_defers_it() {
     let host = self::host(&registry);
     registry.set_faults(|_| Some(Fault::Throttle(3600)));
     let outcomes = heads(&host, 300).await;
-    assert!(outcomes.iter().all(|outcome| outcome.as_ref().is_err_and(Error::is_deferred)));
+    assert!(outcomes.iter().all(|outcome| outcome.as_ref().is_err_and(RequestError::is_deferred)));
     let said = outcomes.last().unwrap().as_ref().unwrap_err().to_string();
     assert!(said.contains("it asks for a pause of 3600 s"), "{said}");
     assert_eq!(registry.take_requests().len(), 1);

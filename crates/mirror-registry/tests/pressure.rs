@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::stream;
+use mirror_failure::{ErrorKind, RequestError};
 use mirror_oci::{Algorithm, Digest, Endpoint};
 use mirror_registry::{
-    Access, Credentials, Error, ErrorKind, Host, HostOptions, Mount, Patience, Pressure, Supply,
-    UploadBody,
+    Access, Credentials, Host, HostOptions, Mount, Patience, Pressure, Supply, UploadBody,
 };
 use mirror_testkit::{Image, ImageBuilder, Proxy, Registry, Weather};
 
@@ -39,7 +39,7 @@ fn stocked(size: usize) -> (Registry, Image) {
     (registry, image)
 }
 
-async fn read(host: &Host, image: &Image, pressure: &Pressure) -> Result<usize, Error> {
+async fn read(host: &Host, image: &Image, pressure: &Pressure) -> Result<usize, RequestError> {
     let (digest, bytes) = image.blobs.iter().max_by_key(|(_, bytes)| bytes.len()).unwrap();
     let repository = "library/app".parse().unwrap();
     let mut reader = host.read_blob(&repository, digest, bytes.len() as u64, 0, pressure);
@@ -50,7 +50,7 @@ async fn read(host: &Host, image: &Image, pressure: &Pressure) -> Result<usize, 
     Ok(read)
 }
 
-async fn send(host: &Arc<Host>, size: usize, pressure: &Pressure) -> Result<(), Error> {
+async fn send(host: &Arc<Host>, size: usize, pressure: &Pressure) -> Result<(), RequestError> {
     let content = Bytes::from(vec![7; size]);
     let digest = Digest::of(Algorithm::Sha256, &content);
     let supply = || {
@@ -78,8 +78,9 @@ async fn while_others_wait_it_is_tried_anew_and_given_up() {
     let pressure = Pressure::default();
     let _waiting = pressure.waiting();
     // What is left of the first connection may fill the line for the next.
-    let ended =
-        |error: &Error| matches!(error.kind(), ErrorKind::TooSlow { .. } | ErrorKind::TimedOut(_));
+    let ended = |error: &RequestError| {
+        matches!(error.kind(), ErrorKind::TooSlow { .. } | ErrorKind::TimedOut(_))
+    };
     let started = Instant::now();
     let error = read(&host, &image, &pressure).await.unwrap_err();
     assert!(ended(&error), "{error}");

@@ -6,10 +6,11 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use futures_util::stream;
+use mirror_failure::RequestError;
 use mirror_oci::{Algorithm, Digest, RawManifest, Repository, Tag};
 use mirror_registry::Patience;
 use mirror_registry::{
-    Access, Credentials, Error, Host, HostOptions, ManifestRef, Mount, Pressure, Supply, Upload,
+    Access, Credentials, Host, HostOptions, ManifestRef, Mount, Pressure, Supply, Upload,
     UploadBody,
 };
 use mirror_testkit::{Fault, Image, ImageBuilder, Registry};
@@ -47,7 +48,7 @@ fn stocked() -> (Registry, Image) {
     (registry, image)
 }
 
-async fn upload(host: &Arc<Host>, content: &'static [u8]) -> Result<Upload, Error> {
+async fn upload(host: &Arc<Host>, content: &'static [u8]) -> Result<Upload, RequestError> {
     let digest = Digest::of(Algorithm::Sha256, content);
     let (size, from) = (content.len() as u64, Mount::From(repository()));
     host.upload_blob(&repository(), &digest, size, &from, &Pressure::default(), || supply(content))
@@ -61,7 +62,7 @@ fn supply(content: &'static [u8]) -> Supply {
     }))
 }
 
-async fn read_all(host: &Host, image: &Image) -> Result<Vec<u8>, Error> {
+async fn read_all(host: &Host, image: &Image) -> Result<Vec<u8>, RequestError> {
     let (digest, expected) = &image.blobs[0];
     let repository = repository();
     let mut reader =
@@ -83,7 +84,7 @@ async fn outcomes(status: u16) -> Vec<String> {
             .unwrap();
     let (repository, tag) = (repository(), tag());
     let by_tag = ManifestRef::Tag(&tag);
-    let show = |verb: &str, outcome: Result<String, Error>| {
+    let show = |verb: &str, outcome: Result<String, RequestError>| {
         let outcome = outcome.map_err(|error| match error.status() {
             Some(status) => status.to_string(),
             None if error.is_deferred() => "deferred".to_owned(),

@@ -3,7 +3,8 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use mirror_plan::{Base, Config, ConfigChange, config_changes, printable};
+use mirror_failure::printable;
+use mirror_plan::{Base, Config, ConfigChange, config_changes};
 
 use crate::git::{AtCommit, GitError};
 use crate::load::{self, CONFIG, Loaded};

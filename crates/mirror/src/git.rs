@@ -125,7 +125,7 @@ fn commit(images: &Path, revision: &str) -> Result<String, GitError> {
         help: format!("name a commit, branch or tag. A shallow clone lacks older ones: {fetch}"),
     };
     if revision.is_empty() || revision.starts_with('-') || revision.contains(char::is_control) {
-        return Err(refuse(format!("`{}` is no revision", mirror_plan::printable(revision))));
+        return Err(refuse(format!("`{}` is no revision", mirror_failure::printable(revision))));
     }
     // Without this, what is wrong with the repository would look like a missing commit.
     git(images, ["rev-parse", "--git-dir"])?;
@@ -221,14 +221,14 @@ fn run<'a>(
     }
     let said = String::from_utf8_lossy(&output.stderr);
     let said: Vec<&str> = said.lines().take(10).map(str::trim).collect();
-    let said = mirror_plan::printable(&said.join(" "));
+    let said = mirror_failure::printable(&said.join(" "));
     // What Git says where it would have fetched, if it had been let.
     Err(if said.contains("promisor remote") { partial(&said) } else { unable(&said) })
 }
 
 fn partial(why: &str) -> GitError {
     GitError {
-        why: mirror_plan::printable(&format!("this clone is a partial one: {why}")),
+        why: mirror_failure::printable(&format!("this clone is a partial one: {why}")),
         help: "bring the files of the past: `git fetch --refetch --no-filter`".to_owned(),
     }
 }

@@ -58,6 +58,6 @@ pub(crate) async fn open(at: &At) -> Result<GitHub, Exit> {
 
 /// Tells a failure, and how to end.
 pub(crate) fn failed(what: &str, error: &mirror_github::Error) -> Exit {
-    print::error(what, &mirror_plan::printable(&error.to_string()), error.help());
+    print::error(what, &mirror_failure::printable(&error.to_string()), error.help());
     Exit::Failed
 }

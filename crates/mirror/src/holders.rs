@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
 use mirror_copy::{Graph, Selection};
+use mirror_failure::Failure;
 use mirror_oci::Digest;
-use mirror_plan::{Failure, Holder, Place, Source, Target, Want, Wants};
+use mirror_plan::{Holder, Place, Source, Target, Want, Wants};
 use mirror_registry::ManifestRef;
 
 use crate::hosts::Hosts;
@@ -59,9 +60,7 @@ pub(crate) async fn find(
             let holder = Holder {
                 destination: want.target.destination.clone(),
                 repository: want.target.repository.clone(),
-                gone: failure.gone,
-                security: failure.security,
-                why: failure.message.clone(),
+                failure: failure.clone(),
             };
             return Ok(Found { graph: Arc::new(graph), holder });
         }

@@ -5,12 +5,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mirror_copy::{CopyError, Layout, ManifestCache, ManifestRoom, Place};
+use mirror_copy::{Layout, ManifestCache, ManifestRoom, Place};
 use mirror_ecr::{Aws, Ecr, private_login, public_login};
+use mirror_failure::{Failure, Side};
 use mirror_oci::{Digest, Name, Registry, Repository};
 use mirror_plan::{
-    Alternative, AwsRegistry, Base, Config, Failure, Referrers, RegistrySettings, Side, Target,
-    Wants, printable,
+    Alternative, AwsRegistry, Base, Config, Referrers, RegistrySettings, Target, Wants,
 };
 use mirror_registry::{
     Access, Credentials, Host, HostOptions, HttpClient, Kind, LoginSource, Patience,
@@ -71,7 +71,7 @@ impl Hosts {
         config: &Config,
         root: &Path,
         errand: Errand<'_>,
-    ) -> Result<Hosts, mirror_registry::Error> {
+    ) -> Result<Hosts, mirror_failure::RequestError> {
         let mut sources: BTreeSet<&Registry> =
             wants.wants.iter().map(|want| &want.source.name.registry).collect();
         let mut places: Places<'_> = BTreeMap::new();
@@ -93,7 +93,7 @@ impl Hosts {
     pub(crate) async fn sources(
         entries: &[Entry],
         loaded: &Loaded,
-    ) -> Result<Hosts, mirror_registry::Error> {
+    ) -> Result<Hosts, mirror_failure::RequestError> {
         let sources = entries.iter().map(|entry| &entry.name.registry).collect();
         let spool = environment::spool();
         let errand = Errand::look(&spool);
@@ -106,7 +106,7 @@ impl Hosts {
         config: &Config,
         root: &Path,
         errand: Errand<'_>,
-    ) -> Result<Hosts, mirror_registry::Error> {
+    ) -> Result<Hosts, mirror_failure::RequestError> {
         let Errand { writes, share, spool, base } = errand;
         let settings = base.map_or(&config.registries, |base| &base.registries);
         let targets = places.iter().filter_map(|(place, repositories)| match place {
@@ -293,7 +293,7 @@ fn layouts(
         mirror_plan::Place::Registry(_) => None,
     });
     let open = |folder: &String| {
-        let layout = Layout::open(&root.join(folder)).map(Arc::new).map_err(failure);
+        let layout = Layout::open(&root.join(folder)).map(Arc::new).map_err(Failure::from);
         layout.iter().filter(|_| writes).for_each(|layout| layout.remove_leftovers());
         (folder.clone(), layout)
     };
@@ -314,7 +314,7 @@ impl Opening {
         let nobody = Arc::new(Credentials::default());
         let options = HostOptions { concurrency: CONCURRENCY, ..HostOptions::default() };
         let host = Host::new(self.http.clone(), nobody, name, &options);
-        host.map(Arc::new).map_err(|error| refused(Side::Source, &error))
+        host.map(Arc::new).map_err(|error| Failure::new(Side::Source, "", &error.into()))
     }
 
     async fn open(
@@ -341,7 +341,7 @@ impl Opening {
             private_redirects: settings.private_redirects,
         };
         let host = Host::new(self.http.clone(), self.credentials.clone(), name, &options);
-        let host = host.map(Arc::new).map_err(|error| refused(side, &error));
+        let host = host.map(Arc::new).map_err(|error| Failure::new(side, "", &error.into()));
         let ecr =
             client.zip(host.as_ref().ok()).map(|(client, host)| Ecr::new(client, host.clone()));
         (host, ecr)
@@ -369,46 +369,6 @@ impl Opening {
     }
 }
 
-/// What a refusal by a destination, or a service beside it, means for plan and report.
-pub(crate) fn at_destination(error: &mirror_registry::Error) -> Failure {
-    refused(Side::Destination, error)
-}
-
-/// The same for a source.
-pub(crate) fn at_source(error: &mirror_registry::Error) -> Failure {
-    refused(Side::Source, error)
-}
-
-fn refused(side: Side, error: &mirror_registry::Error) -> Failure {
-    Failure {
-        side,
-        message: printable(&error.to_string()),
-        deferred: error.is_deferred(),
-        lacks_credentials: error.lacks_credentials(),
-        gone: side == Side::Source && error.status() == Some(404),
-        security: error.is_tampering(),
-        help: error.help(),
-    }
-}
-
-/// What a failed step of a copy means for plan and report.
-pub(crate) fn failure(error: CopyError) -> Failure {
-    let side = match error.side() {
-        mirror_copy::Side::Source => Side::Source,
-        mirror_copy::Side::Destination => Side::Destination,
-        mirror_copy::Side::Local => Side::Local,
-    };
-    Failure {
-        side,
-        message: printable(&error.to_string()),
-        deferred: error.is_deferred(),
-        lacks_credentials: error.lacks_credentials(),
-        gone: side == Side::Source && error.is_gone(),
-        security: error.is_tampering(),
-        help: error.help(),
-    }
-}
-
 fn unknown(place: &str) -> Failure {
-    Failure::new(Side::Destination, format!("{place} was not prepared"))
+    Failure::other(Side::Destination, format!("{place} was not prepared"))
 }

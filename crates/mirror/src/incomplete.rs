@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 
 use futures_util::{StreamExt, stream};
 use mirror_copy::Check;
+use mirror_failure::Failure;
 use mirror_oci::Digest;
-use mirror_plan::{Failure, Place, Plan, Platforms, Source, Target};
+use mirror_plan::{Place, Plan, Platforms, Source, Target};
 
-use crate::hosts::{Hosts, failure};
+use crate::hosts::Hosts;
 use crate::observe;
 use crate::run as carry_out;
 
@@ -59,11 +60,11 @@ async fn missing(
     let target = carry_out::target(target, Some(digest), hosts)?;
     match closely {
         Closely::WhereNeeded => {
-            mirror_copy::missing_children(&target, digest, &selection).await.map_err(failure)
+            mirror_copy::missing_children(&target, digest, &selection).await.map_err(Failure::from)
         }
         Closely::Everywhere => {
             let holes = mirror_copy::verify(&target, Some(digest), &selection, Check::Existence);
-            let holes = holes.await.map_err(failure)?;
+            let holes = holes.await.map_err(Failure::from)?;
             Ok(holes.into_iter().filter_map(|hole| hole.digest).collect())
         }
     }

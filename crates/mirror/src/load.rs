@@ -5,10 +5,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use mirror_failure::printable;
 use mirror_oci::{Algorithm, Digest};
-use mirror_plan::{
-    Config, DEFAULT_LAYOUT, Finding, Findings, Level, Scope, Wants, expand, printable,
-};
+use mirror_plan::{Config, DEFAULT_LAYOUT, Finding, Findings, Level, Scope, Wants, expand};
 use mirror_tree::{Diagnostic, Entry, Rules, Tree};
 
 use crate::cli::Only;

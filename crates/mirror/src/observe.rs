@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
 use mirror_copy::{Graph, Purpose, Selection};
+use mirror_failure::{Failure, Side, printable};
 use mirror_oci::{Digest, Repository, Version};
 use mirror_plan::{
-    Failure, Holder, Image, Note, Observed, Place, Plan, Platforms, Side, Source, Target, Want,
-    Wants, printable, source_link,
+    Holder, Image, Note, Observed, Place, Plan, Platforms, Source, Target, Want, Wants, source_link,
 };
 use mirror_registry::{Host, ManifestRef};
 
-use crate::hosts::{Hosts, at_destination, failure};
+use crate::hosts::Hosts;
 use crate::incomplete::Closely;
 use crate::{before, holders, incomplete, observe_ecr};
 
@@ -251,7 +251,7 @@ async fn resolve(source: &Source, purpose: Purpose, hosts: &Hosts) -> Result<Dig
         Platforms::One(platform) => Some(platform),
         Platforms::All | Platforms::Some(_) => None,
     };
-    place(source, hosts)?.resolve(&source.version, platform, purpose).await.map_err(failure)
+    place(source, hosts)?.resolve(&source.version, platform, purpose).await.map_err(Failure::from)
 }
 
 /// Where the tag of a pinned source points now. This is a remark, so a failure to find out is none.
@@ -276,9 +276,9 @@ async fn look_at(
             let name = layout_name(target, digest.as_ref());
             let selection = source.map_or(Selection::All, selection);
             // Reading many manifests takes its time, and others have answers to wait for.
-            let look = move || layout.whole_digest_of(&name, &selection).map_err(failure);
+            let look = move || layout.whole_digest_of(&name, &selection).map_err(Failure::from);
             let broken = |error: tokio::task::JoinError| {
-                Err(Failure::new(Side::Destination, format!("reading the layout: {error}")))
+                Err(Failure::other(Side::Destination, format!("reading the layout: {error}")))
             };
             tokio::task::spawn_blocking(look).await.unwrap_or_else(broken)
         }
@@ -290,9 +290,9 @@ async fn look_at(
                 (None, None) => return Ok(None),
             };
             let wanted = source.and_then(|source| source.version.digest());
-            found_at(&host, target, which, wanted).await.map_err(|error| Failure {
-                message: printable(&format!("looking up {}:{which}: {error}", target.repository)),
-                ..at_destination(&error)
+            found_at(&host, target, which, wanted).await.map_err(|error| {
+                let step = format!("looking up {}:{which}", target.repository);
+                Failure::new(Side::Destination, &step, &error.into())
             })
         }
     }
@@ -304,7 +304,7 @@ async fn found_at(
     target: &Target,
     which: ManifestRef<'_>,
     wanted: Option<&Digest>,
-) -> Result<Option<Digest>, mirror_registry::Error> {
+) -> Result<Option<Digest>, mirror_failure::RequestError> {
     let found = match host.head_manifest(&target.repository, which).await {
         // If it is a real refusal, the push will tell.
         Err(error) if error.may_mean_missing() => return Ok(None),
@@ -344,10 +344,10 @@ async fn read(
 ) -> Result<(Arc<Graph>, Option<Holder>), Failure> {
     let selection = selection(source);
     let Some(Ok(root)) = resolved.get(source) else {
-        return Err(Failure::new(Side::Source, format!("{source} was not resolved")));
+        return Err(Failure::other(Side::Source, format!("{source} was not resolved")));
     };
     let read = match place(source, hosts) {
-        Ok(place) => Graph::read(&place, root, &selection).await.map_err(failure),
+        Ok(place) => Graph::read(&place, root, &selection).await.map_err(Failure::from),
         Err(failure) => Err(failure),
     };
     match read {

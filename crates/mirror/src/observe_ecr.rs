@@ -4,14 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::{StreamExt, stream};
 use mirror_ecr::Ecr;
+use mirror_failure::{Failure, Side};
 use mirror_oci::{Digest, Registry, Repository, Tag};
-use mirror_plan::{
-    Failure, Place, RepositoryAt, RepositoryState, RepositoryWant, Setting, Target, Wants,
-};
+use mirror_plan::{Place, RepositoryAt, RepositoryState, RepositoryWant, Setting, Target, Wants};
 
 use serde_json::Value;
 
-use crate::hosts::{Hosts, at_destination};
+use crate::hosts::Hosts;
 
 /// Repositories that are asked about at once.
 const AT_ONCE: usize = 16;
@@ -81,14 +80,17 @@ async fn states(
         let policy = want.settings.get(&Setting::LifecyclePolicy).cloned();
         policies.extend(policy.map(|policy| (repository.clone(), policy)));
     }
-    let found = ecr.repositories(&wanted).await.map_err(|error| at_destination(&error))?;
+    let found = ecr
+        .repositories(&wanted)
+        .await
+        .map_err(|error| Failure::new(Side::Destination, "", &error.into()))?;
     let previewed = stream::iter(found).map(|(repository, state)| {
         let policy = policies.get(&repository);
         async move {
             let state = match state {
                 Ok(Some(state)) => Ok(Some(preview(ecr, &repository, state, policy).await)),
                 Ok(None) => Ok(None),
-                Err(error) => Err(at_destination(&error)),
+                Err(error) => Err(Failure::new(Side::Destination, "", &error.into())),
             };
             (repository, state)
         }
@@ -135,7 +137,7 @@ async fn targets_in(
     let untagged = targets.iter().filter(|target| target.tag.is_none());
     let digests: BTreeSet<Digest> = untagged.filter_map(|target| resolved(target)).collect();
     match ecr.images(&want.at.repository, &tags, &digests).await {
-        Err(error) => all(Err(at_destination(&error))),
+        Err(error) => all(Err(Failure::new(Side::Destination, "", &error.into()))),
         Ok((by_tag, there)) => targets
             .iter()
             .map(|target| {

@@ -30,7 +30,7 @@ pub(crate) async fn run(
     command: &Apply,
     fit: Option<Fit>,
     interruption: &Interruption,
-) -> Result<Report, mirror_registry::Error> {
+) -> Result<Report, mirror_failure::RequestError> {
     let started = Instant::now();
     let spool = command.spool.clone().unwrap_or_else(environment::spool);
     let share = command.shard.map_or(1, |shard| shard.of);
@@ -163,9 +163,10 @@ impl With<'_> {
 
 /// What waits for a limit, and can be tried again. What a saved plan could not look up, it has no manifests of.
 fn waiting(report: &Report, fit: Option<&Fit>) -> Vec<Want> {
-    let deferred = |outcome: &&mirror_plan::Outcome| matches!(&outcome.status, Status::Failed { failure } if failure.deferred);
+    let deferred = |outcome: &&mirror_plan::Outcome| matches!(&outcome.status, Status::Failed { failure } if failure.is_deferred());
     let outcomes = report.outcomes.iter().filter(deferred).map(|outcome| &outcome.want);
-    let failures = report.failures.iter().filter(|failed| failed.failure.deferred && fit.is_none());
+    let failures =
+        report.failures.iter().filter(|failed| failed.failure.is_deferred() && fit.is_none());
     outcomes.chain(failures.map(|failed| &failed.want)).cloned().collect()
 }
 

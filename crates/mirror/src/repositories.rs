@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::{StreamExt, stream};
 use mirror_ecr::Ecr;
+use mirror_failure::{Failure, Side};
 use mirror_oci::{Digest, Registry, Repository};
 use mirror_plan::{
-    Failure, Place, Plan, RepositoryAction, RepositoryOutcome, RepositoryProblem, Setting,
-    Settings, Side, Target,
+    Place, Plan, RepositoryAction, RepositoryOutcome, RepositoryProblem, Setting, Settings, Target,
 };
 
 use crate::environment::Interruption;
-use crate::hosts::{Hosts, at_destination};
+use crate::hosts::Hosts;
 
 /// Repositories at once. Making one has a rate of its own, which AWS does not tell.
 const AT_ONCE: usize = 8;
@@ -115,7 +115,7 @@ async fn one(create: bool, action: &RepositoryAction, hosts: &Hosts) -> (Reposit
     let mut outcome = RepositoryOutcome { at, create, problems: Vec::new(), cancelled: false };
     let Some(ecr) = hosts.ecr(&action.at.registry) else {
         let message = format!("{} was not prepared", action.at.registry);
-        let failure = Failure::new(Side::Destination, message);
+        let failure = Failure::other(Side::Destination, message);
         outcome.problems.push(RepositoryProblem { setting: None, failure });
         return (outcome, false);
     };
@@ -133,7 +133,7 @@ async fn one(create: bool, action: &RepositoryAction, hosts: &Hosts) -> (Reposit
                 });
             }
             Err(error) => {
-                let failure = at_destination(&error);
+                let failure = Failure::new(Side::Destination, "", &error.into());
                 outcome.problems.push(RepositoryProblem { setting: None, failure });
                 return (outcome, false);
             }
@@ -151,7 +151,7 @@ async fn set_all(
     let mut problems = Vec::new();
     for (setting, value) in settings {
         if let Err(error) = ecr.set(repository, *setting, value).await {
-            let failure = at_destination(&error);
+            let failure = Failure::new(Side::Destination, "", &error.into());
             problems.push(RepositoryProblem { setting: Some(*setting), failure });
         }
     }

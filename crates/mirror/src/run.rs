@@ -6,13 +6,14 @@ use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt, stream};
 use mirror_copy::{Companions, Copied, Copier, Event, Job, Scope, WarningKind};
+use mirror_failure::{Failure, Side};
 use mirror_oci::Digest;
-use mirror_plan::{Failure, Holder, Outcome, Place, Plan, Referrers, Status, Target, Wants};
+use mirror_plan::{Holder, Outcome, Place, Plan, Referrers, Status, Target, Wants};
 use tokio::sync::mpsc;
 
 use crate::environment::Interruption;
 use crate::holders;
-use crate::hosts::{Hosts, failure};
+use crate::hosts::Hosts;
 use crate::observe::{Graphs, layout_name};
 use crate::progress::Display;
 use crate::repositories::Prepared;
@@ -60,7 +61,7 @@ pub(crate) async fn run(
     let watcher = tokio::spawn(watch(moved, display.clone(), traffic.clone()));
     match Copier::new(manner.spool, None, events) {
         Err(error) => {
-            let failure = failure(error);
+            let failure = Failure::from(error);
             outcomes.fill_with(|| Some(Ended::failed(failure.clone())));
         }
         Ok(copier) => {
@@ -202,8 +203,9 @@ async fn copy(mut job: Job, task: &Task<'_>, with: &With<'_>) -> Ended {
     let mut holders: Vec<Holder> = task.holder.cloned().into_iter().collect();
     let mut outcome = with.copier.copy(&job).await;
     while let Err(error) = &outcome
-        && error.side() == mirror_copy::Side::Source
-        && let Some(next) = instead(&mut job, failure(error.clone()), &holders, task, with).await
+        && error.side() == Side::Source
+        && let Some(next) =
+            instead(&mut job, Failure::from(error.clone()), &holders, task, with).await
     {
         holders.push(next);
         with.copier.expect(&job);
@@ -211,11 +213,11 @@ async fn copy(mut job: Job, task: &Task<'_>, with: &With<'_>) -> Ended {
     }
     let holder = holders.pop();
     if let (Ok(copied), Some(holder)) = (&mut outcome, &holder)
-        && !holder.gone
+        && !holder.failure.is_gone()
         && with.looks_for_signatures
     {
         // Those that the holder has came along; what the source has by now nobody knows.
-        let message = format!("source: {}", holder.why);
+        let message = format!("source: {}", holder.failure.message);
         let kind = WarningKind::Unknown;
         copied.warnings.push(mirror_copy::Warning { kind, message, again: true });
     }
@@ -224,7 +226,7 @@ async fn copy(mut job: Job, task: &Task<'_>, with: &With<'_>) -> Ended {
         Ok(copied) => (Status::Refreshed, copied),
         Err(error) => match error.moved() {
             Some(found) => (Status::Stale { found: found.cloned() }, Copied::default()),
-            None => return Ended::failed(failure(error)),
+            None => return Ended::failed(error.into()),
         },
     };
     Ended { status, copied, holder }
@@ -240,11 +242,11 @@ async fn instead(
     with: &With<'_>,
 ) -> Option<Holder> {
     let source = &task.want.source;
-    if let Some(Holder { gone, security, why, .. }) = tried.first() {
+    if let Some(first) = tried.first() {
         // Why it is not taken from its source is still what the source has failed with.
-        failure = Failure { gone: *gone, security: *security, message: why.clone(), ..failure };
+        failure = first.failure.clone();
     }
-    let hidden = !failure.gone && job.companions == Companions::Require;
+    let hidden = !failure.is_gone() && job.companions == Companions::Require;
     if job.scope != Scope::Image || hidden {
         return None;
     }

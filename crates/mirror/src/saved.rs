@@ -8,16 +8,17 @@ use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
 use mirror_copy::Graph;
+use mirror_failure::{Failure, Side};
 use mirror_oci::{Digest, RawManifest};
 use mirror_plan::{
-    Action, Copy, Failure, Fit, Outcome, Plan, SavedPlan, Side, Source, Status, Transfer,
-    Unchanged, Unfit, Want, Wants,
+    Action, Copy, Fit, Outcome, Plan, SavedPlan, Source, Status, Transfer, Unchanged, Unfit, Want,
+    Wants,
 };
 
 use mirror_registry::ManifestRef;
 
 use crate::exit::Exit;
-use crate::hosts::{Hosts, at_source, failure};
+use crate::hosts::Hosts;
 use crate::load::Loaded;
 use crate::observe::{self, Graphs};
 use crate::output::{JsonLayout, Output};
@@ -75,7 +76,7 @@ fn refused(path: &Path, verb: &str, unfit: Unfit) -> Exit {
         Unfit::Stale(why) => (why, "look again: `mirror plan --out FILE`", Exit::Stale),
     };
     let what = format!("the plan {} can't be {verb}", path.display());
-    print::error(&what, &mirror_plan::printable(&why), Some(help));
+    print::error(&what, &mirror_failure::printable(&why), Some(help));
     exit
 }
 
@@ -110,7 +111,7 @@ pub(crate) async fn look_again(fit: Fit, wants: &Wants, hosts: &Hosts) -> Again 
             continue;
         }
         let unasked =
-            || Err(Failure::new(Side::Destination, "it was not looked at; please report this"));
+            || Err(Failure::other(Side::Destination, "it was not looked at; please report this"));
         match found.get(target).cloned().unwrap_or_else(unasked) {
             Err(failure) => again.outcomes.push(ended(&copy, Status::Failed { failure })),
             Ok(Some(now)) if now == copy.digest && !copy.is_incomplete() => plan
@@ -151,7 +152,7 @@ async fn saved(
     digest: &Digest,
 ) -> Result<Arc<Graph>, Failure> {
     let graph = Graph::saved(manifests, digest, &observe::selection(source)).await;
-    graph.map(Arc::new).map_err(failure)
+    graph.map(Arc::new).map_err(Failure::from)
 }
 
 /// Images that their sources don't have, or can't be asked about. Where the tree names a tag alone, the plan is the only
@@ -169,7 +170,7 @@ async fn unknown(plan: &Plan, hosts: &Hosts) -> BTreeMap<Source, Failure> {
                 let origin = place.origin;
                 let look =
                     origin.host.head_manifest(&origin.repository, ManifestRef::Digest(&digest));
-                look.await.map_err(|error| at_source(&error))
+                look.await.map_err(|error| Failure::new(Side::Source, "", &error.into()))
             }
         };
         let failure = match found {
@@ -177,7 +178,7 @@ async fn unknown(plan: &Plan, hosts: &Hosts) -> BTreeMap<Source, Failure> {
             Err(failure) => failure,
             Ok(None) => Failure {
                 help: Some("look again: `mirror plan --out FILE`".to_owned()),
-                ..Failure::new(
+                ..Failure::other(
                     Side::Source,
                     format!("{source} has never been, or is no longer, {digest} there"),
                 )

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use futures_util::{StreamExt, stream};
 use mirror_copy::Purpose;
+use mirror_failure::Failure;
 use mirror_oci::{Digest, Name, Tag, Version};
-use mirror_plan::Failure;
 
-use crate::hosts::{Hosts, failure};
+use crate::hosts::Hosts;
 
 /// Look-ups on their way at once; each host has its own, lower limit.
 const AT_ONCE: usize = 64;
@@ -22,7 +22,7 @@ pub(crate) async fn digests(
             Ok(source) => source
                 .resolve(&Version::Floating(tag.clone()), None, Purpose::Compare)
                 .await
-                .map_err(failure),
+                .map_err(Failure::from),
             Err(failure) => Err(failure),
         };
         ((name, tag), found)

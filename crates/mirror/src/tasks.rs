@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use mirror_copy::{Companions, Copied, Event, Job, Scope, WarningKind};
+use mirror_failure::{Failure, Side, printable};
 use mirror_oci::Digest;
 use mirror_plan::{
-    Change, Failure, Holder, Outcome, Place, Plan, Platforms, Referrers, Side, Status, Transfer,
-    Unchanged, Want, Warning, printable,
+    Change, Holder, Outcome, Place, Plan, Platforms, Referrers, Status, Transfer, Unchanged, Want,
+    Warning,
 };
 
 use crate::holders;
@@ -76,20 +77,19 @@ impl Task<'_> {
         hosts: &Hosts,
         manner: &Manner<'_>,
     ) -> Result<Job, Failure> {
-        let missing = |what: &str| Failure::new(Side::Source, format!("the plan holds no {what}"));
+        let missing =
+            |what: &str| Failure::other(Side::Source, format!("the plan holds no {what}"));
         let Want { source, target, .. } = self.want;
         let graph = graphs.get(source).cloned().unwrap_or_else(|| Err(missing("manifests")))?;
         let to = run::target(target, Some(self.digest), hosts)?;
         let origin = || hosts.source(&source.name);
         let holder = self.holder;
-        if let Some(unsigned) =
-            holder.filter(|holder| !holder.gone && manner.referrers == Referrers::Require)
+        if let Some(unsigned) = holder
+            .filter(|holder| !holder.failure.is_gone() && manner.referrers == Referrers::Require)
         {
-            let message = format!("its signatures can't be looked for: {}", unsigned.why);
-            return Err(Failure {
-                security: unsigned.security,
-                ..Failure::new(Side::Source, message)
-            });
+            let message =
+                format!("its signatures can't be looked for: {}", unsigned.failure.message);
+            return Err(Failure { message, ..unsigned.failure.clone() });
         }
         let companions = match manner.referrers {
             // Nobody is asked about those of an image in a layout.
@@ -106,7 +106,7 @@ impl Task<'_> {
             (Some(instead), _) => instead,
             (None, Some(holder)) => {
                 let message = format!("{} holds it no more", holder.destination);
-                return Err(Failure::new(Side::Source, message));
+                return Err(Failure::other(Side::Source, message));
             }
             (None, None) => origin()?,
         };

@@ -8,16 +8,22 @@ use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, PackageId};
 /// Crate, the crates of ours that it may use, and crates from outside that must not be anywhere below it.
 const ARROWS: &[(&str, &[&str], &[&str])] = &[
     ("mirror-oci", &[], &["tokio", "reqwest", "hyper", "walkdir"]),
+    ("mirror-failure", &["mirror-oci"], &["tokio", "reqwest", "hyper", "walkdir"]),
     ("mirror-tree", &["mirror-oci"], &["tokio", "reqwest", "hyper"]),
-    ("mirror-plan", &["mirror-oci", "mirror-tree"], &["tokio", "reqwest", "hyper"]),
-    ("mirror-registry", &["mirror-oci"], &["clap", "aws-config"]),
-    ("mirror-copy", &["mirror-oci", "mirror-registry"], &["clap", "aws-config"]),
-    ("mirror-ecr", &["mirror-oci", "mirror-plan", "mirror-registry"], &["clap"]),
+    (
+        "mirror-plan",
+        &["mirror-oci", "mirror-failure", "mirror-tree"],
+        &["tokio", "reqwest", "hyper"],
+    ),
+    ("mirror-registry", &["mirror-oci", "mirror-failure"], &["clap", "aws-config"]),
+    ("mirror-copy", &["mirror-oci", "mirror-failure", "mirror-registry"], &["clap", "aws-config"]),
+    ("mirror-ecr", &["mirror-oci", "mirror-failure", "mirror-plan", "mirror-registry"], &["clap"]),
     ("mirror-github", &["mirror-oci"], &["clap", "aws-config", "reqwest", "aws-lc-rs", "rsa"]),
     (
         "mirror",
         &[
             "mirror-oci",
+            "mirror-failure",
             "mirror-tree",
             "mirror-plan",
             "mirror-registry",

@@ -6,7 +6,9 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::{Credential, CredentialError, decoded};
+use mirror_failure::CredentialError;
+
+use super::{Credential, decoded};
 use crate::redact::Secret;
 
 #[derive(Deserialize, Default)]

@@ -8,7 +8,9 @@ use serde::Deserialize;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
-use super::{Credential, CredentialError};
+use mirror_failure::CredentialError;
+
+use super::Credential;
 use crate::redact::Secret;
 
 /// A helper may ask a cloud; one that takes longer waits for somebody to type.

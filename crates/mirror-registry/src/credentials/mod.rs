@@ -16,9 +16,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use mirror_oci::Endpoint;
 
-use crate::error::Error;
 use crate::redact::Secret;
 use files::AuthFile;
+use mirror_failure::{CredentialError, RequestError};
 
 /// How Docker Hub is called in the files of Docker and podman, the first being what helpers are asked for.
 const DOCKER_HUB: [&str; 4] =
@@ -62,7 +62,7 @@ pub struct LoginSource {
 }
 
 /// A login on its way; none where there are no credentials and none are needed.
-pub type LoginAnswer = Pin<Box<dyn Future<Output = Result<Option<Login>, Error>> + Send>>;
+pub type LoginAnswer = Pin<Box<dyn Future<Output = Result<Option<Login>, RequestError>> + Send>>;
 
 impl LoginSource {
     /// Asks `source` for each login. It is sent to those endpoints alone that `belongs_to` is true for, whatever the
@@ -79,7 +79,7 @@ impl LoginSource {
         (self.belongs_to)(endpoint)
     }
 
-    pub(crate) async fn ask(&self) -> Result<Option<Login>, Error> {
+    pub(crate) async fn ask(&self) -> Result<Option<Login>, RequestError> {
         (self.source)().await
     }
 }
@@ -95,30 +95,6 @@ impl std::fmt::Debug for LoginSource {
 pub struct Credentials {
     environment: BTreeMap<String, Secret>,
     files: Vec<PathBuf>,
-}
-
-/// Why credentials could not be had.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum CredentialError {
-    /// A file that can't be read or understood.
-    #[error("credentials file {path}: {reason}")]
-    File {
-        /// Which file.
-        path: String,
-        /// Why.
-        reason: String,
-    },
-    /// A helper that failed.
-    #[error("credential helper {program}: {reason}")]
-    Helper {
-        /// Which program.
-        program: String,
-        /// Why.
-        reason: String,
-    },
-    /// A variable that isn't `user:password`.
-    #[error("the environment variable {0} must have the form user:password")]
-    Variable(String),
 }
 
 impl Credentials {

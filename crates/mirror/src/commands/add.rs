@@ -5,8 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use mirror_failure::printable;
 use mirror_oci::Version;
-use mirror_plan::{Finding, Level, printable};
+use mirror_plan::{Finding, Level};
 use mirror_tree::{Entry, Rules, is_dockerfile_name};
 
 use crate::exit::Exit;

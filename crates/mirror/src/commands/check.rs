@@ -6,7 +6,8 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use clap::{Args, ValueEnum};
-use mirror_plan::{Findings, Level, count, printable};
+use mirror_failure::printable;
+use mirror_plan::{Findings, Level, count};
 use mirror_tree::{Diagnostic, Fix};
 
 use crate::exit::Exit;

@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use clap::Args;
+use mirror_failure::printable;
 use mirror_github::{CommitId, RepositoryName};
 use mirror_oci::Registry;
-use mirror_plan::{EcrRegistry, printable};
+use mirror_plan::EcrRegistry;
 use mirror_tree::Entry;
 
 use super::add;

@@ -43,7 +43,7 @@ pub(crate) fn run(cli: Cli) -> Exit {
 }
 
 /// Runs what needs the network.
-fn in_runtime(work: impl Future<Output = Result<Exit, mirror_registry::Error>>) -> Exit {
+fn in_runtime(work: impl Future<Output = Result<Exit, mirror_failure::RequestError>>) -> Exit {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

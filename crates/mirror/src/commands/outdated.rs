@@ -5,13 +5,14 @@ use std::path::Path;
 
 use clap::Args;
 use futures_util::{StreamExt, stream};
+use mirror_failure::{Failure, Side};
 use mirror_oci::{Digest, Name, Tag, Version};
 use mirror_plan::{MovedTag, NewerTag, TagsFailure, kept_numbers, newest, stuck};
 use mirror_tree::{BotProof, Entry};
 
 use crate::cli::{Format, Only};
 use crate::exit::Exit;
-use crate::hosts::{Hosts, at_source};
+use crate::hosts::Hosts;
 use crate::load::load;
 use crate::{print, tags};
 
@@ -96,7 +97,7 @@ async fn look_beside_digests(entries: &[Entry], hosts: &Hosts, found: &mut mirro
         found.pinned += 1;
         let upstream = match seen.get(&asked) {
             Some(Ok(now)) => Some(now.clone()),
-            Some(Err(failure)) if failure.gone => None,
+            Some(Err(failure)) if failure.is_gone() => None,
             Some(Err(failure)) => {
                 let (file, name) = (entry.file.clone(), entry.name.to_string());
                 found.failures.push(TagsFailure { file, name, failure: failure.clone() });
@@ -140,7 +141,11 @@ async fn look(
     let listed = match hosts.source(&entry.name) {
         Ok(source) => {
             let origin = source.origin;
-            origin.host.tags(&origin.repository).await.map_err(|error| at_source(&error))
+            origin
+                .host
+                .tags(&origin.repository)
+                .await
+                .map_err(|error| Failure::new(Side::Source, "", &error.into()))
         }
         Err(failure) => Err(failure),
     };

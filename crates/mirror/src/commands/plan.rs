@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use mirror_failure::printable;
 use mirror_plan::{
     COMMENT_BUDGET, MOST_SHARDS, SUMMARY_BUDGET, busy_shards, plan_findings, plan_markdown,
-    printable,
 };
 
 use crate::base::{self, AtBase};

@@ -6,7 +6,8 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use mirror_plan::{COMMENT_BUDGET, Report, SUMMARY_BUDGET, printable, report_markdown};
+use mirror_failure::printable;
+use mirror_plan::{COMMENT_BUDGET, Report, SUMMARY_BUDGET, report_markdown};
 use serde::de::DeserializeOwned;
 
 use crate::cli::PageFormat;

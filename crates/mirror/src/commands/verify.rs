@@ -5,11 +5,12 @@ use std::path::Path;
 use clap::Args;
 use futures_util::{StreamExt, stream};
 use mirror_copy::{Check, Hole, Selection};
-use mirror_plan::{Failure, HoleFound, Platforms, Verification, VerifyFailure, Want};
+use mirror_failure::Failure;
+use mirror_plan::{HoleFound, Platforms, Verification, VerifyFailure, Want};
 
 use crate::cli::Format;
 use crate::exit::Exit;
-use crate::hosts::{Errand, Hosts, failure};
+use crate::hosts::{Errand, Hosts};
 use crate::load::load;
 use crate::{environment, print, run as carry_out};
 
@@ -69,7 +70,7 @@ async fn look(want: &Want, hosts: &Hosts, check: Check) -> Result<Vec<Hole>, Fai
         Platforms::One(_) => (Selection::All, None),
     };
     let target = carry_out::target(&want.target, want.source.version.digest(), hosts)?;
-    mirror_copy::verify(&target, expected, &selection, check).await.map_err(failure)
+    mirror_copy::verify(&target, expected, &selection, check).await.map_err(Failure::from)
 }
 
 fn sum_up(wants: &[Want], found: Vec<Result<Vec<Hole>, Failure>>) -> Verification {

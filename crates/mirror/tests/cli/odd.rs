@@ -272,7 +272,7 @@ fn what_a_token_service_refuses_is_not_the_registrys() {
         project.entry("app:1");
         let ran = project.mirror(&["plan", "--format", "json"]).ends_with(1).run();
         let plan: mirror_plan::Plan = serde_json::from_str(&ran.stdout).unwrap();
-        assert!(!plan.failures[0].failure.gone, "{status}: nobody has asked the registry");
+        assert!(!plan.failures[0].failure.is_gone(), "{status}: nobody has asked the registry");
         let ran = project.mirror(&["plan"]).ends_with(1).run();
         assert!(ran.stdout.contains(told), "{status}: {}", ran.stdout);
         assert!(ran.stdout.contains(&format!("{}/token", service.endpoint())), "{}", ran.stdout);

@@ -94,7 +94,7 @@ fn what_one_destination_holds_another_one_gets() {
             continue;
         }
         let holder = report.outcomes[0].holder.clone().unwrap();
-        assert_eq!((holder.destination.as_str(), holder.gone), ("d0", true));
+        assert_eq!((holder.destination.as_str(), holder.failure.is_gone()), ("d0", true));
         assert!(second.holds(APP, &image));
     }
 }
@@ -368,7 +368,7 @@ fn another_holder_is_tried_when_the_first_one_has_lost_it() {
     let ran = project.mirror(&["apply", "--format", "json"]).run();
     let report: Report = serde_json::from_str(&ran.stdout).unwrap();
     let holder = report.outcomes[0].holder.clone().unwrap();
-    assert_eq!((holder.destination.as_str(), holder.gone), ("d1", true));
+    assert_eq!((holder.destination.as_str(), holder.failure.is_gone()), ("d1", true));
     assert!(third.holds(APP, &image));
 }
 

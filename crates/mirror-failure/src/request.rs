@@ -1,16 +1,18 @@
-//! Why talking to a registry failed.
+//! Why talking to a registry, or to a service beside it, failed.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use mirror_oci::{ByteSize, ManifestError};
 
-use crate::credentials::CredentialError;
-use crate::pace::LONGEST_PAUSE;
+use crate::failure::FailureKind;
+
+/// A pause that a host asks for is waited for up to this; a longer one defers what is wanted of it.
+pub const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 
 /// A request that failed for good: which one, why, after how many attempts.
 #[derive(Debug, Clone)]
-pub struct Error(Box<Inner>);
+pub struct RequestError(Box<Inner>);
 
 #[derive(Debug, Clone)]
 struct Inner {
@@ -110,12 +112,42 @@ pub enum ErrorKind {
     Credentials(#[from] CredentialError),
 }
 
+/// Why credentials could not be had.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CredentialError {
+    /// A file that can't be read or understood.
+    #[error("credentials file {path}: {reason}")]
+    File {
+        /// Which file.
+        path: String,
+        /// Why.
+        reason: String,
+    },
+    /// A helper that failed.
+    #[error("credential helper {program}: {reason}")]
+    Helper {
+        /// Which program.
+        program: String,
+        /// Why.
+        reason: String,
+    },
+    /// A variable that isn't `user:password`.
+    #[error("the environment variable {0} must have the form user:password")]
+    Variable(String),
+}
+
 impl ErrorKind {
     /// Adds when a limit on pulls ends: at the moment that the registry names, or when its window is over.
-    pub(crate) fn ending(self, window: Option<Duration>, wait: Option<Duration>) -> ErrorKind {
+    #[must_use]
+    pub fn ending(
+        self,
+        now: SystemTime,
+        window: Option<Duration>,
+        wait: Option<Duration>,
+    ) -> ErrorKind {
         match self {
             ErrorKind::PullLimit { message, ends: None } => {
-                let ends = wait.or(window).map(|wait| SystemTime::now() + wait);
+                let ends = wait.or(window).map(|wait| now + wait);
                 ErrorKind::PullLimit { message, ends }
             }
             kind => kind,
@@ -123,9 +155,10 @@ impl ErrorKind {
     }
 }
 
-impl Error {
-    pub(crate) fn new(request: impl Into<String>, kind: ErrorKind) -> Error {
-        Error(Box::new(Inner {
+impl RequestError {
+    /// The first attempt at a request, which failed.
+    pub fn new(request: impl Into<String>, kind: ErrorKind) -> RequestError {
+        RequestError(Box::new(Inner {
             request: request.into(),
             kind,
             attempts: 1,
@@ -145,44 +178,47 @@ impl Error {
         status: u16,
         code: Option<String>,
         message: Option<String>,
-    ) -> Error {
-        Error::new(request, ErrorKind::Status { status, code, message })
+    ) -> RequestError {
+        RequestError::new(request, ErrorKind::Status { status, code, message })
     }
 
     /// A connection to such a service that broke.
-    pub fn broken(request: impl Into<String>, why: impl Into<String>) -> Error {
-        Error::new(request, ErrorKind::Broken(why.into()))
+    pub fn broken(request: impl Into<String>, why: impl Into<String>) -> RequestError {
+        RequestError::new(request, ErrorKind::Broken(why.into()))
     }
 
     /// An answer of such a service that can't be used, or credentials that it needs and nobody has.
-    pub fn unusable(request: impl Into<String>, why: impl Into<String>) -> Error {
-        Error::new(request, ErrorKind::Service(why.into()))
+    pub fn unusable(request: impl Into<String>, why: impl Into<String>) -> RequestError {
+        RequestError::new(request, ErrorKind::Service(why.into()))
     }
 
     /// A service that wants to know who we are, where nobody has told us.
-    pub fn without_credentials(request: impl Into<String>, why: impl Into<String>) -> Error {
-        Error::new(request, ErrorKind::Service(why.into())).anonymously(true)
+    pub fn without_credentials(request: impl Into<String>, why: impl Into<String>) -> RequestError {
+        RequestError::new(request, ErrorKind::Service(why.into())).anonymously(true)
     }
 
     /// Whether a credential helper has failed.
-    pub(crate) fn is_failed_helper(&self) -> bool {
+    pub fn is_failed_helper(&self) -> bool {
         matches!(&self.0.kind, ErrorKind::Credentials(CredentialError::Helper { .. }))
     }
 
     /// Tells whether no credentials were sent.
-    pub(crate) fn anonymously(mut self, anonymous: bool) -> Error {
+    #[must_use]
+    pub fn anonymously(mut self, anonymous: bool) -> RequestError {
         self.0.anonymous = anonymous;
         self
     }
 
     /// Tells whether a token service has given us, who are known to it, a token for this.
-    pub(crate) fn with_token(mut self, authorized: bool) -> Error {
+    #[must_use]
+    pub fn with_token(mut self, authorized: bool) -> RequestError {
         self.0.authorized = authorized;
         self
     }
 
     /// It is the token service that failed: its answer says nothing of what the registry has or allows.
-    pub(crate) fn by_token_service(mut self) -> Error {
+    #[must_use]
+    pub fn by_token_service(mut self) -> RequestError {
         self.0.by_token_service = true;
         self
     }
@@ -221,7 +257,7 @@ impl Error {
 
     /// Whether the host asks for a pause, and for which, if it says. A limit on pulls is waited for where that is soon
     /// over; what is no pull works meanwhile.
-    pub(crate) fn pause(&self) -> Option<Option<Duration>> {
+    pub fn pause(&self) -> Option<Option<Duration>> {
         let asked = self.0.retry_after;
         match &self.0.kind {
             _ if self.0.settled => None,
@@ -233,7 +269,7 @@ impl Error {
     }
 
     /// Whether a login was sent that is over. ECR says 403 then, and nothing else tells it from a missing right.
-    pub(crate) fn is_expired_login(&self) -> bool {
+    pub fn is_expired_login(&self) -> bool {
         match &self.0.kind {
             ErrorKind::Status { status: 403, message: Some(message), .. } => {
                 message.to_ascii_lowercase().contains("expired")
@@ -242,43 +278,101 @@ impl Error {
         }
     }
 
-    pub(crate) fn after(mut self, attempts: u32, elapsed: Duration) -> Error {
+    /// Says how many attempts were made, in which time.
+    #[must_use]
+    pub fn after(mut self, attempts: u32, elapsed: Duration) -> RequestError {
         self.0.attempts = attempts;
         self.0.elapsed = elapsed;
         self
     }
 
     /// What the server said of when to come back.
-    pub(crate) fn with_retry_after(mut self, wait: Option<Duration>) -> Error {
+    #[must_use]
+    pub fn with_retry_after(mut self, wait: Option<Duration>) -> RequestError {
         self.0.retry_after = wait;
         self
     }
 
     /// Somebody has tried often enough.
-    pub(crate) fn settled(mut self) -> Error {
+    #[must_use]
+    pub fn settled(mut self) -> RequestError {
         self.0.settled = true;
         self
     }
 
     /// Trying once more may help, whatever it looks like.
-    pub(crate) fn worth_another_try(mut self) -> Error {
+    #[must_use]
+    pub fn worth_another_try(mut self) -> RequestError {
         self.0.again = true;
         self
     }
 
     /// Whether the registry does not know an upload session any more.
-    pub(crate) fn is_lost_session(&self) -> bool {
+    pub fn is_lost_session(&self) -> bool {
         self.code().is_some_and(|code| code.starts_with("BLOB_UPLOAD_"))
     }
 
     /// Whether nobody was reached at all.
-    pub(crate) fn is_unreachable(&self) -> bool {
+    pub fn is_unreachable(&self) -> bool {
         use ErrorKind::{Dns, PlainHttp, Refused, TimedOut, Tls, TlsExpected};
         matches!(self.0.kind, Dns | Refused | TimedOut(_) | PlainHttp | TlsExpected | Tls(_))
     }
 
-    pub(crate) fn retry_after(&self) -> Option<Duration> {
+    /// What the server said of when to come back.
+    pub fn retry_after(&self) -> Option<Duration> {
         self.0.retry_after
+    }
+
+    /// What was asked, of whom.
+    pub fn request(&self) -> &str {
+        &self.0.request
+    }
+
+    /// The host that was asked, as far as the request is one to a URL.
+    pub fn host(&self) -> Option<&str> {
+        let (_, rest) = self.0.request.split_once("://")?;
+        rest.split(['/', '?', ' ']).next().filter(|host| !host.is_empty())
+    }
+
+    /// How often it was tried.
+    pub fn attempts(&self) -> u32 {
+        self.0.attempts
+    }
+
+    /// How long that took, from the first attempt to the end of the last.
+    pub fn elapsed(&self) -> Duration {
+        self.0.elapsed
+    }
+
+    /// The kind of failure that it is for whoever reads a plan or a report.
+    pub fn failure_kind(&self) -> FailureKind {
+        use ErrorKind as Kind;
+        if self.is_tampering() {
+            return FailureKind::Tampering;
+        }
+        if self.lacks_credentials() {
+            return FailureKind::NoCredentials;
+        }
+        match &self.0.kind {
+            Kind::PullLimit { .. } => FailureKind::PullLimit,
+            _ if self.is_deferred() => FailureKind::Throttled,
+            Kind::Status { status: 404, .. } if !self.0.by_token_service => FailureKind::Missing,
+            Kind::Status { status: 401 | 403, .. } => FailureKind::Denied,
+            Kind::Status { status: 500.., .. } => FailureKind::Unavailable,
+            Kind::Status { .. } => FailureKind::Refused,
+            Kind::Throttled { .. } => FailureKind::Throttled,
+            Kind::Dns
+            | Kind::Refused
+            | Kind::TimedOut(_)
+            | Kind::TooSlow { .. }
+            | Kind::Broken(_) => FailureKind::Unreachable,
+            Kind::PlainHttp | Kind::TlsExpected | Kind::Tls(_) => FailureKind::Tls,
+            Kind::Body(_) => FailureKind::Disk,
+            Kind::NotARegistry(_) | Kind::Protocol(_) => FailureKind::Protocol,
+            Kind::Manifest(_) => FailureKind::Content,
+            Kind::PrivateAddress(_) | Kind::ForeignRealm(_) => FailureKind::Configuration,
+            Kind::Service(_) | Kind::Credentials(_) => FailureKind::Credentials,
+        }
     }
 
     /// Why.
@@ -448,11 +542,11 @@ fn throttled(wait: Option<Duration>, pauses: Option<u32>) -> String {
 }
 
 /// Statuses that often go away: <https://www.rfc-editor.org/rfc/rfc9110#name-status-codes>. 501 and 505 don't.
-pub(crate) fn passing_status(status: u16) -> bool {
+pub fn passing_status(status: u16) -> bool {
     matches!(status, 408 | 425 | 429 | 500 | 502 | 503 | 504)
 }
 
-impl fmt::Display for Error {
+impl fmt::Display for RequestError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.0.request, self.0.kind)?;
         if self.0.attempts > 1 {
@@ -462,7 +556,7 @@ impl fmt::Display for Error {
     }
 }
 
-impl std::error::Error for Error {}
+impl std::error::Error for RequestError {}
 
 #[cfg(test)]
 mod tests {
@@ -476,7 +570,7 @@ mod tests {
 
     #[test]
     fn attempts_are_told() {
-        let error = Error::new("GET https://r.io/v2/", ErrorKind::Refused);
+        let error = RequestError::new("GET https://r.io/v2/", ErrorKind::Refused);
         assert_eq!(error.to_string(), "GET https://r.io/v2/: connection refused");
         let error = error.after(4, Duration::from_millis(1850));
         assert_eq!(

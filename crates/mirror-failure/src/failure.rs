@@ -1,0 +1,302 @@
+//! A failure as plan, report and JSON keep it.
+
+use std::fmt;
+
+use mirror_oci::{Digest, DigestMismatch, ManifestError, Registry};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::request::{RequestError, TAMPERING};
+use crate::text::printable;
+
+/// Where a failure is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Side {
+    /// The one that is copied from.
+    Source,
+    /// The one that is copied to.
+    Destination,
+    /// The machine that copies.
+    Local,
+}
+
+/// What kind of failure it is. Whoever decides, decides on this.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureKind {
+    /// What was asked for does not exist, or no longer.
+    Missing,
+    /// These credentials may not do that.
+    Denied,
+    /// Nothing is known to be wrong but that there are no credentials. Many registries don't tell strangers what exists.
+    NoCredentials,
+    /// Credentials could not be had, or can't be used.
+    Credentials,
+    /// A limit on requests, which time alone removes.
+    Throttled,
+    /// A limit on pulls, which time alone removes.
+    PullLimit,
+    /// Nobody answers, or the connection breaks.
+    Unreachable,
+    /// The other side has a problem of its own.
+    Unavailable,
+    /// The certificate or the handshake; or TLS on one side only.
+    Tls,
+    /// The other side refuses the request, for another reason.
+    Refused,
+    /// Bytes that are not what they were said to be: it may be an attack.
+    Tampering,
+    /// What is there can't be mirrored as it is.
+    Content,
+    /// An answer that the protocol does not allow.
+    Protocol,
+    /// The tag at the destination is another image than when it was looked at.
+    Moved,
+    /// The file system of the machine that copies, or of an image layout.
+    Disk,
+    /// What the configuration says, or does not allow.
+    Configuration,
+    /// Anything else, which the message says.
+    Other,
+}
+
+/// What was behind a step that failed.
+#[derive(Debug, Clone)]
+pub enum Cause {
+    /// A request to a registry, or to a service beside it.
+    Request(RequestError),
+    /// Bytes that hash to something else.
+    Digest(DigestMismatch),
+    /// A manifest that can't be mirrored.
+    Manifest(ManifestError),
+    /// The registry has no such image.
+    Missing(Registry),
+    /// The tag at the destination is another image, or none, since it was looked at.
+    Moved(Option<Digest>),
+    /// The file system.
+    Io(std::io::ErrorKind, String),
+    /// More of something than is taken from any registry.
+    TooMuch(String),
+    /// Anything else, in words.
+    Other(String),
+}
+
+/// Why something could not be looked up or done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Failure {
+    /// Which side failed.
+    pub side: Side,
+    /// What kind of failure it is.
+    pub kind: FailureKind,
+    /// What was tried, on what, and how it failed.
+    pub message: String,
+    /// The request that failed, if one has.
+    #[serde(flatten)]
+    pub request: Option<Box<FailedRequest>>,
+    /// What to do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub help: Option<String>,
+}
+
+/// A request that failed for good.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct FailedRequest {
+    /// The request, without secrets: `GET https://…`, or a call of AWS.
+    pub request: String,
+    /// The host that was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// The HTTP status of the last answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// The code that came with it, such as `DENIED`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// How often the request was made.
+    pub attempts: u32,
+    /// How long that took, in milliseconds.
+    pub elapsed_milliseconds: u64,
+}
+
+impl FailedRequest {
+    fn of(error: &RequestError) -> FailedRequest {
+        FailedRequest {
+            request: printable(error.request()),
+            host: error.host().map(printable),
+            status: error.status(),
+            code: error.code().map(printable),
+            attempts: error.attempts(),
+            elapsed_milliseconds: u64::try_from(error.elapsed().as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+}
+
+impl Failure {
+    /// What failed at `side`, in which step, and why. Everything that is text from outside is made safe to show.
+    pub fn new(side: Side, step: &str, cause: &Cause) -> Failure {
+        let request = match cause {
+            Cause::Request(error) => Some(Box::new(FailedRequest::of(error))),
+            _ => None,
+        };
+        let separator = if step.is_empty() { "" } else { ": " };
+        Failure {
+            side,
+            kind: cause.kind(),
+            message: printable(&format!("{step}{separator}{cause}")),
+            request,
+            help: cause.help().map(|help| printable(&help)),
+        }
+    }
+
+    /// A failure that is nothing but what its message says.
+    pub fn other(side: Side, message: impl Into<String>) -> Failure {
+        Failure::new(side, "", &Cause::Other(message.into()))
+    }
+
+    /// Whether nothing is wrong but a limit on pulls or requests, which time alone removes.
+    pub fn is_deferred(&self) -> bool {
+        self.kind.is_deferred()
+    }
+
+    /// Whether the source says that it has no such image, or has it no more.
+    pub fn is_gone(&self) -> bool {
+        self.side == Side::Source && self.kind == FailureKind::Missing
+    }
+
+    /// Whether it may be an attack: bytes that are not what they were said to be.
+    pub fn is_security(&self) -> bool {
+        self.kind == FailureKind::Tampering
+    }
+}
+
+impl FailureKind {
+    /// Whether time alone removes it: a limit on pulls or requests.
+    pub fn is_deferred(self) -> bool {
+        matches!(self, FailureKind::Throttled | FailureKind::PullLimit)
+    }
+}
+
+impl Cause {
+    /// The kind of failure that it makes.
+    pub fn kind(&self) -> FailureKind {
+        match self {
+            Cause::Request(error) => error.failure_kind(),
+            Cause::Digest(_) | Cause::Manifest(ManifestError::Digest(_)) => FailureKind::Tampering,
+            Cause::Manifest(_) | Cause::TooMuch(_) => FailureKind::Content,
+            Cause::Missing(_) => FailureKind::Missing,
+            Cause::Moved(_) => FailureKind::Moved,
+            Cause::Io(..) => FailureKind::Disk,
+            Cause::Other(_) => FailureKind::Other,
+        }
+    }
+
+    /// What the person at the keyboard can do about it.
+    pub fn help(&self) -> Option<String> {
+        use std::io::ErrorKind::{PermissionDenied, StorageFull};
+        let text = match self {
+            Cause::Request(error) => return error.help(),
+            Cause::Other(_) => return None,
+            Cause::Missing(_) => "check the name and the tag, and that they still exist there",
+            Cause::Digest(_) | Cause::Manifest(ManifestError::Digest(_)) => TAMPERING,
+            Cause::Manifest(_) => {
+                "ask the publisher of the image; no registry can hold it byte for byte as it is"
+            }
+            Cause::Io(StorageFull, _) => {
+                "free some space, and run again: what is there already is kept"
+            }
+            Cause::Io(PermissionDenied, _) => "mend the permissions of that path",
+            Cause::Io(..) => "check the path, and the disk it is on",
+            Cause::Moved(_) => "somebody pushed there; run again to look again",
+            Cause::TooMuch(_) => {
+                "no honest image is like that: ask its publisher, or take it out of the tree"
+            }
+        };
+        Some(text.to_owned())
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Cause::Request(error) => error.fmt(f),
+            Cause::Digest(error) => error.fmt(f),
+            Cause::Manifest(error) => error.fmt(f),
+            Cause::Moved(Some(found)) => write!(f, "the tag is {found} by now"),
+            Cause::Moved(None) => f.write_str("the tag is gone by now"),
+            Cause::Missing(registry) => write!(f, "{registry} has no such image (404)"),
+            Cause::Io(_, text) | Cause::TooMuch(text) | Cause::Other(text) => f.write_str(text),
+        }
+    }
+}
+
+impl From<RequestError> for Cause {
+    fn from(error: RequestError) -> Cause {
+        Cause::Request(error)
+    }
+}
+
+impl fmt::Display for Side {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Side::Source => "source",
+            Side::Destination => "destination",
+            Side::Local => "local disk",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::request::ErrorKind;
+
+    fn refused(status: u16, code: &str) -> RequestError {
+        let kind = ErrorKind::Status { status, code: Some(code.to_owned()), message: None };
+        RequestError::new("GET https://r.io:5000/v2/a/manifests/1", kind)
+    }
+
+    #[test]
+    fn keeps_its_structure() {
+        let error = refused(503, "UNAVAIL\u{1b}ABLE").after(5, Duration::from_millis(1234));
+        let failure = Failure::new(Side::Destination, "looking up a:1", &error.into());
+        let json = serde_json::to_value(&failure).unwrap();
+        let expected = serde_json::json!({
+            "side": "destination",
+            "kind": "unavailable",
+            "message": "looking up a:1: GET https://r.io:5000/v2/a/manifests/1: 503 UNAVAIL\u{fffd}ABLE (5 attempts in 1.2 s)",
+            "host": "r.io:5000",
+            "request": "GET https://r.io:5000/v2/a/manifests/1",
+            "status": 503,
+            "code": "UNAVAIL\u{fffd}ABLE",
+            "attempts": 5,
+            "elapsed_milliseconds": 1234,
+            "help": "the registry has a problem of its own; try again later",
+        });
+        assert_eq!(json, expected);
+        assert_eq!(serde_json::from_value::<Failure>(json).unwrap(), failure);
+    }
+
+    #[test]
+    fn kinds() {
+        let anonymous = refused(401, "UNAUTHORIZED").anonymously(true);
+        let service = refused(404, "UNKNOWN").by_token_service();
+        for (error, kind) in [
+            (refused(404, "NAME_UNKNOWN"), FailureKind::Missing),
+            (service, FailureKind::Refused),
+            (refused(401, "UNAUTHORIZED"), FailureKind::Denied),
+            (anonymous, FailureKind::NoCredentials),
+            (refused(429, "TOOMANYREQUESTS"), FailureKind::Throttled),
+            (refused(502, "X"), FailureKind::Unavailable),
+            (refused(400, "X"), FailureKind::Refused),
+            (RequestError::new("GET x", ErrorKind::Dns), FailureKind::Unreachable),
+            (RequestError::new("GET x", ErrorKind::PlainHttp), FailureKind::Tls),
+        ] {
+            assert_eq!(Cause::from(error.clone()).kind(), kind, "{error}");
+        }
+        let gone = |side| Failure::new(side, "", &refused(404, "X").into()).is_gone();
+        assert!(gone(Side::Source) && !gone(Side::Destination));
+    }
+}

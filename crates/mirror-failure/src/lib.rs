@@ -1,0 +1,14 @@
+//! Why something failed: which side, which request, after how many attempts, whether to try again, and what to do.
+//!
+//! [`RequestError`] is one request that failed for good, with everything that deciding takes. [`Failure`] is what plan,
+//! report and JSON keep of it, with the side and the step. Code decides on kind, code and status, never on a sentence.
+
+mod failure;
+mod request;
+mod text;
+
+pub use failure::{Cause, FailedRequest, Failure, FailureKind, Side};
+pub use request::{
+    CredentialError, ErrorKind, LONGEST_PAUSE, RequestError, TAMPERING, passing_status,
+};
+pub use text::{is_deceptive, printable};
