@@ -61,8 +61,8 @@ fn about(subject: &Digest) -> Image {
 
 /// Soon over, where something hangs on purpose.
 const SHORT: Duration = Duration::from_millis(400);
-/// Longer than a busy machine takes for anything.
-const LONG: Duration = Duration::from_secs(20);
+/// Longer than a busy machine takes for an answer.
+const LONG: Duration = Duration::from_secs(3);
 
 fn host(registry: &Registry, access: Access, idle: Duration) -> Arc<Host> {
     let options = HostOptions {

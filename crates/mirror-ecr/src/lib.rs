@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
-use mirror_plan::EcrRegistry;
+use mirror_plan::provider::ecr::EcrRegistry;
 use mirror_registry::Host;
 
 pub use login::{private_login, public_login};

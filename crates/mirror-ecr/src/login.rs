@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use mirror_failure::RequestError;
-use mirror_plan::AwsRegistry;
+use mirror_plan::provider::ecr::AwsRegistry;
 use mirror_registry::{Login, LoginSource, Secret};
 
 use crate::error::translate;

@@ -10,7 +10,8 @@ use aws_sdk_ecr::types::{
 use futures_util::{StreamExt, stream};
 use mirror_failure::RequestError;
 use mirror_oci::Repository;
-use mirror_plan::{RepositoryState, Setting, Settings};
+use mirror_plan::provider::ecr::{Setting, Settings};
+use mirror_plan::want::RepositoryState;
 use serde_json::{Value, json};
 
 use crate::Ecr;

@@ -6,6 +6,7 @@ use mirror_oci::{Digest, DigestMismatch, ManifestError, Registry};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::kind::FailureKind;
 use crate::request::{RequestError, TAMPERING};
 use crate::text::printable;
 
@@ -19,46 +20,6 @@ pub enum Side {
     Destination,
     /// The machine that copies.
     Local,
-}
-
-/// What kind of failure it is. Whoever decides, decides on this.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum FailureKind {
-    /// What was asked for does not exist, or no longer.
-    Missing,
-    /// These credentials may not do that.
-    Denied,
-    /// Nothing is known to be wrong but that there are no credentials. Many registries don't tell strangers what exists.
-    NoCredentials,
-    /// Credentials could not be had, or can't be used.
-    Credentials,
-    /// A limit on requests, which time alone removes.
-    Throttled,
-    /// A limit on pulls, which time alone removes.
-    PullLimit,
-    /// Nobody answers, or the connection breaks.
-    Unreachable,
-    /// The other side has a problem of its own.
-    Unavailable,
-    /// The certificate or the handshake; or TLS on one side only.
-    Tls,
-    /// The other side refuses the request, for another reason.
-    Refused,
-    /// Bytes that are not what they were said to be: it may be an attack.
-    Tampering,
-    /// What is there can't be mirrored as it is.
-    Content,
-    /// An answer that the protocol does not allow.
-    Protocol,
-    /// The tag at the destination is another image than when it was looked at.
-    Moved,
-    /// The file system of the machine that copies, or of an image layout.
-    Disk,
-    /// What the configuration says, or does not allow.
-    Configuration,
-    /// Anything else, which the message says.
-    Other,
 }
 
 /// What was behind a step that failed.
@@ -170,13 +131,6 @@ impl Failure {
     }
 }
 
-impl FailureKind {
-    /// Whether time alone removes it: a limit on pulls or requests.
-    pub fn is_deferred(self) -> bool {
-        matches!(self, FailureKind::Throttled | FailureKind::PullLimit)
-    }
-}
-
 impl Cause {
     /// The kind of failure that it makes.
     pub fn kind(&self) -> FailureKind {
@@ -251,6 +205,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::kind::FailureKind;
     use crate::request::ErrorKind;
 
     fn refused(status: u16, code: &str) -> RequestError {

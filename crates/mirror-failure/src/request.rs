@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use mirror_oci::{ByteSize, ManifestError};
 
-use crate::failure::FailureKind;
+use crate::kind::FailureKind;
 
 /// A pause that a host asks for is waited for up to this; a longer one defers what is wanted of it.
 pub const LONGEST_PAUSE: Duration = Duration::from_secs(300);

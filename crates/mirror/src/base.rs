@@ -4,7 +4,8 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use mirror_failure::printable;
-use mirror_plan::{Base, Config, ConfigChange, config_changes};
+use mirror_plan::config::Config;
+use mirror_plan::want::{Base, ConfigChange, config_changes};
 
 use crate::git::{AtCommit, GitError};
 use crate::load::{self, CONFIG, Loaded};

@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures_util::{StreamExt, stream};
 use mirror_copy::{About, about};
 use mirror_oci::Digest;
-use mirror_plan::{Before, Copy, Holder, Place, Plan, Source, Target, Want, Wants};
+use mirror_plan::config::Place;
+use mirror_plan::plan::{Before, Copy, Holder, Plan};
+use mirror_plan::want::{Source, Target, Want, Wants};
 use mirror_registry::ManifestRef;
 
 use crate::holders;
@@ -74,9 +76,9 @@ async fn look_at(change: Replacement<'_>, with: &With<'_>) -> Option<(Target, (B
 /// The digest of the image before, as far as it is known.
 fn replaced(copy: &Copy, wants: &Wants) -> Option<Digest> {
     match &copy.change {
-        mirror_plan::Change::Update { from } => Some(from.clone()),
-        mirror_plan::Change::Complete { .. } => None,
-        mirror_plan::Change::Create => previous(&copy.want, &copy.digest, wants),
+        mirror_plan::plan::Change::Update { from } => Some(from.clone()),
+        mirror_plan::plan::Change::Complete { .. } => None,
+        mirror_plan::plan::Change::Create => previous(&copy.want, &copy.digest, wants),
     }
 }
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
-use mirror_plan::BotRules;
+use mirror_plan::bots::BotRules;
 
 use crate::load::{Loaded, load};
 use crate::{files, print};

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use mirror_oci::Name;
-use mirror_plan::ImageGlob;
+use mirror_plan::want::ImageGlob;
 
 use crate::commands::{
     add::Add, apply::Apply, bots::Bots, check::Check, comment::Comment, completions::Completions,

@@ -5,7 +5,7 @@ use std::io::{Seek, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use mirror_plan::Changes;
+use mirror_plan::want::Changes;
 use mirror_tree::{Entry, Rules, is_dockerfile_name};
 
 /// Why Git could not tell.

@@ -8,7 +8,9 @@ use futures_util::{StreamExt, stream};
 use mirror_copy::{Graph, Selection};
 use mirror_failure::Failure;
 use mirror_oci::Digest;
-use mirror_plan::{Holder, Place, Source, Target, Want, Wants};
+use mirror_plan::config::Place;
+use mirror_plan::plan::Holder;
+use mirror_plan::want::{Source, Target, Want, Wants};
 use mirror_registry::ManifestRef;
 
 use crate::hosts::Hosts;
@@ -132,7 +134,7 @@ async fn whole(
     let found: Vec<_> = looks.buffer_unordered(AT_ONCE).collect().await;
     let missing = found.iter().filter(|found| !matches!(found, Ok(true))).count();
     if missing > 0 {
-        let blobs = mirror_plan::count(missing as u64, "blob");
+        let blobs = mirror_failure::count(missing as u64, "blob");
         return Err(partly(format!("{blobs} missing")));
     }
     Ok(graph)

@@ -9,9 +9,9 @@ use mirror_copy::{Layout, ManifestCache, ManifestRoom, Place};
 use mirror_ecr::{Aws, Ecr, private_login, public_login};
 use mirror_failure::{Failure, Side};
 use mirror_oci::{Digest, Name, Registry, Repository};
-use mirror_plan::{
-    Alternative, AwsRegistry, Base, Config, Referrers, RegistrySettings, Target, Wants,
-};
+use mirror_plan::config::{Alternative, Config, Referrers, RegistrySettings};
+use mirror_plan::provider::ecr::AwsRegistry;
+use mirror_plan::want::{Base, Target, Wants};
 use mirror_registry::{
     Access, Credentials, Host, HostOptions, HttpClient, Kind, LoginSource, Patience,
 };
@@ -42,7 +42,7 @@ pub(crate) struct Hosts {
 }
 
 /// Where images go: repositories by registry or layout.
-type Places<'a> = BTreeMap<&'a mirror_plan::Place, BTreeSet<Repository>>;
+type Places<'a> = BTreeMap<&'a mirror_plan::config::Place, BTreeSet<Repository>>;
 
 /// What hosts are opened for.
 #[derive(Debug, Clone, Copy)]
@@ -81,8 +81,8 @@ impl Hosts {
         // Where images may have gone once is only read.
         for place in wants.elsewhere.iter().map(|want| &want.target.place) {
             match place {
-                mirror_plan::Place::Registry(registry) => drop(sources.insert(registry)),
-                mirror_plan::Place::Layout(_) => drop(places.entry(place).or_default()),
+                mirror_plan::config::Place::Registry(registry) => drop(sources.insert(registry)),
+                mirror_plan::config::Place::Layout(_) => drop(places.entry(place).or_default()),
             }
         }
         Hosts::of(sources, places, config, root, errand).await
@@ -110,8 +110,8 @@ impl Hosts {
         let Errand { writes, share, spool, base } = errand;
         let settings = base.map_or(&config.registries, |base| &base.registries);
         let targets = places.iter().filter_map(|(place, repositories)| match place {
-            mirror_plan::Place::Registry(registry) => Some((registry, repositories)),
-            mirror_plan::Place::Layout(_) => None,
+            mirror_plan::config::Place::Registry(registry) => Some((registry, repositories)),
+            mirror_plan::config::Place::Layout(_) => None,
         });
         let targets: BTreeMap<&Registry, &BTreeSet<Repository>> = targets.collect();
         let alternatives = sources.iter().filter_map(|name| settings.get(*name));
@@ -289,8 +289,8 @@ fn layouts(
     writes: bool,
 ) -> BTreeMap<String, Result<Arc<Layout>, Failure>> {
     let folders = places.keys().filter_map(|place| match place {
-        mirror_plan::Place::Layout(folder) => Some(folder),
-        mirror_plan::Place::Registry(_) => None,
+        mirror_plan::config::Place::Layout(folder) => Some(folder),
+        mirror_plan::config::Place::Registry(_) => None,
     });
     let open = |folder: &String| {
         let layout = Layout::open(&root.join(folder)).map(Arc::new).map_err(Failure::from);

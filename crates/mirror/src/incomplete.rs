@@ -7,7 +7,9 @@ use futures_util::{StreamExt, stream};
 use mirror_copy::Check;
 use mirror_failure::Failure;
 use mirror_oci::Digest;
-use mirror_plan::{Place, Plan, Platforms, Source, Target};
+use mirror_plan::config::Place;
+use mirror_plan::plan::Plan;
+use mirror_plan::want::{Platforms, Source, Target};
 
 use crate::hosts::Hosts;
 use crate::observe;

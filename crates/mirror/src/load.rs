@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use mirror_failure::printable;
 use mirror_oci::{Algorithm, Digest};
-use mirror_plan::{Config, DEFAULT_LAYOUT, Finding, Findings, Level, Scope, Wants, expand};
+use mirror_plan::config::{Config, DEFAULT_LAYOUT};
+use mirror_plan::report::{Finding, Findings, Level};
+use mirror_plan::want::{Scope, Wants, expand};
 use mirror_tree::{Diagnostic, Entry, Rules, Tree};
 
 use crate::cli::Only;
@@ -93,7 +95,7 @@ fn load_by(given: Option<&Path>, rules: impl Fn(&Rules) -> Rules) -> Loaded {
     let by_name = documents.iter().cloned().collect();
     let (documents, texts): (Vec<String>, Vec<String>) = documents.into_iter().unzip();
     let config_digest = Digest::of(Algorithm::Sha256, texts.join("\0").as_bytes());
-    let digests = (mirror_plan::tree_digest(&entries), config_digest);
+    let digests = (mirror_plan::plan::tree_digest(&entries), config_digest);
     Loaded {
         images,
         shown,
@@ -167,7 +169,7 @@ impl Loaded {
         if blocked.is_empty() {
             let warnings = self.findings.count(Level::Warning);
             if warnings > 0 {
-                let noun = mirror_plan::count(warnings as u64, "warning");
+                let noun = mirror_failure::count(warnings as u64, "warning");
                 print::message(&format!("{noun} about the tree: `mirror check` shows them"));
             }
             return Ok(());
@@ -207,7 +209,7 @@ fn link_to(given: Option<&Path>, images: &Path) -> Option<PathBuf> {
 /// What there is to say of a tree that a link leads to.
 fn behind(link: &Path, shown: &str) -> Finding {
     let link = self::shown(link);
-    let problem = mirror_plan::ConfigProblem {
+    let problem = mirror_plan::config::ConfigProblem {
         span: None,
         message: format!("`{link}` is a link, and {}", files::LINK),
         help: Some("put the folder itself in its place, or name it with `--images`".to_owned()),
@@ -237,7 +239,7 @@ fn read_config(
             return Some(Config::default());
         }
         Err(error) => {
-            let problem = mirror_plan::ConfigProblem {
+            let problem = mirror_plan::config::ConfigProblem {
                 span: None,
                 message: format!("can't be read: {error}"),
                 help: None,

@@ -8,7 +8,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use mirror_oci::{Digest, Repository};
-use mirror_plan::{Place, Target};
+use mirror_plan::config::Place;
+use mirror_plan::want::Target;
 use serde::{Deserialize, Serialize};
 
 const FOLDER: &str = "remembered";

@@ -7,9 +7,10 @@ use futures_util::{StreamExt, stream};
 use mirror_copy::{Graph, Purpose, Selection};
 use mirror_failure::{Failure, Side, printable};
 use mirror_oci::{Digest, Repository, Version};
-use mirror_plan::{
-    Holder, Image, Note, Observed, Place, Plan, Platforms, Source, Target, Want, Wants, source_link,
-};
+use mirror_plan::config::Place;
+use mirror_plan::plan::{Holder, Image, Note, Observed, Plan};
+use mirror_plan::render::source_link;
+use mirror_plan::want::{Platforms, Source, Target, Want, Wants};
 use mirror_registry::{Host, ManifestRef};
 
 use crate::hosts::Hosts;

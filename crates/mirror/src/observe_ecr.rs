@@ -6,7 +6,9 @@ use futures_util::{StreamExt, stream};
 use mirror_ecr::Ecr;
 use mirror_failure::{Failure, Side};
 use mirror_oci::{Digest, Registry, Repository, Tag};
-use mirror_plan::{Place, RepositoryAt, RepositoryState, RepositoryWant, Setting, Target, Wants};
+use mirror_plan::config::Place;
+use mirror_plan::provider::ecr::Setting;
+use mirror_plan::want::{RepositoryAt, RepositoryState, RepositoryWant, Target, Wants};
 
 use serde_json::Value;
 
@@ -107,7 +109,7 @@ async fn preview(
 ) -> RepositoryState {
     let Some(policy) = policy else { return state };
     let now = state.settings.get(&Setting::LifecyclePolicy);
-    if mirror_plan::is_same(Setting::LifecyclePolicy, now, policy) {
+    if mirror_plan::provider::ecr::is_same(Setting::LifecyclePolicy, now, policy) {
         return state;
     }
     match ecr.would_expire(repository, policy).await {

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use mirror_oci::Registry;
-use mirror_plan::{Action, Fit, Plan, Report, Status, Want, Wants};
+use mirror_plan::plan::{Action, Fit, Plan};
+use mirror_plan::report::{Report, Status};
+use mirror_plan::want::{Want, Wants};
 
 use crate::commands::apply::{Apply, OnLimit};
 use crate::environment::Interruption;
@@ -138,7 +140,7 @@ impl With<'_> {
     async fn wait(&self, images: usize) -> bool {
         let wait = self.hosts.pull_window().unwrap_or(BETWEEN.1) / 20;
         let wait = wait.clamp(BETWEEN.0, BETWEEN.1);
-        let images = mirror_plan::count(images as u64, "image");
+        let images = mirror_failure::count(images as u64, "image");
         print::message(&format!(
             "{images} wait for a limit on pulls or requests; looking again in {} s",
             wait.as_secs()
@@ -155,7 +157,7 @@ impl With<'_> {
             return false;
         }
         let names: Vec<&str> = serving.iter().map(Registry::as_str).collect();
-        let images = mirror_plan::count(images as u64, "deferred image");
+        let images = mirror_failure::count(images as u64, "deferred image");
         print::message(&format!("{} serves again: looking at {images} again", names.join(" and ")));
         true
     }
@@ -163,7 +165,7 @@ impl With<'_> {
 
 /// What waits for a limit, and can be tried again. What a saved plan could not look up, it has no manifests of.
 fn waiting(report: &Report, fit: Option<&Fit>) -> Vec<Want> {
-    let deferred = |outcome: &&mirror_plan::Outcome| matches!(&outcome.status, Status::Failed { failure } if failure.is_deferred());
+    let deferred = |outcome: &&mirror_plan::report::Outcome| matches!(&outcome.status, Status::Failed { failure } if failure.is_deferred());
     let outcomes = report.outcomes.iter().filter(deferred).map(|outcome| &outcome.want);
     let failures =
         report.failures.iter().filter(|failed| failed.failure.is_deferred() && fit.is_none());

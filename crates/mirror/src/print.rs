@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{AnnotationKind, Group, Level as Shown, Renderer, Snippet};
-use mirror_plan::{Finding, Findings, Level};
+use mirror_plan::report::{Finding, Findings, Level};
 use serde::Serialize;
 
 use crate::environment;

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use mirror_copy::Event;
 use mirror_oci::ByteSize;
-use mirror_plan::{Plan, ProgressLine, Status};
+use mirror_plan::plan::Plan;
+use mirror_plan::report::{ProgressLine, Status};
 
 use crate::cli::Progress;
 use crate::print;

@@ -6,9 +6,10 @@ use futures_util::{StreamExt, stream};
 use mirror_ecr::Ecr;
 use mirror_failure::{Failure, Side};
 use mirror_oci::{Digest, Registry, Repository};
-use mirror_plan::{
-    Place, Plan, RepositoryAction, RepositoryOutcome, RepositoryProblem, Setting, Settings, Target,
-};
+use mirror_plan::config::Place;
+use mirror_plan::plan::Plan;
+use mirror_plan::provider::ecr::{Setting, Settings};
+use mirror_plan::want::{RepositoryAction, RepositoryOutcome, RepositoryProblem, Target};
 
 use crate::environment::Interruption;
 use crate::hosts::Hosts;

@@ -8,7 +8,10 @@ use futures_util::{StreamExt, stream};
 use mirror_copy::{Companions, Copied, Copier, Event, Job, Scope, WarningKind};
 use mirror_failure::{Failure, Side};
 use mirror_oci::Digest;
-use mirror_plan::{Holder, Outcome, Place, Plan, Referrers, Status, Target, Wants};
+use mirror_plan::config::{Place, Referrers};
+use mirror_plan::plan::{Holder, Plan};
+use mirror_plan::report::{Outcome, Status};
+use mirror_plan::want::{Target, Wants};
 use tokio::sync::mpsc;
 
 use crate::environment::Interruption;

@@ -10,10 +10,9 @@ use futures_util::{StreamExt, stream};
 use mirror_copy::Graph;
 use mirror_failure::{Failure, Side};
 use mirror_oci::{Digest, RawManifest};
-use mirror_plan::{
-    Action, Copy, Fit, Outcome, Plan, SavedPlan, Source, Status, Transfer, Unchanged, Unfit, Want,
-    Wants,
-};
+use mirror_plan::plan::{Action, Copy, Fit, Plan, SavedPlan, Unchanged, Unfit};
+use mirror_plan::report::{Outcome, Status, Transfer};
+use mirror_plan::want::{Source, Want, Wants};
 
 use mirror_registry::ManifestRef;
 

@@ -6,10 +6,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use mirror_copy::{Companions, Copied, Event, Job, Scope, WarningKind};
 use mirror_failure::{Failure, Side, printable};
 use mirror_oci::Digest;
-use mirror_plan::{
-    Change, Holder, Outcome, Place, Plan, Platforms, Referrers, Status, Transfer, Unchanged, Want,
-    Warning,
-};
+use mirror_plan::config::{Place, Referrers};
+use mirror_plan::plan::{Change, Holder, Plan, Unchanged};
+use mirror_plan::report::{Outcome, Status, Transfer, Warning};
+use mirror_plan::want::{Platforms, Want};
 
 use crate::holders;
 use crate::hosts::Hosts;
@@ -170,9 +170,9 @@ pub(crate) fn remember(tasks: &[Task<'_>], outcomes: &[Option<Ended>], hosts: &H
 fn warning(warning: mirror_copy::Warning) -> Warning {
     let mirror_copy::Warning { kind, message, .. } = warning;
     let kind = match kind {
-        WarningKind::Unknown => mirror_plan::WarningKind::SignaturesUnknown,
-        WarningKind::Missing => mirror_plan::WarningKind::SignatureMissing,
-        WarningKind::Kept => mirror_plan::WarningKind::SignatureKept,
+        WarningKind::Unknown => mirror_plan::report::WarningKind::SignaturesUnknown,
+        WarningKind::Missing => mirror_plan::report::WarningKind::SignatureMissing,
+        WarningKind::Kept => mirror_plan::report::WarningKind::SignatureKept,
     };
     Warning { kind, message: printable(&message) }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use mirror_failure::printable;
 use mirror_oci::Version;
-use mirror_plan::{Finding, Level};
+use mirror_plan::report::{Finding, Level};
 use mirror_tree::{Entry, Rules, is_dockerfile_name};
 
 use crate::exit::Exit;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use clap::{Args, ValueEnum};
-use mirror_plan::{Context, Role, Workflow, accounts, permissions, trust};
+use mirror_plan::provider::ecr::{Context, Role, Workflow, accounts, permissions, trust};
 
 use crate::exit::Exit;
 use crate::load::{Loaded, load};

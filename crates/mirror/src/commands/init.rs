@@ -7,7 +7,7 @@ use clap::Args;
 use mirror_failure::printable;
 use mirror_github::{CommitId, RepositoryName};
 use mirror_oci::Registry;
-use mirror_plan::EcrRegistry;
+use mirror_plan::provider::ecr::EcrRegistry;
 use mirror_tree::Entry;
 
 use super::add;

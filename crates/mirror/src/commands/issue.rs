@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use mirror_plan::{Earlier, Outdated, Report, attention_markdown};
+use mirror_plan::render::{Earlier, attention_markdown};
+use mirror_plan::report::{Outdated, Report};
 
 use super::{comment, report};
 use crate::exit::Exit;

@@ -7,7 +7,8 @@ use clap::Args;
 use futures_util::{StreamExt, stream};
 use mirror_failure::{Failure, Side};
 use mirror_oci::{Digest, Name, Tag, Version};
-use mirror_plan::{MovedTag, NewerTag, TagsFailure, kept_numbers, newest, stuck};
+use mirror_plan::bots::kept_numbers;
+use mirror_plan::report::{MovedTag, NewerTag, TagsFailure, newest, stuck};
 use mirror_tree::{BotProof, Entry};
 
 use crate::cli::{Format, Only};
@@ -56,7 +57,7 @@ pub(crate) fn run(images: Option<&Path>, command: &Outdated) -> Exit {
         entries.iter().filter_map(|entry| Some((entry.clone(), stuck(entry)?))).collect();
     super::in_runtime(async {
         let hosts = Hosts::sources(&entries, &loaded).await?;
-        let mut found = mirror_plan::Outdated {
+        let mut found = mirror_plan::report::Outdated {
             format_version: 1,
             looked_at: stuck.len(),
             ..Default::default()
@@ -84,7 +85,11 @@ pub(crate) fn run(images: Option<&Path>, command: &Outdated) -> Exit {
 }
 
 /// Asks what tags are now that have a digest beside them.
-async fn look_beside_digests(entries: &[Entry], hosts: &Hosts, found: &mut mirror_plan::Outdated) {
+async fn look_beside_digests(
+    entries: &[Entry],
+    hosts: &Hosts,
+    found: &mut mirror_plan::report::Outdated,
+) {
     let pinned = |entry: &Entry| {
         let Version::Pinned(pinned) = &entry.version else { return None };
         Some(((entry.name.clone(), pinned.tag.clone()?), pinned.digest.clone()))

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use clap::Args;
+use mirror_failure::count;
 use mirror_failure::printable;
 use mirror_oci::{Digest, Name, Tag};
-use mirror_plan::count;
 use mirror_tree::Entry;
 
 use crate::cli::Only;

@@ -6,7 +6,8 @@ use clap::Args;
 use futures_util::{StreamExt, stream};
 use mirror_copy::{Check, Hole, Selection};
 use mirror_failure::Failure;
-use mirror_plan::{HoleFound, Platforms, Verification, VerifyFailure, Want};
+use mirror_plan::report::{HoleFound, Verification, VerifyFailure};
+use mirror_plan::want::{Platforms, Want};
 
 use crate::cli::Format;
 use crate::exit::Exit;
@@ -52,7 +53,7 @@ pub(crate) fn run(images: Option<&Path>, command: &Verify) -> Exit {
         let found: Vec<_> = looks.collect().await;
         let verification = sum_up(wants, found);
         match command.format {
-            Format::Text => print::data(&mirror_plan::render_verification(&verification)),
+            Format::Text => print::data(&mirror_plan::render::render_verification(&verification)),
             Format::Json => print::json(&verification),
         }
         let whole = verification.holes.is_empty() && verification.failures.is_empty();

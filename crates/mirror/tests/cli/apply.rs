@@ -1,4 +1,4 @@
-use mirror_plan::{ProgressLine, Status};
+use mirror_plan::report::{ProgressLine, Status};
 use mirror_testkit::{Fault, ImageBuilder, Profile, Registry};
 
 use crate::{Pair, Project, looks_for_companions, steady};
@@ -274,7 +274,7 @@ fn progress_as_lines_and_json() {
     assert!(matches!(lines[1], ProgressLine::Moved { of: 1, finished: 0, .. }), "{lines:?}");
     let last = lines.last().unwrap();
     assert!(matches!(last, ProgressLine::Finished { status: Status::Done, .. }), "{last:?}");
-    let report: mirror_plan::Report = serde_json::from_str(&ran.stdout).unwrap();
+    let report: mirror_plan::report::Report = serde_json::from_str(&ran.stdout).unwrap();
     assert_eq!((report.totals.copied, report.outcomes.len()), (1, 1));
     assert_eq!(report.totals.transfer.pushed_bytes, image.blob_bytes());
 }

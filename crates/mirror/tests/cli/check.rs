@@ -113,7 +113,7 @@ fn fix_never_overwrites() {
 fn json_and_github() {
     let project = messy();
     let ran = project.mirror(&["check", "--format", "json"]).ends_with(2).run();
-    let findings: mirror_plan::Findings = serde_json::from_str(&ran.stdout).unwrap();
+    let findings: mirror_plan::report::Findings = serde_json::from_str(&ran.stdout).unwrap();
     assert_eq!((findings.findings.len(), findings.findings[1].code.as_str()), (6, "upper-case"));
     let at = findings.findings[1].position.unwrap();
     assert_eq!((at.line, at.column, at.end_column), (2, 8, 13));

@@ -151,8 +151,9 @@ fn wrong_bytes_of_one_repository_do_not_fail_the_others() {
     // Where a good one was first, the bad one can be mounted from there; so it fails at some of three places, or at none.
     let ran = project.mirror(&["apply", "--format", "json"]);
     let output = ran.into_command().output().unwrap();
-    let report: mirror_plan::Report = serde_json::from_slice(&output.stdout).unwrap();
-    let failed = report.outcomes.iter().filter(|one| one.status != mirror_plan::Status::Done);
+    let report: mirror_plan::report::Report = serde_json::from_slice(&output.stdout).unwrap();
+    let failed =
+        report.outcomes.iter().filter(|one| one.status != mirror_plan::report::Status::Done);
     let failed: Vec<_> = failed.map(|one| one.want.target.repository.as_str()).collect();
     assert!(failed.iter().all(|name| name.ends_with("aaa-bad")), "{failed:?}");
     assert_eq!(report.totals.copied + failed.len(), 12);
@@ -331,7 +332,7 @@ fn a_killed_run_is_continued_where_it_stopped() {
     let ranges: Vec<_> =
         pair.source.take_requests().into_iter().filter_map(|request| request.range).collect();
     assert_eq!(ranges.len(), 1, "{ranges:?}");
-    let report: mirror_plan::Report = serde_json::from_str(&ran.stdout).unwrap();
+    let report: mirror_plan::report::Report = serde_json::from_str(&ran.stdout).unwrap();
     assert!(report.totals.transfer.fetched_bytes < 10_100_000, "{:?}", report.totals.transfer);
     assert!(!pair.project.path().join("spool").exists(), "an empty spool goes");
 }

@@ -2,7 +2,7 @@
 
 use mirror_testkit::{FakeGitHub, GITHUB_REPOSITORY, GITHUB_TOKEN, ImageBuilder, Mirror};
 
-use mirror_plan::SavedPlan;
+use mirror_plan::plan::SavedPlan;
 
 use crate::{Pair, Project};
 
@@ -85,7 +85,7 @@ fn a_plan_from_anybody() {
     assert_eq!(github.take_calls(), Vec::<String>::new(), "nothing was asked before");
     // Whoever makes a whole new one says what he likes, but says it as text.
     let mut saved: SavedPlan = serde_json::from_str(&good).unwrap();
-    if let Some(mirror_plan::Action::Copy(copy)) = saved.plan.actions.first_mut() {
+    if let Some(mirror_plan::plan::Action::Copy(copy)) = saved.plan.actions.first_mut() {
         copy.want.file = "[x](https://evil.example) @everyone <img src=x>|`a`".to_owned();
         copy.want.target.destination = "# <script>alert(1)</script> @team".to_owned();
     }

@@ -3,7 +3,8 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use mirror_plan::{Plan, Report};
+use mirror_plan::plan::Plan;
+use mirror_plan::report::Report;
 use mirror_testkit::{Fault, Image, ImageBuilder, Profile, Registry};
 
 use crate::{Project, looks_for_companions};

@@ -4,7 +4,7 @@ use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use mirror_plan::{Report, Status};
+use mirror_plan::report::{Report, Status};
 use mirror_testkit::{AuthProfile, Fault, Image, ImageBuilder, Profile, Registry};
 
 use crate::{Pair, Project};
@@ -271,7 +271,7 @@ fn what_a_token_service_refuses_is_not_the_registrys() {
         project.config(&source.host(), &destination.host());
         project.entry("app:1");
         let ran = project.mirror(&["plan", "--format", "json"]).ends_with(1).run();
-        let plan: mirror_plan::Plan = serde_json::from_str(&ran.stdout).unwrap();
+        let plan: mirror_plan::plan::Plan = serde_json::from_str(&ran.stdout).unwrap();
         assert!(!plan.failures[0].failure.is_gone(), "{status}: nobody has asked the registry");
         let ran = project.mirror(&["plan"]).ends_with(1).run();
         assert!(ran.stdout.contains(told), "{status}: {}", ran.stdout);

@@ -117,7 +117,7 @@ fn json_is_a_plan() {
     let image = ImageBuilder::new("x").platforms(&["linux/amd64", "linux/arm64/v8"]).build();
     let pair = Pair::new(&[("library/app", "1", &image)]);
     let ran = pair.project.mirror(&["plan", "--format", "json"]).run();
-    let plan: mirror_plan::Plan = serde_json::from_str(&ran.stdout).unwrap();
+    let plan: mirror_plan::plan::Plan = serde_json::from_str(&ran.stdout).unwrap();
     let copy = plan.copies().next().unwrap();
     assert_eq!(
         (copy.digest.clone(), copy.bytes),

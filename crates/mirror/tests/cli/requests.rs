@@ -132,7 +132,7 @@ fn three_destinations_download_once() {
     }
     project.write("images/mirror.toml", &config);
     let ran = project.mirror(&["apply", "--format", "json"]).run();
-    let report: mirror_plan::Report = serde_json::from_str(&ran.stdout).unwrap();
+    let report: mirror_plan::report::Report = serde_json::from_str(&ran.stdout).unwrap();
     let bytes: usize = image.blobs.iter().map(|(_, bytes)| bytes.len()).sum();
     assert_eq!(report.totals.transfer.fetched_bytes, bytes as u64, "each distinct byte once");
     assert_eq!(report.totals.transfer.pushed_bytes, 3 * bytes as u64);

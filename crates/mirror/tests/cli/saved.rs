@@ -1,6 +1,7 @@
 //! Plans that are looked at now and carried out later.
 
-use mirror_plan::{Report, SavedPlan};
+use mirror_plan::plan::SavedPlan;
+use mirror_plan::report::Report;
 use mirror_testkit::{Image, ImageBuilder};
 
 use crate::{Pair, looks_for_companions};

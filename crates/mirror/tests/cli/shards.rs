@@ -1,6 +1,7 @@
 //! Parts of a plan on machines that work side by side, and their reports put together.
 
-use mirror_plan::{Report, Shard};
+use mirror_plan::plan::Shard;
+use mirror_plan::report::Report;
 use mirror_testkit::{Image, ImageBuilder};
 
 use crate::{Pair, Project, steady};
@@ -22,7 +23,7 @@ fn all_parts_together_do_everything_once() {
         pair.project.mirror(&arguments).run();
         let text = std::fs::read_to_string(pair.project.path().join(&file)).unwrap();
         let report: Report = serde_json::from_str(&text).unwrap();
-        let mine = |outcome: &mirror_plan::Outcome| {
+        let mine = |outcome: &mirror_plan::report::Outcome| {
             let target = &outcome.want.target;
             Shard::of(&target.destination, &target.repository, 3).number == number
         };

@@ -1,6 +1,6 @@
 //! Words that are true: what a person has to know first, and what is not what it seems.
 
-use mirror_plan::{Report, Status};
+use mirror_plan::report::{Report, Status};
 use mirror_testkit::{Fault, ImageBuilder};
 
 use crate::Pair;
@@ -25,7 +25,8 @@ fn a_source_that_fails_says_what_is_served() {
     let report: Report = serde_json::from_str(&text).unwrap();
     assert_eq!(report.failures[0].serves.as_ref(), Some(old.digest()));
     assert_eq!(report.failures[1].serves, None);
-    let page = mirror_plan::attention_markdown(&report, None, &[], &Default::default()).unwrap();
+    let page =
+        mirror_plan::render::attention_markdown(&report, None, &[], &Default::default()).unwrap();
     assert!(page.contains(&format!("not refreshed, the destination serves `{}`;", old.digest())));
     // While copying, too.
     pair.source.set_faults(|exchange| {
@@ -152,11 +153,12 @@ docker.io/library/gone:1.0 is gone upstream
     assert!(asked.iter().all(|request| request.method == "HEAD"));
     pair.project.mirror(&["outdated", "--exit-code"]).ends_with(3).run();
     let json = pair.project.mirror(&["outdated", "--format", "json"]).run().stdout;
-    let found: mirror_plan::Outdated = serde_json::from_str(&json).unwrap();
+    let found: mirror_plan::report::Outdated = serde_json::from_str(&json).unwrap();
     assert_eq!((found.moved.len(), found.pinned), (2, 3));
     let report = Report { format_version: 1, ..Report::default() };
-    let earlier = mirror_plan::Earlier { text: None, today: "2 Jan 2026" };
-    let text = mirror_plan::attention_markdown(&report, Some(&found), &[], &earlier).unwrap();
+    let earlier = mirror_plan::render::Earlier { text: None, today: "2 Jan 2026" };
+    let text =
+        mirror_plan::render::attention_markdown(&report, Some(&found), &[], &earlier).unwrap();
     assert!(text.contains("| gone | 2 Jan 2026 |\n"), "{text}");
     // Whoever can't be asked is a failure.
     pair.source.set_faults(|_| Some(Fault::refuse(403, "DENIED", "not for you")));

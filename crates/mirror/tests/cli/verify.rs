@@ -34,7 +34,7 @@ fn every_hole_is_found() {
     pair.destination.lose("docker.io/library/app", layer);
     pair.destination.lose("docker.io/library/app", &image.manifests[1].digest);
     let ran = pair.project.mirror(&["verify", "--format", "json"]).ends_with(1).run();
-    let found: mirror_plan::Verification = serde_json::from_str(&ran.stdout).unwrap();
+    let found: mirror_plan::report::Verification = serde_json::from_str(&ran.stdout).unwrap();
     let holes: Vec<_> = found.holes.iter().map(|hole| hole.digest.clone().unwrap()).collect();
     assert_eq!(holes, [image.manifests[1].digest.clone(), layer.clone()]);
     assert_eq!((found.whole, found.images), (1, 2));

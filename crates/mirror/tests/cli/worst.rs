@@ -1,7 +1,8 @@
 //! A mirror on its worst day: what upstream has lost, what registries have lost, and what a reviewer has to see first.
 
 use mirror_oci::Digest;
-use mirror_plan::{Change, Plan, Report};
+use mirror_plan::plan::{Change, Plan};
+use mirror_plan::report::Report;
 use mirror_testkit::{Fault, Image, ImageBuilder, Profile, Registry};
 
 use crate::{Pair, Project};
@@ -246,8 +247,8 @@ fn tampering_is_told_also_where_somebody_holds_the_image() {
         assert!(ran.stdout.contains(told), "{}", ran.stdout);
         let text = std::fs::read_to_string(project.path().join("report.json")).unwrap();
         let report: Report = serde_json::from_str(&text).unwrap();
-        let page =
-            mirror_plan::attention_markdown(&report, None, &[], &Default::default()).unwrap();
+        let page = mirror_plan::render::attention_markdown(&report, None, &[], &Default::default())
+            .unwrap();
         assert!(page.contains("possible tampering"), "{page}");
     }
 }

@@ -5,7 +5,8 @@ mod trouble;
 
 use std::collections::BTreeMap;
 
-use mirror_plan::{Action, Note, Plan, Report};
+use mirror_plan::plan::{Action, Note, Plan};
+use mirror_plan::report::Report;
 use mirror_testkit::{
     ACCOUNT, AuthProfile, FakeEcr, Image, ImageBuilder, Mirror, Moto, Profile, Ran, Registry,
     missing_tool,

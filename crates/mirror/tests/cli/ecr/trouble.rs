@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use mirror_failure::FailureKind;
-use mirror_plan::Report;
+use mirror_plan::report::Report;
 use mirror_testkit::{ACCOUNT, FakeEcr, Fault, ImageBuilder};
 use serde_json::json;
 
@@ -94,7 +94,7 @@ fn bad_credentials_and_missing_rights() {
         none.env("AWS_ENDPOINT_URL", scene.ecr.endpoint()).ends_with(1).run()
     };
     let ran = plan(&["plan"]);
-    let found: mirror_plan::Plan =
+    let found: mirror_plan::plan::Plan =
         serde_json::from_str(&plan(&["plan", "--format", "json"]).stdout).unwrap();
     assert!(
         found.failures.iter().all(|failed| failed.failure.kind == FailureKind::NoCredentials),

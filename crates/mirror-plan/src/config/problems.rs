@@ -1,0 +1,52 @@
+//! What is wrong with a configuration, and where.
+
+use std::ops::Range;
+use std::str::FromStr;
+
+use toml::Spanned;
+
+/// Something wrong with the configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigProblem {
+    /// The offending bytes of the file, where they are known.
+    pub span: Option<Range<usize>>,
+    /// What is wrong.
+    pub message: String,
+    /// What to do.
+    pub help: Option<String>,
+}
+
+/// Collects what is wrong.
+pub(crate) struct Problems<'a> {
+    pub(crate) found: Vec<ConfigProblem>,
+    pub(crate) read: &'a dyn Fn(&str) -> Result<String, String>,
+}
+
+impl Problems<'_> {
+    pub(crate) fn add(
+        &mut self,
+        span: Range<usize>,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) {
+        self.found.push(ConfigProblem {
+            span: Some(span),
+            message: message.into(),
+            help: Some(help.into()),
+        });
+    }
+
+    pub(crate) fn parsed<T: FromStr<Err: std::fmt::Display>>(
+        &mut self,
+        text: &Spanned<String>,
+        help: &str,
+    ) -> Option<T> {
+        match text.get_ref().parse() {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.add(text.span(), format!("`{}`: {error}", text.get_ref()), help);
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! What would make the destinations match the tree.
+
+pub(crate) mod alert;
+pub(crate) mod draft;
+pub(crate) mod model;
+pub(crate) mod observed;
+pub(crate) mod saved;
+pub(crate) mod shard;
+pub(crate) mod totals;
+
+pub use model::{
+    Action, Alert, Before, Change, Conflict, Copy, Holder, LookupFailure, Note, Plan, Pulls,
+    Totals, Unchanged,
+};
+pub use observed::{Image, Observed};
+pub use saved::{Fit, SavedManifest, SavedPlan, Unfit, tree_digest};
+pub use shard::{MOST_SHARDS, Shard, busy_shards};

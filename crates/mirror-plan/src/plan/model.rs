@@ -1,0 +1,349 @@
+//! The plan: what would make the destinations match the tree.
+
+use mirror_oci::{Digest, Platform, Registry, Repository};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::provider::ecr::settings::SettingChange;
+use crate::want::base::ConfigChange;
+use crate::want::model::Postponed;
+use crate::want::model::Unwanted;
+use crate::want::model::Want;
+use crate::want::resource::{RepositoryAction, RepositoryAt};
+use mirror_failure::Failure;
+
+/// What would make the destinations match the tree.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    /// Version of this format; 1.
+    pub format_version: u32,
+    /// What a reviewer should see first: it weakens what the tree says, whether or not anything is copied for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub alerts: Vec<Alert>,
+    /// What is to be done, in the order of the tree.
+    pub actions: Vec<Action>,
+    /// What is as it should be.
+    pub unchanged: Vec<Unchanged>,
+    /// What cannot be done as wanted.
+    pub conflicts: Vec<Conflict>,
+    /// What could not be looked up.
+    pub failures: Vec<LookupFailure>,
+    /// How the configuration differs from the one that connections were made by, in a plan for a pull request.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub configuration: Vec<ConfigChange>,
+    /// What is new in a pull request and is looked at after the merge.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub postponed: Vec<Postponed>,
+    /// What the tree no longer wants, in a plan about changes since a commit. It stays where it is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unwanted: Vec<Unwanted>,
+    /// What a reviewer should know.
+    pub notes: Vec<Note>,
+    /// Registries that images were looked up at with credentials: what was read there is not for everybody.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<String>")]
+    pub authenticated_sources: Vec<Registry>,
+    /// Manifests that copying pulls, by source registry; they count against pull limits.
+    pub pulls: Vec<Pulls>,
+    /// The sums.
+    pub totals: Totals,
+}
+
+/// One thing to do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "action", rename_all = "snake_case")]
+pub enum Action {
+    /// Make a repository.
+    CreateRepository(RepositoryAction),
+    /// Change settings of a repository.
+    UpdateRepository(RepositoryAction),
+    /// Copy an image.
+    Copy(Box<Copy>),
+}
+
+/// An image to copy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Copy {
+    /// Which want it serves.
+    #[serde(flatten)]
+    pub want: Want,
+    /// What the destination gets.
+    #[schemars(with = "String")]
+    pub digest: Digest,
+    /// Whether something is there already.
+    #[serde(flatten)]
+    pub change: Change,
+    /// Platforms that are copied, where the manifests were read.
+    #[schemars(with = "Vec<String>")]
+    pub platforms: Vec<Platform>,
+    /// Bytes of its distinct blobs, where the manifests were read.
+    pub bytes: Option<u64>,
+    /// Manifests that copying it pulls from the source, where they were read.
+    #[serde(default)]
+    pub manifests: Option<u64>,
+    /// The reference that the file had before, in a plan about changes since a commit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<String>,
+    /// The source repository that the image names, if it is on a known forge.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upstream: Option<String>,
+    /// The destination that it is taken from, where the source has it no more or fails.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holder: Option<Holder>,
+}
+
+/// Whether the target is there already.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "change", rename_all = "snake_case")]
+pub enum Change {
+    /// Nothing is there.
+    Create,
+    /// Another image is there.
+    Update {
+        /// The digest it has.
+        #[schemars(with = "String")]
+        from: Digest,
+    },
+    /// It is there, but not all of it.
+    Complete {
+        /// Manifests and blobs that are missing, as far as they were looked for.
+        #[schemars(with = "Vec<String>")]
+        missing: Vec<Digest>,
+    },
+}
+
+/// Where an image is that its source does not give.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Holder {
+    /// The name of the destination.
+    pub destination: String,
+    /// The repository there.
+    #[schemars(with = "String")]
+    pub repository: Repository,
+    /// What the source failed with.
+    pub failure: Failure,
+}
+
+impl Holder {
+    /// For the end of a line.
+    pub(crate) fn told(&self) -> String {
+        format!("{}, you hold it at {}", self.reason(), self.destination)
+    }
+
+    pub(crate) fn reason(&self) -> &'static str {
+        if self.failure.is_gone() { "gone upstream" } else { "its source fails" }
+    }
+}
+
+/// A want that is fulfilled.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Unchanged {
+    /// Which want.
+    #[serde(flatten)]
+    pub want: Want,
+    /// What source and destination have.
+    #[schemars(with = "String")]
+    pub digest: Digest,
+    /// Whether its signatures could not be looked for, so that this is still to be done.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub signatures_owed: bool,
+}
+
+/// Wants that cannot be fulfilled as they stand.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Conflict {
+    /// The files that want it.
+    pub files: Vec<String>,
+    /// Name of the destination.
+    pub destination: String,
+    /// The place they fight over.
+    pub target: String,
+    /// Why it cannot be.
+    pub reason: String,
+}
+
+/// A want that nothing can be said about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LookupFailure {
+    /// Which want.
+    #[serde(flatten)]
+    pub want: Want,
+    /// Why.
+    #[serde(flatten)]
+    pub failure: Failure,
+    /// What the destination serves under that tag meanwhile, if anything: the image is not refreshed, and pulls work.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub serves: Option<Digest>,
+}
+
+/// Something a reviewer should know.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "note", rename_all = "snake_case")]
+pub enum Note {
+    /// The tag beside a digest points elsewhere by now. The digest is what is copied.
+    TagMoved {
+        /// The file of the tree.
+        file: String,
+        /// The reference in it.
+        source: String,
+        /// What the tag points to now.
+        #[schemars(with = "String")]
+        upstream: Digest,
+    },
+    /// A registry that is new in a pull request was asked without credentials.
+    AskedAsStranger {
+        /// The registry.
+        #[schemars(with = "String")]
+        registry: Registry,
+    },
+    /// A lifecycle policy would delete images that the tree names.
+    WouldExpire {
+        /// The repository.
+        #[serde(flatten)]
+        at: RepositoryAt,
+        /// Those that their source has no more, by tag or digest: nobody else may have them.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        gone: Vec<String>,
+        /// The others, by tag or digest.
+        images: Vec<String>,
+    },
+    /// What a changed lifecycle policy would delete could not be found out.
+    NoPreview {
+        /// The repository.
+        #[serde(flatten)]
+        at: RepositoryAt,
+        /// Why.
+        why: String,
+    },
+    /// A repository is encrypted in another way than wanted, which can't be changed.
+    OtherEncryption {
+        /// The repository.
+        #[serde(flatten)]
+        at: RepositoryAt,
+        /// How it is, and how it was wanted.
+        #[serde(flatten)]
+        change: SettingChange,
+    },
+}
+
+/// A change that weakens what the tree says or what users get.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "alert", rename_all = "snake_case")]
+pub enum Alert {
+    /// The reference had a digest and has none any more: its tag floats.
+    DigestRemoved {
+        /// The file of the tree.
+        file: String,
+        /// The reference in it.
+        source: String,
+        /// The digest that it had.
+        #[schemars(with = "String")]
+        digest: Digest,
+    },
+    /// The image is no longer for platforms that the one before was for.
+    PlatformsLost {
+        /// The file of the tree.
+        file: String,
+        /// The reference in it.
+        source: String,
+        /// The platforms.
+        #[schemars(with = "Vec<String>")]
+        platforms: Vec<Platform>,
+    },
+    /// The image was made before the one that it replaces.
+    Older {
+        /// The file of the tree.
+        file: String,
+        /// The reference in it.
+        source: String,
+        /// When it was made, in RFC 3339.
+        created: String,
+        /// When the one before was made.
+        before: String,
+    },
+}
+
+/// What an image says of itself: the one that another one replaces, or that one.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Before {
+    /// Its platforms, sorted; empty when its manifests don't say.
+    pub platforms: Vec<Platform>,
+    /// When it was made, in RFC 3339, if it says.
+    pub created: Option<String>,
+}
+
+/// How many manifests are pulled from a registry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Pulls {
+    /// The registry.
+    #[schemars(with = "String")]
+    pub registry: Registry,
+    /// Distinct manifests; at least that many where they were not read.
+    pub manifests: u64,
+    /// Pulls that the registry has left for us, if it limits them.
+    pub left: Option<u64>,
+}
+
+/// Sums over a plan.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Totals {
+    /// Repositories to make.
+    #[serde(default)]
+    pub create_repositories: usize,
+    /// Repositories whose settings change.
+    #[serde(default)]
+    pub update_repositories: usize,
+    /// Images that are not there yet.
+    pub create: usize,
+    /// Images that replace another one.
+    pub update: usize,
+    /// Images that are there, but not all of them.
+    #[serde(default)]
+    pub complete: usize,
+    /// Images that are as they should be.
+    pub unchanged: usize,
+    /// Images that are no longer wanted.
+    #[serde(default)]
+    pub unwanted: usize,
+    /// Images that are looked at after the merge of a pull request.
+    #[serde(default)]
+    pub postponed: usize,
+    /// Wants that cannot be.
+    pub conflicts: usize,
+    /// Wants that could not be looked up.
+    pub failures: usize,
+    /// Wants that have to wait for a limit on pulls.
+    pub deferred: usize,
+    /// Bytes of the distinct blobs of all images to copy, where the manifests were read.
+    pub bytes: Option<u64>,
+}
+
+impl Plan {
+    /// The copies among the actions.
+    pub fn copies(&self) -> impl Iterator<Item = &Copy> {
+        self.actions.iter().filter_map(|action| match action {
+            Action::Copy(copy) => Some(&**copy),
+            _ => None,
+        })
+    }
+
+    /// Repositories to make and to change among the actions; true for those to make.
+    pub fn repositories(&self) -> impl Iterator<Item = (bool, &RepositoryAction)> {
+        self.actions.iter().filter_map(|action| match action {
+            Action::CreateRepository(action) => Some((true, action)),
+            Action::UpdateRepository(action) => Some((false, action)),
+            Action::Copy(_) => None,
+        })
+    }
+
+    /// Images that are as they should be, but whose signatures are to be looked for.
+    pub fn owed(&self) -> impl Iterator<Item = &Unchanged> {
+        self.unchanged.iter().filter(|item| item.signatures_owed)
+    }
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

@@ -1,0 +1,134 @@
+use mirror_oci::Algorithm;
+use mirror_tree::Entry;
+
+use super::*;
+use crate::config::Config;
+use crate::plan::observed::Image;
+use crate::plan::observed::Observed;
+use crate::render::text::render_plan;
+use crate::want::expand::expand;
+use crate::want::model::Wants;
+use mirror_failure::Side;
+
+fn digest(text: &str) -> Digest {
+    Digest::of(Algorithm::Sha256, text.as_bytes())
+}
+
+fn wants(references: &[String]) -> Wants {
+    let entries: Vec<Entry> = references
+        .iter()
+        .map(|reference| {
+            let parsed: mirror_oci::Reference = reference.parse().unwrap();
+            let (version, name) = (parsed.version().unwrap(), parsed.name);
+            Entry {
+                file: format!("{name}/Dockerfile"),
+                name,
+                version,
+                platform: None,
+                span: 0..0,
+                source: "".into(),
+            }
+        })
+        .collect();
+    let config = "[[destination]]\nname='prod'\nregistry='r.io'\nrepository='m/{name}'";
+    expand(&entries, &Config::parse(config).unwrap())
+}
+
+fn image(blobs: &[(&str, u64)]) -> Image {
+    Image {
+        platforms: vec!["linux/amd64".parse().unwrap(), "linux/arm64".parse().unwrap()],
+        manifests: vec![digest("index"), digest("child")],
+        blobs: blobs.iter().map(|(name, size)| (digest(name), *size)).collect(),
+        upstream: None,
+    }
+}
+
+/// One of each kind: new, changed, the same, moved tag, both kinds of failure, collision.
+fn example() -> (Wants, Observed) {
+    let wants = wants(&[
+        "new:1".into(),
+        "changed:2".into(),
+        "same:3".into(),
+        format!("moved:4@{}", digest("moved")),
+        "quay.io/x/gone:5".into(),
+        "refused:6".into(),
+        "a/twin:7".into(),
+        "b/twin:7".into(),
+    ]);
+    let mut observed = Observed::default();
+    let failure = |side, message: &str| Failure {
+        help: Some("do something".into()),
+        ..Failure::other(side, message)
+    };
+    for want in &wants.wants {
+        let name = want.target.repository.as_str().trim_start_matches("m/");
+        let (source, target) = match name {
+            "gone" => (Err(failure(Side::Source, "manifest x: 404")), Ok(None)),
+            "refused" => (Ok(digest(name)), Err(failure(Side::Destination, "connection refused"))),
+            "changed" => (Ok(digest(name)), Ok(Some(digest("old")))),
+            "same" => (Ok(digest(name)), Ok(Some(digest("same")))),
+            _ => (Ok(digest(name)), Ok(None)),
+        };
+        observed.sources.insert(want.source.clone(), source);
+        observed.targets.insert(want.target.clone(), target);
+        if name == "moved" {
+            observed.tags.insert(want.source.clone(), digest("elsewhere"));
+        }
+        let blobs: &[_] = if name == "new" {
+            &[("own", 1000), ("shared", 5_000_000)]
+        } else {
+            &[("shared", 5_000_000)]
+        };
+        observed.images.insert(want.source.clone(), Ok(image(blobs)));
+    }
+    (wants, observed)
+}
+
+#[test]
+fn each_want_has_one_place() {
+    let (wants, observed) = example();
+    let plan = Plan::new(&wants, &observed);
+    let copies: Vec<_> = plan.copies().map(|copy| copy.want.target.shown()).collect();
+    assert_eq!(copies, ["m/changed:2", "m/moved:4", "m/new:1"]);
+    assert_eq!(plan.unchanged[0].want.target.shown(), "m/same:3");
+    assert_eq!(plan.failures.len(), 2);
+    assert_eq!(plan.conflicts[0].target, "m/twin:7");
+    assert_eq!(plan.notes.len(), 1);
+    // Three images share the digests of their two manifests, but pull them from repositories of their own.
+    assert_eq!(plan.pulls, [Pulls { registry: Registry::docker_hub(), manifests: 6, left: None }]);
+    let totals = Totals {
+        create: 2,
+        update: 1,
+        unchanged: 1,
+        conflicts: 1,
+        failures: 2,
+        deferred: 0,
+        bytes: Some(5_001_000),
+        ..Totals::default()
+    };
+    assert_eq!(plan.totals, totals);
+}
+
+#[test]
+fn without_manifests_sizes_are_unknown() {
+    let (wants, mut observed) = example();
+    observed.images.clear();
+    let plan = Plan::new(&wants, &observed);
+    assert_eq!((plan.totals.bytes, plan.pulls[0].manifests), (None, 3));
+    assert!(render_plan(&plan).contains("at least 3 manifests from docker.io"));
+}
+
+#[test]
+fn json_round_trip() {
+    let (wants, observed) = example();
+    let plan = Plan::new(&wants, &observed);
+    let json = serde_json::to_string(&plan).unwrap();
+    assert_eq!(serde_json::from_str::<Plan>(&json).unwrap(), plan);
+}
+
+#[test]
+fn an_empty_plan_is_short() {
+    assert!(
+        render_plan(&Plan::new(&Wants::default(), &Observed::default())).contains("0 to create")
+    );
+}

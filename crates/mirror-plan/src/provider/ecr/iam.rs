@@ -1,0 +1,294 @@
+//! The least that roles in AWS need: policy documents for a tree and its configuration.
+//!
+//! <https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonelasticcontainerregistry.html>
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use mirror_oci::{Registry, Repository};
+use serde_json::{Value, json};
+
+use crate::config::Config;
+use crate::config::file::Referrers;
+use crate::config::location::Place;
+use crate::provider::ecr::registry::{EcrRegistry, is_ecr_public};
+use crate::provider::ecr::settings::Setting;
+use crate::want::model::{Platforms, Wants};
+
+/// What a role is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// `mirror plan`: reads only.
+    Plan,
+    /// `mirror apply`.
+    Apply,
+}
+
+/// Who may take a role, by the tokens that GitHub gives to workflows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Workflow {
+    /// The account of the role.
+    pub account: String,
+    /// Its partition, `aws`.
+    pub partition: String,
+    /// `OWNER`.
+    pub owner: String,
+    /// `REPOSITORY`.
+    pub repository: String,
+    /// The numbers of both, as newer repositories have them in their tokens.
+    pub ids: Option<(u64, u64)>,
+    /// What the workflow may run for.
+    pub contexts: Vec<Context>,
+}
+
+/// What a workflow runs for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Context {
+    /// Any pull request.
+    PullRequest,
+    /// This branch: what is merged there, its nights, and runs by hand.
+    Branch(String),
+    /// The queue of merges into this branch:
+    /// <https://docs.github.com/en/repositories/configuring-branches-and-merges-in-your-repository/configuring-pull-request-merges/managing-a-merge-queue>.
+    MergeQueue(String),
+    /// This environment, whose protection rules decide.
+    Environment(String),
+}
+
+/// The permissions of a role, without those that its settings don't need.
+pub fn permissions(role: Role, wants: &Wants, config: &Config) -> Value {
+    let mut statements = Statements::default();
+    for want in &wants.wants {
+        let name = &want.source.name;
+        let single = matches!(want.source.platforms, Platforms::One(_));
+        statements.source(role, &name.registry, &name.repository, single, config);
+        for alternative in
+            config.registries.get(&name.registry).iter().flat_map(|s| &s.alternatives)
+        {
+            if let Some(repository) = alternative.repository(&name.repository) {
+                statements.source(role, &alternative.registry, &repository, single, config);
+            }
+        }
+        if let Place::Registry(registry) = &want.target.place {
+            statements.destination(role, registry, &want.target.repository, config);
+        }
+    }
+    statements.document()
+}
+
+/// The accounts and partitions that images go to.
+pub fn accounts(config: &Config) -> BTreeSet<(String, &'static str)> {
+    let registries =
+        config.destinations.iter().filter_map(|destination| match &destination.place {
+            Place::Registry(registry) => EcrRegistry::of(registry),
+            Place::Layout(_) => None,
+        });
+    registries.map(|registry| (registry.account.clone(), registry.partition())).collect()
+}
+
+/// Who may take a role. Repositories made, renamed or transferred since 2026-07-15 have numbers in the subject of
+/// their tokens, older ones have not; both forms are let in.
+/// <https://docs.github.com/en/actions/reference/security/oidc>
+pub fn trust(workflow: &Workflow) -> Value {
+    let Workflow { account, partition, owner, repository, ids, contexts } = workflow;
+    let subjects: Vec<String> = contexts
+        .iter()
+        .flat_map(|context| {
+            let context = match context {
+                Context::PullRequest => "pull_request".to_owned(),
+                Context::Branch(branch) => format!("ref:refs/heads/{branch}"),
+                Context::MergeQueue(branch) => {
+                    format!("ref:refs/heads/gh-readonly-queue/{branch}/*")
+                }
+                Context::Environment(name) => format!("environment:{name}"),
+            };
+            let numbered = match ids {
+                Some((owner_id, id)) => {
+                    format!("repo:{owner}@{owner_id}/{repository}@{id}:{context}")
+                }
+                None => format!("repo:{owner}@*/{repository}@*:{context}"),
+            };
+            [format!("repo:{owner}/{repository}:{context}"), numbered]
+        })
+        .collect();
+    let issuer = "token.actions.githubusercontent.com";
+    json!({
+        "Version": "2012-10-17",
+        "Statement": [{
+            "Effect": "Allow",
+            "Principal": {
+                "Federated": format!("arn:{partition}:iam::{account}:oidc-provider/{issuer}"),
+            },
+            "Action": "sts:AssumeRoleWithWebIdentity",
+            "Condition": {
+                "StringEquals": { format!("{issuer}:aud"): "sts.amazonaws.com" },
+                "StringLike": {
+                    format!("{issuer}:sub"): subjects,
+                },
+            },
+        }],
+    })
+}
+
+/// Actions by what they are for and the resources they are on.
+#[derive(Default)]
+struct Statements(BTreeMap<(&'static str, BTreeSet<&'static str>), BTreeSet<String>>);
+
+impl Statements {
+    fn add(&mut self, sid: &'static str, actions: &[&'static str], resource: String) {
+        let key = (sid, actions.iter().copied().collect());
+        self.0.entry(key).or_default().insert(resource);
+    }
+
+    fn source(
+        &mut self,
+        role: Role,
+        registry: &Registry,
+        repository: &Repository,
+        single: bool,
+        config: &Config,
+    ) {
+        if is_ecr_public(registry) {
+            let login = ["ecr-public:GetAuthorizationToken", "sts:GetServiceBearerToken"];
+            return self.add("PublicLogin", &login, "*".to_owned());
+        }
+        let Some(ecr) = EcrRegistry::of(registry) else { return };
+        self.assume(registry, config);
+        self.add("Login", &["ecr:GetAuthorizationToken"], "*".to_owned());
+        let mut actions = vec!["ecr:BatchGetImage"];
+        if role == Role::Apply || single {
+            actions.push("ecr:GetDownloadUrlForLayer");
+        }
+        if role == Role::Apply && config.referrers != Referrers::Off {
+            actions.push("ecr:ListImageReferrers");
+        }
+        self.add("Pull", &actions, ecr.arn(&prefix(repository)));
+    }
+
+    fn destination(
+        &mut self,
+        role: Role,
+        registry: &Registry,
+        repository: &Repository,
+        config: &Config,
+    ) {
+        let Some(ecr) = EcrRegistry::of(registry) else { return };
+        self.assume(registry, config);
+        let rules = config.destinations.iter().filter(
+            |destination| matches!(&destination.place, Place::Registry(known) if known == registry),
+        );
+        let rules: Vec<_> = rules.filter_map(|destination| destination.ecr.as_ref()).collect();
+        let set: BTreeSet<Setting> = rules.iter().flat_map(|rules| rules.all_settings()).collect();
+        let resource = ecr.arn(&prefix(repository));
+        self.add("List", &["ecr:DescribeRepositories"], ecr.arn("*"));
+        let mut look = vec!["ecr:BatchGetImage"];
+        for setting in &set {
+            look.extend(match setting {
+                Setting::LifecyclePolicy => &[
+                    "ecr:GetLifecyclePolicy",
+                    "ecr:StartLifecyclePolicyPreview",
+                    "ecr:GetLifecyclePolicyPreview",
+                ][..],
+                Setting::RepositoryPolicy => &["ecr:GetRepositoryPolicy"],
+                Setting::Tags => &["ecr:ListTagsForResource"],
+                Setting::ImmutableTags | Setting::Encryption | Setting::ScanOnPush => &[],
+            });
+        }
+        self.add("Look", &look, resource.clone());
+        if role == Role::Plan {
+            return;
+        }
+        self.add("Login", &["ecr:GetAuthorizationToken"], "*".to_owned());
+        self.add("Account", &["ecr:GetAccountSetting"], "*".to_owned());
+        let push = [
+            "ecr:BatchCheckLayerAvailability",
+            "ecr:InitiateLayerUpload",
+            "ecr:UploadLayerPart",
+            "ecr:CompleteLayerUpload",
+            "ecr:PutImage",
+        ];
+        self.add("Push", &push, resource.clone());
+        let mut keep = Vec::new();
+        if rules.iter().any(|rules| rules.creates()) {
+            keep.push("ecr:CreateRepository");
+        }
+        keep.extend(set.iter().filter_map(|setting| match setting {
+            Setting::ImmutableTags => Some("ecr:PutImageTagMutability"),
+            Setting::ScanOnPush => Some("ecr:PutImageScanningConfiguration"),
+            Setting::LifecyclePolicy => Some("ecr:PutLifecyclePolicy"),
+            Setting::RepositoryPolicy => Some("ecr:SetRepositoryPolicy"),
+            Setting::Tags => Some("ecr:TagResource"),
+            Setting::Encryption => None,
+        }));
+        if !keep.is_empty() {
+            self.add("Keep", &keep, resource);
+        }
+        for key in rules.iter().flat_map(|rules| rules.keys()) {
+            // https://docs.aws.amazon.com/AmazonECR/latest/userguide/encryption-at-rest.html
+            self.add("Encrypt", &["kms:CreateGrant", "kms:DescribeKey", "kms:RetireGrant"], key);
+        }
+    }
+
+    /// With a role of its own for a registry, this one needs no more there than to take that.
+    fn assume(&mut self, registry: &Registry, config: &Config) {
+        let role = config.registries.get(registry).and_then(|settings| settings.role.clone());
+        if let Some(role) = role {
+            self.add("Assume", &["sts:AssumeRole"], role);
+        }
+    }
+
+    fn document(self) -> Value {
+        let mut numbers: BTreeMap<&str, usize> = BTreeMap::new();
+        let statements = self.0.into_iter().map(|((sid, actions), resources)| {
+            let number = numbers.entry(sid).or_default();
+            *number += 1;
+            let sid = if *number == 1 { sid.to_owned() } else { format!("{sid}{number}") };
+            json!({ "Sid": sid, "Effect": "Allow", "Action": actions, "Resource": resources })
+        });
+        json!({ "Version": "2012-10-17", "Statement": statements.collect::<Vec<_>>() })
+    }
+}
+
+/// All repositories below the first part of a name, so that a new image needs no new role.
+fn prefix(repository: &Repository) -> String {
+    match repository.as_str().split_once('/') {
+        Some((first, _)) => format!("{first}/*"),
+        None => repository.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_forms_of_a_subject() {
+        let mut workflow = Workflow {
+            account: "123456789012".to_owned(),
+            partition: "aws".to_owned(),
+            owner: "acme".to_owned(),
+            repository: "images".to_owned(),
+            ids: Some((7, 42)),
+            contexts: vec![Context::PullRequest],
+        };
+        let subjects = |workflow: &Workflow| {
+            trust(workflow)["Statement"][0]["Condition"]["StringLike"]
+                ["token.actions.githubusercontent.com:sub"]
+                .clone()
+        };
+        assert_eq!(
+            subjects(&workflow),
+            json!(["repo:acme/images:pull_request", "repo:acme@7/images@42:pull_request"])
+        );
+        workflow.ids = None;
+        workflow.contexts = vec![Context::Branch("main".to_owned())];
+        assert_eq!(
+            subjects(&workflow),
+            json!([
+                "repo:acme/images:ref:refs/heads/main",
+                "repo:acme@*/images@*:ref:refs/heads/main"
+            ])
+        );
+        workflow.contexts = vec![Context::Environment("prod".to_owned())];
+        assert!(subjects(&workflow)[0].as_str().unwrap().ends_with(":environment:prod"));
+    }
+}

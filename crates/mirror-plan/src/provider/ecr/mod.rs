@@ -1,0 +1,11 @@
+//! Amazon ECR: its registries, the settings of its repositories, and who may do what.
+
+pub(crate) mod iam;
+pub(crate) mod registry;
+pub(crate) mod section;
+pub(crate) mod settings;
+
+pub use iam::{Context, Role, Workflow, accounts, permissions, trust};
+pub use registry::{AwsRegistry, EcrRegistry};
+pub use section::EcrRules;
+pub use settings::{Setting, SettingChange, Settings, is_same};

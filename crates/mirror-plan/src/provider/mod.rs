@@ -1,0 +1,3 @@
+//! What a cloud allows and keeps beside the protocol.
+
+pub mod ecr;

@@ -1,0 +1,261 @@
+//! Findings: what is wrong with a tree and its configuration, in one shape for all outputs.
+
+use std::fmt::Write as _;
+use std::ops::Range;
+use std::sync::Arc;
+
+use mirror_tree::{Diagnostic, Severity};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::config::problems::ConfigProblem;
+use crate::want::model::Collision;
+use mirror_failure::printable;
+
+/// Everything that was found, as `mirror check --format json` prints it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Findings {
+    /// Version of this format; 1.
+    pub format_version: u32,
+    /// Files that are right.
+    pub entries: usize,
+    /// What is wrong, sorted by file and position.
+    pub findings: Vec<Finding>,
+}
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Finding {
+    /// How bad it is.
+    pub severity: Level,
+    /// Which rule: a code of `images/README.md`, `config` or `conflict`.
+    pub code: String,
+    /// The file, with the folder of the tree in front.
+    pub file: String,
+    /// Where in the file; none when it is about the file as a whole.
+    pub position: Option<Position>,
+    /// What is wrong.
+    pub message: String,
+    /// What to do.
+    pub help: Option<String>,
+    /// Whether `mirror check --fix` corrects it.
+    pub fixable: bool,
+    /// The text of the file and the bytes to underline.
+    #[serde(skip)]
+    pub excerpt: Option<(Arc<str>, Range<usize>)>,
+}
+
+/// How bad a finding is.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// Nothing is mirrored until it is mended.
+    Error,
+    /// Legal, but somebody will be surprised.
+    Warning,
+}
+
+/// A place in a file. Lines and columns count from 1, columns in characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Position {
+    /// First line.
+    pub line: usize,
+    /// First column.
+    pub column: usize,
+    /// Line of the end.
+    pub end_line: usize,
+    /// Column after the end.
+    pub end_column: usize,
+}
+
+impl Findings {
+    /// Whether anything is an error.
+    pub fn has_errors(&self) -> bool {
+        self.findings.iter().any(|finding| finding.severity == Level::Error)
+    }
+
+    /// How many findings are that bad.
+    pub fn count(&self, level: Level) -> usize {
+        self.findings.iter().filter(|finding| finding.severity == level).count()
+    }
+
+    /// Workflow commands that GitHub shows beside the lines:
+    /// <https://docs.github.com/en/actions/reference/workflow-commands-for-github-actions#setting-an-error-message>.
+    pub fn render_github(&self) -> String {
+        let mut out = String::new();
+        for finding in &self.findings {
+            let level = if finding.severity == Level::Error { "error" } else { "warning" };
+            let _ = write!(out, "::{level} file={}", property(&finding.file));
+            if let Some(at) = finding.position {
+                let _ = write!(out, ",line={},endLine={},col={}", at.line, at.end_line, at.column);
+                // GitHub wants the end column on one line only, and inclusive.
+                if at.line == at.end_line && at.end_column > at.column {
+                    let _ = write!(out, ",endColumn={}", at.end_column - 1);
+                }
+            }
+            let help =
+                finding.help.iter().map(|help| format!("\nhelp: {help}")).collect::<String>();
+            let text = data(&format!("{}{help}", finding.message));
+            let _ = writeln!(out, ",title={}::{text}", property(&finding.code));
+        }
+        out
+    }
+}
+
+impl Finding {
+    /// A diagnostic of the tree in the folder `images`.
+    pub fn of_tree(images: &str, diagnostic: &Diagnostic) -> Finding {
+        let excerpt = diagnostic.source.clone().zip(diagnostic.span.clone());
+        let file = if diagnostic.file.is_empty() {
+            images.to_owned()
+        } else {
+            format!("{images}/{}", diagnostic.file)
+        };
+        Finding {
+            severity: if diagnostic.severity() == Severity::Error {
+                Level::Error
+            } else {
+                Level::Warning
+            },
+            code: diagnostic.code.to_string(),
+            file: printable(&file),
+            position: excerpt.as_ref().map(|(text, span)| position(text, span)),
+            message: printable(&diagnostic.message),
+            help: diagnostic.help.as_deref().map(printable),
+            fixable: diagnostic.fix.is_some(),
+            excerpt,
+        }
+    }
+
+    /// A problem of the configuration file `file` with the text `text`.
+    pub fn of_config(file: &str, text: &Arc<str>, problem: &ConfigProblem) -> Finding {
+        let excerpt = problem.span.clone().map(|span| (text.clone(), span));
+        Finding {
+            severity: Level::Error,
+            code: "config".to_owned(),
+            file: file.to_owned(),
+            position: excerpt.as_ref().map(|(text, span)| position(text, span)),
+            message: printable(&problem.message),
+            help: problem.help.clone(),
+            fixable: false,
+            excerpt,
+        }
+    }
+
+    /// An exception of the configuration `file` that is about no image.
+    pub fn of_unused_glob(file: &str, glob: &str) -> Finding {
+        Finding {
+            severity: Level::Warning,
+            code: "config".to_owned(),
+            file: file.to_owned(),
+            position: None,
+            message: format!("`match = \"{}\"` matches no image of the tree", printable(glob)),
+            help: Some(
+                "globs are matched against names such as docker.io/library/postgres".to_owned(),
+            ),
+            fixable: false,
+            excerpt: None,
+        }
+    }
+
+    /// A configuration at `file` that nobody reads, since it isn't where it belongs.
+    pub fn of_unread_config(file: &str, belongs: &str) -> Finding {
+        Finding {
+            severity: Level::Warning,
+            code: "config".to_owned(),
+            file: printable(file),
+            position: None,
+            message: "this file is not read: the configuration is in the folder of the tree"
+                .to_owned(),
+            help: Some(format!("move it to {}", printable(belongs))),
+            fixable: false,
+            excerpt: None,
+        }
+    }
+
+    /// A collision, shown at the first file concerned.
+    pub fn of_collision(images: &str, collision: &Collision) -> Finding {
+        let files: Vec<String> =
+            collision.files.iter().map(|file| format!("{images}/{file}")).collect();
+        Finding {
+            severity: Level::Error,
+            code: "conflict".to_owned(),
+            file: files.first().map(|file| printable(file)).unwrap_or_default(),
+            position: None,
+            message: printable(&format!(
+                "{} at {}: {}",
+                collision.target, collision.destination, collision.reason
+            )),
+            help: Some(format!(
+                "change one of {}, or the destination's `repository` in mirror.toml",
+                files.join(", ")
+            )),
+            fixable: false,
+            excerpt: None,
+        }
+    }
+}
+
+fn position(text: &str, span: &Range<usize>) -> Position {
+    let (line, column) = line_and_column(text, span.start);
+    let (end_line, end_column) = line_and_column(text, span.end);
+    Position { line, column, end_line, end_column }
+}
+
+fn line_and_column(text: &str, at: usize) -> (usize, usize) {
+    let before = text.get(..at).unwrap_or(text);
+    let line = before.matches('\n').count() + 1;
+    let start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    (line, before.get(start..).unwrap_or("").chars().count() + 1)
+}
+
+/// The text behind `::`.
+fn data(text: &str) -> String {
+    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
+}
+
+/// The value of a property.
+fn property(text: &str) -> String {
+    data(text).replace(':', "%3A").replace(',', "%2C")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions() {
+        let text = "# é\r\nFROM ü:1\n";
+        assert_eq!(
+            position(text, &(11..13)),
+            Position { line: 2, column: 6, end_line: 2, end_column: 7 }
+        );
+        assert_eq!(
+            position(text, &(0..text.len())),
+            Position { line: 1, column: 1, end_line: 3, end_column: 1 }
+        );
+        assert_eq!(position("", &(0..0)).line, 1);
+    }
+
+    #[test]
+    fn workflow_commands_are_escaped() {
+        let finding = Finding {
+            severity: Level::Error,
+            code: "bad-reference".into(),
+            file: "images/localhost:5000/a,b/Dockerfile".into(),
+            position: Some(Position { line: 2, column: 6, end_line: 2, end_column: 9 }),
+            message: "100% wrong\r\n::error::injected".into(),
+            help: Some("mend it".into()),
+            fixable: false,
+            excerpt: None,
+        };
+        let findings = Findings { findings: vec![finding], ..Findings::default() };
+        assert_eq!(
+            findings.render_github(),
+            "::error file=images/localhost%3A5000/a%2Cb/Dockerfile,line=2,endLine=2,col=6,endColumn=8,title=bad-reference::100%25 wrong%0D%0A::error::injected%0Ahelp: mend it\n"
+        );
+    }
+}

@@ -1,0 +1,48 @@
+//! What a look at the destinations found.
+
+use mirror_oci::Digest;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::want::model::Want;
+use mirror_failure::Failure;
+
+/// What `mirror verify` found.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Verification {
+    /// Version of this format; 1.
+    pub format_version: u32,
+    /// Images that were looked at.
+    pub images: usize,
+    /// Images that are whole.
+    pub whole: usize,
+    /// Everything that is missing or wrong, in the order of the tree.
+    pub holes: Vec<HoleFound>,
+    /// Images that could not be looked at.
+    pub failures: Vec<VerifyFailure>,
+}
+
+/// Something that is missing or wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct HoleFound {
+    /// In which image.
+    #[serde(flatten)]
+    pub want: Want,
+    /// Which manifest or blob; none when it is the image as a whole.
+    #[schemars(with = "Option<String>")]
+    pub digest: Option<Digest>,
+    /// What is wrong.
+    pub problem: String,
+}
+
+/// An image that could not be looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct VerifyFailure {
+    /// Which image.
+    #[serde(flatten)]
+    pub want: Want,
+    /// Why.
+    #[serde(flatten)]
+    pub failure: Failure,
+}

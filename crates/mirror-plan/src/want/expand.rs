@@ -1,0 +1,278 @@
+//! Wants: from the tree and the configuration, destination by destination.
+
+use std::collections::BTreeMap;
+
+use mirror_oci::{Name, Registry, Repository, Tag, Version};
+use mirror_tree::Entry;
+
+use crate::config::location::Place;
+use crate::config::{Config, Destination};
+use crate::provider::ecr::settings::name_problem;
+use crate::want::model::{Collision, Platforms, Source, Target, Want, Wants};
+use crate::want::resource::{RepositoryAt, RepositoryWant};
+
+/// Turns entries into wants, and finds the ones that exclude each other. Entries that want the very same thing
+/// become one want.
+pub fn expand(entries: &[Entry], config: &Config) -> Wants {
+    let mut found = Wants::default();
+    let mut by_target: BTreeMap<Address, Vec<Want>> = BTreeMap::new();
+    for entry in entries {
+        for destination in &config.destinations {
+            match want(entry, destination, config) {
+                outcome if !config.sends(&entry.name, &destination.name) => {
+                    found.elsewhere.extend(outcome);
+                }
+                Err(collision) => found.collisions.push(collision),
+                Ok(want) => {
+                    by_target.entry(address(&want)).or_default().push(want);
+                }
+            }
+        }
+    }
+    let all: Vec<Want> = by_target.values().flatten().cloned().collect();
+    for wants in by_target.into_values() {
+        match wants.as_slice() {
+            [first, others @ ..] if others.iter().all(|other| other.source == first.source) => {
+                found.wants.push(first.clone());
+            }
+            [first, ..] => {
+                found.collisions.push(collision(first, &wants));
+                found.contended.extend(wants);
+            }
+            [] => {}
+        }
+    }
+    found
+        .wants
+        .sort_by(|a, b| (&a.file, &a.target.destination).cmp(&(&b.file, &b.target.destination)));
+    found.repositories = repositories(&all, config);
+    found.drop_contradictions();
+    found.collisions.sort_by(|a, b| (&a.files, &a.destination).cmp(&(&b.files, &b.destination)));
+    found
+}
+
+impl Wants {
+    /// Two destinations of one registry may lead to one repository, but they can't both have their way with it.
+    fn drop_contradictions(&mut self) {
+        let mut by_place: BTreeMap<(Registry, Repository), Vec<RepositoryWant>> = BTreeMap::new();
+        for want in std::mem::take(&mut self.repositories) {
+            let place = (want.at.registry.clone(), want.at.repository.clone());
+            by_place.entry(place).or_default().push(want);
+        }
+        for ((registry, repository), kept) in by_place {
+            let first = kept.first().map(|want| (want.create, want.settings.clone()));
+            if kept.iter().all(|want| Some((want.create, want.settings.clone())) == first) {
+                self.repositories.extend(kept);
+                continue;
+            }
+            let names: Vec<String> = kept.iter().map(|want| want.at.destination.clone()).collect();
+            let place = Place::Registry(registry);
+            let (lost, left): (Vec<Want>, Vec<Want>) =
+                std::mem::take(&mut self.wants).into_iter().partition(|want| {
+                    want.target.place == place && want.target.repository == repository
+                });
+            self.wants = left;
+            self.contended.extend(lost.iter().cloned());
+            self.collisions.push(Collision {
+                files: lost.into_iter().map(|want| want.file).collect(),
+                destination: names.join(" and "),
+                target: repository.to_string(),
+                reason: format!(
+                    "the destinations {} lead to one repository and keep it in different ways",
+                    names.join(" and ")
+                ),
+            });
+        }
+        self.repositories.sort_by(|a, b| a.at.cmp(&b.at));
+    }
+}
+
+fn repositories(wants: &[Want], config: &Config) -> Vec<RepositoryWant> {
+    let mut found: BTreeMap<RepositoryAt, RepositoryWant> = BTreeMap::new();
+    for want in wants {
+        let Target { destination, place, repository, .. } = &want.target;
+        let rules = config.destinations.iter().find(|known| known.name == *destination);
+        let (Some(rules), Place::Registry(registry)) =
+            (rules.and_then(|known| known.ecr.as_ref()), place)
+        else {
+            continue;
+        };
+        let (destination, repository) = (destination.clone(), repository.clone());
+        let (create, settings) = rules.of(&repository);
+        let at = RepositoryAt { destination, registry: registry.clone(), repository };
+        found.insert(at.clone(), RepositoryWant { at, create, settings });
+    }
+    found.into_values().collect()
+}
+
+/// What a copy is fetched by at its destination. Two wants with one address fight over it.
+pub(crate) type Address = (Place, Repository, Option<Version>, Option<Tag>);
+
+pub(crate) fn address(want: &Want) -> Address {
+    let target = &want.target;
+    // Without a tag nothing is fought over: the digest is the address.
+    let version = target.tag.is_none().then(|| want.source.version.clone());
+    (target.place.clone(), target.repository.clone(), version, target.tag.clone())
+}
+
+fn want(entry: &Entry, destination: &Destination, config: &Config) -> Result<Want, Collision> {
+    let text = repository_text(&entry.name, &destination.repository);
+    let unfit = |reason: String| Collision {
+        files: vec![entry.file.clone()],
+        destination: destination.name.clone(),
+        target: text.clone(),
+        reason: format!("`{text}` can't be the name of a repository: {reason}"),
+    };
+    let repository = text.parse::<Repository>().map_err(|error| unfit(error.to_string()))?;
+    if destination.ecr.is_some()
+        && let Some(problem) = name_problem(&repository)
+    {
+        return Err(unfit(problem));
+    }
+    let platforms = match (&entry.platform, config.platforms(&entry.name)) {
+        (Some(platform), _) => Platforms::One(platform.clone()),
+        (None, None) => Platforms::All,
+        (None, Some([platform])) => Platforms::One(platform.clone()),
+        (None, Some(several)) => Platforms::Some(several.to_vec()),
+    };
+    Ok(Want {
+        file: entry.file.clone(),
+        source: Source { name: entry.name.clone(), version: entry.version.clone(), platforms },
+        target: Target {
+            destination: destination.name.clone(),
+            place: destination.place.clone(),
+            repository,
+            tag: entry.version.tag().cloned(),
+            digest: entry.version.digest().filter(|_| entry.version.tag().is_none()).cloned(),
+        },
+    })
+}
+
+/// Fills in a template. A port or an IPv6 address can't stand in a repository: its other characters become `-`.
+fn repository_text(name: &Name, template: &str) -> String {
+    let registry: String = name
+        .registry
+        .as_str()
+        .chars()
+        .map(|c| if matches!(c, ':' | '[' | ']') { '-' } else { c })
+        .collect();
+    let repository = name.repository.as_str();
+    let last = repository.rsplit('/').next().unwrap_or(repository);
+    template
+        .replace("{registry}", registry.trim_matches('-'))
+        .replace("{repository}", repository)
+        .replace("{name}", last)
+}
+
+fn collision(first: &Want, wants: &[Want]) -> Collision {
+    let mut files: Vec<String> = wants.iter().map(|want| want.file.clone()).collect();
+    files.dedup();
+    let sources: Vec<String> = wants.iter().map(|want| describe(&want.source)).collect();
+    let tag = first.target.tag.as_ref().map(|tag| format!(":{tag}")).unwrap_or_default();
+    Collision {
+        files,
+        destination: first.target.destination.clone(),
+        target: format!("{}{tag}", first.target.repository),
+        reason: format!("different images would go to one tag: {}", sources.join(", ")),
+    }
+}
+
+fn describe(source: &Source) -> String {
+    match &source.platforms {
+        Platforms::All => format!("{}{}", source.name, source.version),
+        Platforms::One(platform) => format!("{}{} ({platform})", source.name, source.version),
+        Platforms::Some(platforms) => {
+            let names: Vec<_> = platforms.iter().map(ToString::to_string).collect();
+            format!("{}{} ({})", source.name, source.version, names.join(", "))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(file: &str, reference: &str, platform: Option<&str>) -> Entry {
+        let parsed: mirror_oci::Reference = reference.parse().unwrap();
+        Entry {
+            file: file.to_owned(),
+            version: parsed.version().unwrap(),
+            name: parsed.name,
+            platform: platform.map(|platform| platform.parse().unwrap()),
+            span: 0..0,
+            source: "".into(),
+        }
+    }
+
+    fn targets(wants: &Wants) -> Vec<String> {
+        let tag =
+            |want: &Want| want.target.tag.as_ref().map_or("-".to_owned(), ToString::to_string);
+        wants
+            .wants
+            .iter()
+            .map(|w| format!("{} {}:{}", w.target.destination, w.target.repository, tag(w)))
+            .collect()
+    }
+
+    #[test]
+    fn one_for_each_destination() {
+        let config = Config::parse(
+            "[[destination]]\nname='a'\nregistry='a.io'\n[[destination]]\nname='b'\nregistry='b.io'\nrepository='m/{name}'\n[[image]]\nmatch='quay.io/**'\ndestinations=['b']",
+        )
+        .unwrap();
+        let entries = [
+            entry("1", "postgres:14", None),
+            entry("2", "quay.io/x/y:1", None),
+            entry("3", "localhost:5000/z:1", None),
+            entry("4", "[::1]:5000/v6:1", None),
+        ];
+        let wants = expand(&entries, &config);
+        assert_eq!(wants.collisions, []);
+        assert_eq!(
+            targets(&wants),
+            [
+                "a docker.io/library/postgres:14",
+                "b m/postgres:14",
+                "b m/y:1",
+                "a localhost-5000/z:1",
+                "b m/z:1",
+                "a 1--5000/v6:1",
+                "b m/v6:1"
+            ]
+        );
+    }
+
+    #[test]
+    fn collisions() {
+        let config =
+            Config::parse("[[destination]]\nname='b'\nregistry='b.io'\nrepository='{name}'")
+                .unwrap();
+        let digest = |c: char| format!("sha256:{}", c.to_string().repeat(64));
+        let entries = [
+            entry("1", "a/x:1", None),
+            entry("2", "b/x:1", None),
+            entry("3", &format!("y:1@{}", digest('a')), None),
+            entry("4", &format!("y:1@{}", digest('b')), None),
+            entry("5", "z:1", None),
+            entry("6", "z:1", None),
+            entry("7", "w:1", Some("linux/amd64")),
+            entry("8", "w:1", Some("linux/arm64")),
+            entry("9", &format!("v@{}", digest('a')), None),
+            entry("91", &format!("v@{}", digest('b')), None),
+        ];
+        let wants = expand(&entries, &config);
+        assert_eq!(targets(&wants), ["b z:1", "b v:-", "b v:-"]);
+        let files: Vec<_> = wants.collisions.iter().map(|c| c.files.join(" ")).collect();
+        assert_eq!(files, ["1 2", "3 4", "7 8"]);
+        assert!(wants.collisions[0].reason.contains("docker.io/a/x:1, docker.io/b/x:1"));
+        assert!(wants.collisions[2].reason.contains("(linux/amd64)"));
+    }
+
+    #[test]
+    fn a_name_that_gets_too_long() {
+        let config = Config::parse("[[destination]]\nname='b'\nregistry='b.io'").unwrap();
+        let long = format!("quay.io/{}:1", ["abcdefghi"; 25].join("/"));
+        let wants = expand(&[entry("1", &long, None)], &config);
+        assert!(wants.collisions[0].reason.contains("longer than 255"), "{wants:?}");
+    }
+}

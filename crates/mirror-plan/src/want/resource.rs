@@ -1,0 +1,89 @@
+//! Repositories that a destination has to make and keep before images can go there.
+
+use mirror_oci::{Digest, Registry, Repository, Tag};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::provider::ecr::settings::{Setting, SettingChange, Settings};
+use mirror_failure::Failure;
+
+/// A repository that images are to go to, where it does not make itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RepositoryWant {
+    /// Where it is.
+    pub at: RepositoryAt,
+    /// Whether to make it when it is missing.
+    pub create: bool,
+    /// How it is to be. What is not in here is left alone.
+    pub settings: Settings,
+}
+
+/// Where a repository is.
+#[derive(
+    Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+pub struct RepositoryAt {
+    /// Name of the destination.
+    pub destination: String,
+    /// The registry.
+    #[schemars(with = "String")]
+    pub registry: Registry,
+    /// The repository in it.
+    #[schemars(with = "String")]
+    pub repository: Repository,
+}
+
+/// What a repository is like.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RepositoryState {
+    /// Its settings, as far as they were asked for.
+    pub settings: Settings,
+    /// Images that a wanted lifecycle policy would delete, if that was asked.
+    pub expiring: Vec<Expiring>,
+    /// Why that could not be asked.
+    pub no_preview: Option<String>,
+}
+
+/// An image that a lifecycle policy would delete.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expiring {
+    /// Which.
+    pub digest: Digest,
+    /// Its tags.
+    pub tags: Vec<Tag>,
+}
+
+/// A repository to make or to change, before images are copied there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RepositoryAction {
+    /// Which.
+    #[serde(flatten)]
+    pub at: RepositoryAt,
+    /// What is to become different.
+    pub settings: Vec<SettingChange>,
+}
+
+/// What became of a repository.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RepositoryOutcome {
+    /// Which.
+    #[serde(flatten)]
+    pub at: RepositoryAt,
+    /// Whether it was missing.
+    pub create: bool,
+    /// Everything that could not be done. The rest was.
+    pub problems: Vec<RepositoryProblem>,
+    /// Whether the run was stopped before its turn.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cancelled: bool,
+}
+
+/// Something about a repository that could not be done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RepositoryProblem {
+    /// The setting; none when the repository itself could not be made.
+    pub setting: Option<Setting>,
+    /// Why.
+    #[serde(flatten)]
+    pub failure: Failure,
+}
