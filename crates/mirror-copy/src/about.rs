@@ -1,6 +1,7 @@
 //! What an image says of itself: its platforms, and when it was made.
 
 use bytes::{Bytes, BytesMut};
+use mirror_failure::{Cause, Side};
 use mirror_oci::{Descriptor, Digest, Platform, RawManifest, Verifier};
 use mirror_registry::{ManifestRef, Pressure};
 use serde::Deserialize;
@@ -8,7 +9,6 @@ use serde::Deserialize;
 use crate::error::CopyError;
 use crate::graph::{Graph, links};
 use crate::source::Place;
-use mirror_failure::{Cause, Side};
 
 /// Larger configurations are not read.
 const LARGEST_CONFIG: u64 = 4 << 20;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use mirror_failure::{Cause, Side};
 use mirror_oci::{Digest, RawManifest, Tag};
 use mirror_registry::{Kind, Listed, ManifestRef, Recall, Referrer};
 use serde_json::{Map, Value};
@@ -12,7 +13,6 @@ use crate::copier::{Companions, Copied, Copier, Job, Target, Transfer};
 use crate::error::CopyError;
 use crate::listing;
 use crate::push::{self, Under};
-use mirror_failure::{Cause, Side};
 
 /// What is not as it should be with the referrers and signatures of an image that was copied.
 #[derive(Debug, Clone, PartialEq, Eq)]

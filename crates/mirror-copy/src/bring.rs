@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use futures_util::StreamExt;
+use mirror_failure::Cause;
 use mirror_oci::Repository;
 use mirror_registry::{Host, Kind, Mount, Supply, Upload, UploadBody};
 
@@ -11,7 +12,6 @@ use crate::download::{Borrow, Download, Flow};
 use crate::error::CopyError;
 use crate::graph::Blob;
 use crate::layout::Layout;
-use mirror_failure::Cause;
 
 /// Each place that a blob is fetched from can send wrong bytes once.
 const MOST_RESTARTS: usize = 4;

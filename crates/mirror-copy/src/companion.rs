@@ -8,6 +8,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::{StreamExt, stream};
+use mirror_failure::{Cause, Side};
 use mirror_oci::caps::{MAX_IMAGE_REFERRERS, MAX_REFERRERS};
 use mirror_oci::{Digest, RawManifest, Tag, media_type};
 use mirror_registry::{Listed, ManifestRef, Recall, Referrer};
@@ -15,7 +16,6 @@ use mirror_registry::{Listed, ManifestRef, Recall, Referrer};
 use crate::error::CopyError;
 use crate::graph::{Graph, links};
 use crate::source::Source;
-use mirror_failure::{Cause, Side};
 
 const COSIGN: [&str; 3] = ["sig", "att", "sbom"];
 const AT_ONCE: usize = 4;

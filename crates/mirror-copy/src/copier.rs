@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
+use mirror_failure::{Cause, Side};
 use mirror_oci::{Digest, RawManifest, Repository, Tag};
 use mirror_registry::{Host, ManifestRef};
 use tokio::sync::mpsc::UnboundedSender;
@@ -19,7 +20,6 @@ use crate::layout::Layout;
 use crate::push::{self, Under};
 use crate::source::Source;
 use crate::spool::Spool;
-use mirror_failure::{Cause, Side};
 
 /// A look at a tag that is older is repeated before the tag is written.
 const STILL_TRUE: Duration = Duration::from_secs(5 * 60);

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use bytes::{Bytes, BytesMut};
+use mirror_failure::{Cause, Side};
 use mirror_oci::Verifier;
 use mirror_registry::BlobReader;
 use tokio::sync::watch;
@@ -17,7 +18,6 @@ use crate::layout::Layout;
 use crate::source::Place;
 use crate::spool::{Spool, Spooled};
 use crate::window::Window;
-use mirror_failure::{Cause, Side};
 
 /// A download at work.
 pub(crate) struct Fetch {

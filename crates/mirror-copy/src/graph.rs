@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
+use mirror_failure::{Cause, Side};
 use mirror_oci::caps::{
     COMMON_MANIFEST_BYTES, COMMON_REFERRER_BYTES, MAX_DEPTH, MAX_IMAGE_MANIFEST_BYTES,
     MAX_MANIFESTS,
@@ -15,7 +16,6 @@ use mirror_registry::Reservation;
 use crate::error::CopyError;
 use crate::manifest_room::HeldManifests;
 use crate::source::Source;
-use mirror_failure::{Cause, Side};
 
 const AT_ONCE: usize = 8;
 

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use mirror_failure::{Cause, Side};
 use mirror_oci::caps::{MAX_IMAGE_MANIFEST_BYTES, MAX_MANIFEST_BYTES, MAX_MANIFESTS};
 use mirror_oci::{Digest, RawManifest};
 use mirror_registry::UploadBody;
@@ -18,7 +19,6 @@ use serde_json::{Map, Value};
 
 use crate::error::CopyError;
 use crate::graph::{Selection, selected};
-use mirror_failure::{Cause, Side};
 
 const MARKER: &str = "oci-layout";
 const INDEX: &str = "index.json";

@@ -3,6 +3,7 @@
 //! <https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pushing-manifests-with-subject>.
 
 use bytes::Bytes;
+use mirror_failure::{Cause, Side};
 use mirror_oci::{Digest, RawManifest, Repository, media_type};
 use mirror_registry::{Host, ManifestRef, Referrer};
 use serde_json::{Map, Value, json};
@@ -10,7 +11,6 @@ use serde_json::{Map, Value, json};
 use crate::companion::{as_list, fallback_tag};
 use crate::error::CopyError;
 use crate::layout::Layout;
-use mirror_failure::{Cause, Side};
 
 /// Lists referrers under the tag of their subject at a registry. What is there is read right before it is written.
 pub(crate) async fn at_registry(

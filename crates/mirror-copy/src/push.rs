@@ -1,13 +1,13 @@
 //! Manifests at a target: children before parents, the tag last.
 
 use futures_util::{StreamExt, TryStreamExt, stream};
+use mirror_failure::{Cause, Side};
 use mirror_oci::{RawManifest, Tag};
 use mirror_registry::ManifestRef;
 
 use crate::copier::Target;
 use crate::error::CopyError;
 use crate::graph::Graph;
-use mirror_failure::{Cause, Side};
 
 const AT_ONCE: usize = 6;
 

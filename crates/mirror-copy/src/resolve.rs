@@ -1,5 +1,6 @@
 //! What a reference stands for.
 
+use mirror_failure::{Cause, Side};
 use mirror_oci::{Digest, Links, Platform, RawManifest, Tag, Version, media_type};
 use mirror_registry::ManifestRef;
 use serde::Deserialize;
@@ -8,7 +9,6 @@ use crate::about::read_config;
 use crate::error::CopyError;
 use crate::graph::{links, no_platform};
 use crate::source::{Place, Source};
-use mirror_failure::{Cause, Side};
 
 /// What a digest is wanted for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

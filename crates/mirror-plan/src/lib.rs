@@ -1,14 +1,13 @@
-//! Decides without I/O: configuration, wants, plan, report and their renderings.
+//! Decides without I/O: configuration, wants, plan, report.
 //!
 //! The tree and the configuration become wants ([`want::expand`]); wants and what was observed become a [`plan::Plan`];
-//! what became of its actions is a [`report::Report`]. Each is a value that can be printed as JSON, and the text for
-//! people is rendered from that same value.
+//! what became of its actions is a [`report::Report`]. Each is a value that can be printed as JSON, and text is
+//! rendered from that same value elsewhere.
 
 pub mod bots;
 pub mod config;
 pub mod plan;
 pub mod provider;
-pub mod render;
 pub mod report;
 pub mod want;
 

@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::{Bytes, BytesMut};
-use reqwest::header;
-use reqwest::{Method, Response, Url};
+use mirror_failure::{ErrorKind, RequestError};
+use reqwest::{Method, Response, Url, header};
 use serde::de::DeserializeOwned;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -13,7 +13,6 @@ use crate::pulls;
 use crate::redact::redacted;
 use crate::retry::{retry_after, retrying};
 use crate::sorting::{status_kind, transport_kind};
-use mirror_failure::{ErrorKind, RequestError};
 
 const LARGEST_ERROR: usize = 64 << 10;
 const LARGEST_TOKEN: usize = 1 << 20;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use mirror_failure::{CredentialError, ErrorKind, RequestError};
 use mirror_oci::{Endpoint, Repository};
 use reqwest::Url;
 use reqwest::header::HeaderValue;
@@ -17,7 +18,6 @@ use crate::pace::Pace;
 use crate::redact::{Secret, redacted};
 use crate::retry::{Patience, retrying};
 use crate::token::{Token, TokenAnswer, TokenKey, Tokens};
-use mirror_failure::{CredentialError, ErrorKind, RequestError};
 
 /// Registries whose token service is on another host. Credentials go there, to the registry's own host, and where
 /// the configuration says so, nowhere else: CVE-2026-48978 and its kin. In pairs, since a list of token services alone

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use bytes::Bytes;
+use mirror_failure::{ErrorKind, RequestError};
 use mirror_oci::{Digest, Repository};
 use reqwest::Method;
 use reqwest::header::{self, HeaderMap, HeaderValue};
@@ -12,7 +13,6 @@ use crate::auth::Scope;
 use crate::host::{BodySlot, Call, Host};
 use crate::pressure::{Pressure, Speed};
 use crate::retry::Attempts;
-use mirror_failure::{ErrorKind, RequestError};
 
 /// A blob on its way from a registry. When the connection breaks, the rest is asked for where it stopped.
 ///

@@ -10,11 +10,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper_util::client::proxy::matcher::Matcher;
+use mirror_failure::{ErrorKind, RequestError};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Response, Url};
 
 use crate::sorting::transport_kind;
-use mirror_failure::{ErrorKind, RequestError};
 
 const KEEPALIVE: Duration = Duration::from_secs(30);
 const CONNECT: Duration = Duration::from_secs(10);

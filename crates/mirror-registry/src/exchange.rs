@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use mirror_failure::{ErrorKind, RequestError, passing_status};
 use reqwest::header::{self, HeaderValue};
 use reqwest::{Method, Response, Url};
 
@@ -14,7 +15,6 @@ use crate::client::Reach;
 use crate::host::{Call, Host};
 use crate::pace::Entry;
 use crate::pulls;
-use mirror_failure::{ErrorKind, RequestError, passing_status};
 
 const MOST_REDIRECTS: usize = 5;
 /// A login younger than this is good.

@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::Stream;
+use mirror_failure::{ErrorKind, RequestError};
 use reqwest::Response;
 
 use crate::pressure::Speed;
 use crate::sorting::transport_kind;
 use crate::upload::UploadBody;
-use mirror_failure::{ErrorKind, RequestError};
 
 /// A registry may take its time to hash and store a large blob after the last byte: so many idle times.
 const COMMIT: u32 = 10;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
+use mirror_failure::{ErrorKind, RequestError};
 use mirror_oci::{Endpoint, Registry, Repository};
 use reqwest::header::{HeaderMap, HeaderValue};
 use reqwest::{Method, Url};
@@ -24,7 +25,6 @@ use crate::redact::redacted;
 use crate::referrers::Knowledge;
 use crate::retry::{Attempts, retrying};
 use crate::session::Sessions;
-use mirror_failure::{ErrorKind, RequestError};
 
 /// Bodies from this size on fill the line; more of them at once only get in each other's way, and in that of small
 /// requests.

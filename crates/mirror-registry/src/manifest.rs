@@ -1,6 +1,7 @@
 //! Manifests: asked for, read, written.
 
 use bytes::Bytes;
+use mirror_failure::{ErrorKind, RequestError};
 use mirror_oci::{
     Digest, MAX_MANIFEST_BYTES, ManifestError, RawManifest, Repository, Tag, media_type,
 };
@@ -11,7 +12,6 @@ use crate::answer::{Answer, read_capped};
 use crate::auth::Scope;
 use crate::host::{Call, Host};
 use crate::pulls::{self, Reservation};
-use mirror_failure::{ErrorKind, RequestError};
 
 const DIGEST_HEADER: &str = "docker-content-digest";
 

@@ -3,11 +3,11 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use mirror_failure::{ErrorKind, LONGEST_PAUSE, RequestError};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::retry::{Patience, delays};
-use mirror_failure::{ErrorKind, LONGEST_PAUSE, RequestError};
 
 /// After so many pauses in a row without anything served, a host is given up.
 const MOST_PAUSES: u32 = 4;

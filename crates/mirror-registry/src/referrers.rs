@@ -5,6 +5,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
+use mirror_failure::{ErrorKind, RequestError};
 use mirror_oci::caps::{MAX_MANIFEST_BYTES, MAX_REFERRER_PAGES, MAX_REFERRERS};
 use mirror_oci::{Digest, Repository, Tag, media_type};
 use reqwest::header::{self, HeaderMap, HeaderValue};
@@ -17,7 +18,6 @@ use crate::answer::{Answer, read_capped};
 use crate::host::{Call, Host};
 use crate::manifest::ManifestRef;
 use crate::options::Kind;
-use mirror_failure::{ErrorKind, RequestError};
 
 /// One entry of a list of referrers, with all its keys: it may have to be listed again elsewhere.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,11 +3,11 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use mirror_failure::RequestError;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use tokio::time::Instant;
 
 use crate::pace::Pace;
-use mirror_failure::RequestError;
 
 /// Attempts after the first that bring nothing.
 const MOST_RETRIES: usize = 4;

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use mirror_failure::{ErrorKind, RequestError};
 use reqwest::header::HeaderMap;
 use reqwest::{Method, Url};
 use tokio::runtime::Handle;
@@ -18,7 +19,6 @@ use crate::auth::Scope;
 use crate::client::Reach;
 use crate::host::{Call, Host};
 use crate::options::Kind;
-use mirror_failure::{ErrorKind, RequestError};
 
 /// A session that waits longer for its bytes is given back, and another one is opened when they are here.
 pub(crate) const FRESH: Duration = Duration::from_secs(1);

@@ -3,6 +3,7 @@
 //! <https://github.com/opencontainers/distribution-spec/blob/main/spec.md#listing-tags>
 
 use bytes::Bytes;
+use mirror_failure::{ErrorKind, RequestError};
 use mirror_oci::{MAX_MANIFEST_BYTES, Repository};
 use reqwest::Method;
 use reqwest::header::HeaderMap;
@@ -11,7 +12,6 @@ use serde::Deserialize;
 use crate::answer::read_capped;
 use crate::host::{Call, Host};
 use crate::referrers::next_page;
-use mirror_failure::{ErrorKind, RequestError};
 
 /// Most tags that are read. Whoever has more publishes every commit.
 const MOST_TAGS: usize = 200_000;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::Stream;
+use mirror_failure::{ErrorKind, RequestError};
 use mirror_oci::{Digest, Repository};
 use reqwest::Method;
 use reqwest::header::{self, HeaderMap, HeaderValue};
@@ -20,7 +21,6 @@ use crate::hint::Hint;
 use crate::host::{Call, Host};
 use crate::pressure::{Pressure, Speed};
 use crate::session::{FRESH, Permit, Reply, Session};
-use mirror_failure::{ErrorKind, RequestError};
 
 /// The bytes of a blob, from the first one. An error ends the upload without a blob.
 pub type UploadBody = Pin<Box<dyn Stream<Item = Result<Bytes, std::io::Error>> + Send>>;

@@ -10,10 +10,9 @@ use bytes::Bytes;
 use futures_util::stream;
 use mirror_failure::{ErrorKind, RequestError};
 use mirror_oci::{Algorithm, Digest, Repository, Tag, media_type};
-use mirror_registry::Patience;
 use mirror_registry::{
-    Credentials, Host, HostOptions, HttpClient, Login, LoginSource, ManifestRef, Mount, Pressure,
-    Recall, Secret, Supply, UploadBody,
+    Credentials, Host, HostOptions, HttpClient, Login, LoginSource, ManifestRef, Mount, Patience,
+    Pressure, Recall, Secret, Supply, UploadBody,
 };
 use mirror_testkit::{AuthProfile, Fault, ImageBuilder, Profile, Registry};
 

@@ -8,9 +8,8 @@ use bytes::Bytes;
 use futures_util::stream;
 use mirror_failure::RequestError;
 use mirror_oci::{Algorithm, Digest, RawManifest, Repository, Tag};
-use mirror_registry::Patience;
 use mirror_registry::{
-    Access, Credentials, Host, HostOptions, ManifestRef, Mount, Pressure, Supply, Upload,
+    Access, Credentials, Host, HostOptions, ManifestRef, Mount, Patience, Pressure, Supply, Upload,
     UploadBody,
 };
 use mirror_testkit::{Fault, Image, ImageBuilder, Registry};

@@ -1,7 +1,6 @@
 //! What the test registry holds.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-
 use std::time::Instant;
 
 use bytes::Bytes;

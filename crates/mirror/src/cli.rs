@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-
 use mirror_oci::Name;
 use mirror_plan::want::ImageGlob;
 

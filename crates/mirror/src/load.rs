@@ -14,8 +14,7 @@ use mirror_tree::{Diagnostic, Entry, Rules, Tree};
 
 use crate::cli::Only;
 use crate::exit::Exit;
-use crate::print;
-use crate::{environment, files, git};
+use crate::{environment, files, git, print};
 
 const FOLDER: &str = "images";
 pub(crate) const CONFIG: &str = "mirror.toml";

@@ -8,8 +8,7 @@ use mirror_copy::{Graph, Purpose, Selection};
 use mirror_failure::{Failure, Side, printable};
 use mirror_oci::{Digest, Repository, Version};
 use mirror_plan::config::Place;
-use mirror_plan::plan::{Holder, Image, Note, Observed, Plan};
-use mirror_plan::render::source_link;
+use mirror_plan::plan::{Holder, Image, Note, Observed, Plan, source_link};
 use mirror_plan::want::{Platforms, Source, Target, Want, Wants};
 use mirror_registry::{Host, ManifestRef};
 

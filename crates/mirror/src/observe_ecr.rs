@@ -9,7 +9,6 @@ use mirror_oci::{Digest, Registry, Repository, Tag};
 use mirror_plan::config::Place;
 use mirror_plan::provider::ecr::Setting;
 use mirror_plan::want::{RepositoryAt, RepositoryState, RepositoryWant, Target, Wants};
-
 use serde_json::Value;
 
 use crate::hosts::Hosts;

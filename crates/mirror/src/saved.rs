@@ -13,7 +13,6 @@ use mirror_oci::{Digest, RawManifest};
 use mirror_plan::plan::{Action, Copy, Fit, Plan, SavedPlan, Unchanged, Unfit};
 use mirror_plan::report::{Outcome, Status, Transfer};
 use mirror_plan::want::{Source, Want, Wants};
-
 use mirror_registry::ManifestRef;
 
 use crate::exit::Exit;

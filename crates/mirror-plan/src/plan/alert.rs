@@ -8,7 +8,7 @@ use crate::want::model::{Want, Wants};
 
 impl Alert {
     /// On one line. The mark goes around what comes from outside.
-    pub(crate) fn told(&self, mark: impl Fn(&str) -> String) -> String {
+    pub fn told(&self, mark: impl Fn(&str) -> String) -> String {
         match self {
             Alert::DigestRemoved { source, digest, .. } => {
                 let digest = mark(digest.short());

@@ -2,15 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use mirror_failure::{Failure, Side};
 use mirror_oci::{Digest, Repository};
 
 use crate::plan::model::{Action, Change, Conflict, Copy, LookupFailure, Note, Plan, Unchanged};
 use crate::plan::observed::Observed;
 use crate::provider::ecr::settings::{Setting, Settings, changes, is_immutable};
-use crate::want::model::Postponed;
-use crate::want::model::{Platforms, Want, Wants};
+use crate::want::model::{Platforms, Postponed, Want, Wants};
 use crate::want::resource::{RepositoryAction, RepositoryAt, RepositoryState, RepositoryWant};
-use mirror_failure::{Failure, Side};
 
 impl Plan {
     /// Compares what is wanted with what is there.

@@ -2,12 +2,14 @@
 
 pub(crate) mod alert;
 pub(crate) mod draft;
+pub(crate) mod link;
 pub(crate) mod model;
 pub(crate) mod observed;
 pub(crate) mod saved;
 pub(crate) mod shard;
 pub(crate) mod totals;
 
+pub use link::source_link;
 pub use model::{
     Action, Alert, Before, Change, Conflict, Copy, Holder, LookupFailure, Note, Plan, Pulls,
     Totals, Unchanged,

@@ -1,16 +1,14 @@
 //! The plan: what would make the destinations match the tree.
 
+use mirror_failure::Failure;
 use mirror_oci::{Digest, Platform, Registry, Repository};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::provider::ecr::settings::SettingChange;
 use crate::want::base::ConfigChange;
-use crate::want::model::Postponed;
-use crate::want::model::Unwanted;
-use crate::want::model::Want;
+use crate::want::model::{Postponed, Unwanted, Want};
 use crate::want::resource::{RepositoryAction, RepositoryAt};
-use mirror_failure::Failure;
 
 /// What would make the destinations match the tree.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -127,11 +125,12 @@ pub struct Holder {
 
 impl Holder {
     /// For the end of a line.
-    pub(crate) fn told(&self) -> String {
+    pub fn told(&self) -> String {
         format!("{}, you hold it at {}", self.reason(), self.destination)
     }
 
-    pub(crate) fn reason(&self) -> &'static str {
+    /// Why it is taken from there.
+    pub fn reason(&self) -> &'static str {
         if self.failure.is_gone() { "gone upstream" } else { "its source fails" }
     }
 }

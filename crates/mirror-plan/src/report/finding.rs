@@ -4,13 +4,13 @@ use std::fmt::Write as _;
 use std::ops::Range;
 use std::sync::Arc;
 
+use mirror_failure::printable;
 use mirror_tree::{Diagnostic, Severity};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::config::problems::ConfigProblem;
 use crate::want::model::Collision;
-use mirror_failure::printable;
 
 /// Everything that was found, as `mirror check --format json` prints it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

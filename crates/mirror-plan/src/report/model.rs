@@ -1,5 +1,6 @@
 //! The report: what became of each action.
 
+use mirror_failure::Failure;
 use mirror_oci::{Digest, Registry};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -7,7 +8,6 @@ use serde::{Deserialize, Serialize};
 use crate::plan::model::{Conflict, Holder, LookupFailure, Plan};
 use crate::want::model::Want;
 use crate::want::resource::RepositoryOutcome;
-use mirror_failure::Failure;
 
 /// What became of a plan.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -87,7 +87,7 @@ pub enum WarningKind {
 
 impl Outcome {
     /// Its warnings of one kind.
-    pub(crate) fn warned(&self, kind: WarningKind) -> impl Iterator<Item = &str> {
+    pub fn warned(&self, kind: WarningKind) -> impl Iterator<Item = &str> {
         let warnings = self.warnings.iter().filter(move |warning| warning.kind == kind);
         warnings.map(|warning| warning.message.as_str())
     }

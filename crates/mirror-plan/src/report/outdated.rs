@@ -1,12 +1,10 @@
 //! Newer tags of images that no bot proposes them for.
 
+use mirror_failure::{Failure, count};
 use mirror_oci::Digest;
 use mirror_tree::{BotProof, Entry, bot_proof};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-
-use mirror_failure::Failure;
-use mirror_failure::count;
 
 /// What `mirror outdated` found.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -1,11 +1,11 @@
 //! What a look at the destinations found.
 
+use mirror_failure::Failure;
 use mirror_oci::Digest;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::want::model::Want;
-use mirror_failure::Failure;
 
 /// What `mirror verify` found.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

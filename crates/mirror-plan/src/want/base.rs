@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use mirror_failure::printable;
 use mirror_oci::{Algorithm, Digest, Registry};
 use mirror_tree::Entry;
 use schemars::JsonSchema;
@@ -11,7 +12,6 @@ use crate::config::Config;
 use crate::config::hosts::RegistrySettings;
 use crate::config::location::Place;
 use crate::want::model::{Postponed, Want, Wants};
-use mirror_failure::printable;
 
 /// How the tree was configured at the base of a pull request, and what it knew.
 #[derive(Debug, Clone, Default)]

@@ -1,11 +1,11 @@
 //! Repositories that a destination has to make and keep before images can go there.
 
+use mirror_failure::Failure;
 use mirror_oci::{Digest, Registry, Repository, Tag};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::provider::ecr::settings::{Setting, SettingChange, Settings};
-use mirror_failure::Failure;
 
 /// A repository that images are to go to, where it does not make itself.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,9 +4,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use serde::Deserialize;
-
 use mirror_failure::CredentialError;
+use serde::Deserialize;
 
 use super::{Credential, decoded};
 use crate::redact::Secret;

@@ -4,11 +4,10 @@
 use std::process::Stdio;
 use std::time::Duration;
 
+use mirror_failure::CredentialError;
 use serde::Deserialize;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
-
-use mirror_failure::CredentialError;
 
 use super::Credential;
 use crate::redact::Secret;

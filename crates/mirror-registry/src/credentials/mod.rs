@@ -14,11 +14,11 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use files::AuthFile;
+use mirror_failure::{CredentialError, RequestError};
 use mirror_oci::Endpoint;
 
 use crate::redact::Secret;
-use files::AuthFile;
-use mirror_failure::{CredentialError, RequestError};
 
 /// How Docker Hub is called in the files of Docker and podman, the first being what helpers are asked for.
 const DOCKER_HUB: [&str; 4] =

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use mirror_plan::plan::Shard;
-use mirror_plan::render::report_findings;
+use mirror_render::ci::report_findings;
 
 use super::report;
 use crate::cli::{Only, PageFormat, Progress};

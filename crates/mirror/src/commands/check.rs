@@ -6,8 +6,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use clap::{Args, ValueEnum};
-use mirror_failure::count;
-use mirror_failure::printable;
+use mirror_failure::{count, printable};
 use mirror_plan::report::{Findings, Level};
 use mirror_tree::{Diagnostic, Fix};
 

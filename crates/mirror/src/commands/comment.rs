@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use mirror_github::{CommitId, CommitState, CommitStatus, Kept};
 use mirror_plan::plan::Plan;
-use mirror_plan::render::{COMMENT_BUDGET, headline, plan_markdown};
+use mirror_render::ci::{COMMENT_BUDGET, headline, plan_markdown};
 
 use crate::exit::Exit;
 use crate::{github, print, saved};

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use mirror_plan::render::{Earlier, attention_markdown};
 use mirror_plan::report::{Outdated, Report};
+use mirror_render::ci::{Earlier, attention_markdown};
 
 use super::{comment, report};
 use crate::exit::Exit;

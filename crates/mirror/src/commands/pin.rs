@@ -3,8 +3,7 @@
 use std::path::Path;
 
 use clap::Args;
-use mirror_failure::count;
-use mirror_failure::printable;
+use mirror_failure::{count, printable};
 use mirror_oci::{Digest, Name, Tag};
 use mirror_tree::Entry;
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use mirror_failure::printable;
 use mirror_plan::plan::{MOST_SHARDS, busy_shards};
-use mirror_plan::render::{COMMENT_BUDGET, SUMMARY_BUDGET, plan_findings, plan_markdown};
+use mirror_render::ci::{COMMENT_BUDGET, SUMMARY_BUDGET, plan_findings, plan_markdown};
 
 use crate::base::{self, AtBase};
 use crate::cli::{Only, PageFormat};
@@ -120,9 +120,9 @@ pub(crate) fn run(images: Option<&Path>, command: &Plan) -> Exit {
                     busy_shards(&plan, parts).iter().map(ToString::to_string).collect();
                 print::data(&format!("{}\n", serde_json::json!({ "shard": shards })));
                 // The plan itself goes to whoever watches.
-                print::message(mirror_plan::render::render_plan(&plan).trim_end());
+                print::message(mirror_render::people::render_plan(&plan).trim_end());
             }
-            (None, PageFormat::Text) => print::data(&mirror_plan::render::render_plan(&plan)),
+            (None, PageFormat::Text) => print::data(&mirror_render::people::render_plan(&plan)),
             (None, PageFormat::Json) => print::json(&plan),
             (None, PageFormat::Markdown) => print::data(&plan_markdown(&plan, COMMENT_BUDGET)),
         }

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use mirror_failure::printable;
-use mirror_plan::render::{COMMENT_BUDGET, SUMMARY_BUDGET, report_markdown};
 use mirror_plan::report::Report;
+use mirror_render::ci::{COMMENT_BUDGET, SUMMARY_BUDGET, report_markdown};
 use serde::de::DeserializeOwned;
 
 use crate::cli::PageFormat;
@@ -48,7 +48,7 @@ pub(crate) fn run(command: &Reports) -> Exit {
 /// Prints a report, and adds it to the summary of the step in GitHub Actions.
 pub(crate) fn show(report: &Report, format: PageFormat) {
     match format {
-        PageFormat::Text => print::data(&mirror_plan::render::render_report(report)),
+        PageFormat::Text => print::data(&mirror_render::people::render_report(report)),
         PageFormat::Json => print::json(report),
         PageFormat::Markdown => print::data(&report_markdown(report, COMMENT_BUDGET)),
     }

@@ -53,7 +53,7 @@ pub(crate) fn run(images: Option<&Path>, command: &Verify) -> Exit {
         let found: Vec<_> = looks.collect().await;
         let verification = sum_up(wants, found);
         match command.format {
-            Format::Text => print::data(&mirror_plan::render::render_verification(&verification)),
+            Format::Text => print::data(&mirror_render::people::render_verification(&verification)),
             Format::Json => print::json(&verification),
         }
         let whole = verification.holes.is_empty() && verification.failures.is_empty();

@@ -1,8 +1,7 @@
 //! Pull requests and issues, at a GitHub in process.
 
-use mirror_testkit::{FakeGitHub, GITHUB_REPOSITORY, GITHUB_TOKEN, ImageBuilder, Mirror};
-
 use mirror_plan::plan::SavedPlan;
+use mirror_testkit::{FakeGitHub, GITHUB_REPOSITORY, GITHUB_TOKEN, ImageBuilder, Mirror};
 
 use crate::{Pair, Project};
 

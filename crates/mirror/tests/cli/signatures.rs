@@ -220,7 +220,7 @@ fn look_ups_that_are_refused_are_told_once_and_made_again() {
     assert!(page.stdout.contains(row), "{}", page.stdout);
     let text = std::fs::read_to_string(pair.project.path().join("report.json")).unwrap();
     let attention =
-        mirror_plan::render::attention_markdown(&report(&text), None, &[], &Default::default())
+        mirror_render::ci::attention_markdown(&report(&text), None, &[], &Default::default())
             .unwrap();
     assert!(attention.contains(row), "{attention}");
     // A plan says so, and a run that finds the source as it was keeps it in mind.

@@ -26,7 +26,7 @@ fn a_source_that_fails_says_what_is_served() {
     assert_eq!(report.failures[0].serves.as_ref(), Some(old.digest()));
     assert_eq!(report.failures[1].serves, None);
     let page =
-        mirror_plan::render::attention_markdown(&report, None, &[], &Default::default()).unwrap();
+        mirror_render::ci::attention_markdown(&report, None, &[], &Default::default()).unwrap();
     assert!(page.contains(&format!("not refreshed, the destination serves `{}`;", old.digest())));
     // While copying, too.
     pair.source.set_faults(|exchange| {
@@ -156,9 +156,8 @@ docker.io/library/gone:1.0 is gone upstream
     let found: mirror_plan::report::Outdated = serde_json::from_str(&json).unwrap();
     assert_eq!((found.moved.len(), found.pinned), (2, 3));
     let report = Report { format_version: 1, ..Report::default() };
-    let earlier = mirror_plan::render::Earlier { text: None, today: "2 Jan 2026" };
-    let text =
-        mirror_plan::render::attention_markdown(&report, Some(&found), &[], &earlier).unwrap();
+    let earlier = mirror_render::ci::Earlier { text: None, today: "2 Jan 2026" };
+    let text = mirror_render::ci::attention_markdown(&report, Some(&found), &[], &earlier).unwrap();
     assert!(text.contains("| gone | 2 Jan 2026 |\n"), "{text}");
     // Whoever can't be asked is a failure.
     pair.source.set_faults(|_| Some(Fault::refuse(403, "DENIED", "not for you")));

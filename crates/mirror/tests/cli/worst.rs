@@ -247,8 +247,8 @@ fn tampering_is_told_also_where_somebody_holds_the_image() {
         assert!(ran.stdout.contains(told), "{}", ran.stdout);
         let text = std::fs::read_to_string(project.path().join("report.json")).unwrap();
         let report: Report = serde_json::from_str(&text).unwrap();
-        let page = mirror_plan::render::attention_markdown(&report, None, &[], &Default::default())
-            .unwrap();
+        let page =
+            mirror_render::ci::attention_markdown(&report, None, &[], &Default::default()).unwrap();
         assert!(page.contains("possible tampering"), "{page}");
     }
 }

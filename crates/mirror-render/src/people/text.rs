@@ -5,14 +5,11 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 
 use anstyle::{AnsiColor, Style};
-use mirror_oci::{ByteSize, Digest};
-
-use crate::plan::model::{Change, Copy, Holder, LookupFailure, Note, Plan};
-use crate::report::verification::Verification;
-use crate::want::model::Unwanted;
-use crate::want::model::Want;
-use crate::want::resource::RepositoryAction;
 use mirror_failure::{Failure, count, printable};
+use mirror_oci::{ByteSize, Digest};
+use mirror_plan::plan::{Change, Copy, Holder, LookupFailure, Note, Plan};
+use mirror_plan::report::Verification;
+use mirror_plan::want::{RepositoryAction, Unwanted, Want};
 
 const ADDED: Style = AnsiColor::Green.on_default();
 pub(crate) const CHANGED: Style = AnsiColor::Yellow.on_default();
@@ -390,5 +387,24 @@ impl fmt::Display for Size<'_> {
             }
             platforms => write!(f, "  {} platforms", platforms.len()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mirror_plan::plan::{Observed, Pulls};
+    use mirror_plan::want::Wants;
+
+    use super::*;
+
+    #[test]
+    fn an_empty_plan_is_short() {
+        let mut plan = Plan::new(&Wants::default(), &Observed::default());
+        let text = render_plan(&plan);
+        assert!(text.ends_with(": 0 to create, 0 to update, 0 unchanged\n"), "{text}");
+        let registry = "docker.io".parse().unwrap();
+        plan.pulls.push(Pulls { registry, manifests: 3, left: None });
+        plan.totals.create = 1;
+        assert!(render_plan(&plan).contains("at least 3 manifests from docker.io"));
     }
 }

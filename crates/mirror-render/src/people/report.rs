@@ -2,12 +2,12 @@
 
 use std::fmt::Write as _;
 
-use mirror_oci::{ByteSize, Digest};
-
-use crate::render::text::{CHANGED, STRONG, Text, WRONG, repositories_noun, what};
-use crate::report::model::{Outcome, Report, Status, WarningKind};
-use crate::want::resource::RepositoryOutcome;
 use mirror_failure::count;
+use mirror_oci::{ByteSize, Digest};
+use mirror_plan::report::{Outcome, Report, Status, WarningKind};
+use mirror_plan::want::RepositoryOutcome;
+
+use crate::people::text::{CHANGED, STRONG, Text, WRONG, repositories_noun, what};
 
 /// The report for people: what failed and why, then the sums.
 pub fn render_report(report: &Report) -> String {

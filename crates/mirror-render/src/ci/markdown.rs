@@ -5,14 +5,12 @@
 
 use std::fmt::Write as _;
 
+use mirror_failure::{Failure, count, is_deceptive};
 use mirror_oci::{ByteSize, Digest, Name, Tag};
+use mirror_plan::plan::{Change, Copy, Holder, LookupFailure, Note, Plan, source_link};
 
-use crate::plan::model::{Change, Copy, Holder, LookupFailure, Note, Plan};
-use crate::render::text::{POSTPONED, SECURITY, or_none, postponed, repositories_noun, version};
-use crate::render::upstream::{registry_page, source_link};
-use mirror_failure::Failure;
-use mirror_failure::count;
-use mirror_failure::is_deceptive;
+use crate::ci::pages::registry_page;
+use crate::people::text::{POSTPONED, SECURITY, or_none, postponed, repositories_noun, version};
 
 /// What a comment may have; some of GitHub's limit is left for whatever is put around it.
 pub const COMMENT_BUDGET: usize = 60_000;

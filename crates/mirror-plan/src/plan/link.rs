@@ -1,6 +1,4 @@
-//! Where a person reads about an image.
-
-use mirror_oci::{Registry, Repository};
+//! Where a person reads about the source of an image.
 
 /// Forges that links from annotations may lead to. Whoever publishes an image writes them, and a reviewer clicks.
 const FORGES: [&str; 3] = ["github.com", "gitlab.com", "codeberg.org"];
@@ -16,22 +14,6 @@ pub fn source_link(annotation: &str) -> Option<String> {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '_' | '-');
     let fits = FORGES.contains(&host) && path.len() <= 200 && path.chars().all(plain);
     (fits && !path.is_empty() && !path.contains("..")).then(|| url.to_owned())
-}
-
-/// The page of a repository at those registries that have pages.
-pub(crate) fn registry_page(registry: &Registry, repository: &Repository) -> Option<String> {
-    let path = repository.as_str();
-    match registry.as_str() {
-        "docker.io" => Some(match path.strip_prefix("library/") {
-            Some(official) => format!("https://hub.docker.com/_/{official}"),
-            None => format!("https://hub.docker.com/r/{path}"),
-        }),
-        "quay.io" => Some(format!("https://quay.io/repository/{path}")),
-        "ghcr.io" => Some(format!("https://ghcr.io/{path}")),
-        "public.ecr.aws" => Some(format!("https://gallery.ecr.aws/{path}")),
-        "mcr.microsoft.com" => Some(format!("https://mcr.microsoft.com/artifact/mar/{path}")),
-        _ => None,
-    }
 }
 
 #[cfg(test)]
@@ -62,16 +44,5 @@ mod tests {
         ] {
             assert_eq!(source_link(annotation).as_deref(), expected, "{annotation}");
         }
-    }
-
-    #[test]
-    fn pages() {
-        let page = |registry: &str, path: &str| {
-            registry_page(&registry.parse().unwrap(), &path.parse().unwrap())
-        };
-        assert_eq!(page("docker.io", "library/node").unwrap(), "https://hub.docker.com/_/node");
-        assert_eq!(page("docker.io", "a/b").unwrap(), "https://hub.docker.com/r/a/b");
-        assert_eq!(page("quay.io", "a/b").unwrap(), "https://quay.io/repository/a/b");
-        assert_eq!(page("registry.example.com", "a/b"), None);
     }
 }

@@ -1,11 +1,11 @@
+use mirror_failure::Side;
 use mirror_oci::{Algorithm, Digest};
+use mirror_plan::config::Config;
+use mirror_plan::plan::{Image, Observed};
+use mirror_plan::want::expand;
 use mirror_tree::Entry;
 
 use super::*;
-use crate::config::Config;
-use crate::plan::observed::{Image, Observed};
-use crate::want::expand::expand;
-use mirror_failure::Side;
 
 fn digest(text: &str) -> Digest {
     Digest::of(Algorithm::Sha256, text.as_bytes())
@@ -68,12 +68,12 @@ fn a_pull_request_is_told_what_changes_first() {
 fn what_was_before_is_told() {
     let mut plan = plan(1);
     let old = digest("old");
-    if let Some(crate::plan::Action::Copy(copy)) = plan.actions.first_mut() {
+    if let Some(mirror_plan::plan::Action::Copy(copy)) = plan.actions.first_mut() {
         copy.previous = Some(format!("docker.io/team/app0:0.9@{old}"));
         copy.upstream = Some("https://github.com/team/app".to_owned());
         copy.want.target.repository = "mirror/app0".parse().unwrap();
     }
-    plan.unwanted.push(crate::want::model::Unwanted {
+    plan.unwanted.push(mirror_plan::want::Unwanted {
         file: "gone/Dockerfile".to_owned(),
         source: "docker.io/team/gone:1".to_owned(),
         destination: "prod".to_owned(),
@@ -88,7 +88,7 @@ fn what_was_before_is_told() {
         old.short().trim_start_matches("sha256:")
     );
     assert!(page.contains(&row), "{page}");
-    if let Some(crate::plan::Action::Copy(copy)) = plan.actions.first_mut() {
+    if let Some(mirror_plan::plan::Action::Copy(copy)) = plan.actions.first_mut() {
         copy.upstream = Some("https://evil.example/x".to_owned());
     }
     assert!(!plan_markdown(&plan, COMMENT_BUDGET).contains("evil"));
@@ -124,9 +124,9 @@ fn nothing_from_outside_is_markdown() {
         ..Failure::other(Side::Source, "")
     };
     let want = plan.copies().next().unwrap().want.clone();
-    plan.failures.push(crate::plan::model::LookupFailure { want, failure, serves: None });
+    plan.failures.push(mirror_plan::plan::LookupFailure { want, failure, serves: None });
     plan.pulls = (0..5000)
-        .map(|number| crate::plan::model::Pulls {
+        .map(|number| mirror_plan::plan::Pulls {
             registry: format!("r{number}.example.com").parse().unwrap(),
             manifests: 1,
             left: None,

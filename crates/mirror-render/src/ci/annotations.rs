@@ -1,12 +1,9 @@
 //! What is wrong in a plan or a report, as findings at the files concerned.
 
-use crate::plan::model::Alert;
-use crate::plan::model::{Conflict, Note, Plan};
-use crate::report::finding::{Finding, Findings, Level};
-use crate::report::model::{Report, Status};
-use crate::want::model::Want;
-use mirror_failure::Failure;
-use mirror_failure::printable;
+use mirror_failure::{Failure, printable};
+use mirror_plan::plan::{Alert, Conflict, Note, Plan};
+use mirror_plan::report::{Finding, Findings, Level, Report, Status};
+use mirror_plan::want::Want;
 
 /// What is wrong in a plan, for the tree in the folder `images`.
 pub fn plan_findings(images: &str, plan: &Plan) -> Findings {

@@ -1,11 +1,11 @@
 //! Reports as Markdown.
 
-use mirror_oci::ByteSize;
-
-use crate::render::markdown::{Page, code, holder, look_up_failed, problem, short};
-use crate::render::report_text::unsigned;
-use crate::report::model::{Outcome, Report, Status, WarningKind};
 use mirror_failure::count;
+use mirror_oci::ByteSize;
+use mirror_plan::report::{Outcome, Report, Status, WarningKind};
+
+use crate::ci::markdown::{Page, code, holder, look_up_failed, problem, short};
+use crate::people::report::unsigned;
 
 /// The report: what failed and why first, then the sums, then what was done.
 pub fn report_markdown(report: &Report, budget: usize) -> String {

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use crate::render::markdown::{COMMENT_BUDGET, Page, code, holder, look_up_failed, problem, short};
-use crate::render::report_markdown::signatures;
-use crate::report::model::{Report, Status, WarningKind};
-use crate::report::outdated::{MovedTag, Outdated};
+use mirror_plan::report::{MovedTag, Outdated, Report, Status, WarningKind};
+
+use crate::ci::markdown::{COMMENT_BUDGET, Page, code, holder, look_up_failed, problem, short};
+use crate::ci::report::signatures;
 
 /// What was said before, so that it can be told since when something is wrong.
 #[derive(Debug, Clone, Default)]
@@ -143,7 +143,7 @@ fn failed(report: &Report, page: &mut Page) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::outdated::NewerTag;
+    use mirror_plan::report::NewerTag;
 
     #[test]
     fn nothing_wrong_nothing_said() {
@@ -204,7 +204,7 @@ mod tests {
         let failure = mirror_failure::Failure::other(mirror_failure::Side::Source, "403");
         let name = "docker.io/library/app".to_owned();
         let failures =
-            vec![crate::report::outdated::TagsFailure { file: "f".to_owned(), name, failure }];
+            vec![mirror_plan::report::TagsFailure { file: "f".to_owned(), name, failure }];
         let outdated = Outdated { format_version: 1, failures, ..Outdated::default() };
         let (today, before) = ("9 Nov 2026", Some(&*first));
         let earlier = Earlier { text: before, today };
