@@ -7,7 +7,8 @@ use mirror_registry::{ManifestRef, Pressure};
 use serde::Deserialize;
 
 use crate::error::CopyError;
-use crate::graph::{Graph, links};
+use crate::graph::Graph;
+use crate::selection::links;
 use crate::source::Place;
 
 /// Larger configurations are not read.

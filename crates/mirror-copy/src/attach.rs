@@ -9,32 +9,11 @@ use mirror_registry::{Kind, Listed, ManifestRef, Recall, Referrer};
 use serde_json::{Map, Value};
 
 use crate::companion::{self, Companion, Found, Link};
-use crate::copier::{Companions, Copied, Copier, Job, Target, Transfer};
+use crate::copier::Copier;
 use crate::error::CopyError;
+use crate::job::{Companions, Copied, Job, Target, Transfer, Warning, WarningKind};
 use crate::listing;
 use crate::push::{self, Under};
-
-/// What is not as it should be with the referrers and signatures of an image that was copied.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Warning {
-    /// What it is.
-    pub kind: WarningKind,
-    /// Why, or which one.
-    pub message: String,
-    /// Whether to look again in the next run.
-    pub again: bool,
-}
-
-/// What is not as it should be with signatures.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WarningKind {
-    /// Whether there are any could not be found out.
-    Unknown,
-    /// One that is there could not be had, or was refused.
-    Missing,
-    /// The destination has another one under the same tag, which stays.
-    Kept,
-}
 
 /// A companion whose blobs are wanted, until this is dropped.
 pub(crate) struct Claimed<'a> {

@@ -7,10 +7,11 @@ use mirror_failure::Cause;
 use mirror_oci::Repository;
 use mirror_registry::{Host, Kind, Mount, Supply, Upload, UploadBody};
 
-use crate::copier::{Copier, Event, Job, Target, Transfer};
-use crate::download::{Borrow, Download, Flow};
+use crate::copier::Copier;
+use crate::download::{Borrow, Download};
 use crate::error::CopyError;
 use crate::graph::Blob;
+use crate::job::{Event, Flow, Job, Target, Transfer};
 use crate::layout::Layout;
 
 /// Each place that a blob is fetched from can send wrong bytes once.

@@ -14,7 +14,8 @@ use mirror_oci::{Digest, RawManifest, Tag, media_type};
 use mirror_registry::{Listed, ManifestRef, Recall, Referrer};
 
 use crate::error::CopyError;
-use crate::graph::{Graph, links};
+use crate::graph::Graph;
+use crate::selection::links;
 use crate::source::Source;
 
 const COSIGN: [&str; 3] = ["sig", "att", "sbom"];

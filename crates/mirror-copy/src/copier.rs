@@ -1,24 +1,20 @@
 //! Copying: blobs, then children, then the root under its tag.
 
-use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use mirror_failure::{Cause, Side};
-use mirror_oci::{Digest, RawManifest, Repository, Tag};
-use mirror_registry::{Host, ManifestRef};
+use mirror_oci::{Digest, RawManifest};
+use mirror_registry::ManifestRef;
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::attach::Warning;
-use crate::download::{Downloads, Flow};
+use crate::download::Downloads;
 use crate::error::CopyError;
 use crate::graph::Graph;
+use crate::job::{Copied, Event, Job, Scope, Target, Transfer};
 use crate::landing::Landings;
-use crate::layout::Layout;
 use crate::push::{self, Under};
-use crate::source::Source;
 use crate::spool::Spool;
 
 /// A look at a tag that is older is repeated before the tag is written.
@@ -33,121 +29,6 @@ pub struct Copier {
     pub(crate) downloads: Downloads,
     pub(crate) landings: Landings,
     pub(crate) events: UnboundedSender<Event>,
-}
-
-/// An image to copy.
-#[derive(Debug, Clone)]
-pub struct Job {
-    /// How events call it.
-    pub number: usize,
-    /// Where it comes from.
-    pub source: Source,
-    /// What it consists of.
-    pub graph: Arc<Graph>,
-    /// Where it goes.
-    pub target: Target,
-    /// What to do about signatures and the like.
-    pub companions: Companions,
-    /// What to copy of it.
-    pub scope: Scope,
-    /// Blobs that the target is known to have.
-    pub there: BTreeSet<Digest>,
-    /// Blobs that the target is known to lack, whatever it says when it is asked for a mount.
-    pub missing: BTreeSet<Digest>,
-    /// What was under the tag when it was looked at; nothing, if nothing was there.
-    pub expected: Option<Digest>,
-    /// When that was.
-    pub looked: Instant,
-}
-
-/// What to do about referrers and signatures of an image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Companions {
-    /// Don't look for them.
-    Leave,
-    /// Copy them; where that is refused, say so.
-    Copy,
-    /// Copy them; where that is refused, the image fails.
-    Require,
-}
-
-/// What to copy of an image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scope {
-    /// Everything.
-    Image,
-    /// Only its referrers and signatures: the image is there already.
-    Companions,
-}
-
-/// What came of a job.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Copied {
-    /// What was moved.
-    pub transfer: Transfer,
-    /// What is not as it should be with its referrers and signatures.
-    pub warnings: Vec<Warning>,
-}
-
-/// Where an image goes.
-#[derive(Debug, Clone)]
-pub enum Target {
-    /// A repository of a registry.
-    Registry {
-        /// The registry.
-        host: Arc<Host>,
-        /// The repository.
-        repository: Repository,
-        /// The tag; without one the image is reached by its digest.
-        tag: Option<Tag>,
-    },
-    /// An OCI image layout.
-    Layout {
-        /// The layout.
-        layout: Arc<Layout>,
-        /// The repository that the image would be in at a registry.
-        repository: Repository,
-        /// The name of the image in it.
-        name: String,
-    },
-}
-
-/// Something moved.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Event {
-    /// Bytes came from the source, on behalf of this job.
-    Fetched(usize, u64),
-    /// Bytes went to the destination of this job.
-    Pushed(usize, u64),
-    /// A blob of so many bytes was found at the destination of this job.
-    Landed(usize, u64),
-}
-
-/// What was moved for one job.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Transfer {
-    /// Bytes of blobs read from the source.
-    pub fetched_bytes: u64,
-    /// Bytes of blobs written to the destination.
-    pub pushed_bytes: u64,
-    /// Blobs that were there already, or could be mounted.
-    pub reused_blobs: u64,
-}
-
-impl Job {
-    /// Whether sending a blob may hold up fetching it: not where a registry on either side is the other side of something
-    /// else in this run.
-    pub(crate) fn flow(&self) -> Flow {
-        if self.is_two_way() { Flow::Free } else { Flow::Any }
-    }
-
-    fn is_two_way(&self) -> bool {
-        let target = match &self.target {
-            Target::Registry { host, .. } => host.is_two_way(),
-            Target::Layout { .. } => false,
-        };
-        target || self.source.places().any(|place| place.host.is_two_way())
-    }
 }
 
 impl Copier {
@@ -280,15 +161,5 @@ impl Copier {
         let again = stream::iter(&job.graph.blobs).map(|blob| self.send(job, blob));
         let again = again.buffer_unordered(BLOBS_AT_ONCE);
         again.try_fold(Transfer::default(), |sum, one| async move { Ok(sum.plus(one)) }).await
-    }
-}
-
-impl Transfer {
-    pub(crate) fn plus(self, other: Transfer) -> Transfer {
-        Transfer {
-            fetched_bytes: self.fetched_bytes + other.fetched_bytes,
-            pushed_bytes: self.pushed_bytes + other.pushed_bytes,
-            reused_blobs: self.reused_blobs + other.reused_blobs,
-        }
     }
 }

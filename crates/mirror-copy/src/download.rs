@@ -6,7 +6,6 @@
 use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -20,8 +19,10 @@ use tokio::task::AbortHandle;
 use crate::error::{CopyError, starting_over};
 use crate::fetch::Fetch;
 use crate::graph::Blob;
+use crate::job::Flow;
 use crate::source::Source;
-use crate::spool::{Room, Spool, file_name};
+use crate::spool::{Spool, file_name};
+use crate::storage::{PIECE, State, Storage};
 use crate::window::Window;
 
 /// Blobs up to this size stay in memory: most are configs, and a file costs more than it saves.
@@ -34,8 +35,6 @@ const MEMORY: u64 = 16 << 20;
 /// What blobs between [`SMALL`] and [`PASSING`] may take together until they are sent: one whose upload session is lost
 /// in the middle is sent again without being fetched again. What doesn't fit passes by.
 const HELD: u64 = 48 << 20;
-/// Written and read in pieces of this size.
-pub(crate) const PIECE: usize = 256 << 10;
 
 /// The blobs of a run, by digest.
 #[derive(Debug)]
@@ -63,15 +62,6 @@ pub(crate) enum Borrow {
     No,
 }
 
-/// Whether the one who sends a blob may keep the one who fetches it waiting.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Flow {
-    /// It may.
-    Any,
-    /// It may not: they may want a turn at the same registry.
-    Free,
-}
-
 /// A blob on its way, or here.
 #[derive(Debug)]
 pub(crate) struct Download {
@@ -81,40 +71,6 @@ pub(crate) struct Download {
     state: watch::Receiver<State>,
     storage: Arc<Storage>,
     task: AbortHandle,
-}
-
-#[derive(Debug, Clone)]
-pub(crate) enum State {
-    /// So many bytes can be read. The round grows when wrong bytes are thrown away: who has read some must start
-    /// over.
-    Running {
-        round: u32,
-        written: u64,
-    },
-    /// All bytes are here and hash to the digest.
-    Done {
-        round: u32,
-    },
-    Failed(CopyError),
-}
-
-#[derive(Debug)]
-pub(crate) enum Storage {
-    Memory(OnceLock<Bytes>),
-    /// Set when there is room; removed when dropped, unless somebody may come back for it.
-    File(OnceLock<SpoolFile>, AtomicBool, Window),
-    /// All of it, until it is sent.
-    Held(Window),
-    /// Nowhere: it is fetched as fast as the one who asked for it sends it. Nobody else can share it.
-    Passing(Window),
-}
-
-/// A file of the spool with its room; the handle holds the lock.
-#[derive(Debug)]
-pub(crate) struct SpoolFile {
-    pub(crate) path: PathBuf,
-    pub(crate) file: File,
-    pub(crate) room: Room,
 }
 
 impl Downloads {
@@ -400,25 +356,5 @@ impl Drop for Reader {
 impl Drop for Download {
     fn drop(&mut self) {
         self.task.abort();
-    }
-}
-
-impl Storage {
-    /// Nobody will come back for the file.
-    pub(crate) fn forget(&self) {
-        if let Storage::File(_, keep, _) = self {
-            keep.store(false, Ordering::Relaxed);
-        }
-    }
-}
-
-impl Drop for Storage {
-    fn drop(&mut self) {
-        if let Storage::File(place, keep, _) = self
-            && !keep.load(Ordering::Relaxed)
-            && let Some(SpoolFile { path, .. }) = place.get()
-        {
-            let _ = std::fs::remove_file(path);
-        }
     }
 }

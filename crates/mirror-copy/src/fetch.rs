@@ -11,12 +11,12 @@ use mirror_oci::Verifier;
 use mirror_registry::BlobReader;
 use tokio::sync::watch;
 
-use crate::download::{PIECE, SpoolFile, State, Storage};
 use crate::error::CopyError;
 use crate::graph::Blob;
 use crate::layout::Layout;
 use crate::source::Place;
 use crate::spool::{Spool, Spooled};
+use crate::storage::{PIECE, SpoolFile, State, Storage};
 use crate::window::Window;
 
 /// A download at work.

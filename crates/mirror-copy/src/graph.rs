@@ -15,18 +15,10 @@ use mirror_registry::Reservation;
 
 use crate::error::CopyError;
 use crate::manifest_room::HeldManifests;
+use crate::selection::{Selection, links, selected};
 use crate::source::Source;
 
 const AT_ONCE: usize = 8;
-
-/// Which children of an index are wanted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Selection {
-    /// Every one.
-    All,
-    /// Those for these platforms. The index itself stays as it is.
-    Platforms(Vec<Platform>),
-}
 
 /// An image: its manifests and the blobs they name.
 #[derive(Debug, Clone)]
@@ -48,30 +40,6 @@ pub struct Blob {
     pub digest: Digest,
     /// How many.
     pub size: u64,
-}
-
-impl Selection {
-    /// Every platform that is asked for must be there, or nobody would notice that one is not.
-    fn check(&self, links: &Links) -> Result<(), CopyError> {
-        let Selection::Platforms(wanted) = self else { return Ok(()) };
-        let offered: Vec<&Platform> =
-            links.manifests.iter().filter_map(|child| child.platform.as_ref()).collect();
-        let missing =
-            wanted.iter().find(|wanted| !offered.iter().any(|offered| wanted.accepts(offered)));
-        missing.map_or(Ok(()), |missing| {
-            Err(no_platform(missing, &offered, format!("looking for {missing}")))
-        })
-    }
-}
-
-/// An image that isn't made for a platform.
-pub(crate) fn no_platform(wanted: &Platform, offered: &[&Platform], step: String) -> CopyError {
-    let names: Vec<String> = offered.iter().map(ToString::to_string).collect();
-    let message = match names.as_slice() {
-        [] => format!("the image has no manifest for {wanted}; it is not an index of platforms"),
-        names => format!("the image has no manifest for {wanted}, only for {}", names.join(", ")),
-    };
-    CopyError::new(Side::Source, step, Cause::Other(message))
 }
 
 impl fmt::Display for Blob {
@@ -307,22 +275,6 @@ async fn fetch(
     let manifest = manifest.map_err(|error| CopyError::source(step(), error))?;
     let links = links(&manifest)?;
     Ok((manifest, links))
-}
-
-pub(crate) fn links(manifest: &RawManifest) -> Result<Links, CopyError> {
-    let step = || format!("reading manifest {}", manifest.digest().short());
-    manifest.links().map_err(|error| CopyError::new(Side::Source, step(), Cause::Manifest(error)))
-}
-
-/// Whether a child of an index is wanted.
-pub(crate) fn selected(selection: &Selection, platform: Option<&Platform>) -> bool {
-    match (selection, platform) {
-        (Selection::All, _) => true,
-        (Selection::Platforms(_), None) => false,
-        (Selection::Platforms(wanted), Some(found)) => {
-            wanted.iter().any(|wanted| wanted.accepts(found))
-        }
-    }
 }
 
 fn distinct_blobs(

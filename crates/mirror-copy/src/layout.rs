@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::error::CopyError;
-use crate::graph::{Selection, selected};
+use crate::selection::{Selection, selected};
 
 const MARKER: &str = "oci-layout";
 const INDEX: &str = "index.json";

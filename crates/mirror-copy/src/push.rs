@@ -5,9 +5,9 @@ use mirror_failure::{Cause, Side};
 use mirror_oci::{RawManifest, Tag};
 use mirror_registry::ManifestRef;
 
-use crate::copier::Target;
 use crate::error::CopyError;
 use crate::graph::Graph;
+use crate::job::Target;
 
 const AT_ONCE: usize = 6;
 

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use crate::about::read_config;
 use crate::error::CopyError;
-use crate::graph::{links, no_platform};
+use crate::selection::{links, no_platform};
 use crate::source::{Place, Source};
 
 /// What a digest is wanted for.

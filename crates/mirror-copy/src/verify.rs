@@ -8,9 +8,10 @@ use mirror_oci::caps::MAX_MANIFESTS;
 use mirror_oci::{Digest, RawManifest, Repository, Verifier};
 use mirror_registry::{Host, ManifestRef, Pressure};
 
-use crate::copier::Target;
 use crate::error::CopyError;
-use crate::graph::{Blob, Selection, links, selected};
+use crate::graph::Blob;
+use crate::job::Target;
+use crate::selection::{Selection, links, selected};
 
 const AT_ONCE: usize = 8;
 

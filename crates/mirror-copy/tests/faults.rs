@@ -59,7 +59,7 @@ fn about(subject: &Digest) -> Image {
     image
 }
 
-/// Soon over, where something hangs on purpose.
+/// Soon over, where something never comes on purpose.
 const SHORT: Duration = Duration::from_millis(400);
 /// Longer than a busy machine takes for an answer.
 const LONG: Duration = Duration::from_secs(3);
@@ -177,7 +177,8 @@ async fn one_case(side: Side, k: usize, fault: Fault, for_good: bool) {
     let spool = tempfile::tempdir().unwrap();
     let registry = if side == Side::Source { &scene.source } else { &scene.destination };
     let count = AtomicUsize::new(0);
-    let idle = if fault == Fault::Hang { SHORT } else { LONG };
+    let waits = matches!(fault, Fault::Hang | Fault::Cut(_));
+    let idle = if waits { SHORT } else { LONG };
     registry.set_faults(move |_| {
         let number = count.fetch_add(1, Ordering::Relaxed);
         (number == k || (for_good && number > k)).then(|| fault.clone())

@@ -15,8 +15,9 @@ use crate::challenge::Challenge;
 use crate::client::{HttpClient, Reach};
 use crate::credentials::{Credential, Credentials, Login, LoginSource};
 use crate::pace::Pace;
+use crate::patience::Patience;
 use crate::redact::{Secret, redacted};
-use crate::retry::{Patience, retrying};
+use crate::retry::retrying;
 use crate::token::{Token, TokenAnswer, TokenKey, Tokens};
 
 /// Registries whose token service is on another host. Credentials go there, to the registry's own host, and where

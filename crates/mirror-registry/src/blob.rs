@@ -10,7 +10,8 @@ use reqwest::header::{self, HeaderMap, HeaderValue};
 
 use crate::answer::{Answer, LEAST};
 use crate::auth::Scope;
-use crate::host::{BodySlot, Call, Host};
+use crate::call::Call;
+use crate::host::{BodySlot, Host};
 use crate::pressure::{Pressure, Speed};
 use crate::retry::Attempts;
 

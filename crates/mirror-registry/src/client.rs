@@ -14,6 +14,7 @@ use mirror_failure::{ErrorKind, RequestError};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Response, Url};
 
+use crate::private_address::PrivateAddress;
 use crate::sorting::transport_kind;
 
 const KEEPALIVE: Duration = Duration::from_secs(30);
@@ -102,18 +103,6 @@ impl Reach {
 
 /// Gives public addresses and no others.
 struct PublicAddresses;
-
-/// A name has private addresses only.
-#[derive(Debug)]
-pub(crate) struct PrivateAddress(pub(crate) String);
-
-impl fmt::Display for PrivateAddress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} has private addresses only", self.0)
-    }
-}
-
-impl std::error::Error for PrivateAddress {}
 
 impl Resolve for PublicAddresses {
     fn resolve(&self, name: Name) -> Resolving {

@@ -10,9 +10,10 @@ use reqwest::{Method, Response, Url};
 
 use crate::answer::{Answer, Trickle, describe, refusal, within_idle};
 use crate::auth::Sent;
+use crate::call::Call;
 use crate::challenge::{self, Challenge};
 use crate::client::Reach;
-use crate::host::{Call, Host};
+use crate::host::Host;
 use crate::pace::Entry;
 use crate::pulls;
 

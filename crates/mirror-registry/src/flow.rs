@@ -13,7 +13,6 @@ use reqwest::Response;
 
 use crate::pressure::Speed;
 use crate::sorting::transport_kind;
-use crate::upload::UploadBody;
 
 /// A registry may take its time to hash and store a large blob after the last byte: so many idle times.
 const COMMIT: u32 = 10;
@@ -121,3 +120,6 @@ pub(crate) async fn moving(
         }
     }
 }
+
+/// The bytes of a blob, from the first one. An error ends the upload without a blob.
+pub type UploadBody = Pin<Box<dyn Stream<Item = Result<Bytes, std::io::Error>> + Send>>;

@@ -13,18 +13,19 @@ use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 
 use crate::answer::Answer;
 use crate::auth::{Auth, Scope, Sent};
+use crate::call::Call;
 use crate::challenge::Challenge;
 use crate::client::HttpClient;
 use crate::credentials::Credentials;
 use crate::hint::Hints;
+use crate::knowledge::Knowledge;
 use crate::options::{Access, HostOptions, Kind};
 use crate::pace::Pace;
 use crate::pulls::{Exhausted, PullBudget, PullTurn, Pulls, Reservation};
 use crate::rates::Rates;
 use crate::redact::redacted;
-use crate::referrers::Knowledge;
 use crate::retry::{Attempts, retrying};
-use crate::session::Sessions;
+use crate::sessions::Sessions;
 
 /// Bodies from this size on fill the line; more of them at once only get in each other's way, and in that of small
 /// requests.
@@ -54,16 +55,6 @@ pub struct Host {
     known: std::sync::Mutex<HashMap<Repository, Arc<Knowledge>>>,
     pub(crate) met: AtomicBool,
     pub(crate) first: Mutex<()>,
-}
-
-/// A request, to be sent as often as needed.
-#[derive(Clone)]
-pub(crate) struct Call {
-    pub(crate) method: Method,
-    pub(crate) url: Url,
-    pub(crate) scope: Scope,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: Bytes,
 }
 
 /// The right to receive a body.

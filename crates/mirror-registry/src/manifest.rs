@@ -10,7 +10,8 @@ use reqwest::header::{self, HeaderMap, HeaderValue};
 
 use crate::answer::{Answer, read_capped};
 use crate::auth::Scope;
-use crate::host::{Call, Host};
+use crate::call::Call;
+use crate::host::Host;
 use crate::pulls::{self, Reservation};
 
 const DIGEST_HEADER: &str = "docker-content-digest";

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use mirror_oci::{Endpoint, Repository};
 
 use crate::credentials::LoginSource;
-use crate::retry::Patience;
+use crate::patience::Patience;
 
 /// What we are going to do at a host; tokens are asked for accordingly.
 #[derive(Debug, Clone, PartialEq, Eq)]

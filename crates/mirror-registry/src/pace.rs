@@ -7,7 +7,7 @@ use mirror_failure::{ErrorKind, LONGEST_PAUSE, RequestError};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::retry::{Patience, delays};
+use crate::patience::{Patience, delays};
 
 /// After so many pauses in a row without anything served, a host is given up.
 const MOST_PAUSES: u32 = 4;

@@ -2,7 +2,7 @@
 //!
 //! <https://github.com/opencontainers/distribution-spec/blob/main/spec.md#listing-referrers>
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use mirror_failure::{ErrorKind, RequestError};
@@ -12,10 +12,10 @@ use reqwest::header::{self, HeaderMap, HeaderValue};
 use reqwest::{Method, Url};
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use tokio::sync::{Mutex, OnceCell};
 
 use crate::answer::{Answer, read_capped};
-use crate::host::{Call, Host};
+use crate::call::Call;
+use crate::host::Host;
 use crate::manifest::ManifestRef;
 use crate::options::Kind;
 
@@ -93,19 +93,6 @@ impl Page {
             Page::NoApi | Page::Unknown => None,
         }
     }
-}
-
-/// What is remembered of a repository.
-#[derive(Debug, Default)]
-pub(crate) struct Knowledge {
-    /// That it has no list of referrers; others of the same host may have one.
-    lists_no_referrers: AtomicBool,
-    /// That it has one.
-    has_listed: AtomicBool,
-    /// Until the first answer nobody knows whether there is a list at all; the others wait for that.
-    asking_referrers: Mutex<()>,
-    /// With which status it refuses to say that a tag is missing, if it does.
-    refuses_missing: OnceCell<Option<u16>>,
 }
 
 impl Host {

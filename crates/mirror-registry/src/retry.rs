@@ -2,12 +2,13 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use backon::ExponentialBackoff;
 use mirror_failure::RequestError;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use tokio::time::Instant;
 
 use crate::pace::Pace;
+use crate::patience::delays;
 
 /// Attempts after the first that bring nothing.
 const MOST_RETRIES: usize = 4;
@@ -15,22 +16,6 @@ const MOST_RETRIES: usize = 4;
 const MOST_REFUSALS: u32 = 200;
 /// Seconds from here on are a date: Docker Hub has sent the end of a pause like that (docker/hub-feedback#2459).
 const UNIX_TIME: u64 = 1_000_000_000;
-
-/// How long to wait for what.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Patience {
-    /// A connection over which nothing is heard for so long is given up. There is no limit on the whole of a
-    /// transfer.
-    pub idle: Duration,
-    /// The pause before the second attempt, about; each further one is twice as long, 20 times this at most.
-    pub first_pause: Duration,
-}
-
-impl Default for Patience {
-    fn default() -> Patience {
-        Patience { idle: Duration::from_secs(30), first_pause: Duration::from_millis(250) }
-    }
-}
 
 /// Counts the attempts of one request that brought nothing, and says how long to wait before the next.
 pub(crate) struct Attempts<'a> {
@@ -96,17 +81,6 @@ pub(crate) async fn retrying<T, F: Future<Output = Result<T, RequestError>>>(
             }
         }
     }
-}
-
-/// Waits, each twice as long, jittered so that concurrent requests don't return together.
-pub(crate) fn delays(first: Duration, times: usize) -> ExponentialBackoff {
-    ExponentialBuilder::default()
-        .with_min_delay(first)
-        .with_max_delay(first * 20)
-        .with_factor(2.0)
-        .with_max_times(times)
-        .with_jitter()
-        .build()
 }
 
 /// `Retry-After`, in seconds or as a date: <https://www.rfc-editor.org/rfc/rfc9110#field.retry-after>.

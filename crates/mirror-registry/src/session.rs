@@ -1,8 +1,7 @@
 //! Upload sessions of one host: how many there may be, and which are open. Registries keep a session for minutes when
 //! nobody ends it, and some have few of them, for all of their clients together.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,14 +9,14 @@ use mirror_failure::{ErrorKind, RequestError};
 use reqwest::header::HeaderMap;
 use reqwest::{Method, Url};
 use tokio::runtime::Handle;
-use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::answer::Answer;
 use crate::auth::Scope;
+use crate::call::Call;
 use crate::client::Reach;
-use crate::host::{Call, Host};
+use crate::host::Host;
 use crate::options::Kind;
 
 /// A session that waits longer for its bytes is given back, and another one is opened when they are here.
@@ -26,31 +25,6 @@ pub(crate) const FRESH: Duration = Duration::from_secs(1);
 /// How long giving sessions back may take, all of them together.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
-/// The upload sessions of one host.
-#[derive(Debug)]
-pub(crate) struct Sessions {
-    state: Mutex<State>,
-    freed: Notify,
-    settled: Notify,
-}
-
-#[derive(Debug)]
-struct State {
-    most: usize,
-    limit: usize,
-    used: usize,
-    /// Sessions that have ended well since the limit was last changed.
-    ended: usize,
-    next: u64,
-    open: HashMap<u64, (Url, Scope)>,
-    /// Requests on their way that open a session or end one, whether or not somebody waits for them.
-    unsettled: usize,
-}
-
-/// The right to have one session open.
-#[derive(Debug)]
-pub(crate) struct Permit(Arc<Sessions>);
-
 /// An open session. It is given back when it is dropped, unless it has ended.
 pub(crate) struct Session {
     pub(crate) url: Url,
@@ -58,89 +32,6 @@ pub(crate) struct Session {
     opened: Instant,
     number: u64,
     host: Arc<Host>,
-}
-
-/// A request on its way, until this is dropped.
-struct Unsettled(Arc<Sessions>);
-
-impl Drop for Unsettled {
-    fn drop(&mut self) {
-        self.0.lock().unsettled -= 1;
-        self.0.settled.notify_waiters();
-    }
-}
-
-impl Sessions {
-    pub(crate) fn new(most: usize) -> Arc<Sessions> {
-        let state = State {
-            most,
-            limit: most,
-            used: 0,
-            ended: 0,
-            next: 0,
-            open: HashMap::new(),
-            unsettled: 0,
-        };
-        Arc::new(Sessions {
-            state: Mutex::new(state),
-            freed: Notify::new(),
-            settled: Notify::new(),
-        })
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Waits until there may be another session.
-    pub(crate) async fn permit(self: &Arc<Self>) -> Permit {
-        loop {
-            let freed = self.freed.notified();
-            {
-                let mut state = self.lock();
-                if state.used < state.limit {
-                    state.used += 1;
-                    return Permit(self.clone());
-                }
-            }
-            freed.await;
-        }
-    }
-
-    /// Whether there are others beside the one who asks.
-    pub(crate) fn are_shared(&self) -> bool {
-        self.lock().used > 1
-    }
-
-    /// The host refuses to open another one: fewer, from now on.
-    pub(crate) fn fewer(&self) {
-        let mut state = self.lock();
-        (state.limit, state.ended) = ((state.used / 2).max(1), 0);
-        tracing::debug!(limit = state.limit, "the host wants fewer upload sessions");
-    }
-
-    fn unsettled(self: &Arc<Self>) -> Unsettled {
-        self.lock().unsettled += 1;
-        Unsettled(self.clone())
-    }
-
-    /// A session has become a blob, or is gone.
-    fn ended(&self, number: u64) {
-        let mut state = self.lock();
-        state.open.remove(&number);
-        state.ended += 1;
-        if state.ended > state.limit && state.limit < state.most {
-            (state.limit, state.ended) = (state.limit + 1, 0);
-            self.freed.notify_one();
-        }
-    }
-}
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        self.0.lock().used -= 1;
-        self.0.freed.notify_one();
-    }
 }
 
 impl Session {
@@ -164,7 +55,7 @@ impl Drop for Session {
 impl Session {
     /// Gives it back, if it has not ended: goes on whether or not somebody waits for that.
     fn end(&self) -> Option<JoinHandle<()>> {
-        let (url, scope) = self.host.sessions().lock().open.remove(&self.number)?;
+        let (url, scope) = self.host.sessions().take(self.number)?;
         let (host, runtime) = (self.host.clone(), Handle::try_current().ok()?);
         let unsettled = host.sessions().unsettled();
         Some(runtime.spawn(async move {
@@ -206,11 +97,7 @@ impl Host {
     }
 
     fn opened(self: &Arc<Self>, url: Url, reach: Reach, scope: Scope) -> Session {
-        let mut state = self.sessions().lock();
-        state.next += 1;
-        let number = state.next;
-        state.open.insert(number, (url.clone(), scope));
-        drop(state);
+        let number = self.sessions().opened(url.clone(), scope);
         Session { url, reach, opened: Instant::now(), number, host: self.clone() }
     }
 
@@ -223,19 +110,7 @@ impl Host {
 
     /// Waits until all sessions have ended that uploads left in the middle; for seconds, no longer.
     pub async fn end_sessions(&self) {
-        let sessions = self.sessions();
-        let all = async {
-            loop {
-                let settled = sessions.settled.notified();
-                tokio::pin!(settled);
-                settled.as_mut().enable();
-                if sessions.lock().unsettled == 0 {
-                    return;
-                }
-                settled.await;
-            }
-        };
-        let _ = tokio::time::timeout(LAST_WORDS, all).await;
+        let _ = tokio::time::timeout(LAST_WORDS, self.sessions().settled()).await;
     }
 
     /// <https://github.com/opencontainers/distribution-spec/blob/main/spec.md#canceling-a-blob-upload>. One attempt: what
@@ -255,32 +130,5 @@ impl Host {
         if let Err(error) = self.send(&call).await {
             tracing::debug!(%error, "an upload session was not given back");
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn fewer_and_slowly_more_again() {
-        let sessions = Sessions::new(8);
-        let mut permits = Vec::new();
-        for _ in 0..8 {
-            permits.push(sessions.permit().await);
-        }
-        let waits = tokio::time::timeout(Duration::from_millis(20), sessions.permit());
-        assert!(waits.await.is_err(), "eight are all");
-        sessions.fewer();
-        permits.truncate(4);
-        let waits = tokio::time::timeout(Duration::from_millis(20), sessions.permit());
-        assert!(waits.await.is_err(), "only four are left");
-        permits.clear();
-        assert!(!sessions.are_shared());
-        for number in 0..5 {
-            sessions.ended(number);
-        }
-        assert_eq!(sessions.lock().limit, 5);
-        assert!(sessions.lock().open.is_empty());
     }
 }

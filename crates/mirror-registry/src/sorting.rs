@@ -7,7 +7,7 @@ use std::time::Duration;
 use mirror_failure::{ErrorKind, passing_status};
 use oci_client::errors::{OciEnvelope, OciErrorCode};
 
-use crate::client::PrivateAddress;
+use crate::private_address::PrivateAddress;
 
 /// Reads the error body of the distribution specification, or says that there is none.
 pub(crate) fn status_kind(status: u16, content_type: &str, body: &[u8]) -> ErrorKind {

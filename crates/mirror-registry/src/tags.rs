@@ -10,7 +10,8 @@ use reqwest::header::HeaderMap;
 use serde::Deserialize;
 
 use crate::answer::read_capped;
-use crate::host::{Call, Host};
+use crate::call::Call;
+use crate::host::Host;
 use crate::referrers::next_page;
 
 /// Most tags that are read. Whoever has more publishes every commit.

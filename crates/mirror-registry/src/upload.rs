@@ -7,7 +7,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::Stream;
 use mirror_failure::{ErrorKind, RequestError};
 use mirror_oci::{Digest, Repository};
 use reqwest::Method;
@@ -16,14 +15,13 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::answer::{describe, refusal};
 use crate::auth::{Scope, Sent};
-use crate::flow::{Flow, Watched, moving};
+use crate::call::Call;
+use crate::flow::{Flow, UploadBody, Watched, moving};
 use crate::hint::Hint;
-use crate::host::{Call, Host};
+use crate::host::Host;
 use crate::pressure::{Pressure, Speed};
-use crate::session::{FRESH, Permit, Reply, Session};
-
-/// The bytes of a blob, from the first one. An error ends the upload without a blob.
-pub type UploadBody = Pin<Box<dyn Stream<Item = Result<Bytes, std::io::Error>> + Send>>;
+use crate::session::{FRESH, Reply, Session};
+use crate::sessions::Permit;
 
 /// How to get at the bytes.
 pub enum Supply {

@@ -3,7 +3,7 @@
 //! One server answers for all regions, as the SDK's endpoint override wants it; the region is in the signature. Rules
 //! and messages are those of <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/Welcome.html>.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
@@ -18,35 +18,10 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use crate::ecr_calls::{self, Refusal};
-use crate::registry::{Profile, Registry, State};
+use crate::ecr_state::ACCOUNT;
+use crate::registry::Registry;
 use crate::server::Server;
-
-/// The account that all fake registries belong to.
-pub const ACCOUNT: &str = "123456789012";
-
-/// One repository, as its owner has set it up.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Kept {
-    pub(crate) mutability: Option<String>,
-    pub(crate) filters: Vec<Value>,
-    pub(crate) encryption: Option<Value>,
-    pub(crate) scan: bool,
-    pub(crate) lifecycle: Option<String>,
-    pub(crate) preview: Option<String>,
-    pub(crate) policy: Option<String>,
-    pub(crate) tags: BTreeMap<String, String>,
-}
-
-/// What ECR knows of one region beyond images.
-#[derive(Debug, Default)]
-pub(crate) struct Region {
-    pub(crate) repositories: BTreeMap<String, Kept>,
-    pub(crate) tokens: BTreeMap<String, bool>,
-    pub(crate) mounting: bool,
-    pub(crate) archived: BTreeSet<String>,
-    pub(crate) keyless: BTreeSet<String>,
-    pub(crate) pushes: Vec<std::time::Instant>,
-}
+use crate::state::{Profile, State};
 
 /// A call of the control plane.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use crate::ecr::{ACCOUNT, Kept};
+use crate::ecr_state::{ACCOUNT, Kept};
 use crate::store::Store;
 
 /// Repositories in one answer; ECR's own limit of 1,000 would leave pages untested.

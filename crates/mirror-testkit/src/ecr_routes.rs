@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use http::Method;
 
 use crate::ecr_calls;
-use crate::registry::State;
+use crate::state::State;
 use crate::store::Store;
 
 /// Manifests that may be put in a second: the quota, and as many saved up.

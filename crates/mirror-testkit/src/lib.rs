@@ -16,6 +16,7 @@ mod debian;
 mod ecr;
 mod ecr_calls;
 mod ecr_routes;
+mod ecr_state;
 mod fault;
 mod github;
 mod image;
@@ -25,13 +26,15 @@ mod registry;
 mod routes;
 mod server;
 mod skopeo;
+mod state;
 mod storage;
 mod store;
 
 pub use auth::AuthProfile;
 pub use command::{Mirror, Ran};
 pub use debian::{DebianRegistry, missing_tool};
-pub use ecr::{ACCOUNT, AwsCall, FakeEcr};
+pub use ecr::{AwsCall, FakeEcr};
+pub use ecr_state::ACCOUNT;
 pub use fault::{Exchange, Fault};
 pub use github::{
     APP as GITHUB_APP, FakeGitHub, GitHubCall, GitHubFault, REPOSITORY as GITHUB_REPOSITORY,
@@ -40,5 +43,6 @@ pub use github::{
 pub use image::{Image, ImageBuilder, StoredManifest};
 pub use moto::Moto;
 pub use proxy::{Proxy, Weather};
-pub use registry::{Profile, Recorded, Registry};
+pub use registry::Registry;
 pub use skopeo::push_by_skopeo;
+pub use state::{Profile, Recorded};

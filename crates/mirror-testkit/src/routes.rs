@@ -15,7 +15,7 @@ use mirror_oci::Digest;
 use crate::auth::Verdict;
 use crate::ecr_routes;
 use crate::fault::{Exchange, Fault};
-use crate::registry::{Recorded, State};
+use crate::state::{Recorded, State};
 
 /// A body that may end in another way than it should.
 pub(crate) struct Breakable {

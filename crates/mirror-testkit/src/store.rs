@@ -6,7 +6,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use mirror_oci::{Algorithm, Digest, RawManifest};
 
-use crate::ecr::Region;
+use crate::ecr_state::Region;
 use crate::image::{Image, StoredManifest};
 
 /// Blobs by digest; repositories with what they may see of them.

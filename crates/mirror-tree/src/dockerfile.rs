@@ -14,7 +14,7 @@ use mirror_oci::{Name, Platform, Reference, ReferenceErrorKind, Version};
 use crate::bots::bot_proof;
 use crate::diagnostic::{Code, Diagnostic, Fix};
 use crate::line::{first_len, first_word, instructions, looks_like_from, lowered, unquoted, words};
-use crate::read::Rules;
+use crate::rules::Rules;
 
 /// Largest file that is parsed. An entry is one line; 4 KiB leaves room for comments.
 pub const MAX_BYTES: usize = 4096;

@@ -8,8 +8,10 @@ mod diagnostic;
 mod dockerfile;
 mod line;
 mod read;
+mod rules;
 
 pub use bots::{BotProof, bot_proof};
 pub use diagnostic::{Code, Diagnostic, Fix, Severity};
 pub use dockerfile::{FromLine, MAX_BYTES, MAX_LINES, Parsed, parse};
-pub use read::{Entry, Rules, Tree, is_dockerfile_name, is_free, read};
+pub use read::{Entry, Tree, is_dockerfile_name, is_free, read};
+pub use rules::Rules;

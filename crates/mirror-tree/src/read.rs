@@ -12,15 +12,7 @@ use walkdir::{DirEntry, WalkDir};
 
 use crate::diagnostic::{Code, Diagnostic, Fix};
 use crate::dockerfile::{self, MAX_BYTES};
-
-/// What the configuration demands of a tree, from `[check]` in `mirror.toml`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Rules {
-    /// Every reference needs a digest.
-    pub require_digest: bool,
-    /// A digest without a tag is fine.
-    pub allow_digest_only: bool,
-}
+use crate::rules::Rules;
 
 /// A folder of Dockerfiles, read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -10,9 +10,9 @@ use mirror_plan::plan::{Before, Copy, Holder, Plan};
 use mirror_plan::want::{Source, Target, Want, Wants};
 use mirror_registry::ManifestRef;
 
+use crate::graphs::Graphs;
 use crate::holders;
 use crate::hosts::Hosts;
-use crate::observe::Graphs;
 
 /// Images that are looked at at once; the hosts limit the requests.
 const AT_ONCE: usize = 32;

@@ -2,16 +2,14 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
-use mirror_oci::Name;
-use mirror_plan::want::ImageGlob;
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::commands::{
-    add::Add, apply::Apply, bots::Bots, check::Check, comment::Comment, completions::Completions,
-    iam::Iam, init::Init, issue::Issue, man::Man, outdated::Outdated, pin::Pin, plan::Plan,
-    report::Reports, verify::Verify,
+    self, add::Add, apply::Apply, bots::Bots, check::Check, comment::Comment,
+    completions::Completions, iam::Iam, init::Init, issue::Issue, man::Man, outdated::Outdated,
+    pin::Pin, plan::Plan, report::Reports, verify::Verify,
 };
-use crate::exit;
+use crate::exit::{self, Exit};
 
 /// Keeps copies of container images in your own registry.
 ///
@@ -51,50 +49,24 @@ pub(crate) enum Command {
     Man(Man),
 }
 
-/// A choice among the images of the tree.
-#[derive(Debug, Args)]
-pub(crate) struct Only {
-    /// Only images that match: `docker.io/library/*` or, in short, `postgres`. May be given several times.
-    #[arg(long, value_name = "GLOB")]
-    pub(crate) only: Vec<ImageGlob>,
-}
-
-impl Only {
-    /// Whether this image is chosen.
-    pub(crate) fn includes(&self, name: &Name) -> bool {
-        self.only.is_empty() || self.only.iter().any(|glob| glob.matches(name))
+/// Runs a command to its end.
+pub(crate) fn run(cli: &Cli) -> Exit {
+    let images = cli.images.as_deref();
+    match &cli.command {
+        Command::Init(command) => commands::init::run(images, command),
+        Command::Add(command) => commands::add::run(images, command),
+        Command::Pin(command) => commands::pin::run(images, command),
+        Command::Check(command) => commands::check::run(images, command),
+        Command::Plan(command) => commands::plan::run(images, command),
+        Command::Apply(command) => commands::apply::run(images, command),
+        Command::Report(command) => commands::report::run(command),
+        Command::Verify(command) => commands::verify::run(images, command),
+        Command::Outdated(command) => commands::outdated::run(images, command),
+        Command::Bots(command) => commands::bots::run(images, command),
+        Command::Comment(command) => commands::comment::run(command),
+        Command::Issue(command) => commands::issue::run(command),
+        Command::Iam(command) => commands::iam::run(images, command),
+        Command::Completions(command) => commands::completions::run(command, Cli::command()),
+        Command::Man(command) => commands::man::run(command, Cli::command()),
     }
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Format {
-    /// For people.
-    #[default]
-    Text,
-    /// For scripts.
-    Json,
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum PageFormat {
-    /// For people.
-    #[default]
-    Text,
-    /// For scripts.
-    Json,
-    /// For pull requests; as long as a comment can be.
-    Markdown,
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Progress {
-    /// Bars on a terminal, lines elsewhere.
-    #[default]
-    Auto,
-    /// Bars.
-    Bars,
-    /// One line for each finished image.
-    Lines,
-    /// One JSON object a line.
-    Json,
 }

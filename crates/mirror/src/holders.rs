@@ -13,8 +13,8 @@ use mirror_plan::plan::Holder;
 use mirror_plan::want::{Source, Target, Want, Wants};
 use mirror_registry::ManifestRef;
 
+use crate::address;
 use crate::hosts::Hosts;
-use crate::observe;
 
 /// Blobs that are asked for at once.
 const AT_ONCE: usize = 8;
@@ -113,7 +113,7 @@ async fn whole(
     digest: &Digest,
     hosts: &Hosts,
 ) -> Result<Graph, Option<String>> {
-    let selection = observe::selection(source);
+    let selection = address::selection(source);
     if let Place::Layout(folder) = &target.place {
         return in_layout(folder, digest, selection, hosts).await.ok_or(None);
     }

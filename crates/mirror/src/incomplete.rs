@@ -11,9 +11,8 @@ use mirror_plan::config::Place;
 use mirror_plan::plan::Plan;
 use mirror_plan::want::{Platforms, Source, Target};
 
+use crate::address;
 use crate::hosts::Hosts;
-use crate::observe;
-use crate::run as carry_out;
 
 /// Images that are looked at at once; the hosts limit the requests.
 const AT_ONCE: usize = 32;
@@ -58,8 +57,8 @@ async fn missing(
     hosts: &Hosts,
     closely: Closely,
 ) -> Result<Vec<Digest>, Failure> {
-    let selection = observe::selection(source);
-    let target = carry_out::target(target, Some(digest), hosts)?;
+    let selection = address::selection(source);
+    let target = address::target(target, Some(digest), hosts)?;
     match closely {
         Closely::WhereNeeded => {
             mirror_copy::missing_children(&target, digest, &selection).await.map_err(Failure::from)

@@ -12,7 +12,7 @@ use mirror_plan::report::{Finding, Findings, Level};
 use mirror_plan::want::{Scope, Wants, expand};
 use mirror_tree::{Diagnostic, Entry, Rules, Tree};
 
-use crate::cli::Only;
+use crate::args::Only;
 use crate::exit::Exit;
 use crate::{environment, files, git, print};
 

@@ -1,5 +1,7 @@
 //! The command line: read the tree, look at the registries, carry out, print.
 
+mod address;
+mod args;
 mod base;
 mod before;
 mod bots;
@@ -11,6 +13,7 @@ mod exit;
 mod files;
 mod git;
 mod github;
+mod graphs;
 mod holders;
 mod hosts;
 mod incomplete;
@@ -35,5 +38,5 @@ use clap::Parser;
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
     environment::start_logging(cli.verbose);
-    print::told(commands::run(cli)).into()
+    print::told(cli::run(&cli)).into()
 }

@@ -12,15 +12,14 @@ use mirror_plan::plan::{Holder, Image, Note, Observed, Plan, source_link};
 use mirror_plan::want::{Platforms, Source, Target, Want, Wants};
 use mirror_registry::{Host, ManifestRef};
 
+use crate::address::{layout_name, selection};
+use crate::graphs::Graphs;
 use crate::hosts::Hosts;
 use crate::incomplete::Closely;
 use crate::{before, holders, incomplete, observe_ecr};
 
 /// Look-ups on their way at once; each host has its own, lower limit.
 const AT_ONCE: usize = 256;
-
-/// Manifests that were read, by source, or why they could not be.
-pub(crate) type Graphs = BTreeMap<Source, Result<Arc<Graph>, Failure>>;
 
 /// Which questions to ask beyond what is needed to compare.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -316,23 +315,6 @@ async fn found_at(
     }
     let manifest = host.get_manifest(&target.repository, which).await?;
     Ok(Some(Digest::of(wanted.algorithm(), manifest.bytes())))
-}
-
-/// Which children of an index are wanted.
-pub(crate) fn selection(source: &Source) -> Selection {
-    match &source.platforms {
-        Platforms::Some(platforms) => Selection::Platforms(platforms.clone()),
-        Platforms::All | Platforms::One(_) => Selection::All,
-    }
-}
-
-/// What an image is called in a layout: `repository:tag`, or `repository@digest` without a tag.
-pub(crate) fn layout_name(target: &Target, digest: Option<&Digest>) -> String {
-    match (&target.tag, digest) {
-        (Some(tag), _) => format!("{}:{tag}", target.repository),
-        (None, Some(digest)) => format!("{}@{digest}", target.repository),
-        (None, None) => target.repository.to_string(),
-    }
 }
 
 /// The manifests of an image, and the destination that they are from if the source does not give them.

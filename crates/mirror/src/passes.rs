@@ -1,14 +1,15 @@
 //! One run of `apply`: a pass through what is wanted, and more of them for what waits for a limit.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use mirror_oci::Registry;
-use mirror_plan::plan::{Action, Fit, Plan};
+use mirror_plan::plan::{Action, Fit, Plan, Shard};
 use mirror_plan::report::{Report, Status};
 use mirror_plan::want::{Want, Wants};
 
-use crate::commands::apply::{Apply, OnLimit};
+use crate::args::{OnLimit, Progress};
 use crate::environment::Interruption;
 use crate::hosts::{Errand, Hosts};
 use crate::incomplete::Closely;
@@ -16,7 +17,7 @@ use crate::load::Loaded;
 use crate::observe::{self, Depth, Questions, Remarks};
 use crate::progress::Display;
 use crate::saved::{self, Again};
-use crate::{environment, print, repositories, run as carry_out};
+use crate::{environment, print, repositories, run as carry_out, tasks};
 
 /// Shortest and longest time between two looks at a limit on pulls.
 const BETWEEN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(600));
@@ -25,23 +26,39 @@ const LONGEST_PROBE: Duration = Duration::from_secs(120);
 /// How often the hosts that were given up are asked again.
 const MOST_PROBES: usize = 3;
 
+/// How to carry out a tree, as it was said on the command line.
+pub(crate) struct How {
+    /// Which part of it.
+    pub(crate) shard: Option<Shard>,
+    /// What to do when a limit is reached.
+    pub(crate) on_limit: OnLimit,
+    /// Whether to look for late signatures of everything.
+    pub(crate) refresh_referrers: bool,
+    /// Whether to put back what registries have lost.
+    pub(crate) repair: bool,
+    /// Where layers on their way are kept.
+    pub(crate) spool: Option<PathBuf>,
+    /// How progress is shown.
+    pub(crate) progress: Progress,
+}
+
 /// Plans and carries out. `whole` is what is wanted, whatever part of it is done here. Hosts, and what they have told, outlive a pass.
 pub(crate) async fn run(
     loaded: &Loaded,
     whole: &Wants,
-    command: &Apply,
+    how: &How,
     fit: Option<Fit>,
     interruption: &Interruption,
 ) -> Result<Report, mirror_failure::RequestError> {
     let started = Instant::now();
-    let spool = command.spool.clone().unwrap_or_else(environment::spool);
-    let share = command.shard.map_or(1, |shard| shard.of);
+    let spool = how.spool.clone().unwrap_or_else(environment::spool);
+    let share = how.shard.map_or(1, |shard| shard.of);
     let errand = Errand { writes: true, share, spool: &spool, base: None };
     let hosts = Hosts::new(whole, &loaded.config, &loaded.root, errand).await?;
-    let with = With { loaded, whole, command, hosts: &hosts, errand, interruption };
+    let with = With { loaded, whole, how, hosts: &hosts, errand, interruption };
     let mut wants = loaded.wants.clone();
     let mut fit = fit.map(|mut fit| {
-        if let Some(shard) = command.shard {
+        if let Some(shard) = how.shard {
             fit.plan = shard.part(fit.plan);
         }
         fit
@@ -54,7 +71,7 @@ pub(crate) async fn run(
             break;
         }
         let go_on = async {
-            match command.on_limit {
+            match how.on_limit {
                 OnLimit::Wait => with.wait(waiting.len()).await,
                 OnLimit::Defer => probes < MOST_PROBES && with.probe(waiting.len()).await,
             }
@@ -79,7 +96,7 @@ pub(crate) async fn run(
         }
         report = report.continued(&waiting, next);
     }
-    report.shard = command.shard.map(|shard| shard.to_string());
+    report.shard = how.shard.map(|shard| shard.to_string());
     report.totals.milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     report.authenticated_sources = hosts.authenticated_sources(&loaded.wants);
     Ok(report)
@@ -90,7 +107,7 @@ struct With<'a> {
     loaded: &'a Loaded,
     /// What is wanted, whatever part of it is done here.
     whole: &'a Wants,
-    command: &'a Apply,
+    how: &'a How,
     hosts: &'a Hosts,
     errand: Errand<'a>,
     interruption: &'a Interruption,
@@ -98,14 +115,13 @@ struct With<'a> {
 
 /// One time through what is wanted; nothing is in the report when it was stopped while looking.
 async fn pass(with: &With<'_>, wants: &Wants, fit: Option<Fit>) -> Report {
-    let With { loaded, whole, command, hosts, errand, interruption } = with;
+    let With { loaded, whole, how, hosts, errand, interruption } = with;
     let looked = Instant::now();
-    let depth = if command.refresh_referrers { Depth::All } else { Depth::Manifests };
+    let depth = if how.refresh_referrers { Depth::All } else { Depth::Manifests };
     let looking = async {
         match fit {
             None => {
-                let closely =
-                    if command.repair { Closely::Everywhere } else { Closely::WhereNeeded };
+                let closely = if how.repair { Closely::Everywhere } else { Closely::WhereNeeded };
                 let ask = Questions { depth, remarks: Remarks::Leave, closely };
                 let (plan, graphs) = observe::plan(wants, whole, hosts, ask).await;
                 Again { plan, graphs, outcomes: Vec::new() }
@@ -120,11 +136,11 @@ async fn pass(with: &With<'_>, wants: &Wants, fit: Option<Fit>) -> Report {
         }
     };
     let prepared = repositories::prepare(&plan, hosts, interruption).await;
-    let display = Display::new(command.progress, &plan);
-    let manner = carry_out::Manner {
+    let display = Display::new(how.progress, &plan);
+    let manner = tasks::Manner {
         spool: errand.spool,
         referrers: loaded.config.referrers,
-        refresh: command.refresh_referrers,
+        refresh: how.refresh_referrers,
         interruption,
         wants: whole,
         looked,

@@ -11,7 +11,7 @@ use mirror_oci::ByteSize;
 use mirror_plan::plan::Plan;
 use mirror_plan::report::{ProgressLine, Status};
 
-use crate::cli::Progress;
+use crate::args::Progress;
 use crate::print;
 
 /// Bars at once; a terminal has few lines.

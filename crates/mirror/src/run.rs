@@ -1,26 +1,24 @@
 //! Carrying out a plan: many images at once, each on its own.
 
-use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 use mirror_copy::{Companions, Copied, Copier, Event, Job, Scope, WarningKind};
 use mirror_failure::{Failure, Side};
-use mirror_oci::Digest;
-use mirror_plan::config::{Place, Referrers};
+use mirror_plan::config::Referrers;
 use mirror_plan::plan::{Holder, Plan};
 use mirror_plan::report::{Outcome, Status};
-use mirror_plan::want::{Target, Wants};
+use mirror_plan::want::Wants;
 use tokio::sync::mpsc;
 
 use crate::environment::Interruption;
+use crate::graphs::Graphs;
 use crate::holders;
 use crate::hosts::Hosts;
-use crate::observe::{Graphs, layout_name};
 use crate::progress::Display;
 use crate::repositories::Prepared;
-use crate::tasks::{self, Ended, Task, Traffic};
+use crate::tasks::{self, Ended, Manner, Task, Traffic};
 
 /// Images on their way at once; the hosts limit the requests.
 const IMAGES_AT_ONCE: usize = 48;
@@ -30,22 +28,6 @@ const REDRAW: Duration = Duration::from_millis(200);
 
 /// Time for the display to tell what has happened when everything is over.
 const LAST_WORDS: Duration = Duration::from_millis(200);
-
-/// How to carry out a plan.
-pub(crate) struct Manner<'a> {
-    /// Where to keep blobs on their way.
-    pub(crate) spool: &'a Path,
-    /// What to do about signatures and the like.
-    pub(crate) referrers: Referrers,
-    /// Whether to look for those of images that are there already.
-    pub(crate) refresh: bool,
-    /// What stops it.
-    pub(crate) interruption: &'a Interruption,
-    /// What is wanted: an image that its source does not give may be at another destination.
-    pub(crate) wants: &'a Wants,
-    /// When the destinations were looked at.
-    pub(crate) looked: Instant,
-}
 
 /// Does what the plan says; Ctrl-C stops it, and what was not finished is cancelled.
 pub(crate) async fn run(
@@ -262,24 +244,4 @@ async fn instead(
     }
     job.graph = found.graph;
     Some(found.holder)
-}
-
-/// Where an image goes.
-pub(crate) fn target(
-    target: &Target,
-    digest: Option<&Digest>,
-    hosts: &Hosts,
-) -> Result<mirror_copy::Target, Failure> {
-    Ok(match &target.place {
-        Place::Registry(registry) => mirror_copy::Target::Registry {
-            host: hosts.registry(registry)?,
-            repository: target.repository.clone(),
-            tag: target.tag.clone(),
-        },
-        Place::Layout(folder) => mirror_copy::Target::Layout {
-            layout: hosts.layout(folder)?,
-            repository: target.repository.clone(),
-            name: layout_name(target, digest),
-        },
-    })
 }

@@ -16,11 +16,11 @@ use mirror_plan::want::{Source, Want, Wants};
 use mirror_registry::ManifestRef;
 
 use crate::exit::Exit;
+use crate::graphs::Graphs;
 use crate::hosts::Hosts;
 use crate::load::Loaded;
-use crate::observe::{self, Graphs};
 use crate::output::{JsonLayout, Output};
-use crate::print;
+use crate::{address, observe, print};
 
 /// Look-ups on their way at once; each host has its own, lower limit.
 const AT_ONCE: usize = 256;
@@ -149,7 +149,7 @@ async fn saved(
     source: &Source,
     digest: &Digest,
 ) -> Result<Arc<Graph>, Failure> {
-    let graph = Graph::saved(manifests, digest, &observe::selection(source)).await;
+    let graph = Graph::saved(manifests, digest, &address::selection(source)).await;
     graph.map(Arc::new).map_err(Failure::from)
 }
 

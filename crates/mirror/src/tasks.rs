@@ -1,7 +1,9 @@
 //! What a plan comes to for the copier, and what came of it for the report.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use mirror_copy::{Companions, Copied, Event, Job, Scope, WarningKind};
 use mirror_failure::{Failure, Side, printable};
@@ -9,13 +11,29 @@ use mirror_oci::Digest;
 use mirror_plan::config::{Place, Referrers};
 use mirror_plan::plan::{Change, Holder, Plan, Unchanged};
 use mirror_plan::report::{Outcome, Status, Transfer, Warning};
-use mirror_plan::want::{Platforms, Want};
+use mirror_plan::want::{Platforms, Want, Wants};
 
-use crate::holders;
+use crate::environment::Interruption;
+use crate::graphs::Graphs;
 use crate::hosts::Hosts;
 use crate::memory::Seen;
-use crate::observe::Graphs;
-use crate::run::{self, Manner};
+use crate::{address, holders};
+
+/// How to carry out a plan.
+pub(crate) struct Manner<'a> {
+    /// Where to keep blobs on their way.
+    pub(crate) spool: &'a Path,
+    /// What to do about signatures and the like.
+    pub(crate) referrers: Referrers,
+    /// Whether to look for those of images that are there already.
+    pub(crate) refresh: bool,
+    /// What stops it.
+    pub(crate) interruption: &'a Interruption,
+    /// What is wanted: an image that its source does not give may be at another destination.
+    pub(crate) wants: &'a Wants,
+    /// When the destinations were looked at.
+    pub(crate) looked: Instant,
+}
 
 /// Something to carry out.
 pub(crate) struct Task<'a> {
@@ -81,7 +99,7 @@ impl Task<'_> {
             |what: &str| Failure::other(Side::Source, format!("the plan holds no {what}"));
         let Want { source, target, .. } = self.want;
         let graph = graphs.get(source).cloned().unwrap_or_else(|| Err(missing("manifests")))?;
-        let to = run::target(target, Some(self.digest), hosts)?;
+        let to = address::target(target, Some(self.digest), hosts)?;
         let origin = || hosts.source(&source.name);
         let holder = self.holder;
         if let Some(unsigned) = holder

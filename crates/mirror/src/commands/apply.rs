@@ -2,16 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use mirror_plan::plan::Shard;
 use mirror_render::ci::report_findings;
 
 use super::report;
-use crate::cli::{Only, PageFormat, Progress};
+use crate::args::{OnLimit, Only, PageFormat, Progress};
 use crate::environment::Interruption;
 use crate::exit::Exit;
 use crate::load::load;
 use crate::output::{JsonLayout, Output};
+use crate::passes::How;
 use crate::{passes, print, saved};
 
 /// Copy what the destinations lack.
@@ -76,15 +77,6 @@ pub(crate) struct Apply {
     pub(crate) spool: Option<PathBuf>,
 }
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum OnLimit {
-    /// Leave the rest for another run, name it, and end with code 6.
-    #[default]
-    Defer,
-    /// Wait until pulls are left again.
-    Wait,
-}
-
 pub(crate) fn run(images: Option<&Path>, command: &Apply) -> Exit {
     let mut loaded = load(images);
     if let Err(exit) = loaded.usable() {
@@ -110,7 +102,15 @@ pub(crate) fn run(images: Option<&Path>, command: &Apply) -> Exit {
     };
     super::in_runtime(async {
         let interruption = Interruption::listen();
-        let report = Box::pin(passes::run(&loaded, &whole, command, fit, &interruption)).await?;
+        let how = How {
+            shard: command.shard,
+            on_limit: command.on_limit,
+            refresh_referrers: command.refresh_referrers,
+            repair: command.repair,
+            spool: command.spool.clone(),
+            progress: command.progress,
+        };
+        let report = Box::pin(passes::run(&loaded, &whole, &how, fit, &interruption)).await?;
         report::show(&report, command.format);
         print::annotations(|| report_findings(&loaded.shown, &report));
         if let Some((file, path)) = file.zip(command.report.as_deref())

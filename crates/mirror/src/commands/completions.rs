@@ -1,9 +1,8 @@
 //! `mirror completions`
 
-use clap::{Args, CommandFactory};
+use clap::{Args, Command};
 use clap_complete::Shell;
 
-use crate::cli::Cli;
 use crate::exit::Exit;
 use crate::print;
 
@@ -20,9 +19,10 @@ pub(crate) struct Completions {
     pub(crate) shell: Shell,
 }
 
-pub(crate) fn run(command: &Completions) -> Exit {
+/// `whole` is the whole command line.
+pub(crate) fn run(command: &Completions, mut whole: Command) -> Exit {
     let mut script = Vec::new();
-    clap_complete::generate(command.shell, &mut Cli::command(), "mirror", &mut script);
+    clap_complete::generate(command.shell, &mut whole, "mirror", &mut script);
     print::data(&String::from_utf8_lossy(&script));
     Exit::Done
 }

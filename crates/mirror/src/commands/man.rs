@@ -2,9 +2,8 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, CommandFactory};
+use clap::{Args, Command};
 
-use crate::cli::Cli;
 use crate::exit::Exit;
 use crate::print;
 
@@ -19,10 +18,11 @@ pub(crate) struct Man {
     pub(crate) folder: PathBuf,
 }
 
-pub(crate) fn run(command: &Man) -> Exit {
+/// `whole` is the whole command line.
+pub(crate) fn run(command: &Man, whole: Command) -> Exit {
     let folder = &command.folder;
-    let written = std::fs::create_dir_all(folder)
-        .and_then(|()| clap_mangen::generate_to(Cli::command(), folder));
+    let written =
+        std::fs::create_dir_all(folder).and_then(|()| clap_mangen::generate_to(whole, folder));
     match written {
         Ok(()) => Exit::Done,
         Err(error) => {

@@ -16,31 +16,8 @@ pub(crate) mod plan;
 pub(crate) mod report;
 pub(crate) mod verify;
 
-use crate::cli::{Cli, Command};
 use crate::exit::Exit;
 use crate::print;
-
-/// Runs a command to its end.
-pub(crate) fn run(cli: Cli) -> Exit {
-    let images = cli.images.as_deref();
-    match &cli.command {
-        Command::Init(command) => init::run(images, command),
-        Command::Add(command) => add::run(images, command),
-        Command::Pin(command) => pin::run(images, command),
-        Command::Check(command) => check::run(images, command),
-        Command::Plan(command) => plan::run(images, command),
-        Command::Apply(command) => apply::run(images, command),
-        Command::Report(command) => report::run(command),
-        Command::Verify(command) => verify::run(images, command),
-        Command::Outdated(command) => outdated::run(images, command),
-        Command::Bots(command) => bots::run(images, command),
-        Command::Comment(command) => comment::run(command),
-        Command::Issue(command) => issue::run(command),
-        Command::Iam(command) => iam::run(images, command),
-        Command::Completions(command) => completions::run(command),
-        Command::Man(command) => man::run(command),
-    }
-}
 
 /// Runs what needs the network.
 fn in_runtime(work: impl Future<Output = Result<Exit, mirror_failure::RequestError>>) -> Exit {

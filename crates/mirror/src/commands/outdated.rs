@@ -11,7 +11,7 @@ use mirror_plan::bots::kept_numbers;
 use mirror_plan::report::{MovedTag, NewerTag, TagsFailure, newest, stuck};
 use mirror_tree::{BotProof, Entry};
 
-use crate::cli::{Format, Only};
+use crate::args::{Format, Only};
 use crate::exit::Exit;
 use crate::hosts::Hosts;
 use crate::load::load;

@@ -7,7 +7,7 @@ use mirror_failure::{count, printable};
 use mirror_oci::{Digest, Name, Tag};
 use mirror_tree::Entry;
 
-use crate::cli::Only;
+use crate::args::Only;
 use crate::exit::Exit;
 use crate::hosts::Hosts;
 use crate::load::load_unpinned;

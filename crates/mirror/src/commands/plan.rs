@@ -7,8 +7,8 @@ use mirror_failure::printable;
 use mirror_plan::plan::{MOST_SHARDS, busy_shards};
 use mirror_render::ci::{COMMENT_BUDGET, SUMMARY_BUDGET, plan_findings, plan_markdown};
 
+use crate::args::{Only, PageFormat};
 use crate::base::{self, AtBase};
-use crate::cli::{Only, PageFormat};
 use crate::exit::Exit;
 use crate::hosts::{Errand, Hosts};
 use crate::incomplete::Closely;

@@ -11,7 +11,7 @@ use mirror_plan::report::Report;
 use mirror_render::ci::{COMMENT_BUDGET, SUMMARY_BUDGET, report_markdown};
 use serde::de::DeserializeOwned;
 
-use crate::cli::PageFormat;
+use crate::args::PageFormat;
 use crate::exit::Exit;
 use crate::print;
 

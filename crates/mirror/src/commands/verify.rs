@@ -9,11 +9,11 @@ use mirror_failure::Failure;
 use mirror_plan::report::{HoleFound, Verification, VerifyFailure};
 use mirror_plan::want::{Platforms, Want};
 
-use crate::cli::Format;
+use crate::args::Format;
 use crate::exit::Exit;
 use crate::hosts::{Errand, Hosts};
 use crate::load::load;
-use crate::{environment, print, run as carry_out};
+use crate::{address, environment, print};
 
 /// Images that are looked at at once; the hosts limit the requests.
 const AT_ONCE: usize = 32;
@@ -70,7 +70,7 @@ async fn look(want: &Want, hosts: &Hosts, check: Check) -> Result<Vec<Hole>, Fai
         // The digest of one platform's manifest is not in the tree.
         Platforms::One(_) => (Selection::All, None),
     };
-    let target = carry_out::target(&want.target, want.source.version.digest(), hosts)?;
+    let target = address::target(&want.target, want.source.version.digest(), hosts)?;
     mirror_copy::verify(&target, expected, &selection, check).await.map_err(Failure::from)
 }
 

@@ -61,7 +61,7 @@ fn wrong_bytes_are_a_matter_of_security() {
         );
         assert!(!ran.stdout.contains("publisher"), "{}", ran.stdout);
         let text = std::fs::read_to_string(pair.project.path().join("report.json")).unwrap();
-        assert!(text.contains("\"security\": true"), "{text}");
+        assert!(text.contains("\"kind\": \"tampering\""), "{text}");
     }
 }
 

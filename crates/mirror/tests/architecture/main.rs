@@ -1,7 +1,16 @@
-//! Which crate may use which, held against the resolved graph, so that nothing sneaks in through a dependency.
-#![expect(clippy::unwrap_used, reason = "tests may panic")]
+//! Which crate may use which, held against the resolved graph, so that nothing sneaks in through a dependency; which folders
+//! a crate has; and that no file of it imports in a circle.
+#![expect(
+    clippy::unwrap_used,
+    clippy::string_slice,
+    clippy::indexing_slicing,
+    reason = "tests may panic"
+)]
+
+mod circles;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, PackageId};
 
@@ -18,7 +27,7 @@ const ARROWS: &[(&str, &[&str], &[&str])] = &[
     (
         "mirror-render",
         &["mirror-oci", "mirror-failure", "mirror-plan"],
-        &["tokio", "reqwest", "hyper", "walkdir"],
+        &["tokio", "reqwest", "hyper"],
     ),
     ("mirror-registry", &["mirror-oci", "mirror-failure"], &["clap", "aws-config"]),
     ("mirror-copy", &["mirror-oci", "mirror-failure", "mirror-registry"], &["clap", "aws-config"]),
@@ -41,6 +50,43 @@ const ARROWS: &[(&str, &[&str], &[&str])] = &[
     ),
     ("mirror-testkit", &["mirror-oci"], &["reqwest"]),
 ];
+
+/// The folders of each crate that has any: a room for each thing that it knows of.
+const FOLDERS: &[(&str, &[&str])] = &[
+    ("mirror", &["commands", "commands/init"]),
+    ("mirror-plan", &["bots", "config", "plan", "provider", "provider/ecr", "report", "want"]),
+    ("mirror-registry", &["credentials"]),
+    ("mirror-render", &["ci", "people"]),
+    ("mirror-testkit", &["bin"]),
+];
+
+/// The folders of sources of all crates.
+fn sources() -> Vec<PathBuf> {
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned();
+    let all = std::fs::read_dir(crates).unwrap().map(|entry| entry.unwrap().path().join("src"));
+    let mut all: Vec<PathBuf> = all.filter(|source| source.is_dir()).collect();
+    all.sort();
+    all
+}
+
+#[test]
+fn folders() {
+    let known: BTreeMap<&str, &[&str]> = FOLDERS.iter().copied().collect();
+    for source in sources() {
+        let name = source.parent().unwrap().file_name().unwrap().to_str().unwrap().to_owned();
+        let inside = walkdir::WalkDir::new(&source).min_depth(1).into_iter();
+        let inside = inside.map(|entry| entry.unwrap()).filter(|entry| entry.file_type().is_dir());
+        let inside = inside.map(|entry| entry.path().strip_prefix(&source).unwrap().to_owned());
+        let found: BTreeSet<String> =
+            inside.map(|folder| folder.to_str().unwrap().to_owned()).collect();
+        let wanted = known.get(name.as_str()).copied().unwrap_or_default();
+        let wanted: BTreeSet<String> = wanted.iter().map(|folder| (*folder).to_owned()).collect();
+        assert_eq!(
+            found, wanted,
+            "{name}: a new room is named in FOLDERS, and in crates/README.md"
+        );
+    }
+}
 
 /// The graph of this platform; that of all platforms would need packages that nobody here builds.
 fn metadata() -> Metadata {

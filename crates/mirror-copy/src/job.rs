@@ -1,0 +1,168 @@
+//! What there is to copy, and what came of it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Instant;
+
+use mirror_oci::{Digest, Repository, Tag};
+use mirror_registry::Host;
+
+use crate::graph::Graph;
+use crate::layout::Layout;
+use crate::source::Source;
+
+/// Whether the one who sends a blob may keep the one who fetches it waiting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Flow {
+    /// It may.
+    Any,
+    /// It may not: they may want a turn at the same registry.
+    Free,
+}
+
+/// An image to copy.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// How events call it.
+    pub number: usize,
+    /// Where it comes from.
+    pub source: Source,
+    /// What it consists of.
+    pub graph: Arc<Graph>,
+    /// Where it goes.
+    pub target: Target,
+    /// What to do about signatures and the like.
+    pub companions: Companions,
+    /// What to copy of it.
+    pub scope: Scope,
+    /// Blobs that the target is known to have.
+    pub there: BTreeSet<Digest>,
+    /// Blobs that the target is known to lack, whatever it says when it is asked for a mount.
+    pub missing: BTreeSet<Digest>,
+    /// What was under the tag when it was looked at; nothing, if nothing was there.
+    pub expected: Option<Digest>,
+    /// When that was.
+    pub looked: Instant,
+}
+
+impl Job {
+    /// Whether sending a blob may hold up fetching it: not where a registry on either side is the other side of something
+    /// else in this run.
+    pub(crate) fn flow(&self) -> Flow {
+        if self.is_two_way() { Flow::Free } else { Flow::Any }
+    }
+
+    fn is_two_way(&self) -> bool {
+        let target = match &self.target {
+            Target::Registry { host, .. } => host.is_two_way(),
+            Target::Layout { .. } => false,
+        };
+        target || self.source.places().any(|place| place.host.is_two_way())
+    }
+}
+
+/// What to do about referrers and signatures of an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Companions {
+    /// Don't look for them.
+    Leave,
+    /// Copy them; where that is refused, say so.
+    Copy,
+    /// Copy them; where that is refused, the image fails.
+    Require,
+}
+
+/// What to copy of an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// Everything.
+    Image,
+    /// Only its referrers and signatures: the image is there already.
+    Companions,
+}
+
+/// What came of a job.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Copied {
+    /// What was moved.
+    pub transfer: Transfer,
+    /// What is not as it should be with its referrers and signatures.
+    pub warnings: Vec<Warning>,
+}
+
+/// Where an image goes.
+#[derive(Debug, Clone)]
+pub enum Target {
+    /// A repository of a registry.
+    Registry {
+        /// The registry.
+        host: Arc<Host>,
+        /// The repository.
+        repository: Repository,
+        /// The tag; without one the image is reached by its digest.
+        tag: Option<Tag>,
+    },
+    /// An OCI image layout.
+    Layout {
+        /// The layout.
+        layout: Arc<Layout>,
+        /// The repository that the image would be in at a registry.
+        repository: Repository,
+        /// The name of the image in it.
+        name: String,
+    },
+}
+
+/// Something moved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event {
+    /// Bytes came from the source, on behalf of this job.
+    Fetched(usize, u64),
+    /// Bytes went to the destination of this job.
+    Pushed(usize, u64),
+    /// A blob of so many bytes was found at the destination of this job.
+    Landed(usize, u64),
+}
+
+/// What was moved for one job.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Transfer {
+    /// Bytes of blobs read from the source.
+    pub fetched_bytes: u64,
+    /// Bytes of blobs written to the destination.
+    pub pushed_bytes: u64,
+    /// Blobs that were there already, or could be mounted.
+    pub reused_blobs: u64,
+}
+
+impl Transfer {
+    pub(crate) fn plus(self, other: Transfer) -> Transfer {
+        Transfer {
+            fetched_bytes: self.fetched_bytes + other.fetched_bytes,
+            pushed_bytes: self.pushed_bytes + other.pushed_bytes,
+            reused_blobs: self.reused_blobs + other.reused_blobs,
+        }
+    }
+}
+
+/// What is not as it should be with the referrers and signatures of an image that was copied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Warning {
+    /// What it is.
+    pub kind: WarningKind,
+    /// Why, or which one.
+    pub message: String,
+    /// Whether to look again in the next run.
+    pub again: bool,
+}
+
+/// What is not as it should be with signatures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WarningKind {
+    /// Whether there are any could not be found out.
+    Unknown,
+    /// One that is there could not be had, or was refused.
+    Missing,
+    /// The destination has another one under the same tag, which stays.
+    Kept,
+}

@@ -1,0 +1,17 @@
+//! One request, to be sent as often as it takes.
+
+use bytes::Bytes;
+use reqwest::header::HeaderMap;
+use reqwest::{Method, Url};
+
+use crate::auth::Scope;
+
+/// A request, to be sent as often as needed.
+#[derive(Clone)]
+pub(crate) struct Call {
+    pub(crate) method: Method,
+    pub(crate) url: Url,
+    pub(crate) scope: Scope,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}

@@ -1,0 +1,46 @@
+//! What sources and targets are for the copier.
+
+use mirror_copy::Selection;
+use mirror_failure::Failure;
+use mirror_oci::Digest;
+use mirror_plan::config::Place;
+use mirror_plan::want::{Platforms, Source, Target};
+
+use crate::hosts::Hosts;
+
+/// Which children of an index are wanted.
+pub(crate) fn selection(source: &Source) -> Selection {
+    match &source.platforms {
+        Platforms::Some(platforms) => Selection::Platforms(platforms.clone()),
+        Platforms::All | Platforms::One(_) => Selection::All,
+    }
+}
+
+/// What an image is called in a layout: `repository:tag`, or `repository@digest` without a tag.
+pub(crate) fn layout_name(target: &Target, digest: Option<&Digest>) -> String {
+    match (&target.tag, digest) {
+        (Some(tag), _) => format!("{}:{tag}", target.repository),
+        (None, Some(digest)) => format!("{}@{digest}", target.repository),
+        (None, None) => target.repository.to_string(),
+    }
+}
+
+/// Where an image goes.
+pub(crate) fn target(
+    target: &Target,
+    digest: Option<&Digest>,
+    hosts: &Hosts,
+) -> Result<mirror_copy::Target, Failure> {
+    Ok(match &target.place {
+        Place::Registry(registry) => mirror_copy::Target::Registry {
+            host: hosts.registry(registry)?,
+            repository: target.repository.clone(),
+            tag: target.tag.clone(),
+        },
+        Place::Layout(folder) => mirror_copy::Target::Layout {
+            layout: hosts.layout(folder)?,
+            repository: target.repository.clone(),
+            name: layout_name(target, digest),
+        },
+    })
+}

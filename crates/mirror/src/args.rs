@@ -1,0 +1,62 @@
+//! Arguments that several commands share.
+
+use clap::{Args, ValueEnum};
+use mirror_oci::Name;
+use mirror_plan::want::ImageGlob;
+
+/// A choice among the images of the tree.
+#[derive(Debug, Args)]
+pub(crate) struct Only {
+    /// Only images that match: `docker.io/library/*` or, in short, `postgres`. May be given several times.
+    #[arg(long, value_name = "GLOB")]
+    pub(crate) only: Vec<ImageGlob>,
+}
+
+impl Only {
+    /// Whether this image is chosen.
+    pub(crate) fn includes(&self, name: &Name) -> bool {
+        self.only.is_empty() || self.only.iter().any(|glob| glob.matches(name))
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// For scripts.
+    Json,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PageFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// For scripts.
+    Json,
+    /// For pull requests; as long as a comment can be.
+    Markdown,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Progress {
+    /// Bars on a terminal, lines elsewhere.
+    #[default]
+    Auto,
+    /// Bars.
+    Bars,
+    /// One line for each finished image.
+    Lines,
+    /// One JSON object a line.
+    Json,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OnLimit {
+    /// Leave the rest for another run, name it, and end with code 6.
+    #[default]
+    Defer,
+    /// Wait until pulls are left again.
+    Wait,
+}
