@@ -60,3 +60,12 @@ pub(crate) enum OnLimit {
     /// Wait until pulls are left again.
     Wait,
 }
+
+impl From<OnLimit> for mirror_engine::passes::OnLimit {
+    fn from(said: OnLimit) -> Self {
+        match said {
+            OnLimit::Defer => Self::Defer,
+            OnLimit::Wait => Self::Wait,
+        }
+    }
+}

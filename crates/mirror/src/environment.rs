@@ -2,16 +2,17 @@
 
 use std::env;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use mirror_engine::{Stop, Stopper};
 use mirror_registry::Credentials;
-use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
 
 use crate::exit::Exit;
 
 /// The places where credentials are kept: `MIRROR_AUTH_<HOST>`, Docker's `config.json`, podman's `auth.json`.
-pub(crate) fn credentials() -> Credentials {
+pub(crate) fn credentials() -> Arc<Credentials> {
     // Variables that are not UTF-8 are not ours.
     let variables = env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
@@ -31,7 +32,7 @@ pub(crate) fn credentials() -> Credentials {
             runtime.into_iter().chain(in_home(".config/containers/auth.json")).collect()
         }
     };
-    Credentials::new(variables, docker.into_iter().chain(podman).collect())
+    Arc::new(Credentials::new(variables, docker.into_iter().chain(podman).collect()))
 }
 
 /// Where to keep blobs on their way: a place that the next run finds again.
@@ -87,8 +88,11 @@ pub(crate) fn current_folder() -> std::io::Result<PathBuf> {
 /// Sends what the crates tell about their work to standard error. Secrets don't get there: URLs are redacted, and
 /// headers are not logged.
 pub(crate) fn start_logging(verbose: bool) {
-    let filter =
-        if verbose { "mirror_registry=debug,mirror_copy=debug,mirror=debug" } else { "off" };
+    let filter = if verbose {
+        "mirror_registry=debug,mirror_copy=debug,mirror_engine=debug,mirror=debug"
+    } else {
+        "off"
+    };
     tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(filter))
         .with_writer(std::io::stderr)
@@ -97,59 +101,53 @@ pub(crate) fn start_logging(verbose: bool) {
         .init();
 }
 
-/// Ctrl-C, and whatever else asks us to end: CI sends SIGTERM, a closed terminal SIGHUP. Listens from the start, so
-/// that a signal that comes while nobody waits for one is not lost.
-pub(crate) struct Interruption(watch::Receiver<Option<Instant>>);
-
-impl Interruption {
-    /// Starts to listen; needs the runtime.
-    pub(crate) fn listen() -> Interruption {
-        let (sender, receiver) = watch::channel(None);
-        #[cfg(unix)]
-        {
-            use tokio::signal::unix::{SignalKind, signal};
-            for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
-                let Ok(mut signals) = signal(kind) else { continue };
-                let sender = sender.clone();
-                tokio::spawn(async move {
-                    while signals.recv().await.is_some() {
-                        heard(&sender);
-                    }
-                });
-            }
-        }
-        #[cfg(not(unix))]
-        tokio::spawn(async move {
-            while tokio::signal::ctrl_c().await.is_ok() {
-                heard(&sender);
-            }
-        });
-        Interruption(receiver)
-    }
-
-    /// Whether there was a signal.
-    pub(crate) fn is_heard(&self) -> bool {
-        self.0.borrow().is_some()
-    }
-
-    /// Waits for the first signal; at once, if it has come already.
-    pub(crate) async fn wait(&self) {
-        let mut heard = self.0.clone();
-        if heard.wait_for(Option::is_some).await.is_err() {
-            std::future::pending::<()>().await;
+/// Listens for Ctrl-C, and whatever else asks us to end: CI sends SIGTERM, a closed terminal SIGHUP. From the start, so that
+/// a signal that comes while nobody waits for one is not lost. Needs the runtime.
+pub(crate) fn listen_for_signals() -> Stop {
+    let (stopper, stop) = Stop::new();
+    let heard = Arc::new(Heard { stopper, first: Mutex::new(None) });
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
+            let Ok(mut signals) = signal(kind) else { continue };
+            let heard = heard.clone();
+            tokio::spawn(async move {
+                while signals.recv().await.is_some() {
+                    heard.one_more();
+                }
+            });
         }
     }
+    #[cfg(not(unix))]
+    tokio::spawn(async move {
+        while tokio::signal::ctrl_c().await.is_ok() {
+            heard.one_more();
+        }
+    });
+    stop
+}
+
+/// Signals that were heard.
+struct Heard {
+    stopper: Stopper,
+    first: Mutex<Option<Instant>>,
 }
 
 /// Signals that come together are one: `timeout` sends two.
 const ONE: Duration = Duration::from_millis(300);
 
-/// Takes a signal. The first one ends what is done in order; whoever sends another doesn't want to wait for that.
-fn heard(sender: &watch::Sender<Option<Instant>>) {
-    match *sender.borrow() {
-        Some(first) if first.elapsed() > ONE => std::process::exit(Exit::Interrupted as i32),
-        Some(_) => return,
-        None => {}
+impl Heard {
+    /// Takes a signal. The first one ends what is done in order; whoever sends another doesn't want to wait for that.
+    fn one_more(&self) {
+        let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
+        match *first {
+            Some(first) if first.elapsed() > ONE => std::process::exit(Exit::Interrupted as i32),
+            Some(_) => {}
+            None => {
+                *first = Some(Instant::now());
+                self.stopper.stop();
+            }
+        }
     }
-    sender.send_replace(Some(Instant::now()));
 }

@@ -6,10 +6,12 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use mirror_copy::Event;
-use mirror_oci::ByteSize;
+use mirror_engine::Event;
+use mirror_failure::count;
+use mirror_oci::{ByteSize, Registry};
 use mirror_plan::plan::Plan;
 use mirror_plan::report::{ProgressLine, Status};
+use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::args::Progress;
 use crate::print;
@@ -17,8 +19,50 @@ use crate::print;
 /// Bars at once; a terminal has few lines.
 const MOST_BARS: usize = 16;
 
+/// How often rates, remaining time and the width of the terminal are looked at.
+const REDRAW: Duration = Duration::from_millis(200);
+
+/// Shows what the engine tells, until it tells no more.
+pub(crate) async fn show(progress: Progress, mut events: UnboundedReceiver<Event>) {
+    let mut clock = tokio::time::interval(REDRAW);
+    let mut display: Option<Display> = None;
+    loop {
+        let event = tokio::select! {
+            event = events.recv() => event,
+            _ = clock.tick() => {
+                display.iter().for_each(Display::refresh);
+                continue;
+            }
+        };
+        let Some(event) = event else { break };
+        match event {
+            Event::Planned(plan) => display = Some(Display::new(progress, &plan)),
+            Event::Started(number) => display.iter().for_each(|display| display.started(number)),
+            Event::Moved(moved) => display.iter().for_each(|display| display.moved(moved)),
+            Event::Finished(number, status) => {
+                display.iter().for_each(|display| display.finished(number, &status));
+            }
+            Event::Ended => display.take().iter().for_each(Display::finish),
+            Event::Waiting(images, wait) => {
+                let images = count(images as u64, "image");
+                let seconds = wait.as_secs();
+                print::message(&format!(
+                    "{images} wait for a limit on pulls or requests; looking again in {seconds} s"
+                ));
+            }
+            Event::ServesAgain(hosts, images) => {
+                let hosts: Vec<&str> = hosts.iter().map(Registry::as_str).collect();
+                let images = count(images as u64, "deferred image");
+                let hosts = hosts.join(" and ");
+                print::message(&format!("{hosts} serves again: looking at {images} again"));
+            }
+        }
+    }
+    display.iter().for_each(Display::finish);
+}
+
 /// Shows what is happening.
-pub(crate) struct Display {
+struct Display {
     images: Vec<Shown>,
     kind: Kind,
     state: Mutex<State>,
@@ -63,7 +107,7 @@ struct Running {
 }
 
 impl Display {
-    pub(crate) fn new(progress: Progress, plan: &Plan) -> Display {
+    fn new(progress: Progress, plan: &Plan) -> Display {
         let images: Vec<Shown> = plan
             .copies()
             .map(|copy| Shown {
@@ -91,7 +135,7 @@ impl Display {
     }
 
     /// An image has its turn.
-    pub(crate) fn started(&self, number: usize) {
+    fn started(&self, number: usize) {
         let Some(image) = self.images.get(number) else { return };
         if matches!(self.kind, Kind::Json) {
             let (name, destination) = (image.name.clone(), image.destination.clone());
@@ -121,7 +165,7 @@ impl Display {
     }
 
     /// Draws anew what is on the screen, whose size may have changed.
-    pub(crate) fn refresh(&self) {
+    fn refresh(&self) {
         let state = self.state();
         state
             .running
@@ -132,11 +176,11 @@ impl Display {
     }
 
     /// Bytes moved.
-    pub(crate) fn moved(&self, event: Event) {
+    fn moved(&self, event: mirror_copy::Event) {
         let (number, bytes, pushed) = match event {
-            Event::Fetched(..) => return,
-            Event::Pushed(number, bytes) => (number, bytes, bytes),
-            Event::Landed(number, bytes) => (number, bytes, 0),
+            mirror_copy::Event::Fetched(..) => return,
+            mirror_copy::Event::Pushed(number, bytes) => (number, bytes, bytes),
+            mirror_copy::Event::Landed(number, bytes) => (number, bytes, 0),
         };
         let mut state = self.state();
         state.pushed += pushed;
@@ -165,7 +209,7 @@ impl Display {
     }
 
     /// An image is done, or not.
-    pub(crate) fn finished(&self, number: usize, status: &Status) {
+    fn finished(&self, number: usize, status: &Status) {
         let Some(image) = self.images.get(number) else { return };
         let mut state = self.state();
         let Some(running) = state.running.remove(&number) else { return };
@@ -207,7 +251,7 @@ impl Display {
     }
 
     /// Takes everything off the screen that was only there for the time.
-    pub(crate) fn finish(&self) {
+    fn finish(&self) {
         let state = self.state();
         state
             .running

@@ -1,29 +1,16 @@
 //! Saved plans: written by `plan --out`, carried out by `apply FILE`.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
-use std::sync::Arc;
 
-use futures_util::{StreamExt, stream};
-use mirror_copy::Graph;
-use mirror_failure::{Failure, Side};
-use mirror_oci::{Digest, RawManifest};
-use mirror_plan::plan::{Action, Copy, Fit, Plan, SavedPlan, Unchanged, Unfit};
-use mirror_plan::report::{Outcome, Status, Transfer};
-use mirror_plan::want::{Source, Want, Wants};
-use mirror_registry::ManifestRef;
+use mirror_engine::graphs::Graphs;
+use mirror_plan::plan::{Fit, Plan, SavedPlan, Unfit};
 
 use crate::exit::Exit;
-use crate::graphs::Graphs;
-use crate::hosts::Hosts;
 use crate::load::Loaded;
 use crate::output::{JsonLayout, Output};
-use crate::{address, observe, print};
-
-/// Look-ups on their way at once; each host has its own, lower limit.
-const AT_ONCE: usize = 256;
+use crate::print;
 
 /// A plan for ten thousand images has a few dozen MiB.
 const LARGEST: u64 = 128 << 20;
@@ -76,126 +63,4 @@ fn refused(path: &Path, verb: &str, unfit: Unfit) -> Exit {
     let what = format!("the plan {} can't be {verb}", path.display());
     print::error(&what, &mirror_failure::printable(&why), Some(help));
     exit
-}
-
-/// What is left of a plan when its destinations were looked at again.
-pub(crate) struct Again {
-    pub(crate) plan: Plan,
-    pub(crate) graphs: Graphs,
-    /// Of copies that are not made.
-    pub(crate) outcomes: Vec<Outcome>,
-}
-
-/// Looks at the destinations again: what has moved is left alone, what is there by now is unchanged.
-pub(crate) async fn look_again(fit: Fit, wants: &Wants, hosts: &Hosts) -> Again {
-    let Fit { mut plan, manifests } = fit;
-    let digests: BTreeMap<Source, Result<Digest, Failure>> =
-        plan.copies().map(|copy| (copy.want.source.clone(), Ok(copy.digest.clone()))).collect();
-    let concerned =
-        Wants { wants: plan.copies().map(|copy| copy.want.clone()).collect(), ..wants.clone() };
-    let (found, unknown) =
-        tokio::join!(observe::targets(&concerned, hosts, &digests), unknown(&plan, hosts));
-    let mut again = Again { plan: Plan::default(), graphs: Graphs::new(), outcomes: Vec::new() };
-    let mut actions = Vec::new();
-    for action in std::mem::take(&mut plan.actions) {
-        let Action::Copy(copy) = action else {
-            actions.push(action);
-            continue;
-        };
-        let Want { source, target, .. } = &copy.want;
-        if let Some(failure) = unknown.get(source) {
-            let status = Status::Failed { failure: failure.clone() };
-            again.outcomes.push(ended(&copy, status));
-            continue;
-        }
-        let unasked =
-            || Err(Failure::other(Side::Destination, "it was not looked at; please report this"));
-        match found.get(target).cloned().unwrap_or_else(unasked) {
-            Err(failure) => again.outcomes.push(ended(&copy, Status::Failed { failure })),
-            Ok(Some(now)) if now == copy.digest && !copy.is_incomplete() => plan
-                .unchanged
-                .push(Unchanged { want: copy.want, digest: copy.digest, signatures_owed: false }),
-            Ok(now) if now.as_ref() != copy.expected() => {
-                again.outcomes.push(ended(&copy, Status::Stale { found: now }));
-            }
-            Ok(_) => match saved(&manifests, source, &copy.digest).await {
-                Ok(graph) => {
-                    again.graphs.insert(source.clone(), Ok(graph));
-                    actions.push(Action::Copy(copy));
-                }
-                Err(failure) => again.outcomes.push(ended(&copy, Status::Failed { failure })),
-            },
-        }
-    }
-    plan.actions = actions;
-    again.graphs.extend(owed(&plan, &manifests).await);
-    again.plan = plan;
-    again
-}
-
-/// The manifests of images whose signatures are looked for again.
-async fn owed(plan: &Plan, manifests: &BTreeMap<Digest, RawManifest>) -> Graphs {
-    let mut graphs = Graphs::new();
-    for item in plan.owed() {
-        let source = &item.want.source;
-        graphs.insert(source.clone(), saved(manifests, source, &item.digest).await);
-    }
-    graphs
-}
-
-/// An image of a saved plan.
-async fn saved(
-    manifests: &BTreeMap<Digest, RawManifest>,
-    source: &Source,
-    digest: &Digest,
-) -> Result<Arc<Graph>, Failure> {
-    let graph = Graph::saved(manifests, digest, &address::selection(source)).await;
-    graph.map(Arc::new).map_err(Failure::from)
-}
-
-/// Images that their sources don't have, or can't be asked about. Where the tree names a tag alone, the plan is the only
-/// one to say which digest that is, and whoever has had it in hands may have made one up. A look is no pull.
-async fn unknown(plan: &Plan, hosts: &Hosts) -> BTreeMap<Source, Failure> {
-    let unpinned = plan.copies().filter_map(|copy| {
-        let source = &copy.want.source;
-        let vouched = source.version.digest() == Some(&copy.digest);
-        (!vouched).then(|| (source.clone(), copy.digest.clone()))
-    });
-    let look = |(source, digest): (Source, Digest)| async move {
-        let found = match hosts.source(&source.name) {
-            Err(failure) => Err(failure),
-            Ok(place) => {
-                let origin = place.origin;
-                let look =
-                    origin.host.head_manifest(&origin.repository, ManifestRef::Digest(&digest));
-                look.await.map_err(|error| Failure::new(Side::Source, "", &error.into()))
-            }
-        };
-        let failure = match found {
-            Ok(Some(_)) => return None,
-            Err(failure) => failure,
-            Ok(None) => Failure {
-                help: Some("look again: `mirror plan --out FILE`".to_owned()),
-                ..Failure::other(
-                    Side::Source,
-                    format!("{source} has never been, or is no longer, {digest} there"),
-                )
-            },
-        };
-        Some((source, failure))
-    };
-    let looks = stream::iter(unpinned.collect::<Vec<_>>()).map(look).buffer_unordered(AT_ONCE);
-    looks.filter_map(|found| async { found }).collect().await
-}
-
-fn ended(copy: &Copy, status: Status) -> Outcome {
-    Outcome {
-        want: copy.want.clone(),
-        digest: copy.digest.clone(),
-        status,
-        transfer: Transfer::default(),
-        holder: None,
-        serves: None,
-        warnings: Vec::new(),
-    }
 }

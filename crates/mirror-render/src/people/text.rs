@@ -392,19 +392,15 @@ impl fmt::Display for Size<'_> {
 
 #[cfg(test)]
 mod tests {
-    use mirror_plan::plan::{Observed, Pulls};
+    use mirror_plan::plan::Observed;
     use mirror_plan::want::Wants;
 
     use super::*;
 
     #[test]
     fn an_empty_plan_is_short() {
-        let mut plan = Plan::new(&Wants::default(), &Observed::default());
+        let plan = Plan::new(&Wants::default(), &Observed::default());
         let text = render_plan(&plan);
         assert!(text.ends_with(": 0 to create, 0 to update, 0 unchanged\n"), "{text}");
-        let registry = "docker.io".parse().unwrap();
-        plan.pulls.push(Pulls { registry, manifests: 3, left: None });
-        plan.totals.create = 1;
-        assert!(render_plan(&plan).contains("at least 3 manifests from docker.io"));
     }
 }

@@ -5,15 +5,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use mirror_engine::look::tags;
 use mirror_failure::printable;
 use mirror_oci::Version;
 use mirror_plan::report::{Finding, Level};
 use mirror_tree::{Entry, Rules, is_dockerfile_name};
 
 use crate::exit::Exit;
-use crate::hosts::Hosts;
 use crate::load::{Loaded, load_unpinned};
-use crate::{bots, edit, print, tags};
+use crate::{bots, edit, print};
 
 /// Write entries into the tree.
 ///
@@ -125,12 +125,12 @@ fn pin(new: &mut [Entry], loaded: &Loaded) -> Result<(), Exit> {
     loaded.configured()?;
     let mut exit = Ok(());
     let done = super::in_runtime(async {
-        let hosts = Hosts::sources(new, loaded).await?;
+        let connections = super::connect(new, loaded).await?;
         let unpinned = new.iter().filter(|entry| entry.version.digest().is_none());
         let asked: Vec<_> = unpinned
             .filter_map(|entry| Some((entry.name.clone(), entry.version.tag()?.clone())))
             .collect();
-        let found = tags::digests(asked, &hosts).await;
+        let found = tags::digests(asked, &connections).await;
         for entry in new {
             let Version::Floating(tag) = entry.version.clone() else { continue };
             match found.get(&(entry.name.clone(), tag.clone())) {

@@ -3,17 +3,17 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use mirror_engine::passes::{self, How, Tree};
 use mirror_plan::plan::Shard;
 use mirror_render::ci::report_findings;
+use tokio::sync::mpsc;
 
 use super::report;
 use crate::args::{OnLimit, Only, PageFormat, Progress};
-use crate::environment::Interruption;
 use crate::exit::Exit;
 use crate::load::load;
 use crate::output::{JsonLayout, Output};
-use crate::passes::How;
-use crate::{passes, print, saved};
+use crate::{environment, print, progress, saved};
 
 /// Copy what the destinations lack.
 ///
@@ -101,16 +101,28 @@ pub(crate) fn run(images: Option<&Path>, command: &Apply) -> Exit {
         Err(exit) => return exit,
     };
     super::in_runtime(async {
-        let interruption = Interruption::listen();
+        let stop = environment::listen_for_signals();
         let how = How {
+            credentials: environment::credentials(),
             shard: command.shard,
-            on_limit: command.on_limit,
+            on_limit: command.on_limit.into(),
             refresh_referrers: command.refresh_referrers,
             repair: command.repair,
-            spool: command.spool.clone(),
-            progress: command.progress,
+            spool: command.spool.clone().unwrap_or_else(environment::spool),
         };
-        let report = Box::pin(passes::run(&loaded, &whole, &how, fit, &interruption)).await?;
+        let tree = Tree {
+            config: &loaded.config,
+            root: &loaded.root,
+            wants: &loaded.wants,
+            whole: &whole,
+        };
+        let (events, told) = mpsc::unbounded_channel();
+        let shown = tokio::spawn(progress::show(command.progress, told));
+        let report = Box::pin(passes::run(tree, &how, fit, &stop, &events)).await;
+        drop(events);
+        // Everything is said before the report is.
+        let _ = shown.await;
+        let report = report?;
         report::show(&report, command.format);
         print::annotations(|| report_findings(&loaded.shown, &report));
         if let Some((file, path)) = file.zip(command.report.as_deref())

@@ -16,8 +16,12 @@ pub(crate) mod plan;
 pub(crate) mod report;
 pub(crate) mod verify;
 
+use mirror_engine::{Connections, Errand};
+use mirror_tree::Entry;
+
 use crate::exit::Exit;
-use crate::print;
+use crate::load::Loaded;
+use crate::{environment, print};
 
 /// Runs what needs the network.
 fn in_runtime(work: impl Future<Output = Result<Exit, mirror_failure::RequestError>>) -> Exit {
@@ -35,4 +39,14 @@ fn in_runtime(work: impl Future<Output = Result<Exit, mirror_failure::RequestErr
         print::error("could not start", &error.to_string(), error.help().as_deref());
         Exit::Failed
     })
+}
+
+/// Gets ready for the registries that entries come from, to look and change nothing.
+async fn connect(
+    entries: &[Entry],
+    loaded: &Loaded,
+) -> Result<Connections, mirror_failure::RequestError> {
+    let (spool, credentials) = (environment::spool(), environment::credentials());
+    let errand = Errand::look(&spool, &credentials);
+    Connections::sources(entries, &loaded.config, &loaded.root, errand).await
 }

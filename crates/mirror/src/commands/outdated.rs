@@ -5,6 +5,8 @@ use std::path::Path;
 
 use clap::Args;
 use futures_util::{StreamExt, stream};
+use mirror_engine::Connections;
+use mirror_engine::look::tags;
 use mirror_failure::{Failure, Side};
 use mirror_oci::{Digest, Name, Tag, Version};
 use mirror_plan::bots::kept_numbers;
@@ -13,9 +15,8 @@ use mirror_tree::{BotProof, Entry};
 
 use crate::args::{Format, Only};
 use crate::exit::Exit;
-use crate::hosts::Hosts;
 use crate::load::load;
-use crate::{print, tags};
+use crate::print;
 
 /// Lists of tags that are read at once.
 const AT_ONCE: usize = 16;
@@ -56,20 +57,20 @@ pub(crate) fn run(images: Option<&Path>, command: &Outdated) -> Exit {
     let stuck: Vec<(Entry, BotProof)> =
         entries.iter().filter_map(|entry| Some((entry.clone(), stuck(entry)?))).collect();
     super::in_runtime(async {
-        let hosts = Hosts::sources(&entries, &loaded).await?;
+        let connections = super::connect(&entries, &loaded).await?;
         let mut found = mirror_plan::report::Outdated {
             format_version: 1,
             looked_at: stuck.len(),
             ..Default::default()
         };
-        let looks = stream::iter(&stuck).map(|(entry, why)| look(entry, why, &hosts));
+        let looks = stream::iter(&stuck).map(|(entry, why)| look(entry, why, &connections));
         for outcome in looks.buffered(AT_ONCE).collect::<Vec<_>>().await {
             match outcome {
                 Ok(newer) => found.images.extend(newer),
                 Err(failure) => found.failures.push(failure),
             }
         }
-        look_beside_digests(&entries, &hosts, &mut found).await;
+        look_beside_digests(&entries, &connections, &mut found).await;
         match command.format {
             Format::Text => print::data(&found.render()),
             Format::Json => print::json(&found),
@@ -87,7 +88,7 @@ pub(crate) fn run(images: Option<&Path>, command: &Outdated) -> Exit {
 /// Asks what tags are now that have a digest beside them.
 async fn look_beside_digests(
     entries: &[Entry],
-    hosts: &Hosts,
+    connections: &Connections,
     found: &mut mirror_plan::report::Outdated,
 ) {
     let pinned = |entry: &Entry| {
@@ -96,7 +97,7 @@ async fn look_beside_digests(
     };
     let asked: BTreeSet<(Name, Tag)> =
         entries.iter().filter_map(|entry| Some(pinned(entry)?.0)).collect();
-    let seen = tags::digests(asked, hosts).await;
+    let seen = tags::digests(asked, connections).await;
     for entry in entries {
         let Some((asked, digest)) = pinned(entry) else { continue };
         found.pinned += 1;
@@ -113,7 +114,7 @@ async fn look_beside_digests(
         // A digest by another hash function can't be compared without reading the manifest, which is a pull.
         let same = |now: &Digest| *now == digest || now.algorithm() != digest.algorithm();
         let same = match &upstream {
-            Some(now) => same(now) || is_platform_of(&entry.name, now, &digest, hosts).await,
+            Some(now) => same(now) || is_platform_of(&entry.name, now, &digest, connections).await,
             None => false,
         };
         if !same {
@@ -126,8 +127,13 @@ async fn look_beside_digests(
 
 /// Whether a digest is that of one platform's manifest in the index that its tag is now. That costs a pull, and only
 /// where the digest is no index itself. Not to know is to tell.
-async fn is_platform_of(name: &Name, index: &Digest, digest: &Digest, hosts: &Hosts) -> bool {
-    let Ok(source) = hosts.source(name) else { return false };
+async fn is_platform_of(
+    name: &Name,
+    index: &Digest,
+    digest: &Digest,
+    connections: &Connections,
+) -> bool {
+    let Ok(source) = connections.source(name) else { return false };
     source.is_child(index, digest).await.unwrap_or_else(|error| {
         tracing::debug!(%error, "whether a digest is that of one platform is unknown");
         false
@@ -137,13 +143,13 @@ async fn is_platform_of(name: &Name, index: &Digest, digest: &Digest, hosts: &Ho
 async fn look(
     entry: &Entry,
     why: &BotProof,
-    hosts: &Hosts,
+    connections: &Connections,
 ) -> Result<Option<NewerTag>, TagsFailure> {
     // None of the others is newer than a commit.
     let Some(tag) = entry.version.tag().filter(|_| *why != BotProof::Commit) else {
         return Ok(None);
     };
-    let listed = match hosts.source(&entry.name) {
+    let listed = match connections.source(&entry.name) {
         Ok(source) => {
             let origin = source.origin;
             origin

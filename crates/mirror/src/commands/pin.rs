@@ -3,15 +3,15 @@
 use std::path::Path;
 
 use clap::Args;
+use mirror_engine::look::tags;
 use mirror_failure::{count, printable};
 use mirror_oci::{Digest, Name, Tag};
 use mirror_tree::Entry;
 
 use crate::args::Only;
 use crate::exit::Exit;
-use crate::hosts::Hosts;
 use crate::load::load_unpinned;
-use crate::{edit, print, tags};
+use crate::{edit, print};
 
 /// Write the digests of tags into the tree.
 ///
@@ -44,8 +44,8 @@ pub(crate) fn run(images: Option<&Path>, command: &Pin) -> Exit {
     let mut entries = loaded.entries.clone();
     entries.retain(|entry| command.only.includes(&entry.name));
     super::in_runtime(async {
-        let hosts = Hosts::sources(&entries, &loaded).await?;
-        let found = tags::digests(entries.iter().filter_map(tag), &hosts).await;
+        let connections = super::connect(&entries, &loaded).await?;
+        let found = tags::digests(entries.iter().filter_map(tag), &connections).await;
         let (mut changed, mut failed) = (0, 0);
         for entry in &entries {
             let Some(asked) = tag(entry) else { continue };

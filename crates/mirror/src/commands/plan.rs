@@ -3,6 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use mirror_engine::look::incomplete::Closely;
+use mirror_engine::look::{self, Depth, Questions, Remarks};
+use mirror_engine::{Connections, Errand};
 use mirror_failure::printable;
 use mirror_plan::plan::{MOST_SHARDS, busy_shards};
 use mirror_render::ci::{COMMENT_BUDGET, SUMMARY_BUDGET, plan_findings, plan_markdown};
@@ -10,10 +13,7 @@ use mirror_render::ci::{COMMENT_BUDGET, SUMMARY_BUDGET, plan_findings, plan_mark
 use crate::args::{Only, PageFormat};
 use crate::base::{self, AtBase};
 use crate::exit::Exit;
-use crate::hosts::{Errand, Hosts};
-use crate::incomplete::Closely;
 use crate::load::{Loaded, load};
-use crate::observe::{self, Depth, Questions, Remarks};
 use crate::output::Output;
 use crate::{environment, print, saved};
 
@@ -95,13 +95,15 @@ pub(crate) fn run(images: Option<&Path>, command: &Plan) -> Exit {
     super::in_runtime(async {
         let spool = environment::spool();
         let base = at_base.as_ref().map(|at_base| &at_base.base);
-        let errand = Errand { base, ..Errand::look(&spool) };
-        let hosts = Hosts::new(&loaded.wants, &loaded.config, &loaded.root, errand).await?;
+        let credentials = environment::credentials();
+        let errand = Errand { base, ..Errand::look(&spool, &credentials) };
+        let connections =
+            Connections::new(&loaded.wants, &loaded.config, &loaded.root, errand).await?;
         let depth = if command.no_sizes { Depth::Digests } else { Depth::Manifests };
         let closely = if command.repair { Closely::Everywhere } else { Closely::WhereNeeded };
         let ask = Questions { depth, remarks: Remarks::Ask, closely };
-        let (mut plan, graphs) = observe::plan(&loaded.wants, &loaded.wants, &hosts, ask).await;
-        plan.authenticated_sources = hosts.authenticated_sources(&loaded.wants);
+        let (mut plan, graphs) = look::plan(&loaded.wants, &loaded.wants, &connections, ask).await;
+        plan.authenticated_sources = connections.authenticated_sources(&loaded.wants);
         plan.configuration = at_base.map(|at_base| at_base.changes).unwrap_or_default();
         if let Some((file, path)) = out.zip(command.out.as_deref())
             && let Err(error) = saved::write(file, &plan, &graphs, &loaded)

@@ -5,17 +5,17 @@ use std::path::Path;
 use clap::Args;
 use futures_util::{StreamExt, stream};
 use mirror_copy::{Check, Hole, Selection};
+use mirror_engine::{Connections, Errand, address};
 use mirror_failure::Failure;
 use mirror_plan::report::{HoleFound, Verification, VerifyFailure};
 use mirror_plan::want::{Platforms, Want};
 
 use crate::args::Format;
 use crate::exit::Exit;
-use crate::hosts::{Errand, Hosts};
 use crate::load::load;
-use crate::{address, environment, print};
+use crate::{environment, print};
 
-/// Images that are looked at at once; the hosts limit the requests.
+/// Images that are looked at at once; the connections limit the requests.
 const AT_ONCE: usize = 32;
 
 /// Look for holes in what the destinations hold.
@@ -45,11 +45,14 @@ pub(crate) fn run(images: Option<&Path>, command: &Verify) -> Exit {
     }
     super::in_runtime(async {
         let spool = environment::spool();
-        let errand = Errand::look(&spool);
-        let hosts = Hosts::new(&loaded.wants, &loaded.config, &loaded.root, errand).await?;
+        let credentials = environment::credentials();
+        let errand = Errand::look(&spool, &credentials);
+        let connections =
+            Connections::new(&loaded.wants, &loaded.config, &loaded.root, errand).await?;
         let check = if command.deep { Check::Content } else { Check::Existence };
         let wants = &loaded.wants.wants;
-        let looks = stream::iter(wants).map(|want| look(want, &hosts, check)).buffered(AT_ONCE);
+        let looks =
+            stream::iter(wants).map(|want| look(want, &connections, check)).buffered(AT_ONCE);
         let found: Vec<_> = looks.collect().await;
         let verification = sum_up(wants, found);
         match command.format {
@@ -61,7 +64,7 @@ pub(crate) fn run(images: Option<&Path>, command: &Verify) -> Exit {
     })
 }
 
-async fn look(want: &Want, hosts: &Hosts, check: Check) -> Result<Vec<Hole>, Failure> {
+async fn look(want: &Want, connections: &Connections, check: Check) -> Result<Vec<Hole>, Failure> {
     let (selection, expected) = match &want.source.platforms {
         Platforms::All => (Selection::All, want.source.version.digest()),
         Platforms::Some(platforms) => {
@@ -70,7 +73,7 @@ async fn look(want: &Want, hosts: &Hosts, check: Check) -> Result<Vec<Hole>, Fai
         // The digest of one platform's manifest is not in the tree.
         Platforms::One(_) => (Selection::All, None),
     };
-    let target = address::target(&want.target, want.source.version.digest(), hosts)?;
+    let target = address::target(&want.target, want.source.version.digest(), connections)?;
     mirror_copy::verify(&target, expected, &selection, check).await.map_err(Failure::from)
 }
 

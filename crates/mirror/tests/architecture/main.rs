@@ -32,6 +32,19 @@ const ARROWS: &[(&str, &[&str], &[&str])] = &[
     ("mirror-registry", &["mirror-oci", "mirror-failure"], &["clap", "aws-config"]),
     ("mirror-copy", &["mirror-oci", "mirror-failure", "mirror-registry"], &["clap", "aws-config"]),
     ("mirror-ecr", &["mirror-oci", "mirror-failure", "mirror-plan", "mirror-registry"], &["clap"]),
+    (
+        "mirror-engine",
+        &[
+            "mirror-oci",
+            "mirror-failure",
+            "mirror-tree",
+            "mirror-plan",
+            "mirror-registry",
+            "mirror-copy",
+            "mirror-ecr",
+        ],
+        &["clap", "indicatif", "native-tls", "openssl", "aws-lc-rs"],
+    ),
     ("mirror-github", &["mirror-oci"], &["clap", "aws-config", "reqwest", "aws-lc-rs", "rsa"]),
     (
         "mirror",
@@ -43,7 +56,7 @@ const ARROWS: &[(&str, &[&str], &[&str])] = &[
             "mirror-render",
             "mirror-registry",
             "mirror-copy",
-            "mirror-ecr",
+            "mirror-engine",
             "mirror-github",
         ],
         &["native-tls", "openssl", "aws-lc-rs"],
@@ -54,6 +67,7 @@ const ARROWS: &[(&str, &[&str], &[&str])] = &[
 /// The folders of each crate that has any: a room for each thing that it knows of.
 const FOLDERS: &[(&str, &[&str])] = &[
     ("mirror", &["commands", "commands/init"]),
+    ("mirror-engine", &["look"]),
     ("mirror-plan", &["bots", "config", "plan", "provider", "provider/ecr", "report", "want"]),
     ("mirror-registry", &["credentials"]),
     ("mirror-render", &["ci", "people"]),

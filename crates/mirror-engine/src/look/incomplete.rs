@@ -12,14 +12,14 @@ use mirror_plan::plan::Plan;
 use mirror_plan::want::{Platforms, Source, Target};
 
 use crate::address;
-use crate::hosts::Hosts;
+use crate::connections::Connections;
 
-/// Images that are looked at at once; the hosts limit the requests.
+/// Images that are looked at at once; the connections limit the requests.
 const AT_ONCE: usize = 32;
 
 /// How closely to look at images whose tag has the right digest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Closely {
+pub enum Closely {
     /// At the platforms of those of which some were ever left out: there the digest says nothing.
     WhereNeeded,
     /// At all manifests and blobs of all of them.
@@ -29,7 +29,7 @@ pub(crate) enum Closely {
 /// What is missing of each image that counts as unchanged; nothing for those that are whole.
 pub(crate) async fn look(
     plan: &Plan,
-    hosts: &Hosts,
+    connections: &Connections,
     closely: Closely,
 ) -> BTreeMap<Target, Result<Vec<Digest>, Failure>> {
     let unchanged = plan.unchanged.iter();
@@ -38,12 +38,12 @@ pub(crate) async fn look(
     let looked = unchanged.filter(|(source, target, digest)| {
         let sparse = || {
             matches!(source.platforms, Platforms::Some(_))
-                || hosts.memory().is_sparse(target, digest)
+                || connections.memory().is_sparse(target, digest)
         };
         matches!(target.place, Place::Registry(_)) && (closely == Closely::Everywhere || sparse())
     });
     let looks = looked.map(|(source, target, digest)| async move {
-        (target.clone(), missing(source, target, digest, hosts, closely).await)
+        (target.clone(), missing(source, target, digest, connections, closely).await)
     });
     let found: Vec<_> =
         stream::iter(looks.collect::<Vec<_>>()).buffer_unordered(AT_ONCE).collect().await;
@@ -54,11 +54,11 @@ async fn missing(
     source: &Source,
     target: &Target,
     digest: &Digest,
-    hosts: &Hosts,
+    connections: &Connections,
     closely: Closely,
 ) -> Result<Vec<Digest>, Failure> {
     let selection = address::selection(source);
-    let target = address::target(target, Some(digest), hosts)?;
+    let target = address::target(target, Some(digest), connections)?;
     match closely {
         Closely::WhereNeeded => {
             mirror_copy::missing_children(&target, digest, &selection).await.map_err(Failure::from)

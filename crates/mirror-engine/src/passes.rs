@@ -1,62 +1,96 @@
 //! One run of `apply`: a pass through what is wanted, and more of them for what waits for a limit.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mirror_oci::Registry;
+use mirror_failure::RequestError;
+use mirror_plan::config::Config;
 use mirror_plan::plan::{Action, Fit, Plan, Shard};
 use mirror_plan::report::{Report, Status};
 use mirror_plan::want::{Want, Wants};
+use mirror_registry::Credentials;
 
-use crate::args::{OnLimit, Progress};
-use crate::environment::Interruption;
-use crate::hosts::{Errand, Hosts};
-use crate::incomplete::Closely;
-use crate::load::Loaded;
-use crate::observe::{self, Depth, Questions, Remarks};
-use crate::progress::Display;
-use crate::saved::{self, Again};
-use crate::{environment, print, repositories, run as carry_out, tasks};
+use crate::connections::{Connections, Errand};
+use crate::event::{Event, Events};
+use crate::look::incomplete::Closely;
+use crate::look::{self, Depth, Questions, Remarks};
+use crate::recheck::{self, Again};
+use crate::run as carry_out;
+use crate::stop::Stop;
+use crate::{prepare, tasks};
 
 /// Shortest and longest time between two looks at a limit on pulls.
 const BETWEEN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(600));
 /// A host that was given up is asked again at the end, if the pause that it wants is no longer than this.
 const LONGEST_PROBE: Duration = Duration::from_secs(120);
-/// How often the hosts that were given up are asked again.
+/// How often the connections that were given up are asked again.
 const MOST_PROBES: usize = 3;
 
-/// How to carry out a tree, as it was said on the command line.
-pub(crate) struct How {
-    /// Which part of it.
-    pub(crate) shard: Option<Shard>,
-    /// What to do when a limit is reached.
-    pub(crate) on_limit: OnLimit,
-    /// Whether to look for late signatures of everything.
-    pub(crate) refresh_referrers: bool,
-    /// Whether to put back what registries have lost.
-    pub(crate) repair: bool,
-    /// Where layers on their way are kept.
-    pub(crate) spool: Option<PathBuf>,
-    /// How progress is shown.
-    pub(crate) progress: Progress,
+/// What to do when a limit on pulls or requests is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnLimit {
+    /// Leave the rest for another run, and name it.
+    Defer,
+    /// Wait until pulls are left again.
+    Wait,
 }
 
-/// Plans and carries out. `whole` is what is wanted, whatever part of it is done here. Hosts, and what they have told, outlive a pass.
-pub(crate) async fn run(
-    loaded: &Loaded,
-    whole: &Wants,
+/// What to carry out: a tree with its configuration.
+#[derive(Debug, Clone, Copy)]
+pub struct Tree<'a> {
+    /// The configuration.
+    pub config: &'a Config,
+    /// The folder that relative paths of the configuration start at.
+    pub root: &'a Path,
+    /// What is done here.
+    pub wants: &'a Wants,
+    /// What is wanted, whatever part of it is done here.
+    pub whole: &'a Wants,
+}
+
+/// How to carry it out.
+#[derive(Debug, Clone)]
+pub struct How {
+    /// Who we are at registries.
+    pub credentials: Arc<Credentials>,
+    /// Which part of it.
+    pub shard: Option<Shard>,
+    /// What to do when a limit is reached.
+    pub on_limit: OnLimit,
+    /// Whether to look for late signatures of everything.
+    pub refresh_referrers: bool,
+    /// Whether to put back what registries have lost.
+    pub repair: bool,
+    /// Where layers on their way are kept.
+    pub spool: PathBuf,
+}
+
+/// Plans and carries out; `fit` is a saved plan that is carried out instead. Connections, and what they have told, outlive
+/// a pass. What happens is told to `events`, whether or not anybody listens.
+///
+/// # Errors
+/// When nothing can be begun at all. What fails later is in the report.
+pub async fn run(
+    tree: Tree<'_>,
     how: &How,
     fit: Option<Fit>,
-    interruption: &Interruption,
-) -> Result<Report, mirror_failure::RequestError> {
+    stop: &Stop,
+    events: &Events,
+) -> Result<Report, RequestError> {
     let started = Instant::now();
-    let spool = how.spool.clone().unwrap_or_else(environment::spool);
     let share = how.shard.map_or(1, |shard| shard.of);
-    let errand = Errand { writes: true, share, spool: &spool, base: None };
-    let hosts = Hosts::new(whole, &loaded.config, &loaded.root, errand).await?;
-    let with = With { loaded, whole, how, hosts: &hosts, errand, interruption };
-    let mut wants = loaded.wants.clone();
+    let errand = Errand {
+        writes: true,
+        share,
+        spool: &how.spool,
+        credentials: &how.credentials,
+        base: None,
+    };
+    let connections = Connections::new(tree.whole, tree.config, tree.root, errand).await?;
+    let with = With { tree, how, connections: &connections, stop, events };
+    let mut wants = tree.wants.clone();
     let mut fit = fit.map(|mut fit| {
         if let Some(shard) = how.shard {
             fit.plan = shard.part(fit.plan);
@@ -78,7 +112,7 @@ pub(crate) async fn run(
         };
         let go_on = tokio::select! {
             go_on = go_on => go_on,
-            () = interruption.wait() => {
+            () = stop.wait() => {
                 report.interrupted = true;
                 break;
             }
@@ -98,24 +132,22 @@ pub(crate) async fn run(
     }
     report.shard = how.shard.map(|shard| shard.to_string());
     report.totals.milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-    report.authenticated_sources = hosts.authenticated_sources(&loaded.wants);
+    report.authenticated_sources = connections.authenticated_sources(tree.wants);
     Ok(report)
 }
 
 /// What all passes work with.
 struct With<'a> {
-    loaded: &'a Loaded,
-    /// What is wanted, whatever part of it is done here.
-    whole: &'a Wants,
+    tree: Tree<'a>,
     how: &'a How,
-    hosts: &'a Hosts,
-    errand: Errand<'a>,
-    interruption: &'a Interruption,
+    connections: &'a Connections,
+    stop: &'a Stop,
+    events: &'a Events,
 }
 
 /// One time through what is wanted; nothing is in the report when it was stopped while looking.
 async fn pass(with: &With<'_>, wants: &Wants, fit: Option<Fit>) -> Report {
-    let With { loaded, whole, how, hosts, errand, interruption } = with;
+    let With { tree, how, connections, stop, events } = with;
     let looked = Instant::now();
     let depth = if how.refresh_referrers { Depth::All } else { Depth::Manifests };
     let looking = async {
@@ -123,58 +155,54 @@ async fn pass(with: &With<'_>, wants: &Wants, fit: Option<Fit>) -> Report {
             None => {
                 let closely = if how.repair { Closely::Everywhere } else { Closely::WhereNeeded };
                 let ask = Questions { depth, remarks: Remarks::Leave, closely };
-                let (plan, graphs) = observe::plan(wants, whole, hosts, ask).await;
+                let (plan, graphs) = look::plan(wants, tree.whole, connections, ask).await;
                 Again { plan, graphs, outcomes: Vec::new() }
             }
-            Some(fit) => saved::look_again(fit, wants, hosts).await,
+            Some(fit) => recheck::look_again(fit, wants, connections).await,
         }
     };
     let Again { plan, graphs, outcomes: left_alone } = tokio::select! {
         found = looking => found,
-        () = interruption.wait() => {
+        () = stop.wait() => {
             return Report { format_version: 1, interrupted: true, ..Report::default() };
         }
     };
-    let prepared = repositories::prepare(&plan, hosts, interruption).await;
-    let display = Display::new(how.progress, &plan);
+    let prepared = prepare::prepare(&plan, connections, stop).await;
+    let _ = events.send(Event::Planned(Box::new(plan.clone())));
     let manner = tasks::Manner {
-        spool: errand.spool,
-        referrers: loaded.config.referrers,
+        spool: &how.spool,
+        referrers: tree.config.referrers,
         refresh: how.refresh_referrers,
-        interruption,
-        wants: whole,
+        stop,
+        wants: tree.whole,
         looked,
     };
-    let mut outcomes = carry_out::run(&plan, &graphs, hosts, &manner, &prepared, display).await;
+    let mut outcomes =
+        carry_out::run(&plan, &graphs, connections, &manner, &prepared, events).await;
+    let _ = events.send(Event::Ended);
     outcomes.extend(left_alone);
     let report = Report::new(&plan, prepared.outcomes, outcomes, 0);
-    Report { interrupted: interruption.is_heard(), ..report }
+    Report { interrupted: stop.is_asked(), ..report }
 }
 
 impl With<'_> {
     /// Waits until pulls may be left again; a sliding window gives some back long before it is over.
     async fn wait(&self, images: usize) -> bool {
-        let wait = self.hosts.pull_window().unwrap_or(BETWEEN.1) / 20;
+        let wait = self.connections.pull_window().unwrap_or(BETWEEN.1) / 20;
         let wait = wait.clamp(BETWEEN.0, BETWEEN.1);
-        let images = mirror_failure::count(images as u64, "image");
-        print::message(&format!(
-            "{images} wait for a limit on pulls or requests; looking again in {} s",
-            wait.as_secs()
-        ));
+        let _ = self.events.send(Event::Waiting(images, wait));
         tokio::time::sleep(wait).await;
-        self.hosts.forget_pulls();
+        self.connections.forget_pulls();
         true
     }
 
     /// Finds out whether a host that was given up serves again.
     async fn probe(&self, images: usize) -> bool {
-        let serving = self.hosts.serving_again(LONGEST_PROBE).await;
+        let serving = self.connections.serving_again(LONGEST_PROBE).await;
         if serving.is_empty() {
             return false;
         }
-        let names: Vec<&str> = serving.iter().map(Registry::as_str).collect();
-        let images = mirror_failure::count(images as u64, "deferred image");
-        print::message(&format!("{} serves again: looking at {images} again", names.join(" and ")));
+        let _ = self.events.send(Event::ServesAgain(serving, images));
         true
     }
 }

@@ -11,8 +11,8 @@ use mirror_plan::plan::Plan;
 use mirror_plan::provider::ecr::{Setting, Settings};
 use mirror_plan::want::{RepositoryAction, RepositoryOutcome, RepositoryProblem, Target};
 
-use crate::environment::Interruption;
-use crate::hosts::Hosts;
+use crate::connections::Connections;
+use crate::stop::Stop;
 
 /// Repositories at once. Making one has a rate of its own, which AWS does not tell.
 const AT_ONCE: usize = 8;
@@ -28,10 +28,10 @@ pub(crate) struct Prepared {
 }
 
 /// Carries out what the plan says of repositories; what Ctrl-C leaves is left.
-pub(crate) async fn prepare(plan: &Plan, hosts: &Hosts, interruption: &Interruption) -> Prepared {
+pub(crate) async fn prepare(plan: &Plan, connections: &Connections, stop: &Stop) -> Prepared {
     let mut prepared = Prepared::default();
     let mut work = stream::iter(plan.repositories())
-        .map(|(create, action)| one(create, action, hosts))
+        .map(|(create, action)| one(create, action, connections))
         .buffered(AT_ONCE);
     loop {
         tokio::select! {
@@ -39,7 +39,7 @@ pub(crate) async fn prepare(plan: &Plan, hosts: &Hosts, interruption: &Interrupt
                 Some((outcome, made)) => prepared.add(outcome, made),
                 None => break,
             },
-            () = interruption.wait() => {
+            () = stop.wait() => {
                 drop(work);
                 prepared.leave(plan);
                 return prepared;
@@ -53,7 +53,7 @@ pub(crate) async fn prepare(plan: &Plan, hosts: &Hosts, interruption: &Interrupt
             Place::Layout(_) => None,
         })
         .collect();
-    for ecr in copied.into_iter().filter_map(|registry| hosts.ecr(registry)) {
+    for ecr in copied.into_iter().filter_map(|registry| connections.ecr(registry)) {
         ecr.learn_mounts().await;
     }
     prepared
@@ -96,10 +96,10 @@ impl Prepared {
         &self,
         target: &Target,
         blobs: Vec<Digest>,
-        hosts: &Hosts,
+        connections: &Connections,
     ) -> BTreeSet<Digest> {
         let Place::Registry(registry) = &target.place else { return BTreeSet::new() };
-        let Some(ecr) = hosts.ecr(registry) else { return BTreeSet::new() };
+        let Some(ecr) = connections.ecr(registry) else { return BTreeSet::new() };
         if self.new.contains(&(registry.clone(), target.repository.clone())) {
             return BTreeSet::new();
         }
@@ -111,10 +111,14 @@ impl Prepared {
 }
 
 /// What became of one repository, and whether it was made just now.
-async fn one(create: bool, action: &RepositoryAction, hosts: &Hosts) -> (RepositoryOutcome, bool) {
+async fn one(
+    create: bool,
+    action: &RepositoryAction,
+    connections: &Connections,
+) -> (RepositoryOutcome, bool) {
     let at = action.at.clone();
     let mut outcome = RepositoryOutcome { at, create, problems: Vec::new(), cancelled: false };
-    let Some(ecr) = hosts.ecr(&action.at.registry) else {
+    let Some(ecr) = connections.ecr(&action.at.registry) else {
         let message = format!("{} was not prepared", action.at.registry);
         let failure = Failure::other(Side::Destination, message);
         outcome.problems.push(RepositoryProblem { setting: None, failure });

@@ -14,7 +14,7 @@ use mirror_plan::want::{Source, Target, Want, Wants};
 use mirror_registry::ManifestRef;
 
 use crate::address;
-use crate::hosts::Hosts;
+use crate::connections::Connections;
 
 /// Blobs that are asked for at once.
 const AT_ONCE: usize = 8;
@@ -36,7 +36,7 @@ pub(crate) async fn find(
     failure: &Failure,
     tried: &[Holder],
     wants: &Wants,
-    hosts: &Hosts,
+    connections: &Connections,
 ) -> Result<Found, Option<String>> {
     let mut seen = Vec::new();
     let mut nearly = None;
@@ -54,7 +54,7 @@ pub(crate) async fn find(
             continue;
         }
         seen.push(place);
-        let whole = whole(&want.target, source, digest, hosts).await;
+        let whole = whole(&want.target, source, digest, connections).await;
         if let Err(Some(why)) = &whole {
             nearly = Some(format!("{} {why}", want.target.destination));
         }
@@ -75,15 +75,15 @@ pub(crate) fn source(
     holder: &Holder,
     origin: impl FnOnce() -> Result<mirror_copy::Source, Failure>,
     wants: &Wants,
-    hosts: &Hosts,
+    connections: &Connections,
 ) -> Option<mirror_copy::Source> {
     let target = all(wants).map(|want| &want.target).find(|target| {
         target.destination == holder.destination && target.repository == holder.repository
     })?;
     match &target.place {
-        Place::Registry(_) => at(target, hosts),
+        Place::Registry(_) => at(target, connections),
         Place::Layout(folder) => {
-            let layout = Some(hosts.layout(folder).ok()?);
+            let layout = Some(connections.layout(folder).ok()?);
             Some(mirror_copy::Source { layout, ..origin().ok()? })
         }
     }
@@ -101,9 +101,9 @@ fn all(wants: &Wants) -> impl Iterator<Item = &Want> {
     wants.wants.iter().chain(&wants.elsewhere)
 }
 
-fn at(target: &Target, hosts: &Hosts) -> Option<mirror_copy::Source> {
+fn at(target: &Target, connections: &Connections) -> Option<mirror_copy::Source> {
     let Place::Registry(registry) = &target.place else { return None };
-    hosts.place(registry, &target.repository).ok()
+    connections.place(registry, &target.repository).ok()
 }
 
 /// The manifests of an image, if a destination has all of it; otherwise what is in the way, if it has any of it.
@@ -111,13 +111,13 @@ async fn whole(
     target: &Target,
     source: &Source,
     digest: &Digest,
-    hosts: &Hosts,
+    connections: &Connections,
 ) -> Result<Graph, Option<String>> {
     let selection = address::selection(source);
     if let Place::Layout(folder) = &target.place {
-        return in_layout(folder, digest, selection, hosts).await.ok_or(None);
+        return in_layout(folder, digest, selection, connections).await.ok_or(None);
     }
-    let place = at(target, hosts).ok_or(None)?;
+    let place = at(target, connections).ok_or(None)?;
     let origin = &place.origin;
     match origin.host.head_manifest(&origin.repository, ManifestRef::Digest(digest)).await {
         Ok(Some(_)) => {}
@@ -144,9 +144,10 @@ async fn in_layout(
     folder: &str,
     digest: &Digest,
     selection: Selection,
-    hosts: &Hosts,
+    connections: &Connections,
 ) -> Option<Graph> {
-    let (layout, wanted, root) = (hosts.layout(folder).ok()?, selection.clone(), digest.clone());
+    let (layout, wanted, root) =
+        (connections.layout(folder).ok()?, selection.clone(), digest.clone());
     let read = move || layout.whole_image(&root, &wanted);
     let manifests: BTreeMap<_, _> = tokio::task::spawn_blocking(read).await.ok()??;
     Graph::saved(&manifests, digest, &selection).await.ok()

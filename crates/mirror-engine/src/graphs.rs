@@ -8,4 +8,4 @@ use mirror_failure::Failure;
 use mirror_plan::want::Source;
 
 /// Manifests that were read, by source, or why they could not be.
-pub(crate) type Graphs = BTreeMap<Source, Result<Arc<Graph>, Failure>>;
+pub type Graphs = BTreeMap<Source, Result<Arc<Graph>, Failure>>;

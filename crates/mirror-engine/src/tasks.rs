@@ -13,11 +13,12 @@ use mirror_plan::plan::{Change, Holder, Plan, Unchanged};
 use mirror_plan::report::{Outcome, Status, Transfer, Warning};
 use mirror_plan::want::{Platforms, Want, Wants};
 
-use crate::environment::Interruption;
+use crate::address;
+use crate::connections::Connections;
 use crate::graphs::Graphs;
-use crate::hosts::Hosts;
+use crate::look::holders;
 use crate::memory::Seen;
-use crate::{address, holders};
+use crate::stop::Stop;
 
 /// How to carry out a plan.
 pub(crate) struct Manner<'a> {
@@ -28,7 +29,7 @@ pub(crate) struct Manner<'a> {
     /// Whether to look for those of images that are there already.
     pub(crate) refresh: bool,
     /// What stops it.
-    pub(crate) interruption: &'a Interruption,
+    pub(crate) stop: &'a Stop,
     /// What is wanted: an image that its source does not give may be at another destination.
     pub(crate) wants: &'a Wants,
     /// When the destinations were looked at.
@@ -92,15 +93,15 @@ impl Task<'_> {
         &self,
         number: usize,
         graphs: &Graphs,
-        hosts: &Hosts,
+        connections: &Connections,
         manner: &Manner<'_>,
     ) -> Result<Job, Failure> {
         let missing =
             |what: &str| Failure::other(Side::Source, format!("the plan holds no {what}"));
         let Want { source, target, .. } = self.want;
         let graph = graphs.get(source).cloned().unwrap_or_else(|| Err(missing("manifests")))?;
-        let to = address::target(target, Some(self.digest), hosts)?;
-        let origin = || hosts.source(&source.name);
+        let to = address::target(target, Some(self.digest), connections)?;
+        let origin = || connections.source(&source.name);
         let holder = self.holder;
         if let Some(unsigned) = holder
             .filter(|holder| !holder.failure.is_gone() && manner.referrers == Referrers::Require)
@@ -119,7 +120,7 @@ impl Task<'_> {
             Referrers::Off => Companions::Leave,
         };
         let instead =
-            holder.and_then(|holder| holders::source(holder, origin, manner.wants, hosts));
+            holder.and_then(|holder| holders::source(holder, origin, manner.wants, connections));
         let source = match (instead, holder) {
             (Some(instead), _) => instead,
             (None, Some(holder)) => {
@@ -170,7 +171,7 @@ impl Task<'_> {
 }
 
 /// Keeps what the next run should know of those that are there.
-pub(crate) fn remember(tasks: &[Task<'_>], outcomes: &[Option<Ended>], hosts: &Hosts) {
+pub(crate) fn remember(tasks: &[Task<'_>], outcomes: &[Option<Ended>], connections: &Connections) {
     let seen = tasks.iter().zip(outcomes).filter_map(|(task, ended)| {
         let ended = ended.as_ref().filter(|ended| ended.is_there())?;
         let Want { source, target, .. } = task.want;
@@ -182,7 +183,7 @@ pub(crate) fn remember(tasks: &[Task<'_>], outcomes: &[Option<Ended>], hosts: &H
             is_sparse: copied.then_some(matches!(source.platforms, Platforms::Some(_))),
         })
     });
-    hosts.memory().keep(&seen.collect::<Vec<_>>());
+    connections.memory().keep(&seen.collect::<Vec<_>>());
 }
 
 fn warning(warning: mirror_copy::Warning) -> Warning {

@@ -7,18 +7,18 @@ use mirror_copy::Purpose;
 use mirror_failure::Failure;
 use mirror_oci::{Digest, Name, Tag, Version};
 
-use crate::hosts::Hosts;
+use crate::connections::Connections;
 
 /// Look-ups on their way at once; each host has its own, lower limit.
 const AT_ONCE: usize = 64;
 
 /// The digest that each tag has now. These are HEAD requests, which no registry counts as pulls.
-pub(crate) async fn digests(
+pub async fn digests(
     tags: impl IntoIterator<Item = (Name, Tag)>,
-    hosts: &Hosts,
+    connections: &Connections,
 ) -> BTreeMap<(Name, Tag), Result<Digest, Failure>> {
     let look = |(name, tag): (Name, Tag)| async move {
-        let found = match hosts.source(&name) {
+        let found = match connections.source(&name) {
             Ok(source) => source
                 .resolve(&Version::Floating(tag.clone()), None, Purpose::Compare)
                 .await

@@ -11,7 +11,7 @@ use mirror_plan::provider::ecr::Setting;
 use mirror_plan::want::{RepositoryAt, RepositoryState, RepositoryWant, Target, Wants};
 use serde_json::Value;
 
-use crate::hosts::Hosts;
+use crate::connections::Connections;
 
 /// Repositories that are asked about at once.
 const AT_ONCE: usize = 16;
@@ -27,7 +27,7 @@ pub(crate) struct Seen {
 /// Looks at all of them. `resolved` gives the digest that an image without tag is found by.
 pub(crate) async fn look(
     wants: &Wants,
-    hosts: &Hosts,
+    connections: &Connections,
     resolved: impl Fn(&Target) -> Option<Digest>,
 ) -> Seen {
     let mut seen = Seen::default();
@@ -36,7 +36,7 @@ pub(crate) async fn look(
         by_registry.entry(&want.at.registry).or_default().push(want);
     }
     for (registry, repositories) in by_registry {
-        let Some(ecr) = hosts.ecr(registry) else { continue };
+        let Some(ecr) = connections.ecr(registry) else { continue };
         let states = states(ecr, &repositories).await;
         let expected = |want: &RepositoryWant| match &states {
             Ok(found) => found.get(&want.at.repository).cloned().unwrap_or(Ok(None)),

@@ -1,5 +1,11 @@
 //! Looking at sources and destinations: as few requests as possible, all at once.
 
+pub(crate) mod before;
+pub(crate) mod ecr;
+pub(crate) mod holders;
+pub mod incomplete;
+pub mod tags;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -13,17 +19,16 @@ use mirror_plan::want::{Platforms, Source, Target, Want, Wants};
 use mirror_registry::{Host, ManifestRef};
 
 use crate::address::{layout_name, selection};
+use crate::connections::Connections;
 use crate::graphs::Graphs;
-use crate::hosts::Hosts;
-use crate::incomplete::Closely;
-use crate::{before, holders, incomplete, observe_ecr};
+use crate::look::incomplete::Closely;
 
 /// Look-ups on their way at once; each host has its own, lower limit.
 const AT_ONCE: usize = 256;
 
 /// Which questions to ask beyond what is needed to compare.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Depth {
+pub enum Depth {
     /// Compare digests.
     Digests,
     /// And read the manifests of what will be copied.
@@ -34,7 +39,7 @@ pub(crate) enum Depth {
 
 /// Whether to find out what only a reviewer wants to know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Remarks {
+pub enum Remarks {
     /// Where the tags beside digests point by now, and what the images before were like.
     Ask,
     /// Don't.
@@ -43,24 +48,27 @@ pub(crate) enum Remarks {
 
 /// Everything to be asked.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Questions {
-    pub(crate) depth: Depth,
-    pub(crate) remarks: Remarks,
-    pub(crate) closely: Closely,
+pub struct Questions {
+    /// What to read beyond what is needed to compare.
+    pub depth: Depth,
+    /// Whether to find out what only a reviewer wants to know.
+    pub remarks: Remarks,
+    /// How closely to look at images whose tag has the right digest.
+    pub closely: Closely,
 }
 
 /// Observes and plans.
 ///
 /// `whole` is what is wanted, whatever part of it this is about: another part may hold what a source has lost.
-pub(crate) async fn plan(
+pub async fn plan(
     wants: &Wants,
     whole: &Wants,
-    hosts: &Hosts,
+    connections: &Connections,
     ask: Questions,
 ) -> (Plan, Graphs) {
-    let mut observed = compare(wants, hosts).await;
+    let mut observed = compare(wants, connections).await;
     let mut rough = Plan::new(wants, &observed);
-    for (target, missing) in incomplete::look(&rough, hosts, ask.closely).await {
+    for (target, missing) in incomplete::look(&rough, connections, ask.closely).await {
         match missing {
             Ok(missing) => drop(observed.incomplete.insert(target, missing)),
             // Not to know whether it is whole is not to know.
@@ -69,34 +77,40 @@ pub(crate) async fn plan(
     }
     let owed = rough.unchanged.iter().filter_map(|item| {
         let target = &item.want.target;
-        hosts.owes_signatures(target, &item.digest).then(|| target.clone())
+        connections.owes_signatures(target, &item.digest).then(|| target.clone())
     });
     observed.owed = owed.collect();
     rough = Plan::new(wants, &observed);
     if ask.remarks == Remarks::Ask {
-        observed.tags = moved(&rough, hosts).await;
-        observed.gone = before::gone(wants, &expiring(&rough, wants), hosts).await;
+        observed.tags = moved(&rough, connections).await;
+        observed.gone = before::gone(wants, &expiring(&rough, wants), connections).await;
     }
     let mut graphs = Graphs::new();
     if ask.depth != Depth::Digests {
-        graphs = read_all(&rough, whole, hosts, ask.depth, &mut observed).await;
+        graphs = read_all(&rough, whole, connections, ask.depth, &mut observed).await;
         if ask.remarks == Remarks::Ask {
-            let with =
-                before::With { wants, whole, hosts, graphs: &graphs, holder: &observed.holder };
+            let with = before::With {
+                wants,
+                whole,
+                connections,
+                graphs: &graphs,
+                holder: &observed.holder,
+            };
             observed.before = before::look(&rough, &with).await;
         }
     }
-    observed.pulls_left = hosts.pulls_left();
-    observed.strangers = hosts.strangers();
+    observed.pulls_left = connections.pulls_left();
+    observed.strangers = connections.strangers();
     (Plan::new(wants, &observed), graphs)
 }
 
 /// Where the tags beside digests point by now, of images that will be copied.
-async fn moved(rough: &Plan, hosts: &Hosts) -> BTreeMap<Source, Digest> {
+async fn moved(rough: &Plan, connections: &Connections) -> BTreeMap<Source, Digest> {
     let pinned = rough.copies().map(|copy| &copy.want.source);
     let pinned = pinned
         .filter(|source| source.platforms == Platforms::All && source.version.digest().is_some());
-    let moved = all(pinned.collect(), |source| async move { tag_now(source, hosts).await }).await;
+    let moved =
+        all(pinned.collect(), |source| async move { tag_now(source, connections).await }).await;
     moved.into_iter().filter_map(|(source, digest)| Some((source, digest?))).collect()
 }
 
@@ -122,7 +136,7 @@ fn expiring(rough: &Plan, wants: &Wants) -> BTreeSet<Target> {
 async fn read_all(
     rough: &Plan,
     wants: &Wants,
-    hosts: &Hosts,
+    connections: &Connections,
     depth: Depth,
     observed: &mut Observed,
 ) -> Graphs {
@@ -132,7 +146,8 @@ async fn read_all(
     let only_looked_at: BTreeSet<&Source> = unchanged.map(|want| &want.source).collect();
     wanted.extend(only_looked_at);
     let seen = &observed.sources;
-    let reads = all(wanted, |source| async move { read(source, seen, wants, hosts).await }).await;
+    let reads =
+        all(wanted, |source| async move { read(source, seen, wants, connections).await }).await;
     let mut graphs = Graphs::new();
     for (source, graph) in reads {
         let graph = graph.map(|(graph, holder)| {
@@ -150,40 +165,41 @@ async fn read_all(
 ///
 /// Finding one platform of an index can cost a pull. Where the destination has nothing, that pull makes a copy; so those
 /// come first, in case there are not enough for all.
-async fn compare(wants: &Wants, hosts: &Hosts) -> Observed {
+async fn compare(wants: &Wants, connections: &Connections) -> Observed {
     let wanted: BTreeSet<&Source> = wants.wants.iter().map(|want| &want.source).collect();
     let (single, whole): (BTreeSet<&Source>, BTreeSet<&Source>) =
         wanted.into_iter().partition(|source| matches!(source.platforms, Platforms::One(_)));
     let nothing = BTreeMap::new();
     let (mut sources, mut targets) = tokio::join!(
-        all(whole, |source| async move { resolve(source, Purpose::Compare, hosts).await }),
-        look_at_all(wants, hosts, |target| target.tag.is_some(), &nothing),
+        all(whole, |source| async move { resolve(source, Purpose::Compare, connections).await }),
+        look_at_all(wants, connections, |target| target.tag.is_some(), &nothing),
     );
     let lacking = wants.wants.iter().filter(|want| targets.get(&want.target) == Some(&Ok(None)));
     let lacking: BTreeSet<&Source> = lacking.map(|want| &want.source).collect();
     let (first, then) = single.into_iter().partition(|source| lacking.contains(source));
     for (sources_now, purpose) in [(first, Purpose::Copy), (then, Purpose::Compare)] {
-        let found = all(sources_now, |source| async move { resolve(source, purpose, hosts).await });
+        let found =
+            all(sources_now, |source| async move { resolve(source, purpose, connections).await });
         sources.extend(found.await);
     }
     // An image without a tag is found by its digest, which for one platform is known only when its source was asked.
-    let untagged = look_at_all(wants, hosts, |target| target.tag.is_none(), &sources);
+    let untagged = look_at_all(wants, connections, |target| target.tag.is_none(), &sources);
     let (untagged, seen) =
-        tokio::join!(untagged, observe_ecr::look(wants, hosts, resolved(wants, &sources)));
+        tokio::join!(untagged, ecr::look(wants, connections, resolved(wants, &sources)));
     targets.extend(untagged);
     targets.extend(seen.targets);
     Observed { sources, targets, repositories: seen.repositories, ..Observed::default() }
 }
 
 /// What targets have, where the sources were looked at before.
-pub(crate) async fn targets(
+pub async fn targets(
     wants: &Wants,
-    hosts: &Hosts,
+    connections: &Connections,
     sources: &BTreeMap<Source, Result<Digest, Failure>>,
 ) -> BTreeMap<Target, Result<Option<Digest>, Failure>> {
     let (mut found, seen) = tokio::join!(
-        look_at_all(wants, hosts, |_| true, sources),
-        observe_ecr::look(wants, hosts, resolved(wants, sources)),
+        look_at_all(wants, connections, |_| true, sources),
+        ecr::look(wants, connections, resolved(wants, sources)),
     );
     found.extend(seen.targets);
     found
@@ -206,7 +222,7 @@ fn resolved(
 /// Looks at those targets that are asked about one by one.
 async fn look_at_all(
     wants: &Wants,
-    hosts: &Hosts,
+    connections: &Connections,
     which: impl Fn(&Target) -> bool,
     sources: &BTreeMap<Source, Result<Digest, Failure>>,
 ) -> BTreeMap<Target, Result<Option<Digest>, Failure>> {
@@ -223,7 +239,7 @@ async fn look_at_all(
     all(by_target.keys().copied().filter(singly).collect(), |target| {
         let source = by_target.get(target).copied();
         let digest = source.and_then(|source| sources.get(source)?.as_ref().ok().cloned());
-        async move { look_at(target, source, digest, hosts).await }
+        async move { look_at(target, source, digest, connections).await }
     })
     .await
 }
@@ -241,23 +257,30 @@ where
     stream::iter(keys).map(ask).buffer_unordered(AT_ONCE).collect().await
 }
 
-fn place(source: &Source, hosts: &Hosts) -> Result<mirror_copy::Source, Failure> {
-    hosts.source(&source.name)
+fn place(source: &Source, connections: &Connections) -> Result<mirror_copy::Source, Failure> {
+    connections.source(&source.name)
 }
 
-async fn resolve(source: &Source, purpose: Purpose, hosts: &Hosts) -> Result<Digest, Failure> {
+async fn resolve(
+    source: &Source,
+    purpose: Purpose,
+    connections: &Connections,
+) -> Result<Digest, Failure> {
     let platform = match &source.platforms {
         Platforms::One(platform) => Some(platform),
         Platforms::All | Platforms::Some(_) => None,
     };
-    place(source, hosts)?.resolve(&source.version, platform, purpose).await.map_err(Failure::from)
+    place(source, connections)?
+        .resolve(&source.version, platform, purpose)
+        .await
+        .map_err(Failure::from)
 }
 
 /// Where the tag of a pinned source points now. This is a remark, so a failure to find out is none.
-async fn tag_now(source: &Source, hosts: &Hosts) -> Option<Digest> {
+async fn tag_now(source: &Source, connections: &Connections) -> Option<Digest> {
     let Version::Pinned(pinned) = &source.version else { return None };
     let tag = pinned.tag.as_ref()?;
-    let place = place(source, hosts).ok()?;
+    let place = place(source, connections).ok()?;
     let origin = place.origin;
     origin.host.head_manifest(&origin.repository, ManifestRef::Tag(tag)).await.ok()?
 }
@@ -267,11 +290,11 @@ async fn look_at(
     target: &Target,
     source: Option<&Source>,
     digest: Option<Digest>,
-    hosts: &Hosts,
+    connections: &Connections,
 ) -> Result<Option<Digest>, Failure> {
     match &target.place {
         Place::Layout(folder) => {
-            let layout = hosts.layout(folder)?;
+            let layout = connections.layout(folder)?;
             let name = layout_name(target, digest.as_ref());
             let selection = source.map_or(Selection::All, selection);
             // Reading many manifests takes its time, and others have answers to wait for.
@@ -282,7 +305,7 @@ async fn look_at(
             tokio::task::spawn_blocking(look).await.unwrap_or_else(broken)
         }
         Place::Registry(registry) => {
-            let host = hosts.registry(registry)?;
+            let host = connections.registry(registry)?;
             let which = match (&target.tag, &digest) {
                 (Some(tag), _) => ManifestRef::Tag(tag),
                 (None, Some(digest)) => ManifestRef::Digest(digest),
@@ -322,24 +345,26 @@ async fn read(
     source: &Source,
     resolved: &BTreeMap<Source, Result<Digest, Failure>>,
     wants: &Wants,
-    hosts: &Hosts,
+    connections: &Connections,
 ) -> Result<(Arc<Graph>, Option<Holder>), Failure> {
     let selection = selection(source);
     let Some(Ok(root)) = resolved.get(source) else {
         return Err(Failure::other(Side::Source, format!("{source} was not resolved")));
     };
-    let read = match place(source, hosts) {
+    let read = match place(source, connections) {
         Ok(place) => Graph::read(&place, root, &selection).await.map_err(Failure::from),
         Err(failure) => Err(failure),
     };
     match read {
         Ok(graph) => Ok((Arc::new(graph), None)),
-        Err(failure) => match holders::find(source, root, &failure, &[], wants, hosts).await {
-            Ok(holders::Found { graph, holder }) => Ok((graph, Some(holder))),
-            // Whoever nearly has it is more help than a look at the name.
-            Err(Some(nearly)) => Err(Failure { help: Some(printable(&nearly)), ..failure }),
-            Err(None) => Err(failure),
-        },
+        Err(failure) => {
+            match holders::find(source, root, &failure, &[], wants, connections).await {
+                Ok(holders::Found { graph, holder }) => Ok((graph, Some(holder))),
+                // Whoever nearly has it is more help than a look at the name.
+                Err(Some(nearly)) => Err(Failure { help: Some(printable(&nearly)), ..failure }),
+                Err(None) => Err(failure),
+            }
+        }
     }
 }
 

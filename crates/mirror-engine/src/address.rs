@@ -6,10 +6,10 @@ use mirror_oci::Digest;
 use mirror_plan::config::Place;
 use mirror_plan::want::{Platforms, Source, Target};
 
-use crate::hosts::Hosts;
+use crate::connections::Connections;
 
 /// Which children of an index are wanted.
-pub(crate) fn selection(source: &Source) -> Selection {
+pub fn selection(source: &Source) -> Selection {
     match &source.platforms {
         Platforms::Some(platforms) => Selection::Platforms(platforms.clone()),
         Platforms::All | Platforms::One(_) => Selection::All,
@@ -17,7 +17,7 @@ pub(crate) fn selection(source: &Source) -> Selection {
 }
 
 /// What an image is called in a layout: `repository:tag`, or `repository@digest` without a tag.
-pub(crate) fn layout_name(target: &Target, digest: Option<&Digest>) -> String {
+pub fn layout_name(target: &Target, digest: Option<&Digest>) -> String {
     match (&target.tag, digest) {
         (Some(tag), _) => format!("{}:{tag}", target.repository),
         (None, Some(digest)) => format!("{}@{digest}", target.repository),
@@ -26,19 +26,19 @@ pub(crate) fn layout_name(target: &Target, digest: Option<&Digest>) -> String {
 }
 
 /// Where an image goes.
-pub(crate) fn target(
+pub fn target(
     target: &Target,
     digest: Option<&Digest>,
-    hosts: &Hosts,
+    connections: &Connections,
 ) -> Result<mirror_copy::Target, Failure> {
     Ok(match &target.place {
         Place::Registry(registry) => mirror_copy::Target::Registry {
-            host: hosts.registry(registry)?,
+            host: connections.registry(registry)?,
             repository: target.repository.clone(),
             tag: target.tag.clone(),
         },
         Place::Layout(folder) => mirror_copy::Target::Layout {
-            layout: hosts.layout(folder)?,
+            layout: connections.layout(folder)?,
             repository: target.repository.clone(),
             name: layout_name(target, digest),
         },

@@ -10,18 +10,18 @@ use mirror_plan::plan::{Before, Copy, Holder, Plan};
 use mirror_plan::want::{Source, Target, Want, Wants};
 use mirror_registry::ManifestRef;
 
+use crate::connections::Connections;
 use crate::graphs::Graphs;
-use crate::holders;
-use crate::hosts::Hosts;
+use crate::look::holders;
 
-/// Images that are looked at at once; the hosts limit the requests.
+/// Images that are looked at at once; the connections limit the requests.
 const AT_ONCE: usize = 32;
 
 /// What looking takes.
 pub(crate) struct With<'a> {
     pub(crate) wants: &'a Wants,
     pub(crate) whole: &'a Wants,
-    pub(crate) hosts: &'a Hosts,
+    pub(crate) connections: &'a Connections,
     pub(crate) graphs: &'a Graphs,
     pub(crate) holder: &'a BTreeMap<Source, Holder>,
 }
@@ -55,15 +55,15 @@ pub(crate) async fn look(plan: &Plan, with: &With<'_>) -> BTreeMap<Target, (Befo
 async fn look_at(change: Replacement<'_>, with: &With<'_>) -> Option<(Target, (Before, Before))> {
     let Replacement { source, target, before, there } = change;
     let Place::Registry(registry) = &target.place else { return None };
-    let place = with.hosts.place(registry, &target.repository).ok()?.origin;
+    let place = with.connections.place(registry, &target.repository).ok()?.origin;
     let before = about(&place, &before).await.ok()??;
     let now = match there {
         Some(digest) => about(&place, digest).await.ok()??,
         None => {
             let graph = with.graphs.get(source)?.as_ref().ok()?;
-            let origin = || with.hosts.source(&source.name);
+            let origin = || with.connections.source(&source.name);
             let from = match with.holder.get(source) {
-                Some(holder) => holders::source(holder, origin, with.whole, with.hosts)?,
+                Some(holder) => holders::source(holder, origin, with.whole, with.connections)?,
                 None => origin().ok()?,
             };
             graph.about(&from.origin).await
@@ -92,13 +92,13 @@ fn previous(want: &Want, now: &Digest, wants: &Wants) -> Option<Digest> {
 pub(crate) async fn gone(
     wants: &Wants,
     expiring: &BTreeSet<Target>,
-    hosts: &Hosts,
+    connections: &Connections,
 ) -> BTreeSet<Source> {
     let named = wants.wants.iter().filter(|want| expiring.contains(&want.target));
     let looks = named.filter_map(|want| {
         let digest = want.source.version.digest()?;
         Some(async move {
-            let place = hosts.source(&want.source.name).ok()?.origin;
+            let place = connections.source(&want.source.name).ok()?.origin;
             let which = ManifestRef::Digest(digest);
             let found = place.host.head_manifest(&place.repository, which).await;
             matches!(found, Ok(None)).then(|| want.source.clone())

@@ -12,19 +12,16 @@ use mirror_plan::report::{Outcome, Status};
 use mirror_plan::want::Wants;
 use tokio::sync::mpsc;
 
-use crate::environment::Interruption;
+use crate::connections::Connections;
+use crate::event::{self, Events};
 use crate::graphs::Graphs;
-use crate::holders;
-use crate::hosts::Hosts;
-use crate::progress::Display;
-use crate::repositories::Prepared;
+use crate::look::holders;
+use crate::prepare::Prepared;
+use crate::stop::Stop;
 use crate::tasks::{self, Ended, Manner, Task, Traffic};
 
-/// Images on their way at once; the hosts limit the requests.
+/// Images on their way at once; the connections limit the requests.
 const IMAGES_AT_ONCE: usize = 48;
-
-/// How often rates, remaining time and the width of the terminal are looked at.
-const REDRAW: Duration = Duration::from_millis(200);
 
 /// Time for the display to tell what has happened when everything is over.
 const LAST_WORDS: Duration = Duration::from_millis(200);
@@ -33,37 +30,36 @@ const LAST_WORDS: Duration = Duration::from_millis(200);
 pub(crate) async fn run(
     plan: &Plan,
     graphs: &Graphs,
-    hosts: &Hosts,
+    connections: &Connections,
     manner: &Manner<'_>,
     prepared: &Prepared,
-    display: Display,
+    told: &Events,
 ) -> Vec<Outcome> {
     let tasks = tasks::of(plan, manner);
     let mut outcomes: Vec<Option<Ended>> = tasks.iter().map(|_| None).collect();
     let (events, moved) = mpsc::unbounded_channel();
-    let display = Arc::new(display);
     let traffic = Arc::new(Traffic::default());
-    let watcher = tokio::spawn(watch(moved, display.clone(), traffic.clone()));
+    let watcher = tokio::spawn(watch(moved, told.clone(), traffic.clone()));
     match Copier::new(manner.spool, None, events) {
         Err(error) => {
             let failure = Failure::from(error);
             outcomes.fill_with(|| Some(Ended::failed(failure.clone())));
         }
         Ok(copier) => {
-            let jobs = prospects(&tasks, graphs, hosts, manner, prepared);
+            let jobs = prospects(&tasks, graphs, connections, manner, prepared);
             jobs.iter().flat_map(|one| &one.job).for_each(|job| copier.expect(job));
             let wants = manner.wants;
             let with = With {
                 copier: &copier,
-                display: &display,
-                hosts,
+                told,
+                connections,
                 wants,
                 looks_for_signatures: manner.referrers != Referrers::Off,
                 prepared,
             };
-            copy_all(jobs, &with, manner.interruption, &mut outcomes).await;
+            copy_all(jobs, &with, manner.stop, &mut outcomes).await;
             // What ended in the middle may have left something open at a registry that has little of it.
-            hosts.end_sessions().await;
+            connections.end_sessions().await;
         }
     }
     // The copier and its senders are gone. An upload that was refused early may still be on its way out of a
@@ -72,30 +68,16 @@ pub(crate) async fn run(
     if tokio::time::timeout(LAST_WORDS, watcher).await.is_err() {
         stop.abort();
     }
-    display.finish();
-    tasks::remember(&tasks, &outcomes, hosts);
+    tasks::remember(&tasks, &outcomes, connections);
     let numbered = tasks.iter().zip(outcomes).enumerate();
     numbered.map(|(n, (task, ended))| task.outcome(ended, traffic.of(n))).collect()
 }
 
-/// Counts and shows what moves, until nobody tells any more.
-async fn watch(
-    mut moved: mpsc::UnboundedReceiver<Event>,
-    display: Arc<Display>,
-    traffic: Arc<Traffic>,
-) {
-    let mut clock = tokio::time::interval(REDRAW);
-    loop {
-        tokio::select! {
-            event = moved.recv() => match event {
-                Some(event) => {
-                    traffic.count(event);
-                    display.moved(event);
-                }
-                None => return,
-            },
-            _ = clock.tick() => display.refresh(),
-        }
+/// Counts and tells what moves, until nobody tells any more.
+async fn watch(mut moved: mpsc::UnboundedReceiver<Event>, told: Events, traffic: Arc<Traffic>) {
+    while let Some(event) = moved.recv().await {
+        traffic.count(event);
+        let _ = told.send(event::Event::Moved(event));
     }
 }
 
@@ -103,14 +85,14 @@ async fn watch(
 fn prospects<'a>(
     tasks: &'a [Task<'a>],
     graphs: &Graphs,
-    hosts: &Hosts,
+    connections: &Connections,
     manner: &Manner<'_>,
     prepared: &Prepared,
 ) -> Vec<Prospect<'a>> {
     let prospect = |(n, task): (usize, &'a Task<'a>)| {
         let job = match prepared.hindrance(&task.want.target) {
             Some(failure) => Err(failure),
-            None => task.job(n, graphs, hosts, manner),
+            None => task.job(n, graphs, connections, manner),
         };
         let owed = task.scope == Scope::Companions && !manner.refresh;
         Prospect { job, task, owed }
@@ -121,8 +103,8 @@ fn prospects<'a>(
 /// What every copy works with.
 struct With<'a> {
     copier: &'a Copier,
-    display: &'a Display,
-    hosts: &'a Hosts,
+    told: &'a Events,
+    connections: &'a Connections,
     wants: &'a Wants,
     looks_for_signatures: bool,
     prepared: &'a Prepared,
@@ -140,7 +122,7 @@ struct Prospect<'a> {
 async fn copy_all(
     jobs: Vec<Prospect<'_>>,
     with: &With<'_>,
-    interruption: &Interruption,
+    stop: &Stop,
     outcomes: &mut [Option<Ended>],
 ) {
     let mut finished = stream::iter(jobs.into_iter().enumerate())
@@ -156,14 +138,14 @@ async fn copy_all(
                 }
                 None => return,
             },
-            () = interruption.wait() => return,
+            () = stop.wait() => return,
         }
     }
 }
 
 async fn one(number: usize, prospect: Prospect<'_>, with: &With<'_>) -> Ended {
     let Prospect { job, task, owed } = prospect;
-    with.display.started(number);
+    let _ = with.told.send(event::Event::Started(number));
     let ended = match job {
         Ok(job) => copy(job, task, with).await,
         // It is there, and its signatures are still owed.
@@ -175,7 +157,7 @@ async fn one(number: usize, prospect: Prospect<'_>, with: &With<'_>) -> Ended {
         }
         Err(failure) => Ended::failed(failure),
     };
-    with.display.finished(number, &ended.status);
+    let _ = with.told.send(event::Event::Finished(number, ended.status.clone()));
     ended
 }
 
@@ -183,7 +165,7 @@ async fn copy(mut job: Job, task: &Task<'_>, with: &With<'_>) -> Ended {
     if job.scope == Scope::Image {
         let target = &task.want.target;
         let blobs = job.graph.blobs.iter().map(|blob| blob.digest.clone()).collect();
-        job.there = with.prepared.blobs_there(target, blobs, with.hosts).await;
+        job.there = with.prepared.blobs_there(target, blobs, with.connections).await;
     }
     let mut holders: Vec<Holder> = task.holder.cloned().into_iter().collect();
     let mut outcome = with.copier.copy(&job).await;
@@ -235,10 +217,11 @@ async fn instead(
     if job.scope != Scope::Image || hidden {
         return None;
     }
-    let (wants, hosts) = (with.wants, with.hosts);
-    let found = holders::find(source, task.digest, &failure, tried, wants, hosts).await.ok()?;
-    let origin = || hosts.source(&source.name);
-    job.source = holders::source(&found.holder, origin, wants, hosts)?;
+    let (wants, connections) = (with.wants, with.connections);
+    let found =
+        holders::find(source, task.digest, &failure, tried, wants, connections).await.ok()?;
+    let origin = || connections.source(&source.name);
+    job.source = holders::source(&found.holder, origin, wants, connections)?;
     if holders::is_in_layout(&found.holder, wants) {
         job.companions = Companions::Leave;
     }

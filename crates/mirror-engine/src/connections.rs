@@ -17,8 +17,6 @@ use mirror_registry::{
 };
 use mirror_tree::Entry;
 
-use crate::environment;
-use crate::load::Loaded;
 use crate::memory::Memory;
 
 /// Requests at once to one host, unless the configuration says otherwise. Enough to hide a round trip of 100 ms
@@ -29,7 +27,7 @@ const CONCURRENCY: usize = 64;
 const MANIFESTS: &str = "manifests";
 
 /// Everything a run talks to.
-pub(crate) struct Hosts {
+pub struct Connections {
     registries: BTreeMap<Registry, Result<Arc<Host>, Failure>>,
     alternatives: BTreeMap<Registry, Vec<Alternative>>,
     layouts: BTreeMap<String, Result<Arc<Layout>, Failure>>,
@@ -44,34 +42,36 @@ pub(crate) struct Hosts {
 /// Where images go: repositories by registry or layout.
 type Places<'a> = BTreeMap<&'a mirror_plan::config::Place, BTreeSet<Repository>>;
 
-/// What hosts are opened for.
+/// What connections are opened for.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Errand<'a> {
+pub struct Errand<'a> {
     /// Whether destinations are written to.
-    pub(crate) writes: bool,
+    pub writes: bool,
     /// Machines that live on one limit on pulls, this one included.
-    pub(crate) share: u32,
+    pub share: u32,
     /// Where what is on its way is kept, and manifests that have cost a pull.
-    pub(crate) spool: &'a Path,
+    pub spool: &'a Path,
+    /// Who we are at registries.
+    pub credentials: &'a Arc<Credentials>,
     /// What decides on connections instead of the configuration, for a pull request.
-    pub(crate) base: Option<&'a Base>,
+    pub base: Option<&'a Base>,
 }
 
 impl<'a> Errand<'a> {
     /// To look and change nothing.
-    pub(crate) fn look(spool: &'a Path) -> Errand<'a> {
-        Errand { writes: false, share: 1, spool, base: None }
+    pub fn look(spool: &'a Path, credentials: &'a Arc<Credentials>) -> Errand<'a> {
+        Errand { writes: false, share: 1, spool, credentials, base: None }
     }
 }
 
-impl Hosts {
+impl Connections {
     /// Gets ready for all registries that are wanted from or to.
-    pub(crate) async fn new(
+    pub async fn new(
         wants: &Wants,
         config: &Config,
         root: &Path,
         errand: Errand<'_>,
-    ) -> Result<Hosts, mirror_failure::RequestError> {
+    ) -> Result<Connections, mirror_failure::RequestError> {
         let mut sources: BTreeSet<&Registry> =
             wants.wants.iter().map(|want| &want.source.name.registry).collect();
         let mut places: Places<'_> = BTreeMap::new();
@@ -85,19 +85,22 @@ impl Hosts {
                 mirror_plan::config::Place::Layout(_) => drop(places.entry(place).or_default()),
             }
         }
-        Hosts::of(sources, places, config, root, errand).await
+        Connections::of(sources, places, config, root, errand).await
     }
 
     /// Gets ready for the registries that entries come from, whether or not anything can be made of them at a
     /// destination.
-    pub(crate) async fn sources(
+    ///
+    /// # Errors
+    /// When no HTTP client can be made.
+    pub async fn sources(
         entries: &[Entry],
-        loaded: &Loaded,
-    ) -> Result<Hosts, mirror_failure::RequestError> {
+        config: &Config,
+        root: &Path,
+        errand: Errand<'_>,
+    ) -> Result<Connections, mirror_failure::RequestError> {
         let sources = entries.iter().map(|entry| &entry.name.registry).collect();
-        let spool = environment::spool();
-        let errand = Errand::look(&spool);
-        Hosts::of(sources, BTreeMap::new(), &loaded.config, &loaded.root, errand).await
+        Connections::of(sources, BTreeMap::new(), config, root, errand).await
     }
 
     async fn of(
@@ -106,8 +109,8 @@ impl Hosts {
         config: &Config,
         root: &Path,
         errand: Errand<'_>,
-    ) -> Result<Hosts, mirror_failure::RequestError> {
-        let Errand { writes, share, spool, base } = errand;
+    ) -> Result<Connections, mirror_failure::RequestError> {
+        let Errand { writes, share, spool, credentials, base } = errand;
         let settings = base.map_or(&config.registries, |base| &base.registries);
         let targets = places.iter().filter_map(|(place, repositories)| match place {
             mirror_plan::config::Place::Registry(registry) => Some((registry, repositories)),
@@ -120,7 +123,7 @@ impl Hosts {
         let sources: BTreeSet<&Registry> = sources.iter().copied().chain(alternatives).collect();
         let mut opening = Opening {
             http: HttpClient::new()?,
-            credentials: Arc::new(environment::credentials()),
+            credentials: credentials.clone(),
             aws: None,
             share,
         };
@@ -146,7 +149,7 @@ impl Hosts {
             .map(|(name, settings)| (name.clone(), settings.alternatives.clone()))
             .collect();
         let manifests = Arc::new(ManifestCache::in_folder(&spool.join(MANIFESTS)));
-        Ok(Hosts {
+        Ok(Connections {
             registries,
             alternatives,
             layouts: layouts(&places, root, writes),
@@ -159,12 +162,16 @@ impl Hosts {
         })
     }
 
-    pub(crate) fn registry(&self, name: &Registry) -> Result<Arc<Host>, Failure> {
+    /// A registry.
+    ///
+    /// # Errors
+    /// Why it can't be talked to.
+    pub fn registry(&self, name: &Registry) -> Result<Arc<Host>, Failure> {
         self.registries.get(name).cloned().unwrap_or_else(|| Err(unknown(name.as_str())))
     }
 
     /// Registries that are asked without credentials, since the base of a pull request does not know them.
-    pub(crate) fn strangers(&self) -> BTreeSet<Registry> {
+    pub fn strangers(&self) -> BTreeSet<Registry> {
         self.strangers.clone()
     }
 
@@ -174,12 +181,12 @@ impl Hosts {
     }
 
     /// Whether the signatures of an image that is there are still to be looked for.
-    pub(crate) fn owes_signatures(&self, target: &Target, digest: &Digest) -> bool {
+    pub fn owes_signatures(&self, target: &Target, digest: &Digest) -> bool {
         self.looks_for_signatures && self.memory.owes_signatures(target, digest)
     }
 
     /// A repository to read from, without what stands in for it.
-    pub(crate) fn place(
+    pub fn place(
         &self,
         registry: &Registry,
         repository: &Repository,
@@ -194,12 +201,12 @@ impl Hosts {
     }
 
     /// The part of a registry that only AWS has words for.
-    pub(crate) fn ecr(&self, name: &Registry) -> Option<&Arc<Ecr>> {
+    pub fn ecr(&self, name: &Registry) -> Option<&Arc<Ecr>> {
         self.ecrs.get(name)
     }
 
     /// Pulls that registries that limit them had left for this run; what it has used itself is not missing.
-    pub(crate) fn pulls_left(&self) -> BTreeMap<Registry, u64> {
+    pub fn pulls_left(&self) -> BTreeMap<Registry, u64> {
         let open =
             self.registries.iter().filter_map(|(name, host)| Some((name, host.as_ref().ok()?)));
         let had = |host: &Host| host.pull_budget().map(|budget| budget.left + budget.made);
@@ -207,7 +214,7 @@ impl Hosts {
     }
 
     /// Sources that were asked with credentials, and what stands in for them.
-    pub(crate) fn authenticated_sources(&self, wants: &Wants) -> Vec<Registry> {
+    pub fn authenticated_sources(&self, wants: &Wants) -> Vec<Registry> {
         let sources: BTreeSet<&Registry> =
             wants.wants.iter().map(|want| &want.source.name.registry).collect();
         let asked = |name: &&Registry| self.alternatives.get(*name).into_iter().flatten();
@@ -219,19 +226,19 @@ impl Hosts {
     }
 
     /// The shortest window of a limit on pulls that is used up.
-    pub(crate) fn pull_window(&self) -> Option<Duration> {
+    pub fn pull_window(&self) -> Option<Duration> {
         let budgets = self.registries.values().flatten().filter_map(|host| host.pull_budget());
         budgets.filter_map(|budget| budget.window).min()
     }
 
     /// Time has passed: what registries have told of limits on pulls is asked again.
-    pub(crate) fn forget_pulls(&self) {
+    pub fn forget_pulls(&self) {
         self.registries.values().flatten().for_each(|host| host.forget_pulls());
     }
 
-    /// Asks hosts that were given up whether they serve again, after the pause that they want, if that ends in `longest`;
+    /// Asks connections that were given up whether they serve again, after the pause that they want, if that ends in `longest`;
     /// gives those that do.
-    pub(crate) async fn serving_again(&self, longest: Duration) -> Vec<Registry> {
+    pub async fn serving_again(&self, longest: Duration) -> Vec<Registry> {
         let soon = tokio::time::Instant::now() + longest;
         let given_up = self.registries.values().flatten().filter_map(|host| {
             let at = host.probe_at().filter(|at| *at <= soon)?;
@@ -244,13 +251,13 @@ impl Hosts {
     }
 
     /// Gives back the upload sessions that were left open.
-    pub(crate) async fn end_sessions(&self) {
+    pub async fn end_sessions(&self) {
         let ends = self.registries.values().flatten().map(|host| host.end_sessions());
         futures_util::future::join_all(ends).await;
     }
 
     /// Where an image comes from.
-    pub(crate) fn source(&self, name: &Name) -> Result<mirror_copy::Source, Failure> {
+    pub fn source(&self, name: &Name) -> Result<mirror_copy::Source, Failure> {
         let origin =
             Place { host: self.registry(&name.registry)?, repository: name.repository.clone() };
         let place = |other: &Alternative| {
@@ -268,7 +275,11 @@ impl Hosts {
         })
     }
 
-    pub(crate) fn layout(&self, folder: &str) -> Result<Arc<Layout>, Failure> {
+    /// An image layout.
+    ///
+    /// # Errors
+    /// Why it can't be used.
+    pub fn layout(&self, folder: &str) -> Result<Arc<Layout>, Failure> {
         self.layouts.get(folder).cloned().unwrap_or_else(|| Err(unknown(folder)))
     }
 }
