@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{StreamExt, TryFutureExt, TryStreamExt, stream};
 use mirror_failure::{Cause, Side};
 use mirror_oci::{Digest, RawManifest};
 use mirror_registry::ManifestRef;
@@ -79,7 +79,10 @@ impl Copier {
             }
         };
         // Looking for signatures goes on beside the blobs, so it costs no time; when those fail, nobody needs it.
-        let (transfer, (found, warnings)) = tokio::try_join!(own_blobs, self.find_companions(job))?;
+        let (transfer, (found, warnings)) = tokio::try_join!(
+            own_blobs,
+            self.find_companions(job).map_err(CopyError::of_companions)
+        )?;
         let mut copied = Copied { transfer, warnings };
         if job.scope == Scope::Image {
             // Without companions the root goes up once, by tag; with them the tag waits until they are there.
@@ -87,7 +90,7 @@ impl Copier {
             let again = self.push_image(job, root).await?;
             copied.transfer = copied.transfer.plus(again);
         }
-        self.attach(job, &found, &mut copied).await?;
+        self.attach(job, &found, &mut copied).await.map_err(CopyError::of_companions)?;
         if job.scope == Scope::Image && !found.is_empty() {
             self.push_root(job, Under::Own).await?;
         }

@@ -15,11 +15,18 @@ pub(crate) fn starting_over() -> std::io::Error {
 
 /// A step of a copy that failed for good.
 #[derive(Debug, Clone)]
-pub struct CopyError(Arc<(Side, String, Cause)>);
+pub struct CopyError(Arc<(Side, String, Cause)>, About);
+
+/// What a step was about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum About {
+    Image,
+    Companions,
+}
 
 impl CopyError {
     pub(crate) fn new(side: Side, step: impl Into<String>, cause: Cause) -> CopyError {
-        CopyError(Arc::new((side, step.into(), cause)))
+        CopyError(Arc::new((side, step.into(), cause)), About::Image)
     }
 
     pub(crate) fn source(step: impl Into<String>, cause: RequestError) -> CopyError {
@@ -44,6 +51,16 @@ impl CopyError {
         error: &std::io::Error,
     ) -> CopyError {
         CopyError::new(side, step, Cause::Io(error.kind(), format!("{}: {error}", path.display())))
+    }
+
+    /// It was about signatures and the like, not about the image itself.
+    pub(crate) fn of_companions(self) -> CopyError {
+        CopyError(self.0, About::Companions)
+    }
+
+    /// Whether it was about signatures and the like: the image itself may be there.
+    pub fn is_of_companions(&self) -> bool {
+        self.1 == About::Companions
     }
 
     /// Which side failed.

@@ -202,7 +202,7 @@ impl Fetch {
         window: &Window,
     ) -> Result<(), CopyError> {
         let mut reader = self.reader(from, sink.at);
-        let mut pieces = Vec::new();
+        let mut pieces = Pieces::default();
         let mut held = 0;
         let mut last = sink.at == self.blob.size;
         while !last {
@@ -211,7 +211,7 @@ impl Fetch {
             last = matches!(outcome, Ok(None) | Err(_));
             if let Ok(Some(chunk)) = &outcome {
                 held += chunk.len();
-                pieces.push(chunk.clone());
+                pieces.add(chunk);
             }
             if (held >= PIECE || last) && held > 0 {
                 let before = sink.at;
@@ -221,7 +221,7 @@ impl Fetch {
                     grown.map_err(|error| self.io(path, &error))?;
                 }
                 let path = spooled.map_or(Path::new(""), |spooled| &spooled.path);
-                let kept = sink.keep(std::mem::take(&mut pieces)).await;
+                let kept = sink.keep(std::mem::take(&mut pieces).all()).await;
                 window.add(before, kept.map_err(|error| self.io(path, &error))?);
                 (self.progress)(held as u64);
                 self.wrote(sink.at);
@@ -319,6 +319,38 @@ impl Reader<'_> {
                 Ok((!piece.is_empty()).then_some(piece))
             }
         }
+    }
+}
+
+/// Chunks smaller than this are joined: each has a cost of its own, and a server may send them byte by byte.
+const TINY: usize = 4 << 10;
+
+/// Chunks as they came, the tiny ones joined.
+#[derive(Default)]
+struct Pieces {
+    whole: Vec<Bytes>,
+    tiny: BytesMut,
+}
+
+impl Pieces {
+    fn add(&mut self, chunk: &Bytes) {
+        if chunk.len() < TINY {
+            self.tiny.extend_from_slice(chunk);
+            return;
+        }
+        self.flush();
+        self.whole.push(chunk.clone());
+    }
+
+    fn flush(&mut self) {
+        if !self.tiny.is_empty() {
+            self.whole.push(std::mem::take(&mut self.tiny).freeze());
+        }
+    }
+
+    fn all(mut self) -> Vec<Bytes> {
+        self.flush();
+        self.whole
     }
 }
 

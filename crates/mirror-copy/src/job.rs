@@ -57,7 +57,8 @@ impl Job {
             Target::Registry { host, .. } => host.is_two_way(),
             Target::Layout { .. } => false,
         };
-        target || self.source.places().any(|place| place.host.is_two_way())
+        target
+            || self.source.places().any(|place| place.host.is_two_way() || place.host.is_written())
     }
 }
 

@@ -76,7 +76,13 @@ impl Source {
         let failed = |error| CopyError::source(step.clone(), error);
         let Place { host, repository } = &self.origin;
         if let Some(root) = version.digest().and_then(|digest| self.cache.get(digest)) {
-            return self.child(&root, platform, &step).await;
+            let child = self.child(&root, platform, &step).await;
+            let alone = links(&root)?.manifests.is_empty();
+            // It was found to be for this platform before. A source that has lost it can't say so again.
+            return child.or_else(|error| match error.cause() {
+                Cause::Request(_) | Cause::Missing(_) if alone => Ok(root.digest().clone()),
+                _ => Err(error),
+            });
         }
         // Whoever comes first learns for all whether pulls are counted.
         let turn = self.turn().await;
@@ -93,12 +99,12 @@ impl Source {
         }
         let pulls = self.reserve(purpose.pulls())?;
         let root = self.manifest(&digest, pulls.as_ref()).await.map_err(failed)?;
+        let _turn = self.needed(turn);
+        let child = self.child(&root, platform, &step).await?;
         if version.digest().is_some() {
             // Once the source has lost it, nothing else says which manifest is the wanted one.
             self.cache.put(&root);
         }
-        let _turn = self.needed(turn);
-        let child = self.child(&root, platform, &step).await?;
         // Where pulls are counted, what will be copied is read now: later its pull may be gone.
         if purpose == Purpose::Copy && child != digest && host.pull_budget().is_some() {
             self.manifest(&child, pulls.as_ref()).await.map_err(failed)?;
@@ -106,8 +112,8 @@ impl Source {
         Ok(child)
     }
 
-    /// Whether the image `digest`, which is no index itself, is one of those that an index names. One request that is no
-    /// pull, and a pull where that is no index.
+    /// Whether the image `digest`, which is no index itself, is one of those that an index names. Two requests that
+    /// are no pulls, and a pull where only the other one is an index.
     ///
     /// # Errors
     /// When the source can't be asked, or the index can't be read.
@@ -116,8 +122,16 @@ impl Source {
         let failed = |error| CopyError::source(step(), error);
         let Place { host, repository } = &self.origin;
         let asked = ManifestRef::Digest(digest);
-        let told = host.media_type(repository, asked).await.map_err(failed)?;
-        if told.is_none_or(|told| media_type::is_index(media_type::essence(&told))) {
+        let (one, other) = tokio::join!(
+            host.media_type(repository, asked),
+            host.media_type(repository, ManifestRef::Digest(index))
+        );
+        let is_index = |told: &Option<String>| {
+            told.as_ref().map(|told| media_type::is_index(media_type::essence(told)))
+        };
+        if (is_index(&one.map_err(failed)?), is_index(&other.map_err(failed)?))
+            != (Some(false), Some(true))
+        {
             return Ok(false);
         }
         let pulls = self.reserve(1)?;

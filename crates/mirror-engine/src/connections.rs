@@ -79,8 +79,11 @@ impl Connections {
             places.entry(place).or_default().insert(repository.clone());
         }
         // Where images may have gone once is only read.
+        let written: BTreeSet<&mirror_plan::config::Place> = places.keys().copied().collect();
         for place in wants.elsewhere.iter().map(|want| &want.target.place) {
             match place {
+                // A destination can be read as it is, and is no source for that: it would be waited for like one.
+                _ if written.contains(place) => {}
                 mirror_plan::config::Place::Registry(registry) => drop(sources.insert(registry)),
                 mirror_plan::config::Place::Layout(_) => drop(places.entry(place).or_default()),
             }

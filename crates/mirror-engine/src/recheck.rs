@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
-use mirror_copy::Graph;
+use mirror_copy::{Graph, Purpose};
 use mirror_failure::{Failure, Side};
 use mirror_oci::{Digest, RawManifest};
 use mirror_plan::plan::{Action, Copy, Fit, Plan, Unchanged};
 use mirror_plan::report::{Outcome, Status, Transfer};
-use mirror_plan::want::{Source, Want, Wants};
+use mirror_plan::want::{Platforms, Source, Want, Wants};
 use mirror_registry::ManifestRef;
 
 use crate::connections::Connections;
@@ -69,7 +69,9 @@ pub(crate) async fn look_again(fit: Fit, wants: &Wants, connections: &Connection
         }
     }
     plan.actions = actions;
-    again.graphs.extend(owed(&plan, &manifests).await);
+    for (source, graph) in owed(&plan, &manifests).await {
+        again.graphs.entry(source).or_insert(graph);
+    }
     again.plan = plan;
     again
 }
@@ -97,25 +99,21 @@ async fn saved(
 /// Images that their sources don't have, or can't be asked about. Where the tree names a tag alone, the plan is the only
 /// one to say which digest that is, and whoever has had it in hands may have made one up. A look is no pull.
 async fn unknown(plan: &Plan, connections: &Connections) -> BTreeMap<Source, Failure> {
-    let unpinned = plan.copies().filter_map(|copy| {
-        let source = &copy.want.source;
-        let vouched = source.version.digest() == Some(&copy.digest);
-        (!vouched).then(|| (source.clone(), copy.digest.clone()))
+    let copied = plan.copies().map(|copy| (&copy.want.source, &copy.digest));
+    let owed = plan.owed().map(|item| (&item.want.source, &item.digest));
+    let unpinned = copied.chain(owed).filter_map(|(source, digest)| {
+        let vouched = source.version.digest() == Some(digest);
+        (!vouched).then(|| (source.clone(), digest.clone()))
     });
     let look = |(source, digest): (Source, Digest)| async move {
         let found = match connections.source(&source.name) {
             Err(failure) => Err(failure),
-            Ok(place) => {
-                let origin = place.origin;
-                let look =
-                    origin.host.head_manifest(&origin.repository, ManifestRef::Digest(&digest));
-                look.await.map_err(|error| Failure::new(Side::Source, "", &error.into()))
-            }
+            Ok(place) => stands_for(&place, &source, &digest).await,
         };
         let failure = match found {
-            Ok(Some(_)) => return None,
+            Ok(true) => return None,
             Err(failure) => failure,
-            Ok(None) => Failure {
+            Ok(false) => Failure {
                 help: Some("look again: `mirror plan --out FILE`".to_owned()),
                 ..Failure::other(
                     Side::Source,
@@ -127,6 +125,23 @@ async fn unknown(plan: &Plan, connections: &Connections) -> BTreeMap<Source, Fai
     };
     let looks = stream::iter(unpinned.collect::<Vec<_>>()).map(look).buffer_unordered(AT_ONCE);
     looks.filter_map(|found| async { found }).collect().await
+}
+
+/// Whether a source has this digest; where one platform of a pinned index is wanted, whether it is that one. The index is
+/// read once, and kept in the spool.
+async fn stands_for(
+    place: &mirror_copy::Source,
+    source: &Source,
+    digest: &Digest,
+) -> Result<bool, Failure> {
+    if let (Platforms::One(platform), Some(_)) = (&source.platforms, source.version.digest()) {
+        let now = place.resolve(&source.version, Some(platform), Purpose::Compare).await;
+        return Ok(now.map_err(Failure::from)? == *digest);
+    }
+    let origin = &place.origin;
+    let look = origin.host.head_manifest(&origin.repository, ManifestRef::Digest(digest));
+    let found = look.await.map_err(|error| Failure::new(Side::Source, "", &error.into()))?;
+    Ok(found.is_some())
 }
 
 fn ended(copy: &Copy, status: Status) -> Outcome {

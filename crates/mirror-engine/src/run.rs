@@ -1,16 +1,14 @@
 //! Carrying out a plan: many images at once, each on its own.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 use mirror_copy::{Companions, Copied, Copier, Event, Job, Scope, WarningKind};
 use mirror_failure::{Failure, Side};
-use mirror_plan::config::Referrers;
 use mirror_plan::plan::{Holder, Plan};
 use mirror_plan::report::{Outcome, Status};
 use mirror_plan::want::Wants;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::connections::Connections;
 use crate::event::{self, Events};
@@ -22,9 +20,6 @@ use crate::tasks::{self, Ended, Manner, Task, Traffic};
 
 /// Images on their way at once; the connections limit the requests.
 const IMAGES_AT_ONCE: usize = 48;
-
-/// Time for the display to tell what has happened when everything is over.
-const LAST_WORDS: Duration = Duration::from_millis(200);
 
 /// Does what the plan says; Ctrl-C stops it, and what was not finished is cancelled.
 pub(crate) async fn run(
@@ -39,7 +34,8 @@ pub(crate) async fn run(
     let mut outcomes: Vec<Option<Ended>> = tasks.iter().map(|_| None).collect();
     let (events, moved) = mpsc::unbounded_channel();
     let traffic = Arc::new(Traffic::default());
-    let watcher = tokio::spawn(watch(moved, told.clone(), traffic.clone()));
+    let (over, ended) = oneshot::channel();
+    let watcher = tokio::spawn(watch(moved, ended, told.clone(), traffic.clone()));
     match Copier::new(manner.spool, None, events) {
         Err(error) => {
             let failure = Failure::from(error);
@@ -54,7 +50,7 @@ pub(crate) async fn run(
                 told,
                 connections,
                 wants,
-                looks_for_signatures: manner.referrers != Referrers::Off,
+                companions: tasks::companions(manner.referrers),
                 prepared,
             };
             copy_all(jobs, &with, manner.stop, &mut outcomes).await;
@@ -64,18 +60,27 @@ pub(crate) async fn run(
     }
     // The copier and its senders are gone. An upload that was refused early may still be on its way out of a
     // connection, with a sender of its own; nobody waits for that.
-    let stop = watcher.abort_handle();
-    if tokio::time::timeout(LAST_WORDS, watcher).await.is_err() {
-        stop.abort();
-    }
+    let _ = over.send(());
+    let _ = watcher.await;
     tasks::remember(&tasks, &outcomes, connections);
     let numbered = tasks.iter().zip(outcomes).enumerate();
     numbered.map(|(n, (task, ended))| task.outcome(ended, traffic.of(n))).collect()
 }
 
-/// Counts and tells what moves, until nobody tells any more.
-async fn watch(mut moved: mpsc::UnboundedReceiver<Event>, told: Events, traffic: Arc<Traffic>) {
-    while let Some(event) = moved.recv().await {
+/// Counts and tells what moves, until all of it is told and the work is over.
+async fn watch(
+    mut moved: mpsc::UnboundedReceiver<Event>,
+    mut over: oneshot::Receiver<()>,
+    told: Events,
+    traffic: Arc<Traffic>,
+) {
+    loop {
+        let event = tokio::select! {
+            biased;
+            event = moved.recv() => event,
+            _ = &mut over => None,
+        };
+        let Some(event) = event else { return };
         traffic.count(event);
         let _ = told.send(event::Event::Moved(event));
     }
@@ -106,7 +111,8 @@ struct With<'a> {
     told: &'a Events,
     connections: &'a Connections,
     wants: &'a Wants,
-    looks_for_signatures: bool,
+    /// What to do about signatures, wherever an image is taken from.
+    companions: Companions,
     prepared: &'a Prepared,
 }
 
@@ -167,33 +173,48 @@ async fn copy(mut job: Job, task: &Task<'_>, with: &With<'_>) -> Ended {
         let blobs = job.graph.blobs.iter().map(|blob| blob.digest.clone()).collect();
         job.there = with.prepared.blobs_there(target, blobs, with.connections).await;
     }
-    let mut holders: Vec<Holder> = task.holder.cloned().into_iter().collect();
+    let mut tried: Vec<Holder> = task.holder.cloned().into_iter().collect();
     let mut outcome = with.copier.copy(&job).await;
     while let Err(error) = &outcome
         && error.side() == Side::Source
+        && !error.is_of_companions()
         && let Some(next) =
-            instead(&mut job, Failure::from(error.clone()), &holders, task, with).await
+            instead(&mut job, Failure::from(error.clone()), &tried, task, with).await
     {
-        holders.push(next);
+        tried.push(next);
         with.copier.expect(&job);
         outcome = with.copier.copy(&job).await;
     }
-    let holder = holders.pop();
+    let first = tried.first().map(|holder| holder.failure.clone());
+    let holder = tried.pop();
+    let in_layout = holder.as_ref().is_some_and(|one| holders::is_in_layout(one, with.wants));
     if let (Ok(copied), Some(holder)) = (&mut outcome, &holder)
-        && !holder.failure.is_gone()
-        && with.looks_for_signatures
+        && (!holder.failure.is_gone() || in_layout)
+        && with.companions != Companions::Leave
     {
         // Those that the holder has came along; what the source has by now nobody knows.
-        let message = format!("source: {}", holder.failure.message);
-        let kind = WarningKind::Unknown;
-        copied.warnings.push(mirror_copy::Warning { kind, message, again: true });
+        let message = if in_layout {
+            "source: they are not looked for in the layout that holds the image".to_owned()
+        } else {
+            format!("source: {}", holder.failure.message)
+        };
+        let (kind, again) = (WarningKind::Unknown, !holder.failure.is_gone());
+        copied.warnings.push(mirror_copy::Warning { kind, message, again });
     }
     let (status, copied) = match outcome {
         Ok(copied) if job.scope == Scope::Image => (Status::Done, copied),
         Ok(copied) => (Status::Refreshed, copied),
         Err(error) => match error.moved() {
             Some(found) => (Status::Stale { found: found.cloned() }, Copied::default()),
-            None => return Ended::failed(error.into()),
+            // What those that held it have failed with is not what its source has.
+            None => {
+                let failure = Failure::from(error.clone());
+                let of_holder = first.filter(|_| error.side() == Side::Source);
+                return Ended::failed(match of_holder {
+                    Some(first) => Failure { help: Some(failure.message), ..first },
+                    None => failure,
+                });
+            }
         },
     };
     Ended { status, copied, holder }
@@ -213,7 +234,7 @@ async fn instead(
         // Why it is not taken from its source is still what the source has failed with.
         failure = first.failure.clone();
     }
-    let hidden = !failure.is_gone() && job.companions == Companions::Require;
+    let hidden = !failure.is_gone() && with.companions == Companions::Require;
     if job.scope != Scope::Image || hidden {
         return None;
     }
@@ -222,9 +243,11 @@ async fn instead(
         holders::find(source, task.digest, &failure, tried, wants, connections).await.ok()?;
     let origin = || connections.source(&source.name);
     job.source = holders::source(&found.holder, origin, wants, connections)?;
-    if holders::is_in_layout(&found.holder, wants) {
-        job.companions = Companions::Leave;
+    let in_layout = holders::is_in_layout(&found.holder, wants);
+    if in_layout && job.companions == Companions::Require {
+        return None;
     }
+    job.companions = if in_layout { Companions::Leave } else { with.companions };
     job.graph = found.graph;
     Some(found.holder)
 }

@@ -100,6 +100,11 @@ impl Task<'_> {
             |what: &str| Failure::other(Side::Source, format!("the plan holds no {what}"));
         let Want { source, target, .. } = self.want;
         let graph = graphs.get(source).cloned().unwrap_or_else(|| Err(missing("manifests")))?;
+        if graph.root().map(|root| root.digest()) != Some(self.digest) {
+            let why = format!("its manifests are not those of {}", self.digest);
+            let help = Some("look again: `mirror plan --out FILE`".to_owned());
+            return Err(Failure { help, ..Failure::other(Side::Source, why) });
+        }
         let to = address::target(target, Some(self.digest), connections)?;
         let origin = || connections.source(&source.name);
         let holder = self.holder;
@@ -110,14 +115,15 @@ impl Task<'_> {
                 format!("its signatures can't be looked for: {}", unsigned.failure.message);
             return Err(Failure { message, ..unsigned.failure.clone() });
         }
+        let in_layout = holder.filter(|holder| holders::is_in_layout(holder, manner.wants));
+        if let Some(holder) = in_layout.filter(|_| manner.referrers == Referrers::Require) {
+            let why = "its signatures can't be looked for in the layout that holds it";
+            return Err(Failure { message: why.to_owned(), ..holder.failure.clone() });
+        }
         let companions = match manner.referrers {
             // Nobody is asked about those of an image in a layout.
-            _ if holder.is_some_and(|holder| holders::is_in_layout(holder, manner.wants)) => {
-                Companions::Leave
-            }
-            Referrers::Copy => Companions::Copy,
-            Referrers::Require => Companions::Require,
-            Referrers::Off => Companions::Leave,
+            _ if in_layout.is_some() => Companions::Leave,
+            referrers => companions(referrers),
         };
         let instead =
             holder.and_then(|holder| holders::source(holder, origin, manner.wants, connections));
@@ -148,15 +154,13 @@ impl Task<'_> {
     }
 
     pub(crate) fn outcome(&self, ended: Option<Ended>, moved: mirror_copy::Transfer) -> Outcome {
-        let is_there = ended.as_ref().is_some_and(Ended::is_there);
         let ended = ended.unwrap_or_else(|| Ended {
             status: Status::Cancelled,
             copied: Copied::default(),
             holder: None,
         });
-        let Copied { transfer, warnings } = ended.copied;
-        let transfer = if is_there { transfer } else { moved };
-        let mirror_copy::Transfer { fetched_bytes, pushed_bytes, reused_blobs } = transfer;
+        let Copied { warnings, .. } = ended.copied;
+        let mirror_copy::Transfer { fetched_bytes, pushed_bytes, reused_blobs } = moved;
         let failed = matches!(ended.status, Status::Failed { .. });
         Outcome {
             want: self.want.clone(),
@@ -167,6 +171,15 @@ impl Task<'_> {
             serves: self.expected.filter(|_| failed).cloned(),
             warnings: warnings.into_iter().map(warning).collect(),
         }
+    }
+}
+
+/// What the configuration says to do about signatures.
+pub(crate) fn companions(referrers: Referrers) -> Companions {
+    match referrers {
+        Referrers::Copy => Companions::Copy,
+        Referrers::Require => Companions::Require,
+        Referrers::Off => Companions::Leave,
     }
 }
 

@@ -85,7 +85,7 @@ impl FailedRequest {
         FailedRequest {
             request: printable(error.request()),
             host: error.host().map(printable),
-            status: error.status(),
+            status: error.status().or_else(|| error.token_service_status()),
             code: error.code().map(printable),
             attempts: error.attempts(),
             elapsed_milliseconds: u64::try_from(error.elapsed().as_millis()).unwrap_or(u64::MAX),

@@ -388,6 +388,14 @@ impl RequestError {
         }
     }
 
+    /// HTTP status of the token service, if it is that which refused.
+    pub fn token_service_status(&self) -> Option<u16> {
+        match &self.0.kind {
+            ErrorKind::Status { status, .. } if self.0.by_token_service => Some(*status),
+            _ => None,
+        }
+    }
+
     /// Whether the registry answered, but with something else than was asked for.
     pub fn is_content(&self) -> bool {
         matches!(self.0.kind, ErrorKind::Manifest(_) | ErrorKind::Protocol(_))
@@ -495,8 +503,11 @@ fn token_service_help(status: u16, anonymous: bool) -> &'static str {
             "the token service has a problem of its own, and the registry was not asked; try again later"
         }
         429 => "the token service limits requests; try again later",
-        _ if anonymous => {
+        401 | 403 if anonymous => {
             "the token service wants credentials: `docker login`, or MIRROR_AUTH_<HOST>=user:password in the environment"
+        }
+        400 | 404..=428 => {
+            "the token service refuses the question itself; check `token_realm` and `endpoint` of this registry in images/mirror.toml"
         }
         401 => {
             "the token service does not know these credentials: `docker login` again, or set MIRROR_AUTH_<HOST>=user:password in the environment"

@@ -150,6 +150,11 @@ impl Host {
         matches!(self.access, Access::PullPushTo(_))
     }
 
+    /// Whether it is written to.
+    pub fn is_written(&self) -> bool {
+        !matches!(self.access, Access::Pull)
+    }
+
     /// Whether credentials of any kind were sent there.
     pub fn has_used_credentials(&self) -> bool {
         self.auth.has_used_credentials()

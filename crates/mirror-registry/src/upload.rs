@@ -295,7 +295,8 @@ impl Host {
         let status = match &outcome {
             Ok(Reply::Session(_)) => Some(202),
             Ok(Reply::Answer(answer)) => Some(answer.status()),
-            Err(error) => error.status(),
+            // Some give no token for two repositories at once.
+            Err(error) => error.status().or_else(|| error.token_service_status()),
         };
         if from.is_some() && matches!(status, Some(400..=428 | 430..=499 | 501)) {
             return Ok(Opened::Refused(permit));

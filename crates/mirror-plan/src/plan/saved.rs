@@ -10,7 +10,7 @@ use mirror_tree::Entry;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::plan::model::{Action, Change, Copy, Plan};
+use crate::plan::model::{Action, Change, Copy, Plan, Unchanged};
 use crate::provider::ecr::settings::{Settings, changes};
 use crate::want::model::{Platforms, Want, Wants};
 use crate::want::resource::{RepositoryAction, RepositoryWant};
@@ -162,7 +162,8 @@ impl SavedPlan {
         let wanted: BTreeSet<&Want> = wants.wants.iter().collect();
         for action in &plan.actions {
             match action {
-                Action::Copy(copy) if wanted.contains(&copy.want) && copy.is_pinned_digest() => {}
+                Action::Copy(copy)
+                    if wanted.contains(&copy.want) && is_pinned(&copy.want, &copy.digest) => {}
                 Action::Copy(copy) => {
                     let (target, destination) =
                         (copy.want.target.shown(), &copy.want.target.destination);
@@ -183,7 +184,10 @@ impl SavedPlan {
                 })?,
             }
         }
-        let owed = plan.owed().find(|item| !wanted.contains(&item.want));
+        let unasked = |item: &&Unchanged| {
+            !wanted.contains(&item.want) || !is_pinned(&item.want, &item.digest)
+        };
+        let owed = plan.owed().find(unasked);
         if let Some(item) = owed {
             let (target, destination) = (item.want.target.shown(), &item.want.target.destination);
             return Err(Unfit::Stale(format!(
@@ -231,14 +235,14 @@ fn checksum(
     Digest::of(Algorithm::Sha256, &text)
 }
 
-impl Copy {
-    /// Whether it is about the digest that the tree pins, if it does: that is what is copied, unless one platform of it is.
-    fn is_pinned_digest(&self) -> bool {
-        let pinned = self.want.source.version.digest();
-        let whole = !matches!(self.want.source.platforms, Platforms::One(_));
-        !whole || pinned.is_none_or(|pinned| *pinned == self.digest)
-    }
+/// Whether a digest is the one that the tree pins, if it pins one: that is what is copied, unless one platform of it is.
+fn is_pinned(want: &Want, digest: &Digest) -> bool {
+    let pinned = want.source.version.digest();
+    let whole = !matches!(want.source.platforms, Platforms::One(_));
+    !whole || pinned.is_none_or(|pinned| pinned == digest)
+}
 
+impl Copy {
     /// Whether the destination has the image, but not all of it.
     pub fn is_incomplete(&self) -> bool {
         matches!(self.change, Change::Complete { .. })

@@ -229,6 +229,9 @@ impl TryFrom<Record> for Want {
         let platforms = match record.wanted_platforms {
             None => Platforms::All,
             Some(WantedPlatforms::One(platform)) => Platforms::One(platform),
+            Some(WantedPlatforms::Some(platforms)) if platforms.is_empty() => {
+                return Err(format!("no platform of {file} is wanted"));
+            }
             Some(WantedPlatforms::Some(platforms)) => Platforms::Some(platforms),
         };
         let source = Source { name: reference.name, version, platforms };

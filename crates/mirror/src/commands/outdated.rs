@@ -98,46 +98,49 @@ async fn look_beside_digests(
     let asked: BTreeSet<(Name, Tag)> =
         entries.iter().filter_map(|entry| Some(pinned(entry)?.0)).collect();
     let seen = tags::digests(asked, connections).await;
-    for entry in entries {
-        let Some((asked, digest)) = pinned(entry) else { continue };
+    let looks = entries.iter().filter_map(|entry| {
+        let (asked, digest) = pinned(entry)?;
+        let now = seen.get(&asked)?;
+        Some(beside(entry, asked.1, digest, now, connections))
+    });
+    let looks = stream::iter(looks.collect::<Vec<_>>()).buffered(AT_ONCE);
+    for looked in looks.collect::<Vec<_>>().await {
         found.pinned += 1;
-        let upstream = match seen.get(&asked) {
-            Some(Ok(now)) => Some(now.clone()),
-            Some(Err(failure)) if failure.is_gone() => None,
-            Some(Err(failure)) => {
-                let (file, name) = (entry.file.clone(), entry.name.to_string());
-                found.failures.push(TagsFailure { file, name, failure: failure.clone() });
-                continue;
-            }
-            None => continue,
-        };
-        // A digest by another hash function can't be compared without reading the manifest, which is a pull.
-        let same = |now: &Digest| *now == digest || now.algorithm() != digest.algorithm();
-        let same = match &upstream {
-            Some(now) => same(now) || is_platform_of(&entry.name, now, &digest, connections).await,
-            None => false,
-        };
-        if !same {
-            let (file, name) = (entry.file.clone(), entry.name.to_string());
-            let tag = asked.1.to_string();
-            found.moved.push(MovedTag { file, name, tag, pinned: digest, upstream });
+        match looked {
+            Ok(moved) => found.moved.extend(moved),
+            Err(failure) => found.failures.push(failure),
         }
     }
 }
 
-/// Whether a digest is that of one platform's manifest in the index that its tag is now. That costs a pull, and only
-/// where the digest is no index itself. Not to know is to tell.
-async fn is_platform_of(
-    name: &Name,
-    index: &Digest,
-    digest: &Digest,
+/// Whether a tag is another image than the digest beside it. That of one platform's manifest in the index which the tag is
+/// now will do; where only a look into that index tells, it costs a pull.
+async fn beside(
+    entry: &Entry,
+    tag: Tag,
+    pinned: Digest,
+    now: &Result<Digest, Failure>,
     connections: &Connections,
-) -> bool {
-    let Ok(source) = connections.source(name) else { return false };
-    source.is_child(index, digest).await.unwrap_or_else(|error| {
-        tracing::debug!(%error, "whether a digest is that of one platform is unknown");
-        false
-    })
+) -> Result<Option<MovedTag>, TagsFailure> {
+    let (file, name) = (entry.file.clone(), entry.name.to_string());
+    let failed = |failure| TagsFailure { file: file.clone(), name: name.clone(), failure };
+    let upstream = match now {
+        Ok(now) => Some(now.clone()),
+        Err(failure) if failure.is_gone() => None,
+        Err(failure) => return Err(failed(failure.clone())),
+    };
+    if let Some(now) = &upstream {
+        // A digest by another hash function can't be compared without reading the manifest, which is a pull.
+        if *now == pinned || now.algorithm() != pinned.algorithm() {
+            return Ok(None);
+        }
+        let source = connections.source(&entry.name).map_err(failed)?;
+        let child = source.is_child(now, &pinned).await;
+        if child.map_err(|error| failed(error.into()))? {
+            return Ok(None);
+        }
+    }
+    Ok(Some(MovedTag { file, name, tag: tag.to_string(), pinned, upstream }))
 }
 
 async fn look(

@@ -254,7 +254,7 @@ fn size_of(image: &Image, path: &str) -> usize {
 fn what_a_token_service_refuses_is_not_the_registrys() {
     for (status, told) in [
         (403, "help: the token service wants credentials: `docker login`"),
-        (404, "help: the token service wants credentials: `docker login`"),
+        (404, "help: the token service refuses the question itself; check `token_realm`"),
         (500, "help: the token service has a problem of its own, and the registry was not asked"),
     ] {
         let service = Registry::start();

@@ -201,3 +201,65 @@ fn images_without_tags_are_told_apart() {
     assert!(ran.stdout.contains("1 copied, 1 unchanged"), "{}", ran.stdout);
     pair.project.mirror(&["plan", "--exit-code"]).run();
 }
+
+/// A tree that pins `image` under the tag 1, with an older image of the same repository at the source, and a plan.
+fn pinned(line: &str, image: &Image, older: &Image) -> Pair {
+    let pair = Pair::new(&[]);
+    pair.source.add("library/app", "old", older);
+    pair.source.add("library/app", "1", image);
+    pair.project.write("images/docker.io/library/app/Dockerfile", line);
+    pair.project.mirror(&["plan", "--out", "plan.json"]).run();
+    pair
+}
+
+#[test]
+fn looking_for_signatures_does_not_bring_another_image() {
+    let (image, older) = (ImageBuilder::new("now").build(), ImageBuilder::new("older").build());
+    let pair = pinned(&format!("FROM app:1@{}\n", image.digest()), &image, &older);
+    // Somebody says that another image is there already, under the same want, and still owes its signatures.
+    let mut plan = saved(&pair);
+    let copy = plan.plan.copies().next().unwrap();
+    let item = mirror_plan::plan::Unchanged {
+        want: copy.want.clone(),
+        digest: older.digest().clone(),
+        signatures_owed: true,
+    };
+    plan.plan.unchanged.push(item);
+    plan.plan.totals.unchanged += 1;
+    plan.seal();
+    save(&pair, &plan);
+    let ran = pair.project.mirror(&["apply", "plan.json"]).ends_with(5).run();
+    assert!(ran.stderr.contains("which the tree does not ask for"), "{}", ran.stderr);
+    assert!(pair.destination.tags().is_empty());
+}
+
+#[test]
+fn a_platform_is_the_one_that_its_index_names() {
+    let platforms = ["linux/amd64", "linux/arm64"];
+    let image = ImageBuilder::new("now").platforms(&platforms).build();
+    let older = ImageBuilder::new("older").build();
+    let line = format!("FROM --platform=linux/arm64 app:1@{}\n", image.digest());
+    let pair = pinned(&line, &image, &older);
+    let good = saved(&pair);
+    let mut plan = good.clone();
+    if let Some(mirror_plan::plan::Action::Copy(copy)) = plan.plan.actions.first_mut() {
+        copy.digest = older.digest().clone();
+    }
+    let (manifest, content) = (&older.manifests[0], base64_of_bytes(&older.manifests[0].bytes));
+    let media_type = manifest.media_type.clone();
+    let saved_manifest = mirror_plan::plan::SavedManifest { media_type, content };
+    plan.manifests.insert(older.digest().to_string(), saved_manifest);
+    plan.seal();
+    save(&pair, &plan);
+    let ran = pair.project.mirror(&["apply", "plan.json"]).ends_with(1).run();
+    assert!(ran.stdout.contains("has never been, or is no longer,"), "{}", ran.stdout);
+    assert!(pair.destination.tags().is_empty());
+    save(&pair, &good);
+    pair.project.mirror(&["apply", "plan.json"]).run();
+    assert_eq!(pair.destination.tags().len(), 1);
+}
+
+fn base64_of_bytes(bytes: &[u8]) -> String {
+    use base64::Engine as _;
+    base64::engine::general_purpose::STANDARD.encode(bytes)
+}

@@ -382,3 +382,20 @@ fn a_session_that_is_gone_costs_no_byte_twice_whoever_says_so() {
         assert_eq!(sent, 2 * image.blobs.len(), "{fault:?}");
     }
 }
+
+#[test]
+fn a_token_service_that_gives_no_token_for_a_mount_refuses_the_mount() {
+    let images: Vec<_> = ["a", "b"].map(|n| (n, based(n))).into();
+    let auth = mirror_testkit::AuthProfile::bearer("me", "secret");
+    let (_source, destination, project) = to(Profile { auth, ..Profile::default() }, &images);
+    destination.set_faults(|exchange| {
+        let two = exchange.path == "/token" && exchange.query.matches("scope=").count() > 1;
+        two.then(|| Fault::refuse(403, "DENIED", "one repository at a time"))
+    });
+    let variable = format!("MIRROR_AUTH_{}", destination.host().replace(['.', ':'], "_"));
+    let ran = project.mirror(&["apply"]).env(&variable, "me:secret").run();
+    assert!(ran.stdout.contains("applied: 2 copied"), "{}", ran.stdout);
+    for (name, image) in &images {
+        assert!(destination.holds(&format!("docker.io/library/{name}"), image));
+    }
+}

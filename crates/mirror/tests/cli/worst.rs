@@ -390,3 +390,78 @@ fn a_platform_of_an_index_that_only_a_destination_has() {
     assert_eq!(digest_at(&second, "1"), digest_at(&first, "1"));
     assert!(digest_at(&second, "1").is_some());
 }
+
+#[test]
+fn a_signature_that_is_lost_is_no_lost_image() {
+    let image = index("signed");
+    let signature = ImageBuilder::new("signature").layers(&[5]).build();
+    let (source, [first, second], project) = held(&pinned("1", &image), &image);
+    configure(&project, &source, &[&first], "");
+    project.mirror(&["apply"]).run();
+    source.add("library/app", &crate::companions::cosign(image.digest(), "sig"), &signature);
+    source.lose("library/app", &signature.blobs[0].0);
+    let rest = "[copy]\nreferrers = \"require\"\n";
+    configure(&project, &source, &[&first, &second], rest);
+    let ran = project.mirror(&["apply"]).ends_with(1).run();
+    assert!(!ran.stdout.contains("gone upstream"), "{}", ran.stdout);
+    assert!(second.tags().is_empty());
+}
+
+#[test]
+fn what_a_holder_fails_with_is_not_what_the_source_has() {
+    let image = index("blamed");
+    let (source, [first, second], project) = held(&pinned("1", &image), &image);
+    configure(&project, &source, &[&first], "");
+    project.mirror(&["apply"]).run();
+    lose(&source, &image);
+    let layer = image.blobs.iter().max_by_key(|(_, bytes)| bytes.len()).unwrap().0.clone();
+    first.set_faults(move |exchange| {
+        let read = exchange.method == "GET" && exchange.path.ends_with(layer.as_str());
+        read.then(|| Fault::refuse(403, "DENIED", "not any more"))
+    });
+    configure(&project, &source, &[&first, &second], "");
+    let ran = project.mirror(&["apply", "--format", "json"]).ends_with(1).run();
+    let report: Report = serde_json::from_str(&ran.stdout).unwrap();
+    let failed = report.outcomes.iter().find_map(|outcome| match &outcome.status {
+        mirror_plan::report::Status::Failed { failure } => Some(failure.clone()),
+        _ => None,
+    });
+    let failure = failed.unwrap();
+    assert!(failure.is_gone() && failure.message.contains(&source.host()), "{failure:?}");
+    assert!(failure.help.unwrap().contains("403 DENIED"));
+}
+
+#[test]
+fn a_pinned_platform_that_is_no_index_stays_when_its_source_has_lost_it() {
+    let image = ImageBuilder::new("single").build();
+    let line = format!("FROM --platform=linux/amd64 app:1@{}\n", image.digest());
+    let (source, [first, _], project) = held(&line, &image);
+    configure(&project, &source, &[&first], "");
+    project.mirror(&["apply"]).run();
+    lose(&source, &image);
+    let ran = project.mirror(&["apply"]).run();
+    assert!(ran.stdout.contains("applied: 0 copied, 1 unchanged"), "{}", ran.stdout);
+}
+
+#[test]
+fn signatures_in_a_layout_are_not_looked_for_and_that_is_told() {
+    let image = index("filed");
+    for (setting, code) in [("copy", 0), ("require", 1)] {
+        let (source, registry, project) = (Registry::start(), Registry::start(), Project::new());
+        source.add("library/app", "1", &image);
+        project.write("images/docker.io/library/app/Dockerfile", &pinned("1", &image));
+        let one = format!(
+            "[copy]\nreferrers = \"{setting}\"\n[registry.\"docker.io\"]\nendpoint = \"{}\"\n[[destination]]\nname = \"disk\"\nlayout = \"store\"\n",
+            source.endpoint()
+        );
+        project.write("images/mirror.toml", &one);
+        project.mirror(&["apply"]).run();
+        lose(&source, &image);
+        let host = registry.host();
+        let two = format!("{one}[[destination]]\nname = \"b\"\nregistry = \"{host}\"\n");
+        project.write("images/mirror.toml", &two);
+        let ran = project.mirror(&["apply"]).ends_with(code).run();
+        assert!(ran.stdout.contains("looked for in the layout that holds"), "{}", ran.stdout);
+        assert_eq!(registry.tags().is_empty(), setting == "require");
+    }
+}
