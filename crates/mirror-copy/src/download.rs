@@ -22,7 +22,7 @@ use crate::graph::Blob;
 use crate::job::Flow;
 use crate::source::Source;
 use crate::spool::{Spool, file_name};
-use crate::storage::{PIECE, State, Storage};
+use crate::storage::{Memory, PIECE, Share, State, Storage};
 use crate::window::Window;
 
 /// Blobs up to this size stay in memory: most are configs, and a file costs more than it saves.
@@ -41,6 +41,8 @@ const HELD: u64 = 48 << 20;
 pub(crate) struct Downloads {
     spool: Arc<Spool>,
     shared: Arc<Mutex<HashMap<Digest, Entry>>>,
+    small: Memory,
+    held: Memory,
 }
 
 /// Who still wants a blob, and the download if there is one. It is held until nobody is left.
@@ -71,11 +73,17 @@ pub(crate) struct Download {
     state: watch::Receiver<State>,
     storage: Arc<Storage>,
     task: AbortHandle,
+    _share: Option<Share>,
 }
 
 impl Downloads {
     pub(crate) fn new(spool: Spool) -> Downloads {
-        Downloads { spool: Arc::new(spool), shared: Arc::default() }
+        Downloads {
+            spool: Arc::new(spool),
+            shared: Arc::default(),
+            small: Memory::of(MEMORY),
+            held: Memory::of(HELD),
+        }
     }
 
     /// Whether somebody waits for room that others hold.
@@ -103,6 +111,22 @@ impl Downloads {
         }
     }
 
+    /// Where a blob of this size is kept; `alone`, if one reader wants it, once, and may keep it waiting.
+    fn storage(&self, size: u64, alone: bool) -> (Storage, Option<Share>) {
+        if size <= SMALL
+            && let Some(share) = self.small.take(size)
+        {
+            return (Storage::Memory(OnceLock::new()), Some(share));
+        }
+        if alone && (SMALL..PASSING).contains(&size) {
+            return match self.held.take(size) {
+                Some(share) => (Storage::Held(Window::default()), Some(share)),
+                None => (Storage::Passing(Window::default()), None),
+            };
+        }
+        (Storage::File(OnceLock::new(), AtomicBool::new(true), Window::default()), None)
+    }
+
     /// A blob has been sent. One that is held in memory for that is let go, if nobody else wants it.
     pub(crate) fn sent(&self, digest: &Digest) {
         if let Some(entry) = lock(&self.shared).get_mut(digest).filter(|entry| entry.wanted <= 1) {
@@ -120,8 +144,6 @@ impl Downloads {
         progress: impl Fn(u64) + Send + Sync + 'static,
     ) -> (Arc<Download>, bool) {
         let mut shared = lock(&self.shared);
-        let memory = taken(&shared, |storage| matches!(storage, Storage::Memory(_)));
-        let held = taken(&shared, |storage| matches!(storage, Storage::Held(_)));
         let entry = shared.entry(blob.digest.clone()).or_default();
         let usable = |download: &&Arc<Download>| {
             borrow == Borrow::Yes && download.failure().is_none() && !download.is_passing()
@@ -129,21 +151,9 @@ impl Downloads {
         if let Some(download) = entry.download.as_ref().filter(usable) {
             return (download.clone(), false);
         }
-        let storage = Arc::new(if blob.size <= SMALL && memory + blob.size <= MEMORY {
-            Storage::Memory(OnceLock::new())
-        } else if (SMALL..PASSING).contains(&blob.size)
-            && entry.wanted <= 1
-            && !entry.again
-            && flow == Flow::Any
-        {
-            if held + blob.size <= HELD {
-                Storage::Held(Window::default())
-            } else {
-                Storage::Passing(Window::default())
-            }
-        } else {
-            Storage::File(OnceLock::new(), AtomicBool::new(true), Window::default())
-        });
+        let alone = entry.wanted <= 1 && !entry.again && flow == Flow::Any;
+        let (storage, share) = self.storage(blob.size, alone);
+        let storage = Arc::new(storage);
         entry.again = true;
         let (sender, state) = watch::channel(State::Running { round: 0, written: 0 });
         let fetched = Arc::new(AtomicU64::new(0));
@@ -165,7 +175,8 @@ impl Downloads {
         };
         let task = tokio::spawn(fetch.run()).abort_handle();
         let (digest, size) = (blob.digest.clone(), blob.size);
-        let download = Arc::new(Download { digest, size, fetched, state, storage, task });
+        let download =
+            Arc::new(Download { digest, size, fetched, state, storage, task, _share: share });
         entry.download = Some(download.clone());
         (download, true)
     }
@@ -173,12 +184,6 @@ impl Downloads {
 
 fn lock(shared: &Mutex<HashMap<Digest, Entry>>) -> MutexGuard<'_, HashMap<Digest, Entry>> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Bytes of the downloads that are kept in this way.
-fn taken(shared: &HashMap<Digest, Entry>, way: impl Fn(&Storage) -> bool) -> u64 {
-    let downloads = shared.values().filter_map(|entry| entry.download.as_ref());
-    downloads.filter(|download| way(&download.storage)).map(|download| download.size).sum()
 }
 
 /// Lets go of finished downloads that nobody reads at the moment; whoever wants one later fetches it again.

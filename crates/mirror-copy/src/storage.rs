@@ -2,8 +2,8 @@
 
 use std::fs::File;
 use std::path::PathBuf;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
@@ -40,6 +40,40 @@ pub(crate) enum Storage {
     Passing(Window),
 }
 
+/// Memory that downloads of one kind may take together.
+#[derive(Debug)]
+pub(crate) struct Memory {
+    most: u64,
+    used: Arc<AtomicU64>,
+}
+
+/// A part of that; given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Share {
+    bytes: u64,
+    used: Arc<AtomicU64>,
+}
+
+impl Memory {
+    pub(crate) fn of(most: u64) -> Memory {
+        Memory { most, used: Arc::default() }
+    }
+
+    /// So many bytes, if they are left.
+    pub(crate) fn take(&self, bytes: u64) -> Option<Share> {
+        let taken = self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
+            used.checked_add(bytes).filter(|used| *used <= self.most)
+        });
+        taken.ok().map(|_| Share { bytes, used: self.used.clone() })
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.used.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
 /// A file of the spool with its room; the handle holds the lock.
 #[derive(Debug)]
 pub(crate) struct SpoolFile {
@@ -65,5 +99,22 @@ impl Drop for Storage {
         {
             let _ = std::fs::remove_file(path);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_given_back() {
+        let memory = Memory::of(10);
+        let one = memory.take(7);
+        assert!(one.is_some() && memory.take(4).is_none() && memory.take(u64::MAX).is_none());
+        let other = memory.take(3);
+        drop(one);
+        assert!(memory.take(8).is_none() && memory.take(7).is_some());
+        drop(other);
+        assert!(memory.take(10).is_some());
     }
 }
