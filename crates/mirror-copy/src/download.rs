@@ -22,7 +22,7 @@ use crate::graph::Blob;
 use crate::job::Flow;
 use crate::source::Source;
 use crate::spool::{Spool, file_name};
-use crate::storage::{Memory, PIECE, Share, State, Storage};
+use crate::storage::{Allowance, PIECE, Share, State, Storage};
 use crate::window::Window;
 
 /// Blobs up to this size stay in memory: most are configs, and a file costs more than it saves.
@@ -41,8 +41,8 @@ const HELD: u64 = 48 << 20;
 pub(crate) struct Downloads {
     spool: Arc<Spool>,
     shared: Arc<Mutex<HashMap<Digest, Entry>>>,
-    small: Memory,
-    held: Memory,
+    small: Allowance,
+    held: Allowance,
 }
 
 /// Who still wants a blob, and the download if there is one. It is held until nobody is left.
@@ -81,8 +81,8 @@ impl Downloads {
         Downloads {
             spool: Arc::new(spool),
             shared: Arc::default(),
-            small: Memory::of(MEMORY),
-            held: Memory::of(HELD),
+            small: Allowance::of(MEMORY),
+            held: Allowance::of(HELD),
         }
     }
 

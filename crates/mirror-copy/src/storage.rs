@@ -42,7 +42,7 @@ pub(crate) enum Storage {
 
 /// Memory that downloads of one kind may take together.
 #[derive(Debug)]
-pub(crate) struct Memory {
+pub(crate) struct Allowance {
     most: u64,
     used: Arc<AtomicU64>,
 }
@@ -54,9 +54,9 @@ pub(crate) struct Share {
     used: Arc<AtomicU64>,
 }
 
-impl Memory {
-    pub(crate) fn of(most: u64) -> Memory {
-        Memory { most, used: Arc::default() }
+impl Allowance {
+    pub(crate) fn of(most: u64) -> Allowance {
+        Allowance { most, used: Arc::default() }
     }
 
     /// So many bytes, if they are left.
@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn memory_is_given_back() {
-        let memory = Memory::of(10);
+        let memory = Allowance::of(10);
         let one = memory.take(7);
         assert!(one.is_some() && memory.take(4).is_none() && memory.take(u64::MAX).is_none());
         let other = memory.take(3);

@@ -104,14 +104,8 @@ pub async fn run(
         if waiting.is_empty() || report.interrupted {
             break;
         }
-        let go_on = async {
-            match how.on_limit {
-                OnLimit::Wait => with.wait(waiting.len()).await,
-                OnLimit::Defer => probes < MOST_PROBES && with.probe(waiting.len()).await,
-            }
-        };
         let go_on = tokio::select! {
-            go_on = go_on => go_on,
+            go_on = with.may_go_on(waiting.len(), probes) => go_on,
             () = stop.wait() => {
                 report.interrupted = true;
                 break;
@@ -186,6 +180,14 @@ async fn pass(with: &With<'_>, wants: &Wants, fit: Option<Fit>) -> Report {
 }
 
 impl With<'_> {
+    /// Waits for what so many images wait for, or finds out whether it is over; whether to look again.
+    async fn may_go_on(&self, images: usize, probes: usize) -> bool {
+        match self.how.on_limit {
+            OnLimit::Wait => self.wait(images).await,
+            OnLimit::Defer => probes < MOST_PROBES && self.probe(images).await,
+        }
+    }
+
     /// Waits until pulls may be left again; a sliding window gives some back long before it is over.
     async fn wait(&self, images: usize) -> bool {
         let wait = self.connections.pull_window().unwrap_or(BETWEEN.1) / 20;

@@ -108,23 +108,7 @@ impl Task<'_> {
         let to = address::target(target, Some(self.digest), connections)?;
         let origin = || connections.source(&source.name);
         let holder = self.holder;
-        if let Some(unsigned) = holder
-            .filter(|holder| !holder.failure.is_gone() && manner.referrers == Referrers::Require)
-        {
-            let message =
-                format!("its signatures can't be looked for: {}", unsigned.failure.message);
-            return Err(Failure { message, ..unsigned.failure.clone() });
-        }
-        let in_layout = holder.filter(|holder| holders::is_in_layout(holder, manner.wants));
-        if let Some(holder) = in_layout.filter(|_| manner.referrers == Referrers::Require) {
-            let why = "its signatures can't be looked for in the layout that holds it";
-            return Err(Failure { message: why.to_owned(), ..holder.failure.clone() });
-        }
-        let companions = match manner.referrers {
-            // Nobody is asked about those of an image in a layout.
-            _ if in_layout.is_some() => Companions::Leave,
-            referrers => companions(referrers),
-        };
+        let companions = self.companions(manner)?;
         let instead =
             holder.and_then(|holder| holders::source(holder, origin, manner.wants, connections));
         let source = match (instead, holder) {
@@ -150,6 +134,28 @@ impl Task<'_> {
             missing,
             expected: self.expected.cloned(),
             looked: manner.looked,
+        })
+    }
+
+    /// What to do about its signatures; a failure, where they are required and nobody can be asked for them.
+    fn companions(&self, manner: &Manner<'_>) -> Result<Companions, Failure> {
+        let holder = self.holder;
+        if let Some(unsigned) = holder
+            .filter(|holder| !holder.failure.is_gone() && manner.referrers == Referrers::Require)
+        {
+            let message =
+                format!("its signatures can't be looked for: {}", unsigned.failure.message);
+            return Err(Failure { message, ..unsigned.failure.clone() });
+        }
+        let in_layout = holder.filter(|holder| holders::is_in_layout(holder, manner.wants));
+        if let Some(holder) = in_layout.filter(|_| manner.referrers == Referrers::Require) {
+            let why = "its signatures can't be looked for in the layout that holds it";
+            return Err(Failure { message: why.to_owned(), ..holder.failure.clone() });
+        }
+        Ok(match manner.referrers {
+            // Nobody is asked about those of an image in a layout.
+            _ if in_layout.is_some() => Companions::Leave,
+            referrers => companions(referrers),
         })
     }
 

@@ -6,8 +6,9 @@ use mirror_oci::{Digest, DigestMismatch, ManifestError, Registry};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::help::TAMPERING;
 use crate::kind::FailureKind;
-use crate::request::{RequestError, TAMPERING};
+use crate::request::RequestError;
 use crate::text::printable;
 
 /// Where a failure is.

@@ -4,13 +4,13 @@
 //! report and JSON keep of it, with the side and the step. Code decides on kind, code and status, never on a sentence.
 
 mod failure;
+mod help;
 mod kind;
 mod request;
 mod text;
 
 pub use failure::{Cause, FailedRequest, Failure, Side};
+pub use help::TAMPERING;
 pub use kind::FailureKind;
-pub use request::{
-    CredentialError, ErrorKind, LONGEST_PAUSE, RequestError, TAMPERING, passing_status,
-};
+pub use request::{CredentialError, ErrorKind, LONGEST_PAUSE, RequestError, passing_status};
 pub use text::{count, is_deceptive, printable};
