@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Instant;
 
 use mirror_oci::{Digest, Repository, Tag};
 use mirror_registry::Host;
+use tokio::time::Instant;
 
 use crate::graph::Graph;
 use crate::layout::Layout;

@@ -10,11 +10,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use mirror_oci::{ByteSize, Digest};
-use mirror_registry::Pressure;
+use mirror_registry::{Chance, Pressure};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 
 /// Files that nobody came back for are removed after this time.
 const STALE: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -45,6 +46,7 @@ pub(crate) struct Spool {
     budget: Arc<Budget>,
     /// Files of earlier runs that nobody of this one has asked for yet. They count as used.
     leftovers: Mutex<BTreeMap<PathBuf, u64>>,
+    chance: Chance,
 }
 
 /// How much of the disk is used. Those who don't fit wait.
@@ -85,7 +87,7 @@ pub(crate) struct Spooled {
 
 impl Spool {
     /// Uses `folder`, up to `limit` bytes; by default half of what is free.
-    pub(crate) fn open(folder: &Path, limit: Option<u64>) -> io::Result<Spool> {
+    pub(crate) fn open(folder: &Path, limit: Option<u64>, chance: &Chance) -> io::Result<Spool> {
         fs::create_dir_all(folder)?;
         remove_stale(folder);
         let leftovers = leftovers(folder);
@@ -105,6 +107,7 @@ impl Spool {
             folder: folder.to_owned(),
             budget: Arc::new(budget),
             leftovers: Mutex::new(leftovers),
+            chance: chance.clone(),
         })
     }
 
@@ -210,7 +213,7 @@ impl Spool {
             return Ok(Spooled { path, file, resumable: true, room: self.room(counted) });
         }
         // Processes in containers share a folder and a process id; no name is taken twice all the same.
-        let (number, random) = (OWN_FILES.fetch_add(1, Ordering::Relaxed), random());
+        let (number, random) = (OWN_FILES.fetch_add(1, Ordering::Relaxed), self.chance.number());
         let path = self.folder.join(format!("{name}.{random:016x}.{number}"));
         let file = self.open_file(&path)?;
         // So that a clean-up elsewhere sees that it is in use.
@@ -318,10 +321,6 @@ fn leftovers(folder: &Path) -> BTreeMap<PathBuf, u64> {
     files.collect()
 }
 
-fn random() -> u64 {
-    std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), std::process::id())
-}
-
 /// Another process may have removed the file between our opening and locking it.
 #[cfg(unix)]
 fn still_there(path: &Path, file: &File) -> bool {
@@ -368,6 +367,11 @@ fn free_bytes(folder: &Path) -> io::Result<u64> {
 mod tests {
     use super::*;
 
+    fn open(folder: &Path, limit: Option<u64>) -> io::Result<Spool> {
+        // Each is another process.
+        Spool::open(folder, limit, &Chance::of(1))
+    }
+
     fn digest() -> Digest {
         Digest::of(mirror_oci::Algorithm::Sha256, b"x")
     }
@@ -384,7 +388,7 @@ mod tests {
     #[tokio::test]
     async fn room_is_taken_as_it_is_used() {
         let folder = tempfile::tempdir().unwrap();
-        let spool = Spool::open(folder.path(), Some(160)).unwrap();
+        let spool = open(folder.path(), Some(160)).unwrap();
         // What somebody claims takes nothing.
         let claimed = spool.room(0);
         spool.grow(&claimed, 10, 1 << 40, || ()).await.unwrap();
@@ -401,7 +405,7 @@ mod tests {
     #[tokio::test]
     async fn all_that_have_begun_come_to_an_end() {
         let folder = tempfile::tempdir().unwrap();
-        let spool = Spool::open(folder.path(), Some(100)).unwrap();
+        let spool = open(folder.path(), Some(100)).unwrap();
         let rooms: Vec<Room> = (0..5).map(|_| spool.room(0)).collect();
         let fills = rooms.iter().map(|room| fill(&spool, room, 80));
         let all = futures_util::future::join_all(fills);
@@ -414,7 +418,7 @@ mod tests {
     #[tokio::test]
     async fn what_the_disk_can_not_hold_is_told() {
         let folder = tempfile::tempdir().unwrap();
-        let spool = Spool::open(folder.path(), None).unwrap();
+        let spool = open(folder.path(), None).unwrap();
         let error = spool.check(u64::MAX / 2).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::StorageFull);
         spool.check(1000).unwrap();
@@ -427,7 +431,7 @@ mod tests {
         for digest in [digest(), other.clone()] {
             fs::write(folder.path().join(file_name(&digest)), [0; 60]).unwrap();
         }
-        let spool = Spool::open(folder.path(), Some(160)).unwrap();
+        let spool = open(folder.path(), Some(160)).unwrap();
         assert_eq!(*spool.budget.used(), 120);
         let wanted = spool.file(&digest()).unwrap();
         assert_eq!((*spool.budget.used(), wanted.room.taken().bytes), (120, 60));
@@ -441,7 +445,7 @@ mod tests {
     fn the_folder_may_vanish() {
         let folder = tempfile::tempdir().unwrap();
         let place = folder.path().join("spool");
-        let (one, two) = (Spool::open(&place, None).unwrap(), Spool::open(&place, None).unwrap());
+        let (one, two) = (open(&place, None).unwrap(), open(&place, None).unwrap());
         drop(one);
         assert!(!place.exists());
         assert!(two.file(&digest()).unwrap().resumable);
@@ -450,7 +454,7 @@ mod tests {
     #[tokio::test]
     async fn room_can_come_from_whoever_lets_go_later() {
         let folder = tempfile::tempdir().unwrap();
-        let spool = Spool::open(folder.path(), Some(160)).unwrap();
+        let spool = open(folder.path(), Some(160)).unwrap();
         let _beyond = spool.budget.beyond.clone().acquire_owned().await.unwrap();
         let room = spool.room(0);
         fill(&spool, &room, 150).await.unwrap();
@@ -467,8 +471,7 @@ mod tests {
     #[test]
     fn two_users_of_one_blob_have_two_files() {
         let folder = tempfile::tempdir().unwrap();
-        let (one, two) =
-            (Spool::open(folder.path(), None).unwrap(), Spool::open(folder.path(), None).unwrap());
+        let (one, two) = (open(folder.path(), None).unwrap(), open(folder.path(), None).unwrap());
         let first = one.file(&digest()).unwrap();
         let second = two.file(&digest()).unwrap();
         let another = two.file(&digest()).unwrap();

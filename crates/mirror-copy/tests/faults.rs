@@ -72,14 +72,14 @@ fn host(registry: &Registry, access: Access, idle: Duration) -> Arc<Host> {
         ..HostOptions::default()
     };
     let name = registry.host().parse().unwrap();
-    let client = mirror_registry::HttpClient::new().unwrap();
-    Arc::new(Host::new(client, Arc::new(Credentials::default()), &name, &options).unwrap())
+    let client = mirror_registry::World::real().unwrap();
+    Arc::new(Host::new(&client, Arc::new(Credentials::default()), &name, &options).unwrap())
 }
 
 /// One run over all images, each on its own.
 async fn run(scene: &Scene, spool: &Path, idle: Duration) -> Vec<Result<(), CopyError>> {
     let (events, _told) = tokio::sync::mpsc::unbounded_channel();
-    let copier = Copier::new(spool, None, events).unwrap();
+    let copier = Copier::new(spool, None, &mirror_registry::Chance::of(1), events).unwrap();
     let (from, to) =
         (host(&scene.source, Access::Pull, idle), host(&scene.destination, Access::PullPush, idle));
     let mut outcomes = Vec::new();
@@ -115,7 +115,7 @@ async fn run(scene: &Scene, spool: &Path, idle: Duration) -> Vec<Result<(), Copy
                 there: Default::default(),
                 missing: Default::default(),
                 expected: None,
-                looked: std::time::Instant::now(),
+                looked: tokio::time::Instant::now(),
             };
             copier.expect(&job);
             copier.copy(&job).await.map(|_| ())

@@ -3,7 +3,8 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 use mirror_copy::{
     Companions, Copied, Copier, CopyError, Graph, Job, Place, Scope, Selection, Source, Target,
@@ -16,9 +17,9 @@ const APP: &str = "library/app";
 
 fn host(registry: &Registry, access: Access) -> Arc<Host> {
     let options = HostOptions { access, ..HostOptions::default() };
-    let client = mirror_registry::HttpClient::new().unwrap();
+    let client = mirror_registry::World::real().unwrap();
     let name = registry.host().parse().unwrap();
-    Arc::new(Host::new(client, Arc::new(Credentials::default()), &name, &options).unwrap())
+    Arc::new(Host::new(&client, Arc::new(Credentials::default()), &name, &options).unwrap())
 }
 
 /// Copies an image that was planned `ago`, when the destination had `expected`.
@@ -34,7 +35,7 @@ async fn copy(
     let graph = Arc::new(Graph::read(&source, image.digest(), &Selection::All).await.unwrap());
     let (events, _told) = tokio::sync::mpsc::unbounded_channel();
     let spool = tempfile::tempdir().unwrap();
-    let copier = Copier::new(spool.path(), None, events).unwrap();
+    let copier = Copier::new(spool.path(), None, &mirror_registry::Chance::of(1), events).unwrap();
     let target = Target::Registry {
         host: host(to, Access::PullPush),
         repository: APP.parse().unwrap(),

@@ -33,7 +33,7 @@ pub fn private_login(client: Client) -> LoginSource {
                 let data = answer.authorization_data().first();
                 let token = data.and_then(|data| data.authorization_token()).unwrap_or_default();
                 let ends = data.and_then(|data| data.expires_at()).map(|time| time.secs());
-                login(token, ends).map(Some)
+                login(token, ends, client.clock.now()).map(Some)
             })
         },
     )
@@ -41,8 +41,9 @@ pub fn private_login(client: Client) -> LoginSource {
 
 /// Logins at public.ecr.aws. Without AWS credentials, or without the right to log in there, there is none, and none is
 /// needed: it only raises limits.
-pub fn public_login(aws: &Aws) -> LoginSource {
-    let config = aws_sdk_ecrpublic::config::Builder::from(&aws.0)
+pub async fn public_login(aws: &Aws) -> LoginSource {
+    let clock = aws.clock;
+    let config = aws_sdk_ecrpublic::config::Builder::from(aws.config().await)
         .region(aws_config::Region::from_static(PUBLIC_REGION));
     let client = aws_sdk_ecrpublic::Client::from_conf(config.build());
     LoginSource::new(
@@ -64,20 +65,20 @@ pub fn public_login(aws: &Aws) -> LoginSource {
                 let data = answer.authorization_data();
                 let token = data.and_then(|data| data.authorization_token()).unwrap_or_default();
                 let ends = data.and_then(|data| data.expires_at()).map(|time| time.secs());
-                login(token, ends).map(Some)
+                login(token, ends, clock.now()).map(Some)
             })
         },
     )
 }
 
 /// The token is `AWS:<password>` in base64.
-fn login(token: &str, ends: Option<i64>) -> Result<Login, RequestError> {
+fn login(token: &str, ends: Option<i64>, now: SystemTime) -> Result<Login, RequestError> {
     let wrong =
         || RequestError::unusable("login at Amazon ECR", "the token has not the form it should");
     let text = STANDARD.decode(token).ok().and_then(|bytes| String::from_utf8(bytes).ok());
     let text = text.ok_or_else(wrong)?;
     let (user, password) = text.split_once(':').ok_or_else(wrong)?;
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let ends = ends.and_then(|ends| u64::try_from(ends).ok()).map(Duration::from_secs);
     // A clock that is wrong must not make us ask for each request.
     let lifetime = ends.map_or(Duration::from_secs(3600), |ends| ends.saturating_sub(now));
@@ -94,15 +95,14 @@ mod tests {
 
     #[test]
     fn tokens() {
-        let soon =
-            SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs() + 7200;
-        let made = login(&STANDARD.encode("AWS:pass:word"), Some(soon as i64)).unwrap();
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+        let made = login(&STANDARD.encode("AWS:pass:word"), Some(1_700_007_200), now).unwrap();
         assert_eq!((made.user.as_str(), made.password.expose()), ("AWS", "pass:word"));
-        assert!((7000..=7200).contains(&made.lifetime.as_secs()));
-        let past = login(&STANDARD.encode("AWS:x"), Some(5)).unwrap();
+        assert_eq!(made.lifetime.as_secs(), 7200);
+        let past = login(&STANDARD.encode("AWS:x"), Some(5), now).unwrap();
         assert_eq!(past.lifetime.as_secs(), 60);
         for wrong in ["", "nonsense!", &STANDARD.encode("no colon")] {
-            assert!(login(wrong, None).is_err(), "{wrong}");
+            assert!(login(wrong, None, now).is_err(), "{wrong}");
         }
     }
 }

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use mirror_engine::passes::{self, How, OnLimit, Tree};
-use mirror_engine::{Event, Stop};
+use mirror_engine::{Event, Stop, Surroundings};
 use mirror_oci::Reference;
 use mirror_plan::config::Config;
 use mirror_plan::report::Report;
@@ -29,17 +29,16 @@ pub async fn copy(reference: &str, root: &Path) -> Result<(Vec<Event>, Report), 
         .map_err(|problems| format!("{problems:?}"))?;
     let wants = expand(&[entry], &config);
     let how = How {
-        credentials: Arc::new(Credentials::default()),
+        surroundings: Surroundings::real(Arc::new(Credentials::default()), &root.join("spool"))?,
         shard: None,
         on_limit: OnLimit::Defer,
         refresh_referrers: false,
         repair: false,
-        spool: root.join("spool"),
     };
     let tree = Tree { config: &config, root, wants: &wants, whole: &wants };
     let ((_stopper, stop), (events, mut told)) =
         (Stop::new(), tokio::sync::mpsc::unbounded_channel());
-    let report = passes::run(tree, &how, None, &stop, &events).await?;
+    let report = passes::run(tree, &how, None, &stop, &events).await;
     drop(events);
     let mut happened = Vec::new();
     while let Some(event) = told.recv().await {

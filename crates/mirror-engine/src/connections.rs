@@ -6,18 +6,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mirror_copy::{Layout, ManifestCache, ManifestRoom, Place};
-use mirror_ecr::{Aws, Ecr, private_login, public_login};
+use mirror_ecr::{Ecr, private_login, public_login};
 use mirror_failure::{Failure, Side};
 use mirror_oci::{Digest, Name, Registry, Repository};
 use mirror_plan::config::{Alternative, Config, Referrers, RegistrySettings};
 use mirror_plan::provider::ecr::AwsRegistry;
 use mirror_plan::want::{Base, Target, Wants};
-use mirror_registry::{
-    Access, Credentials, Host, HostOptions, HttpClient, Kind, LoginSource, Patience,
-};
+use mirror_registry::{Access, Credentials, Host, HostOptions, Kind, LoginSource, Patience};
 use mirror_tree::Entry;
 
 use crate::memory::Memory;
+use crate::surroundings::Surroundings;
 
 /// Requests at once to one host, unless the configuration says otherwise. Enough to hide a round trip of 100 ms
 /// behind small blobs, few enough for a small registry.
@@ -49,18 +48,16 @@ pub struct Errand<'a> {
     pub writes: bool,
     /// Machines that live on one limit on pulls, this one included.
     pub share: u32,
-    /// Where what is on its way is kept, and manifests that have cost a pull.
-    pub spool: &'a Path,
-    /// Who we are at registries.
-    pub credentials: &'a Arc<Credentials>,
+    /// Where all of it happens.
+    pub surroundings: &'a Surroundings,
     /// What decides on connections instead of the configuration, for a pull request.
     pub base: Option<&'a Base>,
 }
 
 impl<'a> Errand<'a> {
     /// To look and change nothing.
-    pub fn look(spool: &'a Path, credentials: &'a Arc<Credentials>) -> Errand<'a> {
-        Errand { writes: false, share: 1, spool, credentials, base: None }
+    pub fn look(surroundings: &'a Surroundings) -> Errand<'a> {
+        Errand { writes: false, share: 1, surroundings, base: None }
     }
 }
 
@@ -71,7 +68,7 @@ impl Connections {
         config: &Config,
         root: &Path,
         errand: Errand<'_>,
-    ) -> Result<Connections, mirror_failure::RequestError> {
+    ) -> Connections {
         let mut sources: BTreeSet<&Registry> =
             wants.wants.iter().map(|want| &want.source.name.registry).collect();
         let mut places: Places<'_> = BTreeMap::new();
@@ -93,15 +90,12 @@ impl Connections {
 
     /// Gets ready for the registries that entries come from, whether or not anything can be made of them at a
     /// destination.
-    ///
-    /// # Errors
-    /// When no HTTP client can be made.
     pub async fn sources(
         entries: &[Entry],
         config: &Config,
         root: &Path,
         errand: Errand<'_>,
-    ) -> Result<Connections, mirror_failure::RequestError> {
+    ) -> Connections {
         let sources = entries.iter().map(|entry| &entry.name.registry).collect();
         Connections::of(sources, BTreeMap::new(), config, root, errand).await
     }
@@ -112,8 +106,9 @@ impl Connections {
         config: &Config,
         root: &Path,
         errand: Errand<'_>,
-    ) -> Result<Connections, mirror_failure::RequestError> {
-        let Errand { writes, share, spool, credentials, base } = errand;
+    ) -> Connections {
+        let Errand { writes, share, surroundings, base } = errand;
+        let spool = &surroundings.spool;
         let settings = base.map_or(&config.registries, |base| &base.registries);
         let targets = places.iter().filter_map(|(place, repositories)| match place {
             mirror_plan::config::Place::Registry(registry) => Some((registry, repositories)),
@@ -124,12 +119,7 @@ impl Connections {
         let alternatives =
             alternatives.flat_map(|settings| &settings.alternatives).map(|other| &other.registry);
         let sources: BTreeSet<&Registry> = sources.iter().copied().chain(alternatives).collect();
-        let mut opening = Opening {
-            http: HttpClient::new()?,
-            credentials: credentials.clone(),
-            aws: None,
-            share,
-        };
+        let opening = Opening { surroundings, share };
         let mut registries = BTreeMap::new();
         let mut strangers = BTreeSet::new();
         let mut ecrs = BTreeMap::new();
@@ -152,7 +142,7 @@ impl Connections {
             .map(|(name, settings)| (name.clone(), settings.alternatives.clone()))
             .collect();
         let manifests = Arc::new(ManifestCache::in_folder(&spool.join(MANIFESTS)));
-        Ok(Connections {
+        Connections {
             registries,
             alternatives,
             layouts: layouts(&places, root, writes),
@@ -162,7 +152,7 @@ impl Connections {
             memory: Memory::in_spool(spool),
             looks_for_signatures: config.referrers != Referrers::Off,
             strangers,
-        })
+        }
     }
 
     /// A registry.
@@ -314,25 +304,23 @@ fn layouts(
     folders.map(open).collect()
 }
 
-/// What all registries are opened with; AWS once it is needed.
-struct Opening {
-    http: HttpClient,
-    credentials: Arc<Credentials>,
-    aws: Option<Aws>,
+/// What all registries are opened with.
+struct Opening<'a> {
+    surroundings: &'a Surroundings,
     share: u32,
 }
 
-impl Opening {
+impl Opening<'_> {
     /// A registry that gets no credentials of any kind.
     fn as_stranger(&self, name: &Registry) -> Result<Arc<Host>, Failure> {
         let nobody = Arc::new(Credentials::default());
         let options = HostOptions { concurrency: CONCURRENCY, ..HostOptions::default() };
-        let host = Host::new(self.http.clone(), nobody, name, &options);
+        let host = Host::new(&self.surroundings.world, nobody, name, &options);
         host.map(Arc::new).map_err(|error| Failure::new(Side::Source, "", &error.into()))
     }
 
     async fn open(
-        &mut self,
+        &self,
         name: &Registry,
         settings: RegistrySettings,
         access: Access,
@@ -354,7 +342,8 @@ impl Opening {
             share: self.share,
             private_redirects: settings.private_redirects,
         };
-        let host = Host::new(self.http.clone(), self.credentials.clone(), name, &options);
+        let Surroundings { world, credentials, .. } = self.surroundings;
+        let host = Host::new(world, credentials.clone(), name, &options);
         let host = host.map(Arc::new).map_err(|error| Failure::new(side, "", &error.into()));
         let ecr =
             client.zip(host.as_ref().ok()).map(|(client, host)| Ecr::new(client, host.clone()));
@@ -363,18 +352,14 @@ impl Opening {
 
     /// Who makes a login at this registry, if Amazon does; and a client for it, if it is a private one.
     async fn login(
-        &mut self,
+        &self,
         name: &Registry,
         role: Option<&str>,
     ) -> (Option<LoginSource>, Option<mirror_ecr::Client>) {
         let Some(registry) = AwsRegistry::of(name) else { return (None, None) };
-        let aws = match self.aws.take() {
-            Some(aws) => aws,
-            None => Aws::from_environment().await,
-        };
-        let aws = self.aws.insert(aws);
+        let aws = &self.surroundings.aws;
         match registry {
-            AwsRegistry::Public => (Some(public_login(aws)), None),
+            AwsRegistry::Public => (Some(public_login(aws).await), None),
             AwsRegistry::Private(registry) => {
                 let client = aws.client(&registry, role).await;
                 (Some(private_login(client.clone())), Some(client))

@@ -14,8 +14,10 @@ mod prepare;
 mod recheck;
 mod run;
 pub mod stop;
+mod surroundings;
 mod tasks;
 
 pub use connections::{Connections, Errand};
 pub use event::{Event, Events};
 pub use stop::{Stop, Stopper};
+pub use surroundings::Surroundings;

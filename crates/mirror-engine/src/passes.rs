@@ -1,16 +1,14 @@
 //! One run of `apply`: a pass through what is wanted, and more of them for what waits for a limit.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::path::Path;
+use std::time::Duration;
 
-use mirror_failure::RequestError;
 use mirror_plan::config::Config;
 use mirror_plan::plan::{Action, Fit, Plan, Shard};
 use mirror_plan::report::{Report, Status};
 use mirror_plan::want::{Want, Wants};
-use mirror_registry::Credentials;
+use tokio::time::Instant;
 
 use crate::connections::{Connections, Errand};
 use crate::event::{Event, Events};
@@ -19,6 +17,7 @@ use crate::look::{self, Depth, Questions, Remarks};
 use crate::recheck::{self, Again};
 use crate::run as carry_out;
 use crate::stop::Stop;
+use crate::surroundings::Surroundings;
 use crate::{prepare, tasks};
 
 /// Shortest and longest time between two looks at a limit on pulls.
@@ -53,8 +52,8 @@ pub struct Tree<'a> {
 /// How to carry it out.
 #[derive(Debug, Clone)]
 pub struct How {
-    /// Who we are at registries.
-    pub credentials: Arc<Credentials>,
+    /// Where all of it happens.
+    pub surroundings: Surroundings,
     /// Which part of it.
     pub shard: Option<Shard>,
     /// What to do when a limit is reached.
@@ -63,32 +62,21 @@ pub struct How {
     pub refresh_referrers: bool,
     /// Whether to put back what registries have lost.
     pub repair: bool,
-    /// Where layers on their way are kept.
-    pub spool: PathBuf,
 }
 
 /// Plans and carries out; `fit` is a saved plan that is carried out instead. Connections, and what they have told, outlive
 /// a pass. What happens is told to `events`, whether or not anybody listens.
-///
-/// # Errors
-/// When nothing can be begun at all. What fails later is in the report.
 pub async fn run(
     tree: Tree<'_>,
     how: &How,
     fit: Option<Fit>,
     stop: &Stop,
     events: &Events,
-) -> Result<Report, RequestError> {
+) -> Report {
     let started = Instant::now();
     let share = how.shard.map_or(1, |shard| shard.of);
-    let errand = Errand {
-        writes: true,
-        share,
-        spool: &how.spool,
-        credentials: &how.credentials,
-        base: None,
-    };
-    let connections = Connections::new(tree.whole, tree.config, tree.root, errand).await?;
+    let errand = Errand { writes: true, share, surroundings: &how.surroundings, base: None };
+    let connections = Connections::new(tree.whole, tree.config, tree.root, errand).await;
     let with = With { tree, how, connections: &connections, stop, events };
     let mut wants = tree.wants.clone();
     let mut fit = fit.map(|mut fit| {
@@ -127,7 +115,7 @@ pub async fn run(
     report.shard = how.shard.map(|shard| shard.to_string());
     report.totals.milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     report.authenticated_sources = connections.authenticated_sources(tree.wants);
-    Ok(report)
+    report
 }
 
 /// What all passes work with.
@@ -164,7 +152,7 @@ async fn pass(with: &With<'_>, wants: &Wants, fit: Option<Fit>) -> Report {
     let prepared = prepare::prepare(&plan, connections, stop).await;
     let _ = events.send(Event::Planned(Box::new(plan.clone())));
     let manner = tasks::Manner {
-        spool: &how.spool,
+        surroundings: &how.surroundings,
         referrers: tree.config.referrers,
         refresh: how.refresh_referrers,
         stop,

@@ -16,6 +16,7 @@ use crate::graphs::Graphs;
 use crate::look::holders;
 use crate::prepare::Prepared;
 use crate::stop::Stop;
+use crate::surroundings::Surroundings;
 use crate::tasks::{self, Ended, Manner, Task, Traffic};
 
 /// Images on their way at once; the connections limit the requests.
@@ -36,7 +37,8 @@ pub(crate) async fn run(
     let traffic = Arc::new(Traffic::default());
     let (over, ended) = oneshot::channel();
     let watcher = tokio::spawn(watch(moved, ended, told.clone(), traffic.clone()));
-    match Copier::new(manner.spool, None, events) {
+    let Surroundings { spool, world, .. } = manner.surroundings;
+    match Copier::new(spool, None, &world.chance, events) {
         Err(error) => {
             let failure = Failure::from(error);
             outcomes.fill_with(|| Some(Ended::failed(failure.clone())));

@@ -1,9 +1,7 @@
 //! What a plan comes to for the copier, and what came of it for the report.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
 
 use mirror_copy::{Companions, Copied, Event, Job, Scope, WarningKind};
 use mirror_failure::{Failure, Side, printable};
@@ -12,6 +10,7 @@ use mirror_plan::config::{Place, Referrers};
 use mirror_plan::plan::{Change, Holder, Plan, Unchanged};
 use mirror_plan::report::{Outcome, Status, Transfer, Warning};
 use mirror_plan::want::{Platforms, Want, Wants};
+use tokio::time::Instant;
 
 use crate::address;
 use crate::connections::Connections;
@@ -19,11 +18,12 @@ use crate::graphs::Graphs;
 use crate::look::holders;
 use crate::memory::Seen;
 use crate::stop::Stop;
+use crate::surroundings::Surroundings;
 
 /// How to carry out a plan.
 pub(crate) struct Manner<'a> {
-    /// Where to keep blobs on their way.
-    pub(crate) spool: &'a Path,
+    /// Where all of it happens.
+    pub(crate) surroundings: &'a Surroundings,
     /// What to do about signatures and the like.
     pub(crate) referrers: Referrers,
     /// Whether to look for those of images that are there already.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use mirror_engine::{Connections, Errand};
+use mirror_engine::{Connections, Errand, Surroundings};
 use mirror_oci::Reference;
 use mirror_plan::config::Config;
 use mirror_plan::want::expand;
@@ -26,9 +26,9 @@ async fn a_destination_that_an_image_does_not_go_to_is_no_source() {
     .unwrap();
     let wants = expand(&[entry("app:1"), entry("other:1")], &config);
     let spool = tempfile::tempdir().unwrap();
-    let credentials = Arc::new(Credentials::default());
-    let errand = Errand { writes: true, ..Errand::look(spool.path(), &credentials) };
-    let connections = Connections::new(&wants, &config, spool.path(), errand).await.unwrap();
+    let surroundings = Surroundings::real(Arc::new(Credentials::default()), spool.path()).unwrap();
+    let errand = Errand { writes: true, ..Errand::look(&surroundings) };
+    let connections = Connections::new(&wants, &config, spool.path(), errand).await;
     let host = |name: &str| connections.registry(&name.parse().unwrap()).unwrap();
     for name in ["a.example", "b.example"] {
         // Only then do uploads follow downloads.

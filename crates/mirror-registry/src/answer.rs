@@ -1,18 +1,22 @@
 //! Answers: waited for as long as something is heard, and read up to a limit.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use http::{Method, header};
 use mirror_failure::{ErrorKind, RequestError};
-use reqwest::{Method, Response, Url, header};
 use serde::de::DeserializeOwned;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
+use url::Url;
 
-use crate::pace::Pace;
-use crate::pulls;
+use crate::limits::pace::Pace;
+use crate::limits::pulls;
+use crate::limits::retry::{retry_after, retrying};
 use crate::redact::redacted;
-use crate::retry::{retry_after, retrying};
-use crate::sorting::{status_kind, transport_kind};
+use crate::sorting::status_kind;
+use crate::wire::{Outgoing, Response, Wire};
+use crate::world::Clock;
 
 const LARGEST_ERROR: usize = 64 << 10;
 const LARGEST_TOKEN: usize = 1 << 20;
@@ -23,6 +27,7 @@ pub(crate) struct Answer {
     pub(crate) request: String,
     pub(crate) trickle: Trickle,
     pub(crate) slot: Option<OwnedSemaphorePermit>,
+    pub(crate) clock: Clock,
     /// Whether no credentials were sent.
     pub(crate) anonymous: bool,
     /// Whether a token service has given us, who are known to it, a token for this.
@@ -41,19 +46,25 @@ impl Answer {
     /// What an answer with an unwelcome status says.
     pub(crate) async fn into_error(self) -> RequestError {
         let (anonymous, authorized) = (self.anonymous, self.authorized);
-        let error = refusal(self.response, self.request, self.trickle.idle).await;
+        let error = refusal(self.response, self.request, self.trickle.idle, self.clock).await;
         error.anonymously(anonymous).with_token(authorized)
     }
 }
 
 /// What an answer with an unwelcome status says.
-pub(crate) async fn refusal(response: Response, request: String, idle: Duration) -> RequestError {
+pub(crate) async fn refusal(
+    mut response: Response,
+    request: String,
+    idle: Duration,
+    clock: Clock,
+) -> RequestError {
+    let now = clock.now();
     let status = response.status().as_u16();
     let text = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
     let content_type = text(header::CONTENT_TYPE).unwrap_or_default().to_owned();
-    let wait = retry_after(response.headers());
+    let wait = retry_after(response.headers(), now);
     let left = pulls::told(response.headers());
-    let body = read_capped(response, &request, LARGEST_ERROR, idle)
+    let body = read_capped(&mut response, &request, LARGEST_ERROR, idle)
         .await
         .ok()
         .flatten()
@@ -65,7 +76,7 @@ pub(crate) async fn refusal(response: Response, request: String, idle: Duration)
         }
         kind => kind,
     };
-    RequestError::new(request, kind.ending(SystemTime::now(), left.map(|(_, window)| window), wait))
+    RequestError::new(request, kind.ending(now, left.map(|(_, window)| window), wait))
         .with_retry_after(wait)
 }
 
@@ -78,11 +89,11 @@ pub(crate) fn describe(method: &Method, url: &Url) -> String {
 pub(crate) async fn within_idle(
     what: &str,
     idle: Duration,
-    sending: impl Future<Output = Result<Response, reqwest::Error>>,
+    sending: impl Future<Output = Result<Response, ErrorKind>>,
 ) -> Result<Response, RequestError> {
     match tokio::time::timeout(idle, sending).await {
         Ok(Ok(response)) => Ok(response),
-        Ok(Err(error)) => Err(RequestError::new(what, transport_kind(&error, idle))),
+        Ok(Err(kind)) => Err(RequestError::new(what, kind)),
         Err(_) => Err(RequestError::new(what, ErrorKind::TimedOut(idle))),
     }
 }
@@ -118,13 +129,13 @@ impl Trickle {
         if self.heard >= LEAST {
             *self = Trickle::new(self.idle);
         }
-        chunk.map_err(|error| transport_kind(&error, self.idle))
+        chunk
     }
 }
 
 /// The body, or `None` when it is longer than `cap` bytes.
 pub(crate) async fn read_capped(
-    mut response: Response,
+    response: &mut Response,
     what: &str,
     cap: usize,
     idle: Duration,
@@ -132,7 +143,7 @@ pub(crate) async fn read_capped(
     let mut body = BytesMut::new();
     let mut trickle = Trickle::new(idle);
     loop {
-        let chunk = trickle.chunk(&mut response).await;
+        let chunk = trickle.chunk(response).await;
         match chunk.map_err(|kind| RequestError::new(what, kind))? {
             None => return Ok(Some(body.freeze())),
             Some(chunk) if body.len() + chunk.len() > cap => return Ok(None),
@@ -143,29 +154,26 @@ pub(crate) async fn read_capped(
 
 /// Asks a token service, again where that may help, and reads its JSON.
 pub(crate) async fn small_json<T: DeserializeOwned>(
-    request: reqwest::RequestBuilder,
+    wire: &Wire,
+    request: &Outgoing,
     what: &str,
     pace: &Pace,
 ) -> Result<T, RequestError> {
-    let ask = || async {
-        let copy = request.try_clone().ok_or_else(|| {
-            RequestError::new(what, ErrorKind::Protocol("the request can't be repeated".to_owned()))
-        })?;
-        small_json_once(copy, what, pace.idle()).await
-    };
-    retrying(pace, what, ask).await
+    retrying(pace, what, || small_json_once(wire, request.clone(), what, pace)).await
 }
 
 async fn small_json_once<T: DeserializeOwned>(
-    request: reqwest::RequestBuilder,
+    wire: &Wire,
+    request: Outgoing,
     what: &str,
-    idle: Duration,
+    pace: &Pace,
 ) -> Result<T, RequestError> {
-    let response = within_idle(what, idle, request.send()).await?;
+    let idle = pace.idle();
+    let mut response = within_idle(what, idle, wire.send(request)).await?;
     if response.status().as_u16() != 200 {
-        return Err(refusal(response, what.to_owned(), idle).await);
+        return Err(refusal(response, what.to_owned(), idle, pace.clock()).await);
     }
-    let body = read_capped(response, what, LARGEST_TOKEN, idle).await?.unwrap_or_default();
+    let body = read_capped(&mut response, what, LARGEST_TOKEN, idle).await?.unwrap_or_default();
     let kind = || ErrorKind::Protocol("the answer is not the JSON it should be".to_owned());
     serde_json::from_slice(&body).map_err(|_| RequestError::new(what, kind()))
 }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use reqwest::Url;
+use url::Url;
 
 /// A password or token. Its text only leaves through [`Secret::expose`].
 #[derive(Clone, PartialEq, Eq)]

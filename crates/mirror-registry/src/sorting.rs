@@ -1,13 +1,7 @@
-//! Sorting out why a request failed: by what the registry says, and by what the layers below report.
-
-use std::error::Error as _;
-use std::io;
-use std::time::Duration;
+//! Sorting out why a request failed, by what the registry says.
 
 use mirror_failure::{ErrorKind, passing_status};
 use oci_client::errors::{OciEnvelope, OciErrorCode};
-
-use crate::private_address::PrivateAddress;
 
 /// Reads the error body of the distribution specification, or says that there is none.
 pub(crate) fn status_kind(status: u16, content_type: &str, body: &[u8]) -> ErrorKind {
@@ -19,11 +13,11 @@ pub(crate) fn status_kind(status: u16, content_type: &str, body: &[u8]) -> Error
                 serde_json::to_value(code).ok().and_then(|code| code.as_str().map(str::to_owned))
             }
         };
-        let message = Some(printable(&first.message)).filter(|message| !message.is_empty());
+        let message = Some(one_line(&first.message)).filter(|message| !message.is_empty());
         if status == 429 && message.as_deref().is_some_and(is_pull_limit) {
             return ErrorKind::PullLimit { message: message.unwrap_or_default(), ends: None };
         }
-        return ErrorKind::Status { status, code: code.map(|code| printable(&code)), message };
+        return ErrorKind::Status { status, code: code.map(|code| one_line(&code)), message };
     }
     let text = String::from_utf8_lossy(body);
     if status == 400 && text.contains("HTTP request was sent to HTTPS")
@@ -48,61 +42,13 @@ fn is_pull_limit(message: &str) -> bool {
 }
 
 /// One line, no control characters, at most 300 characters: messages come from outside.
-fn printable(text: &str) -> String {
+pub(crate) fn one_line(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() { ' ' } else { c })
         .take(300)
         .collect::<String>()
         .trim()
         .to_owned()
-}
-
-/// The error of rustls that an io error carries, however deep.
-fn inside(error: &io::Error) -> Option<rustls::Error> {
-    let inner = error.get_ref()?;
-    let deeper = || inner.downcast_ref::<io::Error>().and_then(inside);
-    inner.downcast_ref::<rustls::Error>().cloned().or_else(deeper)
-}
-
-/// Sorts out what reqwest, hyper and rustls report.
-pub(crate) fn transport_kind(error: &reqwest::Error, idle: Duration) -> ErrorKind {
-    let mut deepest = error.to_string();
-    let mut source = error.source();
-    let mut io_kind = None;
-    let mut tls = None;
-    let mut private = None;
-    let mut chain = String::new();
-    while let Some(cause) = source {
-        deepest = cause.to_string();
-        chain.push_str(&deepest);
-        chain.push('\n');
-        if let Some(io) = cause.downcast_ref::<std::io::Error>() {
-            io_kind = Some(io.kind());
-            // The io error of a handshake holds rustls' own, which `source` passes over.
-            tls = tls.or_else(|| inside(io));
-        }
-        tls = tls.or_else(|| cause.downcast_ref::<rustls::Error>().cloned());
-        private = private.or_else(|| cause.downcast_ref::<PrivateAddress>());
-        source = cause.source();
-    }
-    if let Some(PrivateAddress(host)) = private {
-        return ErrorKind::PrivateAddress(host.clone());
-    }
-    if error.is_timeout() {
-        return ErrorKind::TimedOut(idle);
-    }
-    match (io_kind, tls) {
-        (Some(io::ErrorKind::ConnectionRefused), _) => ErrorKind::Refused,
-        // rustls reads `HTTP/1.1 400` as a record of an unknown type.
-        (_, Some(rustls::Error::InvalidMessage(_))) => ErrorKind::PlainHttp,
-        (_, Some(error)) => ErrorKind::Tls(printable(&error.to_string())),
-        _ if chain.contains("dns error") || chain.contains("failed to lookup address") => {
-            ErrorKind::Dns
-        }
-        // hyper reads a TLS alert as a bad HTTP version.
-        _ if chain.contains("invalid HTTP version parsed") => ErrorKind::TlsExpected,
-        _ => ErrorKind::Broken(printable(&deepest)),
-    }
 }
 
 #[cfg(test)]

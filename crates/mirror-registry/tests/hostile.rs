@@ -11,8 +11,8 @@ use futures_util::stream;
 use mirror_failure::{ErrorKind, RequestError};
 use mirror_oci::{Algorithm, Digest, Repository, Tag, media_type};
 use mirror_registry::{
-    Credentials, Host, HostOptions, HttpClient, Login, LoginSource, ManifestRef, Mount, Patience,
-    Pressure, Recall, Secret, Supply, UploadBody,
+    Credentials, Host, HostOptions, Login, LoginSource, ManifestRef, Mount, Patience, Pressure,
+    Recall, Secret, Supply, UploadBody, World,
 };
 use mirror_testkit::{AuthProfile, Fault, ImageBuilder, Profile, Registry};
 
@@ -29,7 +29,7 @@ fn patient_host(registry: &Registry, patience: Patience) -> Host {
     let variable = format!("MIRROR_AUTH_{}", registry.host().replace(['.', ':'], "_"));
     let credentials = Credentials::new([(variable, "me:secret".to_owned())], Vec::new());
     let name = registry.host().parse().unwrap();
-    Host::new(mirror_registry::HttpClient::new().unwrap(), Arc::new(credentials), &name, &options)
+    Host::new(&mirror_registry::World::real().unwrap(), Arc::new(credentials), &name, &options)
         .unwrap()
 }
 
@@ -97,9 +97,9 @@ async fn a_login_that_was_made_goes_where_it_belongs_and_nowhere_else() {
         let options =
             HostOptions { patience: PATIENCE, login: Some(login), ..HostOptions::default() };
         let credentials = Arc::new(Credentials::new([], Vec::new()));
-        let client = mirror_registry::HttpClient::new().unwrap();
+        let client = mirror_registry::World::real().unwrap();
         let name = registry.host().parse().unwrap();
-        let host = Host::new(client, credentials, &name, &options).unwrap();
+        let host = Host::new(&client, credentials, &name, &options).unwrap();
         host.head_manifest(&repository, ManifestRef::Tag(&tag)).await
     };
     let asked = Arc::new(AtomicUsize::new(0));
@@ -131,8 +131,9 @@ async fn a_login_that_was_made_does_not_go_to_a_token_service_elsewhere() {
         ..HostOptions::default()
     };
     let credentials = Arc::new(Credentials::new([], Vec::new()));
-    let client = mirror_registry::HttpClient::new().unwrap();
-    let host = Host::new(client, credentials, &registry.host().parse().unwrap(), &options).unwrap();
+    let client = mirror_registry::World::real().unwrap();
+    let host =
+        Host::new(&client, credentials, &registry.host().parse().unwrap(), &options).unwrap();
     let (repository, tag) = names();
     let error = host.head_manifest(&repository, ManifestRef::Tag(&tag)).await.unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::ForeignRealm(_)), "{error}");
@@ -239,7 +240,7 @@ async fn inside_a_network_of_its_own() {
         };
         let credentials = Arc::new(Credentials::new([], Vec::new()));
         let name = "registry.example".parse().unwrap();
-        let host = Host::new(HttpClient::new().unwrap(), credentials, &name, &options).unwrap();
+        let host = Host::new(&World::real().unwrap(), credentials, &name, &options).unwrap();
         let (repository, tag) = names();
         host.get_manifest(&repository, ManifestRef::Tag(&tag)).await
     };

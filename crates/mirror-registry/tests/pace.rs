@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use mirror_failure::{ErrorKind, RequestError};
 use mirror_oci::{Endpoint, Repository, Tag};
-use mirror_registry::{Credentials, Host, HostOptions, HttpClient, Kind, ManifestRef, Patience};
+use mirror_registry::{Credentials, Host, HostOptions, Kind, ManifestRef, Patience, World};
 use mirror_testkit::{Fault, ImageBuilder, Profile, Registry};
 
 const PATIENCE: Patience =
@@ -23,7 +23,7 @@ fn stocked() -> Registry {
 fn host(registry: &Registry) -> Host {
     let options = HostOptions { patience: PATIENCE, ..HostOptions::default() };
     let credentials = Arc::new(Credentials::new([], Vec::new()));
-    Host::new(HttpClient::new().unwrap(), credentials, &registry.host().parse().unwrap(), &options)
+    Host::new(&World::real().unwrap(), credentials, &registry.host().parse().unwrap(), &options)
         .unwrap()
 }
 
@@ -150,7 +150,7 @@ async fn ecr_public_is_asked_ten_times_a_second() {
         HostOptions { endpoint: Some(endpoint), kind: Kind::EcrPublic, ..HostOptions::default() };
     let credentials = Arc::new(Credentials::new([], Vec::new()));
     let name = "public.ecr.aws".parse().unwrap();
-    let host = Host::new(HttpClient::new().unwrap(), credentials, &name, &options).unwrap();
+    let host = Host::new(&World::real().unwrap(), credentials, &name, &options).unwrap();
     let (repository, tag) = names();
     let started = Instant::now();
     let pull = async |_| host.get_manifest(&repository, ManifestRef::Tag(&tag)).await.unwrap();

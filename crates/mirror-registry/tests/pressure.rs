@@ -27,9 +27,9 @@ fn slow(registry: &Registry) -> (Proxy, Arc<Host>) {
         },
         ..HostOptions::default()
     };
-    let client = mirror_registry::HttpClient::new().unwrap();
+    let client = mirror_registry::World::real().unwrap();
     let name = registry.host().parse().unwrap();
-    let host = Host::new(client, Arc::new(Credentials::default()), &name, &options).unwrap();
+    let host = Host::new(&client, Arc::new(Credentials::default()), &name, &options).unwrap();
     (proxy, Arc::new(host))
 }
 

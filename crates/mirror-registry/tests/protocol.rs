@@ -28,9 +28,9 @@ fn host(registry: &Registry) -> Arc<Host> {
         ..HostOptions::default()
     };
     let name = registry.host().parse().unwrap();
-    let client = mirror_registry::HttpClient::new().unwrap();
+    let client = mirror_registry::World::real().unwrap();
     let credentials = Arc::new(Credentials::default());
-    Arc::new(Host::new(client, credentials, &name, &options).unwrap())
+    Arc::new(Host::new(&client, credentials, &name, &options).unwrap())
 }
 
 fn repository() -> Repository {

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -47,16 +47,32 @@ pub struct FakeEcr {
     registries: BTreeMap<String, Registry>,
     plane: Arc<Plane>,
     endpoint: String,
-    _server: Server,
+    _server: Option<Server>,
 }
 
 impl FakeEcr {
     /// Starts the account with a registry in each region.
     pub fn start(regions: &[&str]) -> FakeEcr {
+        let mut account = FakeEcr::of(regions, |_, profile| Registry::with(profile));
+        let plane = account.plane.clone();
+        let server = Server::start(move |listener, _| serve(listener, plane));
+        account.endpoint = format!("http://{}", server.address);
+        account._server = Some(server);
+        account
+    }
+
+    /// The account without servers: requests are handed to [`FakeEcr::answer`], and those for a registry to that.
+    pub fn without_server(regions: &[&str]) -> FakeEcr {
+        FakeEcr::of(regions, |region, profile| {
+            Registry::without_server(profile, &FakeEcr::name(region))
+        })
+    }
+
+    fn of(regions: &[&str], registry: impl Fn(&str, Profile) -> Registry) -> FakeEcr {
         let profile = || Profile { ecr: true, ..Profile::default() };
         let registries: BTreeMap<String, Registry> = regions
             .iter()
-            .map(|region| ((*region).to_owned(), Registry::with(profile())))
+            .map(|region| ((*region).to_owned(), registry(region, profile())))
             .collect();
         let states = registries.iter().map(|(region, registry)| (region.clone(), registry.state()));
         let plane = Arc::new(Plane {
@@ -64,10 +80,12 @@ impl FakeEcr {
             calls: Mutex::default(),
             refusals: Mutex::default(),
         });
-        let served = plane.clone();
-        let server = Server::start(move |listener, _| serve(listener, served));
-        let endpoint = format!("http://{}", server.address);
-        FakeEcr { registries, plane, endpoint, _server: server }
+        FakeEcr { registries, plane, endpoint: String::new(), _server: None }
+    }
+
+    /// Answers one call of the control plane.
+    pub fn answer(&self, headers: &HeaderMap, body: &[u8]) -> Response<Full<Bytes>> {
+        answer(&self.plane, headers, body)
     }
 
     /// The name that references use.
@@ -165,7 +183,15 @@ async fn serve(listener: TcpListener, plane: Arc<Plane>) {
         let Ok((stream, _)) = listener.accept().await else { continue };
         let plane = plane.clone();
         tokio::spawn(async move {
-            let service = service_fn(move |request| answer(plane.clone(), request));
+            let service = service_fn(move |request: Request<Incoming>| {
+                let plane = plane.clone();
+                async move {
+                    let (parts, body) = request.into_parts();
+                    let body = body.collect().await.map(http_body_util::Collected::to_bytes);
+                    let body = body.unwrap_or_default();
+                    Ok::<_, Infallible>(answer(&plane, &parts.headers, &body))
+                }
+            });
             let _ = hyper::server::conn::http1::Builder::new()
                 .serve_connection(TokioIo::new(stream), service)
                 .await;
@@ -173,13 +199,8 @@ async fn serve(listener: TcpListener, plane: Arc<Plane>) {
     }
 }
 
-async fn answer(
-    plane: Arc<Plane>,
-    request: Request<Incoming>,
-) -> Result<Response<Full<Bytes>>, Infallible> {
-    let (parts, body) = request.into_parts();
-    let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
-    let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
+fn answer(plane: &Plane, headers: &HeaderMap, body: &[u8]) -> Response<Full<Bytes>> {
+    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     // `Credential=AKID/20260101/eu-central-1/ecr/aws4_request`
     let signature = header("authorization").unwrap_or_default();
     let scope: Vec<&str> =
@@ -187,11 +208,11 @@ async fn answer(
     let (key, region, service) =
         (scope.first().unwrap_or(&""), scope.get(2).unwrap_or(&""), scope.get(3).unwrap_or(&""));
     if *service == "sts" {
-        return Ok(assume_role(&plane, region, &body));
+        return assume_role(plane, region, body);
     }
     let operation = header("x-amz-target").and_then(|target| target.rsplit('.').next());
     let operation = operation.unwrap_or_default().to_owned();
-    let input: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let input: Value = serde_json::from_slice(body).unwrap_or_default();
     let repository = input["repositoryName"].as_str().or_else(|| {
         input["resourceArn"]
             .as_str()
@@ -220,12 +241,12 @@ async fn answer(
     } else {
         Err(Refusal::new("InvalidParameterException", "there is no such region here"))
     };
-    Ok(match outcome {
+    match outcome {
         Ok(value) => json_response(200, &value),
         Err(Refusal { status, code, message }) => {
             json_response(status, &json!({ "__type": code, "message": message }))
         }
-    })
+    }
 }
 
 fn json_response(status: u16, value: &Value) -> Response<Full<Bytes>> {

@@ -1,6 +1,8 @@
 //! What ECR's registries do differently on the distribution API.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use http::Method;
 

@@ -28,5 +28,5 @@ pub(crate) struct Region {
     pub(crate) mounting: bool,
     pub(crate) archived: BTreeSet<String>,
     pub(crate) keyless: BTreeSet<String>,
-    pub(crate) pushes: Vec<std::time::Instant>,
+    pub(crate) pushes: Vec<tokio::time::Instant>,
 }

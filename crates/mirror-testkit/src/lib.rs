@@ -44,5 +44,6 @@ pub use image::{Image, ImageBuilder, StoredManifest};
 pub use moto::Moto;
 pub use proxy::{Proxy, Weather};
 pub use registry::Registry;
+pub use routes::Breakable;
 pub use skopeo::push_by_skopeo;
 pub use state::{Profile, Recorded};

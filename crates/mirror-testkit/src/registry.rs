@@ -1,8 +1,10 @@
-//! A registry in process: a real HTTP server on a free loopback port, with everything it was asked on record.
+//! A registry in process: a real HTTP server on a free loopback port, or no server at all, with everything it was asked on
+//! record.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use bytes::Bytes;
+use http::{Request, Response};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use mirror_oci::Digest;
@@ -10,13 +12,13 @@ use tokio::net::TcpListener;
 
 use crate::fault::{Exchange, Fault};
 use crate::image::{Image, StoredManifest};
-use crate::routes;
+use crate::routes::{self, Breakable};
 use crate::server::Server;
 use crate::state::{Profile, Recorded, State};
 
 /// A running registry. It stops when it is dropped.
 pub struct Registry {
-    server: Server,
+    _server: Option<Server>,
     state: Arc<State>,
 }
 
@@ -30,32 +32,41 @@ impl Registry {
     pub fn with(profile: Profile) -> Registry {
         let (ready, state) = std::sync::mpsc::channel();
         let server = Server::start(move |listener, address| {
-            let state = Arc::new(State {
-                profile,
-                own: format!("http://{address}"),
-                store: Mutex::default(),
-                issued: Mutex::default(),
-                requests: Mutex::default(),
-                faults: Mutex::default(),
-                pulls: Mutex::default(),
-                busy: Mutex::default(),
-            });
+            let state = Arc::new(State::new(profile, format!("http://{address}")));
             ready.send(state.clone()).unwrap();
             serve(listener, state)
         });
-        Registry { server, state: state.recv().unwrap() }
+        Registry { _server: Some(server), state: state.recv().unwrap() }
+    }
+
+    /// A registry without a server, called `host`: requests are handed to [`Registry::answer`].
+    pub fn without_server(profile: Profile, host: &str) -> Registry {
+        let state = Arc::new(State::new(profile, format!("https://{host}")));
+        Registry { _server: None, state }
+    }
+
+    /// Answers one request. An error stands for a connection that breaks.
+    ///
+    /// # Errors
+    /// Where a fault says so.
+    pub async fn answer<B>(&self, request: Request<B>) -> std::io::Result<Response<Breakable>>
+    where
+        B: hyper::body::Body,
+        B::Error: std::error::Error + Send + Sync + 'static,
+    {
+        routes::answer(self.state.clone(), request).await
     }
 
     pub(crate) fn state(&self) -> Arc<State> {
         self.state.clone()
     }
 
-    /// `127.0.0.1:<port>`.
+    /// `127.0.0.1:<port>`, or what it is called.
     pub fn host(&self) -> String {
-        self.server.address.to_string()
+        self.state.own.split_once("://").unwrap().1.to_owned()
     }
 
-    /// `http://127.0.0.1:<port>`.
+    /// `http://127.0.0.1:<port>`, or where it would be.
     pub fn endpoint(&self) -> String {
         self.state.own.clone()
     }

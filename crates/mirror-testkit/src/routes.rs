@@ -4,12 +4,14 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
-use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::body::{Body, Frame, SizeHint};
 use mirror_oci::Digest;
 
 use crate::auth::Verdict;
@@ -18,7 +20,7 @@ use crate::fault::{Exchange, Fault};
 use crate::state::{Recorded, State};
 
 /// A body that may end in another way than it should.
-pub(crate) struct Breakable {
+pub struct Breakable {
     bytes: Bytes,
     size: Option<u64>,
     ending: Ending,
@@ -113,10 +115,14 @@ impl Reply {
 }
 
 /// Answers one request, properly or with a fault. An error closes the connection.
-pub(crate) async fn answer(
+pub(crate) async fn answer<B>(
     state: Arc<State>,
-    request: Request<Incoming>,
-) -> Result<Response<Breakable>, io::Error> {
+    request: Request<B>,
+) -> Result<Response<Breakable>, io::Error>
+where
+    B: Body,
+    B::Error: std::error::Error + Send + Sync + 'static,
+{
     let (parts, body) = request.into_parts();
     let query = parts.uri.query().unwrap_or_default().to_owned();
     let asked = Asked {

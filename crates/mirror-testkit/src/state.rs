@@ -1,7 +1,9 @@
 //! What a registry is like, and what its requests share.
 
 use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::auth::{AuthProfile, Issued};
 use crate::fault::{Exchange, Fault};
@@ -88,6 +90,22 @@ pub struct Recorded {
 }
 
 type FaultRule = Box<dyn Fn(&Exchange) -> Option<Fault> + Send + Sync>;
+
+impl State {
+    /// An empty registry that is reached at `own`.
+    pub(crate) fn new(profile: Profile, own: String) -> State {
+        State {
+            profile,
+            own,
+            store: Mutex::default(),
+            issued: Mutex::default(),
+            requests: Mutex::default(),
+            faults: Mutex::default(),
+            pulls: Mutex::default(),
+            busy: Mutex::default(),
+        }
+    }
+}
 
 /// Everything that requests share.
 pub(crate) struct State {

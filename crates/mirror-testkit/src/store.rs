@@ -1,7 +1,8 @@
 //! What the test registry holds.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::time::Instant;
+
+use tokio::time::Instant;
 
 use bytes::Bytes;
 use mirror_oci::{Algorithm, Digest, RawManifest};

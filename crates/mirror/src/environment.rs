@@ -1,18 +1,29 @@
 //! The environment: the only place that reads it.
 
 use std::env;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use mirror_engine::{Stop, Stopper};
+use mirror_engine::{Stop, Stopper, Surroundings};
+use mirror_failure::RequestError;
 use mirror_registry::Credentials;
+use tokio::time::Instant;
 use tracing_subscriber::EnvFilter;
 
 use crate::exit::Exit;
 
+/// What a run stands in, with its spool in a certain folder or where the next run finds it again.
+///
+/// # Errors
+/// When the trust store of the system can't be used.
+pub(crate) fn surroundings(spool: Option<&Path>) -> Result<Surroundings, RequestError> {
+    let spool = spool.map_or_else(default_spool, Path::to_owned);
+    Surroundings::real(credentials(), &spool)
+}
+
 /// The places where credentials are kept: `MIRROR_AUTH_<HOST>`, Docker's `config.json`, podman's `auth.json`.
-pub(crate) fn credentials() -> Arc<Credentials> {
+fn credentials() -> Arc<Credentials> {
     // Variables that are not UTF-8 are not ours.
     let variables = env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
@@ -36,7 +47,7 @@ pub(crate) fn credentials() -> Arc<Credentials> {
 }
 
 /// Where to keep blobs on their way: a place that the next run finds again.
-pub(crate) fn spool() -> PathBuf {
+fn default_spool() -> PathBuf {
     let cache = env::var_os("XDG_CACHE_HOME").filter(|value| !value.is_empty()).map(PathBuf::from);
     let cache = cache.or_else(|| env::home_dir().map(|home| home.join(".cache")));
     cache.unwrap_or_else(env::temp_dir).join("mirror-spool")

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io::IsTerminal;
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use mirror_engine::Event;
@@ -12,6 +12,7 @@ use mirror_oci::{ByteSize, Registry};
 use mirror_plan::plan::Plan;
 use mirror_plan::report::{ProgressLine, Status};
 use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::time::Instant;
 
 use crate::args::Progress;
 use crate::print;

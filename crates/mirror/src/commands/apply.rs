@@ -103,12 +103,11 @@ pub(crate) fn run(images: Option<&Path>, command: &Apply) -> Exit {
     super::in_runtime(async {
         let stop = environment::listen_for_signals();
         let how = How {
-            credentials: environment::credentials(),
+            surroundings: environment::surroundings(command.spool.as_deref())?,
             shard: command.shard,
             on_limit: command.on_limit.into(),
             refresh_referrers: command.refresh_referrers,
             repair: command.repair,
-            spool: command.spool.clone().unwrap_or_else(environment::spool),
         };
         let tree = Tree {
             config: &loaded.config,
@@ -122,7 +121,6 @@ pub(crate) fn run(images: Option<&Path>, command: &Apply) -> Exit {
         drop(events);
         // Everything is said before the report is.
         let _ = shown.await;
-        let report = report?;
         report::show(&report, command.format);
         print::annotations(|| report_findings(&loaded.shown, &report));
         if let Some((file, path)) = file.zip(command.report.as_deref())

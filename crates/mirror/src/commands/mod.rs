@@ -46,7 +46,7 @@ async fn connect(
     entries: &[Entry],
     loaded: &Loaded,
 ) -> Result<Connections, mirror_failure::RequestError> {
-    let (spool, credentials) = (environment::spool(), environment::credentials());
-    let errand = Errand::look(&spool, &credentials);
-    Connections::sources(entries, &loaded.config, &loaded.root, errand).await
+    let surroundings = environment::surroundings(None)?;
+    let errand = Errand::look(&surroundings);
+    Ok(Connections::sources(entries, &loaded.config, &loaded.root, errand).await)
 }

@@ -93,12 +93,11 @@ pub(crate) fn run(images: Option<&Path>, command: &Plan) -> Exit {
         Err(exit) => return exit,
     };
     super::in_runtime(async {
-        let spool = environment::spool();
+        let surroundings = environment::surroundings(None)?;
         let base = at_base.as_ref().map(|at_base| &at_base.base);
-        let credentials = environment::credentials();
-        let errand = Errand { base, ..Errand::look(&spool, &credentials) };
+        let errand = Errand { base, ..Errand::look(&surroundings) };
         let connections =
-            Connections::new(&loaded.wants, &loaded.config, &loaded.root, errand).await?;
+            Connections::new(&loaded.wants, &loaded.config, &loaded.root, errand).await;
         let depth = if command.no_sizes { Depth::Digests } else { Depth::Manifests };
         let closely = if command.repair { Closely::Everywhere } else { Closely::WhereNeeded };
         let ask = Questions { depth, remarks: Remarks::Ask, closely };

@@ -44,11 +44,10 @@ pub(crate) fn run(images: Option<&Path>, command: &Verify) -> Exit {
         return exit;
     }
     super::in_runtime(async {
-        let spool = environment::spool();
-        let credentials = environment::credentials();
-        let errand = Errand::look(&spool, &credentials);
+        let surroundings = environment::surroundings(None)?;
+        let errand = Errand::look(&surroundings);
         let connections =
-            Connections::new(&loaded.wants, &loaded.config, &loaded.root, errand).await?;
+            Connections::new(&loaded.wants, &loaded.config, &loaded.root, errand).await;
         let check = if command.deep { Check::Content } else { Check::Existence };
         let wants = &loaded.wants.wants;
         let looks =

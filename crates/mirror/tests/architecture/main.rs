@@ -69,7 +69,7 @@ const FOLDERS: &[(&str, &[&str])] = &[
     ("mirror", &["commands", "commands/init"]),
     ("mirror-engine", &["look"]),
     ("mirror-plan", &["bots", "config", "plan", "provider", "provider/ecr", "report", "want"]),
-    ("mirror-registry", &["credentials"]),
+    ("mirror-registry", &["auth", "auth/credentials", "host", "limits", "verbs", "wire"]),
     ("mirror-render", &["ci", "people"]),
     ("mirror-testkit", &["bin"]),
 ];

@@ -29,7 +29,7 @@ async fn oci_client_reads(
     image: &Image,
     login: Option<(&str, &str)>,
 ) {
-    mirror_registry::HttpClient::new().unwrap(); // installs the TLS provider that oci-client leaves to us
+    mirror_registry::World::real().unwrap(); // installs the TLS provider that oci-client leaves to us
     let config = oci_client::client::ClientConfig {
         protocol: oci_client::client::ClientProtocol::Http,
         ..Default::default()

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use reqwest::Url;
 use tokio::sync::Notify;
+use url::Url;
 
 use crate::auth::Scope;
 

@@ -3,11 +3,13 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use backon::ExponentialBackoff;
 use mirror_failure::{ErrorKind, LONGEST_PAUSE, RequestError};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::patience::{Patience, delays};
+use crate::limits::patience::{Patience, delays};
+use crate::world::{Chance, Clock, World};
 
 /// After so many pauses in a row without anything served, a host is given up.
 const MOST_PAUSES: u32 = 4;
@@ -21,6 +23,8 @@ const PROBE_AFTER: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(crate) struct Pace {
     patience: Patience,
+    chance: Chance,
+    clock: Clock,
     state: Mutex<State>,
     changed: Notify,
 }
@@ -55,8 +59,19 @@ pub(crate) struct Entry<'a> {
 }
 
 impl Pace {
-    pub(crate) fn new(patience: Patience) -> Pace {
-        Pace { patience, state: Mutex::default(), changed: Notify::new() }
+    pub(crate) fn new(patience: Patience, world: &World) -> Pace {
+        let World { chance, clock, .. } = world.clone();
+        Pace { patience, chance, clock, state: Mutex::default(), changed: Notify::new() }
+    }
+
+    /// The time of day.
+    pub(crate) fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    /// Pauses between attempts, each twice as long.
+    pub(crate) fn delays(&self, times: usize) -> ExponentialBackoff {
+        delays(self.patience.first_pause, times, self.chance.number())
     }
 
     /// How long a silent connection is waited for.
@@ -187,7 +202,7 @@ impl Entry<'_> {
         }
         state.pause += 1;
         state.pauses += 1;
-        let mut own = delays(self.pace.patience.first_pause, MOST_PAUSES as usize + 1);
+        let mut own = self.pace.delays(MOST_PAUSES as usize + 1);
         let own = own.nth(state.pauses as usize - 1).unwrap_or_default();
         let wait = own.max(asked.unwrap_or_default());
         let now = Instant::now();

@@ -4,8 +4,10 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use reqwest::header::HeaderMap;
+use http::header::HeaderMap;
 use tokio::sync::OwnedMutexGuard;
+
+use crate::world::Clock;
 
 const REMAINING: &str = "ratelimit-remaining";
 const MOST_SILENT: u32 = 3;
@@ -26,6 +28,7 @@ pub struct PullBudget {
 pub(crate) struct Pulls {
     state: Mutex<State>,
     share: u64,
+    clock: Clock,
     turn: Arc<tokio::sync::Mutex<()>>,
 }
 
@@ -77,8 +80,9 @@ pub(crate) struct Exhausted {
 
 impl Pulls {
     /// For `share` machines that live on one budget.
-    pub(crate) fn shared(share: u32) -> Pulls {
-        Pulls { state: Mutex::default(), share: u64::from(share.max(1)), turn: Arc::default() }
+    pub(crate) fn shared(share: u32, clock: Clock) -> Pulls {
+        let share = u64::from(share.max(1));
+        Pulls { state: Mutex::default(), share, clock, turn: Arc::default() }
     }
 
     /// Waits for the turn to read an image. Where pulls are limited, and as long as nobody knows whether they are, images
@@ -110,7 +114,7 @@ impl Pulls {
         if let Some(left) = state.left()
             && left < pulls
         {
-            let ends = || Some(SystemTime::now() + state.window?);
+            let ends = || Some(self.clock.now() + state.window?);
             return Err(Exhausted { left, ends: state.ends.or_else(ends) });
         }
         state.reserved += pulls;
@@ -132,7 +136,7 @@ impl Pulls {
                 };
                 state.window = Some(window);
                 if left == 0 {
-                    state.ends.get_or_insert(SystemTime::now() + window);
+                    state.ends.get_or_insert(self.clock.now() + window);
                 }
             }
         }
@@ -153,7 +157,7 @@ impl Pulls {
         let mut state = self.state();
         state.limit = Limit::Left(0);
         state.window = headers.map(|(_, window)| window).or(state.window);
-        let ends = wait.or(state.window).map(|wait| SystemTime::now() + wait);
+        let ends = wait.or(state.window).map(|wait| self.clock.now() + wait);
         state.ends = state.ends.or(ends);
     }
 
@@ -240,7 +244,7 @@ mod tests {
 
     #[test]
     fn budgets() {
-        let pulls = Pulls::shared(1);
+        let pulls = Pulls::shared(1, Clock::system());
         let first = pulls.reserve(1).unwrap();
         first.made(&HeaderMap::new());
         assert_eq!(hear(&pulls, "99;w=21600"), Some(99));
@@ -255,12 +259,16 @@ mod tests {
         assert_eq!(hear(&pulls, "98;w=60"), Some(97), "an older answer that comes late");
         let budget = pulls.budget().unwrap();
         assert_eq!((budget.made, budget.window), (2, Some(Duration::from_secs(60))));
-        assert_eq!(hear(&Pulls::shared(4), "87;w=60"), Some(21), "a quarter of it");
+        assert_eq!(
+            hear(&Pulls::shared(4, Clock::system()), "87;w=60"),
+            Some(21),
+            "a quarter of it"
+        );
     }
 
     #[test]
     fn what_was_set_aside_before_the_first_header_counts() {
-        let pulls = Pulls::shared(1);
+        let pulls = Pulls::shared(1, Clock::system());
         let early = pulls.reserve(30).unwrap();
         assert_eq!(hear(&pulls, "40;w=60"), Some(10));
         drop(early);
@@ -270,7 +278,7 @@ mod tests {
     #[test]
     fn headers_of_another_kind_are_no_limit() {
         for value in ["60", "nonsense", "60;q=5", "60, 30;w=60", ";w=60"] {
-            let pulls = Pulls::shared(1);
+            let pulls = Pulls::shared(1, Clock::system());
             assert_eq!(hear(&pulls, value), None, "{value}");
             assert!(pulls.are_unlimited() && pulls.reserve(1_000_000).is_ok());
         }
@@ -278,7 +286,7 @@ mod tests {
 
     #[test]
     fn a_refusal_stops_further_pulls_until_time_has_passed() {
-        let pulls = Pulls::shared(1);
+        let pulls = Pulls::shared(1, Clock::system());
         pulls.refused(None, Some(Duration::from_secs(3600)));
         let refused = pulls.reserve(1).unwrap_err();
         assert_eq!(refused.left, 0);
@@ -289,7 +297,7 @@ mod tests {
 
     #[tokio::test]
     async fn unknown_means_one_after_the_other() {
-        let pulls = Pulls::shared(1);
+        let pulls = Pulls::shared(1, Clock::system());
         let first = pulls.turn().await;
         assert!(tokio::time::timeout(Duration::from_millis(20), pulls.turn()).await.is_err());
         pulls.hear(&HeaderMap::new());

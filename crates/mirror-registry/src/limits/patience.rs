@@ -21,12 +21,13 @@ impl Default for Patience {
 }
 
 /// Waits, each twice as long, jittered so that concurrent requests don't return together.
-pub(crate) fn delays(first: Duration, times: usize) -> ExponentialBackoff {
+pub(crate) fn delays(first: Duration, times: usize, seed: u64) -> ExponentialBackoff {
     ExponentialBuilder::default()
         .with_min_delay(first)
         .with_max_delay(first * 20)
         .with_factor(2.0)
         .with_max_times(times)
         .with_jitter()
+        .with_jitter_seed(seed)
         .build()
 }

@@ -1,92 +1,21 @@
-//! The HTTP clients that all hosts share, and the border between public addresses and private ones.
+//! The border between public addresses and private ones.
 //!
 //! Whoever answers from a public address may send us on to another one, but not into the network that we are in:
 //! services there trust whoever reaches them, such as the one that hands out a machine's credentials at
 //! 169.254.169.254 (<https://owasp.org/www-community/attacks/Server_Side_Request_Forgery>).
 
-use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::Arc;
-use std::time::Duration;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use hyper_util::client::proxy::matcher::Matcher;
 use mirror_failure::{ErrorKind, RequestError};
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use reqwest::{Response, Url};
-
-use crate::private_address::PrivateAddress;
-use crate::sorting::transport_kind;
-
-const KEEPALIVE: Duration = Duration::from_secs(30);
-const CONNECT: Duration = Duration::from_secs(10);
-
-/// The client that all hosts share: connections are pooled, redirects are followed by [`crate::Host`] alone.
-#[derive(Clone)]
-pub struct HttpClient {
-    anywhere: reqwest::Client,
-    public: reqwest::Client,
-    /// The proxies that both clients use: they read the same environment.
-    proxies: Arc<Matcher>,
-}
+use url::Url;
 
 /// Where a request may go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Reach {
+pub enum Reach {
     /// To any address.
     Anywhere,
     /// To public addresses: a public one sends us there.
     Public,
-}
-
-impl HttpClient {
-    /// Sets up TLS and connection pools.
-    ///
-    /// # Errors
-    /// When the trust store of the system can't be used.
-    pub fn new() -> Result<HttpClient, RequestError> {
-        // Another provider may have been installed by whoever embeds us; either will do.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let builder = || {
-            reqwest::Client::builder()
-                .user_agent(concat!("mirror/", env!("CARGO_PKG_VERSION")))
-                .redirect(reqwest::redirect::Policy::none())
-                .connect_timeout(CONNECT)
-                .tcp_keepalive(KEEPALIVE)
-        };
-        let failed = |error| RequestError::new("setting up TLS", transport_kind(&error, CONNECT));
-        Ok(HttpClient {
-            anywhere: builder().build().map_err(failed)?,
-            public: builder().dns_resolver(PublicAddresses).build().map_err(failed)?,
-            proxies: Arc::new(Matcher::from_system()),
-        })
-    }
-
-    /// The client for requests that may go so far.
-    pub(crate) fn within(&self, reach: Reach) -> &reqwest::Client {
-        match reach {
-            Reach::Anywhere => &self.anywhere,
-            Reach::Public => &self.public,
-        }
-    }
-
-    /// How far an answer may send us: one that came from a private address, anywhere. Behind a proxy, whose address is
-    /// all that is seen, a host counts as public unless its name is a private address.
-    pub(crate) fn reach_of(&self, response: &Response) -> Reach {
-        let asked = response.url();
-        let proxied =
-            asked.as_str().parse().is_ok_and(|uri| self.proxies.intercept(&uri).is_some());
-        let peer = response.remote_addr().filter(|_| !proxied).map(|address| address.ip());
-        match peer.map_or_else(|| !is_private_literal(asked), is_public) {
-            true => Reach::Public,
-            false => Reach::Anywhere,
-        }
-    }
-}
-
-impl fmt::Debug for HttpClient {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("HttpClient")
-    }
 }
 
 impl Reach {
@@ -101,23 +30,7 @@ impl Reach {
     }
 }
 
-/// Gives public addresses and no others.
-struct PublicAddresses;
-
-impl Resolve for PublicAddresses {
-    fn resolve(&self, name: Name) -> Resolving {
-        Box::pin(async move {
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let public: Vec<SocketAddr> = found.filter(|address| is_public(address.ip())).collect();
-            if public.is_empty() {
-                return Err(PrivateAddress(name.as_str().to_owned()).into());
-            }
-            Ok(Box::new(public.into_iter()) as Addrs)
-        })
-    }
-}
-
-fn is_private_literal(url: &Url) -> bool {
+pub(crate) fn is_private_literal(url: &Url) -> bool {
     match url.host() {
         Some(url::Host::Ipv4(address)) => !is_public(address.into()),
         Some(url::Host::Ipv6(address)) => !is_public(address.into()),
@@ -228,11 +141,5 @@ mod tests {
         ] {
             assert_eq!(is_private_literal(&url.parse().unwrap()), private, "{url}");
         }
-    }
-
-    #[tokio::test]
-    async fn names_of_this_machine_are_not_resolved() {
-        let error = PublicAddresses.resolve("localhost".parse().unwrap()).await.err().unwrap();
-        assert!(error.downcast_ref::<PrivateAddress>().is_some(), "{error}");
     }
 }

@@ -5,19 +5,20 @@
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
+use http::Method;
+use http::header::{self, HeaderMap, HeaderValue};
 use mirror_failure::{ErrorKind, RequestError};
 use mirror_oci::caps::{MAX_MANIFEST_BYTES, MAX_REFERRER_PAGES, MAX_REFERRERS};
 use mirror_oci::{Digest, Repository, Tag, media_type};
-use reqwest::header::{self, HeaderMap, HeaderValue};
-use reqwest::{Method, Url};
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use url::Url;
 
-use crate::answer::{Answer, read_capped};
-use crate::call::Call;
+use crate::answer::Answer;
 use crate::host::Host;
-use crate::manifest::ManifestRef;
-use crate::options::Kind;
+use crate::host::call::Call;
+use crate::host::options::Kind;
+use crate::verbs::manifest::ManifestRef;
 
 /// One entry of a list of referrers, with all its keys: it may have to be listed again elsewhere.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -183,7 +184,7 @@ impl Host {
         };
         let mut found = Vec::new();
         for _ in 0..MAX_REFERRER_PAGES {
-            let answer = self.call(&call).await?;
+            let (answer, body) = self.read(&call, MAX_MANIFEST_BYTES, |_| ()).await?;
             match answer.status() {
                 200 if is_index(&answer) => {}
                 // Some web servers in front answer anything with a page.
@@ -201,14 +202,13 @@ impl Host {
                 }
             }
             let next = next_page(&answer);
-            let (request, body) = list(answer).await?;
-            found.extend(body);
+            found.extend(list(&answer, body)?);
             match next {
                 _ if found.len() > MAX_REFERRERS => return Ok(Page::Listed(Listed::capped(found))),
                 Some(next) if self.is_home(&next) => call.url = next,
                 Some(_) => {
                     let why = "the next page of referrers is on another host".to_owned();
-                    return Err(RequestError::new(request, ErrorKind::Protocol(why)));
+                    return Err(RequestError::new(answer.request, ErrorKind::Protocol(why)));
                 }
                 None => return Ok(Page::Listed(Listed::capped(found))),
             }
@@ -218,16 +218,12 @@ impl Host {
 }
 
 /// Reads one page of a list of referrers.
-async fn list(answer: Answer) -> Result<(String, Vec<Referrer>), RequestError> {
-    let request = answer.request.clone();
-    let protocol = |why: String| RequestError::new(request.clone(), ErrorKind::Protocol(why));
-    let idle = answer.trickle.idle;
-    let body = read_capped(answer.response, &request, MAX_MANIFEST_BYTES, idle).await?;
+fn list(answer: &Answer, body: Option<Bytes>) -> Result<Vec<Referrer>, RequestError> {
+    let protocol = |why| RequestError::new(answer.request.clone(), ErrorKind::Protocol(why));
     let body =
         body.ok_or_else(|| protocol("the list of referrers is longer than 4 MiB".to_owned()))?;
     let list = Referrer::list(&body);
-    let list = list.map_err(|why| protocol(format!("not a list of referrers: {why}")))?;
-    Ok((request, list))
+    list.map_err(|why| protocol(format!("not a list of referrers: {why}")))
 }
 
 /// A tag to ask for what a registry says of one that is missing.

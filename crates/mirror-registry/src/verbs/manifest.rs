@@ -1,18 +1,18 @@
 //! Manifests: asked for, read, written.
 
 use bytes::Bytes;
+use http::Method;
+use http::header::{self, HeaderMap, HeaderValue};
 use mirror_failure::{ErrorKind, RequestError};
 use mirror_oci::{
     Digest, MAX_MANIFEST_BYTES, ManifestError, RawManifest, Repository, Tag, media_type,
 };
-use reqwest::Method;
-use reqwest::header::{self, HeaderMap, HeaderValue};
 
-use crate::answer::{Answer, read_capped};
+use crate::answer::Answer;
 use crate::auth::Scope;
-use crate::call::Call;
 use crate::host::Host;
-use crate::pulls::{self, Reservation};
+use crate::host::call::Call;
+use crate::limits::pulls::{self, Reservation};
 
 const DIGEST_HEADER: &str = "docker-content-digest";
 
@@ -139,12 +139,15 @@ impl Host {
         repository: &Repository,
         which: ManifestRef<'_>,
     ) -> Result<RawManifest, RequestError> {
-        let answer = self.call(&self.manifest_call(Method::GET, repository, which)).await;
-        let answer = answer.inspect_err(|_| self.pulls.heard_nothing())?;
-        if answer.response.status().is_success() {
-            pulls.made(answer.response.headers());
-        }
-        self.hear(&answer);
+        let call = self.manifest_call(Method::GET, repository, which);
+        let heard = |answer: &Answer| {
+            if answer.response.status().is_success() {
+                pulls.made(answer.response.headers());
+            }
+            self.hear(answer);
+        };
+        let found = self.read(&call, MAX_MANIFEST_BYTES, heard).await;
+        let (answer, body) = found.inspect_err(|_| self.pulls.heard_nothing())?;
         if answer.status() != 200 {
             self.pulls.heard_nothing();
             return Err(answer.into_error().await);
@@ -153,8 +156,6 @@ impl Host {
         let content_type = answer.header("content-type").unwrap_or_default().to_owned();
         let request = answer.request.clone();
         let fail = |error| RequestError::new(request.clone(), ErrorKind::Manifest(error));
-        let body =
-            read_capped(answer.response, &request, MAX_MANIFEST_BYTES, answer.trickle.idle).await?;
         let body = body.ok_or_else(|| fail(ManifestError::TooLarge))?;
         match which {
             ManifestRef::Digest(digest) => {

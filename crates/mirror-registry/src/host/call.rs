@@ -1,8 +1,9 @@
 //! One request, to be sent as often as it takes.
 
 use bytes::Bytes;
-use reqwest::header::HeaderMap;
-use reqwest::{Method, Url};
+use http::Method;
+use http::header::HeaderMap;
+use url::Url;
 
 use crate::auth::Scope;
 

@@ -5,19 +5,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::Method;
+use http::header::HeaderMap;
 use mirror_failure::{ErrorKind, RequestError};
-use reqwest::header::HeaderMap;
-use reqwest::{Method, Url};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
+use url::Url;
 
 use crate::answer::Answer;
 use crate::auth::Scope;
-use crate::call::Call;
-use crate::client::Reach;
 use crate::host::Host;
-use crate::options::Kind;
+use crate::host::call::Call;
+use crate::host::options::Kind;
+use crate::wire::Reach;
 
 /// A session that waits longer for its bytes is given back, and another one is opened when they are here.
 pub(crate) const FRESH: Duration = Duration::from_secs(1);
@@ -68,7 +69,7 @@ impl Session {
 /// What came of a request for a session.
 pub(crate) enum Reply {
     Session(Session),
-    Answer(Answer),
+    Answer(Box<Answer>),
 }
 
 impl Host {
@@ -84,7 +85,7 @@ impl Host {
             let _unsettled = unsettled;
             let answer = host.send(&call).await?;
             if answer.status() != 202 {
-                return Ok(Reply::Answer(answer));
+                return Ok(Reply::Answer(Box::new(answer)));
             }
             let (url, reach) = host.location(&answer)?;
             Ok(Reply::Session(host.opened(url, reach, scope)))

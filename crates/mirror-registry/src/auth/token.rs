@@ -3,11 +3,12 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use reqwest::Url;
 use serde::Deserialize;
 use tokio::sync::Mutex;
+use tokio::time::Instant;
+use url::Url;
 
 use crate::redact::Secret;
 

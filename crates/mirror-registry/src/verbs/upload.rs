@@ -7,21 +7,22 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::Method;
+use http::header::{self, HeaderMap, HeaderValue};
 use mirror_failure::{ErrorKind, RequestError};
 use mirror_oci::{Digest, Repository};
-use reqwest::Method;
-use reqwest::header::{self, HeaderMap, HeaderValue};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::answer::{describe, refusal};
 use crate::auth::{Scope, Sent};
-use crate::call::Call;
-use crate::flow::{Flow, UploadBody, Watched, moving};
-use crate::hint::Hint;
 use crate::host::Host;
-use crate::pressure::{Pressure, Speed};
-use crate::session::{FRESH, Reply, Session};
-use crate::sessions::Permit;
+use crate::host::call::Call;
+use crate::host::hint::Hint;
+use crate::host::sessions::Permit;
+use crate::limits::pressure::{Pressure, Speed};
+use crate::verbs::flow::{Flow, UploadBody, Watched, moving};
+use crate::verbs::session::{FRESH, Reply, Session};
+use crate::wire::{Body, Outgoing};
 
 /// How to get at the bytes.
 pub enum Supply {
@@ -393,22 +394,19 @@ impl Host {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from(blob.size));
         headers.extend(authorization.map(|value| (header::AUTHORIZATION, value)));
-        let request = self
-            .http()
-            .within(session.reach)
-            .put(url)
-            .headers(headers)
-            .body(reqwest::Body::wrap_stream(body));
+        let (method, reach) = (Method::PUT, session.reach);
+        let outgoing = Outgoing { method, url, headers, body: Bytes::new(), reach };
+        let sending = self.wire().send_body(outgoing, Body::stream(body));
         let idle = self.pace().idle();
         let speed = Speed::new(blob.pressure, blob.size, idle);
-        let error = match moving(&what, blob.size, &flow, idle, speed, request.send()).await {
+        let error = match moving(&what, blob.size, &flow, idle, speed, sending).await {
             Ok(response) if response.status().is_success() => {
                 entry.served();
                 return Ok(());
             }
             Ok(response) => {
                 let anonymous = !self.has_used_credentials();
-                refusal(response, what, idle).await.anonymously(anonymous)
+                refusal(response, what, idle, self.pace().clock()).await.anonymously(anonymous)
             }
             Err(error) if error.is_unreachable() && !self.is_home(&session.url) => {
                 RequestError::new(what, leads_nowhere(session, &error))

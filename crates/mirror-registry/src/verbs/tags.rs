@@ -3,16 +3,15 @@
 //! <https://github.com/opencontainers/distribution-spec/blob/main/spec.md#listing-tags>
 
 use bytes::Bytes;
+use http::Method;
+use http::header::HeaderMap;
 use mirror_failure::{ErrorKind, RequestError};
 use mirror_oci::{MAX_MANIFEST_BYTES, Repository};
-use reqwest::Method;
-use reqwest::header::HeaderMap;
 use serde::Deserialize;
 
-use crate::answer::read_capped;
-use crate::call::Call;
 use crate::host::Host;
-use crate::referrers::next_page;
+use crate::host::call::Call;
+use crate::verbs::referrers::next_page;
 
 /// Most tags that are read. Whoever has more publishes every commit.
 const MOST_TAGS: usize = 200_000;
@@ -42,7 +41,7 @@ impl Host {
         };
         let mut found = Vec::new();
         for _ in 0..MOST_PAGES {
-            let answer = self.call(&call).await?;
+            let (answer, body) = self.read(&call, MAX_MANIFEST_BYTES, |_| ()).await?;
             if answer.status() != 200 {
                 return Err(answer.into_error().await);
             }
@@ -50,8 +49,6 @@ impl Host {
             let request = answer.request.clone();
             let protocol =
                 |why: String| RequestError::new(request.clone(), ErrorKind::Protocol(why));
-            let idle = answer.trickle.idle;
-            let body = read_capped(answer.response, &request, MAX_MANIFEST_BYTES, idle).await?;
             let body =
                 body.ok_or_else(|| protocol("a page of tags is longer than 4 MiB".to_owned()))?;
             let list: List = serde_json::from_slice(&body)

@@ -4,18 +4,19 @@ use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use http::Method;
+use http::header::{self, HeaderValue};
 use mirror_failure::{ErrorKind, RequestError, passing_status};
-use reqwest::header::{self, HeaderValue};
-use reqwest::{Method, Response, Url};
+use url::Url;
 
 use crate::answer::{Answer, Trickle, describe, refusal, within_idle};
 use crate::auth::Sent;
-use crate::call::Call;
-use crate::challenge::{self, Challenge};
-use crate::client::Reach;
+use crate::auth::challenge::{self, Challenge};
 use crate::host::Host;
-use crate::pace::Entry;
-use crate::pulls;
+use crate::host::call::Call;
+use crate::limits::pace::Entry;
+use crate::limits::pulls;
+use crate::wire::{Outgoing, Reach, Response};
 
 const MOST_REDIRECTS: usize = 5;
 /// A login younger than this is good.
@@ -47,7 +48,7 @@ impl Host {
 
     /// How far an answer may send us.
     fn reach_of(&self, response: &Response) -> Reach {
-        if self.private_redirects { Reach::Anywhere } else { self.http.reach_of(response) }
+        if self.private_redirects { Reach::Anywhere } else { response.reach() }
     }
 
     /// One attempt in the caller's slot: the pause, the first meeting, redirects. An answer that often goes away is an
@@ -83,6 +84,7 @@ impl Host {
             request,
             trickle: Trickle::new(self.pace.idle()),
             slot: None,
+            clock: self.pace.clock(),
             anonymous,
             authorized: !anonymous && matches!(sent, Sent::Token(_)),
         };
@@ -128,7 +130,7 @@ impl Host {
         call: &Call,
         entry: &Entry<'_>,
     ) -> Result<(Response, Sent), RequestError> {
-        let (sent, header) = self.auth.header(&self.http, &call.scope, None).await?;
+        let (sent, header) = self.auth.header(&self.wire, &call.scope, None).await?;
         let response = self.transmit(call, call.url.clone(), header, Reach::Anywhere).await?;
         entry.reached();
         if response.status().as_u16() == 403 && self.auth.logs_in() {
@@ -144,7 +146,7 @@ impl Host {
             Sent::Token(token) => Some(token),
             _ => None,
         };
-        let (again, header) = self.auth.header(&self.http, &call.scope, rejected).await?;
+        let (again, header) = self.auth.header(&self.wire, &call.scope, rejected).await?;
         if header.is_none() || again == sent {
             return Ok((response, sent));
         }
@@ -152,7 +154,7 @@ impl Host {
         let mut response = self.transmit(call, call.url.clone(), header, Reach::Anywhere).await?;
         let refused = matches!(response.status().as_u16(), 401 | 403);
         if refused && again == Sent::Basic && self.auth.refuse_stored() {
-            let (_, header) = self.auth.header(&self.http, &call.scope, None).await?;
+            let (_, header) = self.auth.header(&self.wire, &call.scope, None).await?;
             response = self.transmit(call, call.url.clone(), header, Reach::Anywhere).await?;
         }
         Ok((response, again))
@@ -166,14 +168,14 @@ impl Host {
         response: Response,
     ) -> Result<Response, RequestError> {
         let what = describe(&call.method, &call.url);
-        let refusal = refusal(response, what, self.pace.idle()).await;
+        let refusal = refusal(response, what, self.pace.idle(), self.pace.clock()).await;
         let Sent::Token(over) = sent else { return Err(refusal) };
         // A HEAD has no body that says why. A login of a moment ago is not over.
         let silent = call.method == Method::HEAD && self.auth.login_age().await > YOUNG;
         if !refusal.is_expired_login() && !silent {
             return Err(refusal);
         }
-        let (again, header) = self.auth.header(&self.http, &call.scope, Some(over)).await?;
+        let (again, header) = self.auth.header(&self.wire, &call.scope, Some(over)).await?;
         if again == *sent {
             return Err(refusal);
         }
@@ -189,13 +191,13 @@ impl Host {
         reach: Reach,
     ) -> Result<Response, RequestError> {
         if self.is_home(&target) {
-            let (_, header) = self.auth.header(&self.http, &call.scope, None).await?;
+            let (_, header) = self.auth.header(&self.wire, &call.scope, None).await?;
             return self.transmit(call, target, header, reach).await;
         }
         let origin = target.origin().ascii_serialization();
         let known = self.gateways().get(&origin).cloned();
         let header = match &known {
-            Some(challenge) => self.auth.as_stranger(&self.http, &target, challenge, reach).await?,
+            Some(challenge) => self.auth.as_stranger(&self.wire, &target, challenge, reach).await?,
             None => None,
         };
         let asked = header.is_some();
@@ -204,7 +206,7 @@ impl Host {
             return Ok(response);
         }
         let Some(challenge) = challenge_of(&response) else { return Ok(response) };
-        let header = self.auth.as_stranger(&self.http, &target, &challenge, reach).await?;
+        let header = self.auth.as_stranger(&self.wire, &target, &challenge, reach).await?;
         if header.is_none() {
             return Ok(response);
         }
@@ -226,16 +228,13 @@ impl Host {
     ) -> Result<Response, RequestError> {
         let what = describe(&call.method, &url);
         tracing::debug!(request = %what, "sending");
-        let client = self.http.within(reach);
-        let mut request = client.request(call.method.clone(), url).headers(call.headers.clone());
+        let mut headers = call.headers.clone();
         // Digests are of the bytes as they are; what stands between must not pack them.
-        request = request
-            .header(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"))
-            .body(call.body.clone());
-        if let Some(authorization) = authorization {
-            request = request.header(header::AUTHORIZATION, authorization);
-        }
-        within_idle(&what, self.pace.idle(), request.send()).await
+        headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        headers.extend(authorization.map(|value| (header::AUTHORIZATION, value)));
+        let (method, body) = (call.method.clone(), call.body.clone());
+        let outgoing = Outgoing { method, url, headers, body, reach };
+        within_idle(&what, self.pace.idle(), self.wire.send(outgoing)).await
     }
 }
 
@@ -260,16 +259,15 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::{Access, Credentials, HostOptions, HttpClient};
+    use crate::{Access, Body, Credentials, HostOptions, World};
 
     #[test]
     fn a_location_must_not_lead_away_from_tls() {
-        use reqwest::ResponseBuilderExt;
         let options =
             HostOptions { concurrency: 1, access: Access::PullPush, ..HostOptions::default() };
         let credentials = Arc::new(Credentials::new([], Vec::new()));
         let name = "registry.example".parse().unwrap();
-        let host = Host::new(HttpClient::new().unwrap(), credentials, &name, &options).unwrap();
+        let host = Host::new(&World::real().unwrap(), credentials, &name, &options).unwrap();
         for (asked, location, allowed) in [
             ("https://registry.example/v2/", "/v2/upload", true),
             ("https://registry.example/v2/", "https://storage.example/x", true),
@@ -280,17 +278,17 @@ mod tests {
             ("http://127.0.0.1:5000/v2/", "http://127.0.0.1:5000/v2/upload", true),
         ] {
             let response = http::Response::builder()
-                .url(asked.parse().unwrap())
                 .header("location", location)
-                .body(String::new())
+                .body(Body::from(bytes::Bytes::new()))
                 .unwrap();
             let trickle = Trickle::new(std::time::Duration::from_secs(1));
             let request = asked.to_owned();
             let answer = Answer {
-                response: response.into(),
+                response: Response::new(asked.parse().unwrap(), response),
                 request,
                 trickle,
                 slot: None,
+                clock: crate::Clock::system(),
                 anonymous: true,
                 authorized: false,
             };

@@ -1,24 +1,30 @@
 //! Answers to challenges: which `Authorization` header goes with which request.
 
+pub(crate) mod challenge;
+pub(crate) mod credentials;
+pub(crate) mod token;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::Method;
+use http::header::{self, HeaderMap, HeaderValue};
 use mirror_failure::{CredentialError, ErrorKind, RequestError};
 use mirror_oci::{Endpoint, Repository};
-use reqwest::Url;
-use reqwest::header::HeaderValue;
+use tokio::time::Instant;
+use url::Url;
 
-use crate::challenge::Challenge;
-use crate::client::{HttpClient, Reach};
-use crate::credentials::{Credential, Credentials, Login, LoginSource};
-use crate::pace::Pace;
-use crate::patience::Patience;
+use crate::auth::challenge::Challenge;
+use crate::auth::credentials::{Credential, Credentials, Login, LoginSource};
+use crate::auth::token::{Token, TokenAnswer, TokenKey, Tokens};
+use crate::limits::pace::Pace;
+use crate::limits::retry::retrying;
 use crate::redact::{Secret, redacted};
-use crate::retry::retrying;
-use crate::token::{Token, TokenAnswer, TokenKey, Tokens};
+use crate::wire::{Outgoing, Reach, Wire};
 
 /// Registries whose token service is on another host. Credentials go there, to the registry's own host, and where
 /// the configuration says so, nowhere else: CVE-2026-48978 and its kin. In pairs, since a list of token services alone
@@ -119,7 +125,7 @@ impl Auth {
         realm: Option<Url>,
         credentials: Arc<Credentials>,
         login: Option<LoginSource>,
-        patience: Patience,
+        pace: Pace,
     ) -> Auth {
         let host = base.host_str().unwrap_or_default();
         let authority =
@@ -137,7 +143,7 @@ impl Auth {
             logged_in: tokio::sync::Mutex::new(None),
             challenge: RwLock::new(None),
             tokens: Tokens::default(),
-            pace: Pace::new(patience),
+            pace,
         }
     }
 
@@ -160,7 +166,7 @@ impl Auth {
     /// refused and must not be sent again.
     pub(crate) async fn header(
         &self,
-        http: &HttpClient,
+        wire: &Wire,
         scope: &Scope,
         rejected: Option<&Secret>,
     ) -> Result<(Sent, Option<HeaderValue>), RequestError> {
@@ -199,14 +205,8 @@ impl Auth {
                     return Err(self.foreign(&realm));
                 }
                 let key = TokenKey { realm, service, scope: scope.text.clone() };
-                let token = self
-                    .token(
-                        http.within(self.reach_to(&key.realm, reach)?),
-                        &key,
-                        credential,
-                        rejected,
-                    )
-                    .await?;
+                let reach = self.reach_to(&key.realm, reach)?;
+                let token = self.token((wire, reach), &key, credential, rejected).await?;
                 let header = bearer(&token.secret);
                 Ok((Sent::Token(token.secret), header))
             }
@@ -319,7 +319,7 @@ impl Auth {
     /// of that registry's own token service. Nothing that is stored for anybody goes there.
     pub(crate) async fn as_stranger(
         &self,
-        http: &HttpClient,
+        wire: &Wire,
         target: &Url,
         challenge: &Challenge,
         reach: Reach,
@@ -333,13 +333,13 @@ impl Auth {
         }
         reach.check(&format!("login at {}", redacted(&realm)), &realm)?;
         let key = TokenKey { realm, service: service.clone(), scope };
-        let token = self.token(http.within(reach), &key, &Credential::Anonymous, None).await?;
+        let token = self.token((wire, reach), &key, &Credential::Anonymous, None).await?;
         Ok(bearer(&token.secret))
     }
 
     async fn token(
         &self,
-        http: &reqwest::Client,
+        by: (&Wire, Reach),
         key: &TokenKey,
         credential: &Credential,
         rejected: Option<&Secret>,
@@ -352,48 +352,24 @@ impl Auth {
         {
             return Ok(token.clone());
         }
-        let token = self.fetch_token(http, key, credential).await.map_err(RequestError::settled)?;
+        let token = self.fetch_token(by, key, credential).await.map_err(RequestError::settled)?;
         *slot = Some(token.clone());
         Ok(token)
     }
 
     async fn fetch_token(
         &self,
-        http: &reqwest::Client,
+        by: (&Wire, Reach),
         key: &TokenKey,
         credential: &Credential,
     ) -> Result<Token, RequestError> {
         if *credential != Credential::Anonymous && !self.may_have_credentials(&key.realm) {
             return Err(self.foreign(&key.realm));
         }
-        let mut url = key.realm.clone();
-        let service = key.service.iter().map(|service| ("service", service.as_str()));
-        let scopes = key.scope.split(' ').filter(|scope| !scope.is_empty());
-        let scopes = scopes.map(|scope| ("scope", scope));
-        let request = match credential {
-            Credential::Refresh(token) => {
-                let form = [
-                    ("grant_type", "refresh_token"),
-                    ("client_id", "mirror"),
-                    ("service", key.service.as_deref().unwrap_or_default()),
-                    ("scope", key.scope.as_str()),
-                    ("refresh_token", token.expose()),
-                ];
-                http.post(url.clone()).form(&form)
-            }
-            _ => {
-                url.query_pairs_mut().extend_pairs(service.chain(scopes));
-                http.get(url.clone())
-            }
-        };
-        let request = match credential {
-            Credential::Basic { user, password } => {
-                request.header("authorization", required(basic_header(user, password))?)
-            }
-            _ => request,
-        };
-        let what = format!("login at {}", redacted(&url));
-        crate::answer::small_json::<TokenAnswer>(request, &what, &self.pace)
+        let (wire, reach) = by;
+        let request = token_request(key, credential, reach)?;
+        let what = format!("login at {}", redacted(&request.url));
+        crate::answer::small_json::<TokenAnswer>(wire, &request, &what, &self.pace)
             .await
             .map_err(|error| {
                 error.anonymously(*credential == Credential::Anonymous).by_token_service()
@@ -403,6 +379,37 @@ impl Auth {
                 RequestError::new(what, ErrorKind::Protocol("the answer holds no token".to_owned()))
             })
     }
+}
+
+/// What a token service is asked.
+fn token_request(
+    key: &TokenKey,
+    credential: &Credential,
+    reach: Reach,
+) -> Result<Outgoing, RequestError> {
+    let mut url = key.realm.clone();
+    let mut headers = HeaderMap::new();
+    if let Credential::Refresh(token) = credential {
+        let form = [
+            ("grant_type", "refresh_token"),
+            ("client_id", "mirror"),
+            ("service", key.service.as_deref().unwrap_or_default()),
+            ("scope", key.scope.as_str()),
+            ("refresh_token", token.expose()),
+        ];
+        let form = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
+        let form_type = HeaderValue::from_static("application/x-www-form-urlencoded");
+        headers.insert(header::CONTENT_TYPE, form_type);
+        return Ok(Outgoing { method: Method::POST, url, headers, body: form.into(), reach });
+    }
+    let service = key.service.iter().map(|service| ("service", service.as_str()));
+    let scopes = key.scope.split(' ').filter(|scope| !scope.is_empty());
+    let scopes = scopes.map(|scope| ("scope", scope));
+    url.query_pairs_mut().extend_pairs(service.chain(scopes));
+    if let Credential::Basic { user, password } = credential {
+        headers.insert(header::AUTHORIZATION, required(basic_header(user, password))?);
+    }
+    Ok(Outgoing { method: Method::GET, url, headers, body: Bytes::new(), reach })
 }
 
 /// Whether a token service is that of a registry: on its own host, or a well-known one.

@@ -1,31 +1,40 @@
 //! One registry: where it is, who we are there, and how a request reaches it.
 
+pub(crate) mod call;
+pub(crate) mod exchange;
+pub(crate) mod hint;
+pub(crate) mod knowledge;
+pub(crate) mod options;
+pub(crate) mod sessions;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
+use http::Method;
+use http::header::{HeaderMap, HeaderValue};
 use mirror_failure::{ErrorKind, RequestError};
 use mirror_oci::{Endpoint, Registry, Repository};
-use reqwest::header::{HeaderMap, HeaderValue};
-use reqwest::{Method, Url};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
+use url::Url;
 
-use crate::answer::Answer;
+use crate::answer::{Answer, read_capped};
+use crate::auth::challenge::Challenge;
+use crate::auth::credentials::Credentials;
 use crate::auth::{Auth, Scope, Sent};
-use crate::call::Call;
-use crate::challenge::Challenge;
-use crate::client::HttpClient;
-use crate::credentials::Credentials;
-use crate::hint::Hints;
-use crate::knowledge::Knowledge;
-use crate::options::{Access, HostOptions, Kind};
-use crate::pace::Pace;
-use crate::pulls::{Exhausted, PullBudget, PullTurn, Pulls, Reservation};
-use crate::rates::Rates;
+use crate::host::call::Call;
+use crate::host::hint::Hints;
+use crate::host::knowledge::Knowledge;
+use crate::host::options::{Access, HostOptions, Kind};
+use crate::host::sessions::Sessions;
+use crate::limits::pace::Pace;
+use crate::limits::pulls::{Exhausted, PullBudget, PullTurn, Pulls, Reservation};
+use crate::limits::rates::Rates;
+use crate::limits::retry::{Attempts, retrying};
 use crate::redact::redacted;
-use crate::retry::{Attempts, retrying};
-use crate::sessions::Sessions;
+use crate::wire::Wire;
+use crate::world::World;
 
 /// Bodies from this size on fill the line; more of them at once only get in each other's way, and in that of small
 /// requests.
@@ -36,7 +45,7 @@ const LARGE_AT_ONCE: usize = 4;
 pub struct Host {
     name: Registry,
     base: Url,
-    pub(crate) http: HttpClient,
+    pub(crate) wire: Wire,
     pub(crate) auth: Auth,
     access: Access,
     slots: Arc<Semaphore>,
@@ -69,7 +78,7 @@ impl Host {
     /// # Errors
     /// When an endpoint or realm is not a URL.
     pub fn new(
-        http: HttpClient,
+        world: &World,
         credentials: Arc<Credentials>,
         name: &Registry,
         options: &HostOptions,
@@ -90,10 +99,10 @@ impl Host {
                 realm,
                 credentials,
                 options.login.clone().filter(|login| login.belongs_to(&endpoint)),
-                options.patience,
+                Pace::new(options.patience, world),
             ),
             base,
-            http,
+            wire: world.wire.clone(),
             access: options.access.clone(),
             slots: Arc::new(Semaphore::new(options.concurrency)),
             large: Arc::new(Semaphore::new(options.concurrency.min(LARGE_AT_ONCE))),
@@ -103,8 +112,8 @@ impl Host {
             kind: options.kind,
             rates: Rates::of(options.kind),
             mounts: AtomicBool::new(options.kind != Kind::Ecr),
-            pace: Pace::new(options.patience),
-            pulls: Pulls::shared(options.share),
+            pace: Pace::new(options.patience, world),
+            pulls: Pulls::shared(options.share, world.clock),
             gateways: std::sync::Mutex::default(),
             private_redirects: options.private_redirects,
             known: std::sync::Mutex::default(),
@@ -253,6 +262,33 @@ impl Host {
         }
     }
 
+    /// Sends a request and reads the body of a 200, up to `cap` bytes: nothing of one that is longer. A body that breaks is
+    /// asked for again. `heard` is told of each answer.
+    pub(crate) async fn read(
+        &self,
+        call: &Call,
+        cap: usize,
+        heard: impl Fn(&Answer),
+    ) -> Result<(Answer, Option<Bytes>), RequestError> {
+        let mut attempts = self.attempts();
+        loop {
+            let outcome = async {
+                let mut answer = self.send(call).await?;
+                heard(&answer);
+                if answer.status() != 200 {
+                    return Ok((answer, None));
+                }
+                let idle = answer.trickle.idle;
+                let body = read_capped(&mut answer.response, &answer.request, cap, idle).await?;
+                Ok((answer, body))
+            };
+            match outcome.await {
+                Ok(found) => return Ok(found),
+                Err(error) => attempts.again(error).await?,
+            }
+        }
+    }
+
     /// A budget of attempts for one request, at the pace of this host.
     pub(crate) fn attempts(&self) -> Attempts<'_> {
         Attempts::new(&self.pace)
@@ -320,7 +356,7 @@ impl Host {
             Some(Sent::Token(token)) => Some(token),
             _ => None,
         };
-        self.auth.header(&self.http, scope, rejected).await
+        self.auth.header(&self.wire, scope, rejected).await
     }
 
     /// How fast this host may be asked.
@@ -332,8 +368,8 @@ impl Host {
         &self.rates
     }
 
-    pub(crate) fn http(&self) -> &HttpClient {
-        &self.http
+    pub(crate) fn wire(&self) -> &Wire {
+        &self.wire
     }
 }
 

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use reqwest::Method;
+use http::Method;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use crate::options::Kind;
+use crate::host::options::Kind;
 
 /// The rates of one registry.
 #[derive(Debug, Default)]

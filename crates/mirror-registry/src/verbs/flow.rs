@@ -4,15 +4,15 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::Stream;
 use mirror_failure::{ErrorKind, RequestError};
-use reqwest::Response;
+use tokio::time::Instant;
 
-use crate::pressure::Speed;
-use crate::sorting::transport_kind;
+use crate::limits::pressure::Speed;
+use crate::wire::Response;
 
 /// A registry may take its time to hash and store a large blob after the last byte: so many idle times.
 const COMMIT: u32 = 10;
@@ -68,7 +68,7 @@ pub(crate) struct Watched {
 }
 
 impl Stream for Watched {
-    type Item = Result<Bytes, std::io::Error>;
+    type Item = Result<Bytes, ErrorKind>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let next = self.body.as_mut().poll_next(context);
@@ -82,7 +82,7 @@ impl Stream for Watched {
             }
             _ => {}
         }
-        next
+        next.map_err(|error| ErrorKind::Body(error.to_string()))
     }
 }
 
@@ -93,7 +93,7 @@ pub(crate) async fn moving(
     flow: &Flow,
     idle: Duration,
     mut speed: Speed,
-    sending: impl Future<Output = Result<Response, reqwest::Error>>,
+    sending: impl Future<Output = Result<Response, ErrorKind>>,
 ) -> Result<Response, RequestError> {
     let mut sending = std::pin::pin!(sending);
     let (mut before, mut waited) = (0, Duration::ZERO);
@@ -103,8 +103,7 @@ pub(crate) async fn moving(
         let started = Instant::now();
         match tokio::time::timeout(limit, &mut sending).await {
             Ok(outcome) => {
-                return outcome
-                    .map_err(|error| RequestError::new(what, transport_kind(&error, limit)));
+                return outcome.map_err(|kind| RequestError::new(what, kind));
             }
             Err(_) => {
                 let now = flow.sent.load(Ordering::Relaxed);

@@ -1,19 +1,18 @@
 //! Blobs: read as a stream that survives a broken connection.
 
-use std::time::Instant;
-
 use bytes::Bytes;
+use http::Method;
+use http::header::{self, HeaderMap, HeaderValue};
 use mirror_failure::{ErrorKind, RequestError};
 use mirror_oci::{Digest, Repository};
-use reqwest::Method;
-use reqwest::header::{self, HeaderMap, HeaderValue};
+use tokio::time::Instant;
 
 use crate::answer::{Answer, LEAST};
 use crate::auth::Scope;
-use crate::call::Call;
+use crate::host::call::Call;
 use crate::host::{BodySlot, Host};
-use crate::pressure::{Pressure, Speed};
-use crate::retry::Attempts;
+use crate::limits::pressure::{Pressure, Speed};
+use crate::limits::retry::Attempts;
 
 /// A blob on its way from a registry. When the connection breaks, the rest is asked for where it stopped.
 ///

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use mirror_oci::{Endpoint, Repository};
 
-use crate::credentials::LoginSource;
-use crate::patience::Patience;
+use crate::auth::credentials::LoginSource;
+use crate::limits::patience::Patience;
 
 /// What we are going to do at a host; tokens are asked for accordingly.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,0 +1,114 @@
+//! The engine without a socket: registries and AWS in the same process, the clock paused. Every run is the same to the
+//! last request.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests may panic")]
+
+mod world;
+
+use std::time::Duration;
+
+use mirror_engine::Event;
+use mirror_engine::passes::OnLimit;
+use mirror_testkit::{FakeEcr, Fault, ImageBuilder, Profile, Registry};
+use world::{Company, Images, REGION};
+
+/// Three images of two platforms, one of which shares its layers, to a registry and to ECR.
+async fn night() -> Vec<Vec<(Duration, String)>> {
+    let (source, copy) = ("source.example", "copy.example");
+    let company = Company::of([
+        Registry::without_server(Profile::default(), source),
+        Registry::without_server(Profile { mount: true, ..Profile::default() }, copy),
+    ]);
+    let platforms = ["linux/amd64", "linux/arm64"];
+    let big = ImageBuilder::new("big").platforms(&platforms).layers(&[3 << 20, 2000]).build();
+    let small = ImageBuilder::new("small").platforms(&platforms).build();
+    for (name, image) in [("app", &big), ("other", &small), ("same", &big)] {
+        company.registry(source).add(name, "1", image);
+    }
+    let ecr = FakeEcr::name(REGION);
+    let config = format!(
+        "[[destination]]\nname='copy'\nregistry='{copy}'\n[[destination]]\nname='ecr'\nregistry='{ecr}'\n"
+    );
+    let references = ["source.example/app:1", "source.example/other:1", "source.example/same:1"];
+    let images = Images::new(&references, &config);
+    let folder = tempfile::tempdir().unwrap();
+    let surroundings = company.surroundings(folder.path());
+    let mut logs = Vec::new();
+    for (copied, unchanged) in [(6, 0), (0, 6)] {
+        let (events, report) = images.apply(&surroundings, OnLimit::Defer).await;
+        let totals = &report.totals;
+        assert_eq!((totals.copied, totals.unchanged, totals.failed), (copied, unchanged, 0));
+        assert!(matches!(events.last(), Some(Event::Ended)));
+        logs.push(company.take_log());
+    }
+    for (name, image) in [("app", &big), ("other", &small), ("same", &big)] {
+        let repository = format!("{source}/{name}");
+        assert!(company.registry(copy).holds(&repository, image), "{name}");
+        assert!(company.registry(&ecr).holds(&repository, image), "{name}");
+    }
+    logs
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_nights_are_the_same_to_the_last_request() {
+    let (one, other) = (night().await, night().await);
+    assert_eq!(one, other);
+    let [first, second] = one.as_slice() else { panic!("two runs") };
+    // A look at each tag; the other requests of the second night find out who ECR thinks we are.
+    assert!(first.len() > 40, "{first:#?}");
+    let copies = second.iter().filter(|(_, request)| !request.starts_with("AWS"));
+    assert!(copies.clone().all(|(_, request)| request.starts_with("HEAD")), "{second:#?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn hours_pass_in_no_time() {
+    let limit = Profile { pull_limit: Some((6, 6 * 3600)), ..Profile::default() };
+    let company = Company::of([
+        Registry::without_server(limit, "source.example"),
+        Registry::without_server(Profile::default(), "copy.example"),
+    ]);
+    let names: Vec<String> = (0..20).map(|number| format!("image-{number}")).collect();
+    for name in &names {
+        let image = ImageBuilder::new(name).build();
+        company.registry("source.example").add(name, "1", &image);
+    }
+    let references: Vec<String> =
+        names.iter().map(|name| format!("source.example/{name}:1")).collect();
+    let references: Vec<&str> = references.iter().map(String::as_str).collect();
+    let config = "[[destination]]\nname='copy'\nregistry='copy.example'\n";
+    let images = Images::new(&references, config);
+    let folder = tempfile::tempdir().unwrap();
+    let surroundings = company.surroundings(folder.path());
+    let (began, real) = (tokio::time::Instant::now(), std::time::Instant::now());
+    let (_, report) = images.apply(&surroundings, OnLimit::Wait).await;
+    assert_eq!((report.totals.copied, report.totals.failed), (20, 0), "{report:#?}");
+    // Six at once, and then six every six hours.
+    let hours = began.elapsed().as_secs() / 3600;
+    assert!((18..=20).contains(&hours), "{hours} h, {:?} in truth", real.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_breaks_is_asked_for_again() {
+    let company = Company::of([
+        Registry::without_server(Profile::default(), "source.example"),
+        Registry::without_server(Profile::default(), "copy.example"),
+    ]);
+    let source = company.registry("source.example");
+    let image = ImageBuilder::new("one").platforms(&["linux/amd64", "linux/arm64"]).build();
+    source.add("app", "1", &image);
+    // The first answer to each GET of a manifest and of a list of referrers stops in the middle.
+    let asked = std::sync::Mutex::new(std::collections::BTreeSet::new());
+    source.set_faults(move |exchange| {
+        let lists = ["/manifests/", "/referrers/", "/blobs/"];
+        let lists =
+            exchange.method == "GET" && lists.iter().any(|kind| exchange.path.contains(kind));
+        let first = lists && asked.lock().unwrap().insert(exchange.path.clone());
+        first.then_some(Fault::Cut(10))
+    });
+    let config = "[[destination]]\nname='copy'\nregistry='copy.example'\n";
+    let images = Images::new(&["source.example/app:1"], config);
+    let folder = tempfile::tempdir().unwrap();
+    let (_, report) = images.apply(&company.surroundings(folder.path()), OnLimit::Defer).await;
+    assert_eq!((report.totals.copied, report.totals.failed), (1, 0), "{report:#?}");
+    assert!(report.outcomes[0].warnings.is_empty(), "{report:#?}");
+    assert!(company.registry("copy.example").holds("source.example/app", &image));
+}

@@ -1,0 +1,9 @@
+//! The steps of the protocol, as methods of a host.
+
+pub(crate) mod blob;
+pub(crate) mod flow;
+pub(crate) mod manifest;
+pub(crate) mod referrers;
+pub(crate) mod session;
+pub(crate) mod tags;
+pub(crate) mod upload;

@@ -1,0 +1,110 @@
+//! What a run reaches outside of itself for: hosts, the time of day, chance. All of it can be another one, so that a run
+//! can be repeated to the last request.
+
+use std::hash::BuildHasher;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
+
+use mirror_failure::RequestError;
+use tokio::time::Instant;
+
+use crate::wire::Wire;
+
+/// What a run reaches outside of itself for.
+#[derive(Debug, Clone)]
+pub struct World {
+    /// Where requests go.
+    pub wire: Wire,
+    /// What time it is.
+    pub clock: Clock,
+    /// Where chance comes from.
+    pub chance: Chance,
+}
+
+impl World {
+    /// The real one.
+    ///
+    /// # Errors
+    /// When the trust store of the system can't be used.
+    pub fn real() -> Result<World, RequestError> {
+        let chance = Chance::of(std::hash::RandomState::new().hash_one(std::process::id()));
+        Ok(World { wire: Wire::internet()?, clock: Clock::system(), chance })
+    }
+
+    /// One that is the same each time: requests go to `wire`, it is `start` now, chance follows from `seed`. Time goes on
+    /// as tokio's does, which may be paused.
+    pub fn simulated(wire: Wire, start: SystemTime, seed: u64) -> World {
+        World { wire, clock: Clock::starting(start), chance: Chance::of(seed) }
+    }
+}
+
+/// The time of day. Durations are measured by tokio's clock.
+#[derive(Debug, Clone, Copy)]
+pub struct Clock(Option<(SystemTime, Instant)>);
+
+impl Clock {
+    /// The one of this machine.
+    pub fn system() -> Clock {
+        Clock(None)
+    }
+
+    /// One that says `start` now, and goes on as tokio's clock does.
+    pub fn starting(start: SystemTime) -> Clock {
+        Clock(Some((start, Instant::now())))
+    }
+
+    /// What time it is.
+    pub fn now(&self) -> SystemTime {
+        match self.0 {
+            None => SystemTime::now(),
+            Some((start, since)) => start + since.elapsed(),
+        }
+    }
+}
+
+/// Numbers that nobody can guess, or the same ones for the same seed.
+#[derive(Debug, Clone)]
+pub struct Chance(Arc<AtomicU64>);
+
+impl Chance {
+    /// Numbers that follow from `seed`.
+    pub fn of(seed: u64) -> Chance {
+        Chance(Arc::new(AtomicU64::new(seed)))
+    }
+
+    /// The next number: SplitMix64, <https://prng.di.unimi.it/splitmix64.c>.
+    pub fn number(&self) -> u64 {
+        const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+        let mut z = self.0.fetch_add(STEP, Ordering::Relaxed).wrapping_add(STEP);
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn the_same_seed_gives_the_same_numbers() {
+        let numbers = |seed| {
+            let chance = Chance::of(seed);
+            [chance.number(), chance.number(), chance.clone().number()]
+        };
+        // The first numbers of the reference for the seed 1234567.
+        let known = [6457827717110365317, 3203168211198807973, 9817491932198370423];
+        assert_eq!(numbers(1_234_567), known);
+        assert_ne!(numbers(1), numbers(2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_clock_goes_on_as_time_does() {
+        let clock = Clock::starting(SystemTime::UNIX_EPOCH);
+        tokio::time::sleep(Duration::from_secs(90)).await;
+        assert_eq!(clock.now(), SystemTime::UNIX_EPOCH + Duration::from_secs(90));
+    }
+}
