@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use mirror_failure::{Cause, Side};
 use mirror_oci::{Digest, RawManifest, Tag};
-use mirror_registry::{Kind, Listed, ManifestRef, Recall, Referrer};
+use mirror_registry::{Listed, ManifestRef, Recall, Referrer};
 use serde_json::{Map, Value};
 
 use crate::companion::{self, Companion, Found, Link};
@@ -166,8 +166,12 @@ async fn list_at(
     recall: Recall,
 ) -> Result<(), CopyError> {
     match target {
-        // It lists them, though some manifests get a 405.
-        Target::Registry { host, .. } if host.kind() == Kind::Ecr => Ok(()),
+        // It lists them, though it may refuse to say so of some manifests.
+        Target::Registry { host, .. }
+            if host.capabilities().lists_referrers().is_some_and(|lists| lists.value) =>
+        {
+            Ok(())
+        }
         Target::Registry { host, repository, .. } => {
             let listed = host.referrers(repository, subject, recall).await;
             let step = || format!("asking for referrers of {}", subject.short());

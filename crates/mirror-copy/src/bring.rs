@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures_util::StreamExt;
 use mirror_failure::Cause;
 use mirror_oci::Repository;
-use mirror_registry::{Host, Kind, Mount, Supply, Upload, UploadBody};
+use mirror_registry::{Host, Mount, Mounts, Supply, Upload, UploadBody};
 
 use crate::copier::Copier;
 use crate::download::{Borrow, Download};
@@ -50,39 +50,30 @@ impl Copier {
     ) -> Result<Option<Transfer>, CopyError> {
         let here = self.landings.here(host.name().as_str(), repository, &blob.digest);
         let mut here = here.lock().await;
-        if *here || job.there.contains(&blob.digest) {
+        let there = job.present.as_ref().is_some_and(|present| present.contains(&blob.digest));
+        if *here || there {
             *here = true;
             return Ok(None);
         }
-        if job.missing.contains(&blob.digest) {
-            let transfer = self.bring(job, blob, host, repository, Mount::Never).await?;
-            *here = true;
-            return Ok(transfer);
-        }
-        if host.kind() == Kind::Ecr {
-            let transfer = self.land_at_ecr(job, blob, host, repository).await?;
-            *here = true;
-            return Ok(transfer);
-        }
-        let first = self.landings.first(host.name().as_str(), &blob.digest);
-        let mut first = first.lock().await;
-        let transfer = if let Some(from) = first.clone() {
-            drop(first);
-            self.bring(job, blob, host, repository, Mount::From(from)).await?
+        let transfer = if job.missing.contains(&blob.digest) {
+            self.bring(job, blob, host, repository, Mount::Never).await?
         } else {
-            // Mounting from itself asks whether the blob is there, in the request that opens the upload.
-            let from = Mount::From(repository.clone());
-            let transfer = self.bring(job, blob, host, repository, from).await?;
-            *first = Some(repository.clone());
-            transfer
+            match host.capabilities().mounts().value {
+                Mounts::Any => self.share(job, blob, host, repository).await?,
+                mounts => {
+                    let from = self.landings.first(host.name().as_str(), &blob.digest);
+                    let from = from.lock().await.clone().filter(|_| mounts == Mounts::OfManifests);
+                    let from = from.map_or_else(|| ask(job, repository), Mount::From);
+                    self.bring(job, blob, host, repository, from).await?
+                }
+            }
         };
         *here = true;
         Ok(transfer)
     }
 
-    /// ECR says nothing of what is there when an upload is opened, and mounts only what a pushed manifest names:
-    /// <https://github.com/aws/containers-roadmap/issues/2860>.
-    async fn land_at_ecr(
+    /// Brings a blob to the first repository, or mounts it from there.
+    async fn share(
         &self,
         job: &Job,
         blob: &Blob,
@@ -90,15 +81,20 @@ impl Copier {
         repository: &Repository,
     ) -> Result<Option<Transfer>, CopyError> {
         let first = self.landings.first(host.name().as_str(), &blob.digest);
-        let from = first.lock().await.clone();
-        let from = from.filter(|_| host.mounts()).map_or(Mount::Never, Mount::From);
-        self.bring(job, blob, host, repository, from).await
+        let mut first = first.lock().await;
+        if let Some(from) = first.clone() {
+            drop(first);
+            return self.bring(job, blob, host, repository, Mount::From(from)).await;
+        }
+        let transfer = self.bring(job, blob, host, repository, ask(job, repository)).await?;
+        *first = Some(repository.clone());
+        Ok(transfer)
     }
 
     /// Blobs of an image that has arrived can be mounted from its repository, also where that takes a manifest.
     pub(crate) fn mountable(&self, job: &Job) {
         let Target::Registry { host, repository, .. } = &job.target else { return };
-        if host.kind() != Kind::Ecr || !host.mounts() {
+        if host.capabilities().mounts().value != Mounts::OfManifests {
             return;
         }
         for blob in &job.graph.blobs {
@@ -210,6 +206,12 @@ impl Copier {
             let _ = events.send(Event::Fetched(number, bytes));
         }
     }
+}
+
+/// Mounting from itself asks whether the blob is there, in the request that opens the upload; where what is there was asked
+/// in bulk, it isn't.
+fn ask(job: &Job, repository: &Repository) -> Mount {
+    if job.present.is_some() { Mount::Never } else { Mount::From(repository.clone()) }
 }
 
 /// What came of bringing a blob; `None` when it was there.

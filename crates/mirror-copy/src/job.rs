@@ -35,8 +35,8 @@ pub struct Job {
     pub companions: Companions,
     /// What to copy of it.
     pub scope: Scope,
-    /// Blobs that the target is known to have.
-    pub there: BTreeSet<Digest>,
+    /// Blobs that the target has, where that was asked in bulk: then it lacks all others.
+    pub present: Option<BTreeSet<Digest>>,
     /// Blobs that the target is known to lack, whatever it says when it is asked for a mount.
     pub missing: BTreeSet<Digest>,
     /// What was under the tag when it was looked at; nothing, if nothing was there.

@@ -112,7 +112,7 @@ async fn run(scene: &Scene, spool: &Path, idle: Duration) -> Vec<Result<(), Copy
                 target,
                 companions,
                 scope: Scope::Image,
-                there: Default::default(),
+                present: None,
                 missing: Default::default(),
                 expected: None,
                 looked: tokio::time::Instant::now(),

@@ -4,7 +4,6 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::Instant;
 
 use mirror_copy::{
     Companions, Copied, Copier, CopyError, Graph, Job, Place, Scope, Selection, Source, Target,
@@ -12,6 +11,7 @@ use mirror_copy::{
 use mirror_oci::Digest;
 use mirror_registry::{Access, Credentials, Host, HostOptions};
 use mirror_testkit::{Image, ImageBuilder, Registry};
+use tokio::time::Instant;
 
 const APP: &str = "library/app";
 
@@ -48,7 +48,7 @@ async fn copy(
         target,
         companions: Companions::Leave,
         scope: Scope::Image,
-        there: BTreeSet::new(),
+        present: None,
         missing: BTreeSet::new(),
         expected: expected.cloned(),
         looked: Instant::now().checked_sub(ago).unwrap(),

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use aws_sdk_ecr::types::{ImageFailureCode, ImageIdentifier, LayerAvailability};
 use mirror_failure::RequestError;
 use mirror_oci::{Digest, Repository, Tag, media_type};
+use mirror_registry::Mounts;
 
 use crate::Ecr;
 use crate::error::translate;
@@ -146,6 +147,7 @@ impl Ecr {
                 false
             }
         };
-        self.host.set_mounts(enabled);
+        let mounts = if enabled { Mounts::OfManifests } else { Mounts::Nothing };
+        self.host.capabilities().learn_mounts(mounts);
     }
 }

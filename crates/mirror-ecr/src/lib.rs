@@ -7,6 +7,7 @@
 mod calls;
 mod error;
 mod login;
+mod presets;
 mod repositories;
 mod settings;
 
@@ -24,6 +25,7 @@ use mirror_registry::{Clock, Host};
 use tokio::sync::OnceCell;
 
 pub use login::{private_login, public_login};
+pub use presets::{private_presets, public_presets};
 
 /// Where AWS is asked from: the credential chain of the environment, and one HTTP client for all.
 #[derive(Debug, Clone)]

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use mirror_failure::RequestError;
-use mirror_plan::provider::ecr::AwsRegistry;
+use mirror_plan::provider::Provider;
 use mirror_registry::{Login, LoginSource, Secret};
 
 use crate::error::translate;
@@ -22,7 +22,7 @@ const PUBLIC_REGION: &str = "us-east-1";
 /// Logins at a private registry.
 pub fn private_login(client: Client) -> LoginSource {
     let client = Arc::new(client);
-    let registry = AwsRegistry::Private(client.registry.clone());
+    let registry = Provider::Ecr(client.registry.clone());
     LoginSource::new(
         move |endpoint| registry.login_belongs_to(endpoint),
         move || {
@@ -47,7 +47,7 @@ pub async fn public_login(aws: &Aws) -> LoginSource {
         .region(aws_config::Region::from_static(PUBLIC_REGION));
     let client = aws_sdk_ecrpublic::Client::from_conf(config.build());
     LoginSource::new(
-        |endpoint| AwsRegistry::Public.login_belongs_to(endpoint),
+        |endpoint| Provider::EcrPublic.login_belongs_to(endpoint),
         move || {
             let client = client.clone();
             Box::pin(async move {

@@ -10,7 +10,7 @@ use aws_sdk_ecr::types::{
 use futures_util::{StreamExt, stream};
 use mirror_failure::RequestError;
 use mirror_oci::Repository;
-use mirror_plan::provider::ecr::{Setting, Settings};
+use mirror_plan::provider::{Provider, Setting, Settings};
 use mirror_plan::want::RepositoryState;
 use serde_json::{Value, json};
 
@@ -74,6 +74,52 @@ impl Ecr {
             (repository, state)
         });
         Ok(complete.buffer_unordered(AT_ONCE).collect().await)
+    }
+
+    /// The same, and what wanted lifecycle policies would delete where they differ from those that are there.
+    ///
+    /// # Errors
+    /// As [`Ecr::repositories`].
+    pub async fn previewed(
+        &self,
+        wanted: &BTreeMap<Repository, Settings>,
+    ) -> Result<BTreeMap<Repository, Result<Option<RepositoryState>, RequestError>>, RequestError>
+    {
+        let asked = wanted.iter().map(|(repository, settings)| {
+            (repository.clone(), settings.keys().copied().collect::<BTreeSet<Setting>>())
+        });
+        let found = self.repositories(&asked.collect()).await?;
+        let previewed = stream::iter(found).map(|(repository, state)| async {
+            let policy = wanted.get(&repository);
+            let policy = policy.and_then(|settings| settings.get(&Setting::LifecyclePolicy));
+            let state = match (state, policy) {
+                (Ok(Some(state)), Some(policy)) => {
+                    Ok(Some(self.preview(&repository, state, policy).await))
+                }
+                (state, _) => state,
+            };
+            (repository, state)
+        });
+        Ok(previewed.buffer_unordered(AT_ONCE).collect().await)
+    }
+
+    /// Asks what a lifecycle policy would delete, before it is made the repository's.
+    async fn preview(
+        &self,
+        repository: &Repository,
+        mut state: RepositoryState,
+        policy: &Value,
+    ) -> RepositoryState {
+        let wanted = Settings::from([(Setting::LifecyclePolicy, policy.clone())]);
+        let provider = Provider::Ecr(self.client.registry.clone());
+        if provider.changes(&wanted, &state.settings).is_empty() {
+            return state;
+        }
+        match self.would_expire(repository, policy).await {
+            Ok(expiring) => state.expiring = expiring,
+            Err(error) => state.no_preview = Some(error.to_string()),
+        }
+        state
     }
 
     /// Adds what is told for one repository at a time.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use aws_sdk_ecr::types::{ImageScanningConfiguration, LifecyclePolicyPreviewStatus};
 use mirror_failure::RequestError;
 use mirror_oci::Repository;
-use mirror_plan::provider::ecr::Setting;
+use mirror_plan::provider::Setting;
 use mirror_plan::want::Expiring;
 use serde_json::{Map, Value, json};
 

@@ -3,7 +3,7 @@
 use mirror_copy::Selection;
 use mirror_failure::Failure;
 use mirror_oci::Digest;
-use mirror_plan::config::Place;
+use mirror_plan::config::Location;
 use mirror_plan::want::{Platforms, Source, Target};
 
 use crate::connections::Connections;
@@ -31,13 +31,13 @@ pub fn target(
     digest: Option<&Digest>,
     connections: &Connections,
 ) -> Result<mirror_copy::Target, Failure> {
-    Ok(match &target.place {
-        Place::Registry(registry) => mirror_copy::Target::Registry {
+    Ok(match &target.location {
+        Location::Registry(registry) => mirror_copy::Target::Registry {
             host: connections.registry(registry)?,
             repository: target.repository.clone(),
             tag: target.tag.clone(),
         },
-        Place::Layout(folder) => mirror_copy::Target::Layout {
+        Location::Layout(folder) => mirror_copy::Target::Layout {
             layout: connections.layout(folder)?,
             repository: target.repository.clone(),
             name: layout_name(target, digest),

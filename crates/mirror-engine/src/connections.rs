@@ -6,15 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mirror_copy::{Layout, ManifestCache, ManifestRoom, Place};
-use mirror_ecr::{Ecr, private_login, public_login};
 use mirror_failure::{Failure, Side};
 use mirror_oci::{Digest, Name, Registry, Repository};
 use mirror_plan::config::{Alternative, Config, Referrers, RegistrySettings};
-use mirror_plan::provider::ecr::AwsRegistry;
 use mirror_plan::want::{Base, Target, Wants};
-use mirror_registry::{Access, Credentials, Host, HostOptions, Kind, LoginSource, Patience};
+use mirror_registry::{Access, Credentials, Host, HostOptions, Patience};
 use mirror_tree::Entry;
 
+use crate::control::{ControlPlane, behind};
 use crate::memory::Memory;
 use crate::surroundings::Surroundings;
 
@@ -30,7 +29,7 @@ pub struct Connections {
     registries: BTreeMap<Registry, Result<Arc<Host>, Failure>>,
     alternatives: BTreeMap<Registry, Vec<Alternative>>,
     layouts: BTreeMap<String, Result<Arc<Layout>, Failure>>,
-    ecrs: BTreeMap<Registry, Arc<Ecr>>,
+    planes: BTreeMap<Registry, ControlPlane>,
     manifests: Arc<ManifestCache>,
     room: Arc<ManifestRoom>,
     memory: Memory,
@@ -39,7 +38,7 @@ pub struct Connections {
 }
 
 /// Where images go: repositories by registry or layout.
-type Places<'a> = BTreeMap<&'a mirror_plan::config::Place, BTreeSet<Repository>>;
+type Places<'a> = BTreeMap<&'a mirror_plan::config::Location, BTreeSet<Repository>>;
 
 /// What connections are opened for.
 #[derive(Debug, Clone, Copy)]
@@ -72,17 +71,17 @@ impl Connections {
         let mut sources: BTreeSet<&Registry> =
             wants.wants.iter().map(|want| &want.source.name.registry).collect();
         let mut places: Places<'_> = BTreeMap::new();
-        for Target { place, repository, .. } in wants.wants.iter().map(|want| &want.target) {
-            places.entry(place).or_default().insert(repository.clone());
+        for Target { location, repository, .. } in wants.wants.iter().map(|want| &want.target) {
+            places.entry(location).or_default().insert(repository.clone());
         }
         // Where images may have gone once is only read.
-        let written: BTreeSet<&mirror_plan::config::Place> = places.keys().copied().collect();
-        for place in wants.elsewhere.iter().map(|want| &want.target.place) {
+        let written: BTreeSet<&mirror_plan::config::Location> = places.keys().copied().collect();
+        for place in wants.elsewhere.iter().map(|want| &want.target.location) {
             match place {
                 // A destination can be read as it is, and is no source for that: it would be waited for like one.
                 _ if written.contains(place) => {}
-                mirror_plan::config::Place::Registry(registry) => drop(sources.insert(registry)),
-                mirror_plan::config::Place::Layout(_) => drop(places.entry(place).or_default()),
+                mirror_plan::config::Location::Registry(registry) => drop(sources.insert(registry)),
+                mirror_plan::config::Location::Layout(_) => drop(places.entry(place).or_default()),
             }
         }
         Connections::of(sources, places, config, root, errand).await
@@ -111,8 +110,8 @@ impl Connections {
         let spool = &surroundings.spool;
         let settings = base.map_or(&config.registries, |base| &base.registries);
         let targets = places.iter().filter_map(|(place, repositories)| match place {
-            mirror_plan::config::Place::Registry(registry) => Some((registry, repositories)),
-            mirror_plan::config::Place::Layout(_) => None,
+            mirror_plan::config::Location::Registry(registry) => Some((registry, repositories)),
+            mirror_plan::config::Location::Layout(_) => None,
         });
         let targets: BTreeMap<&Registry, &BTreeSet<Repository>> = targets.collect();
         let alternatives = sources.iter().filter_map(|name| settings.get(*name));
@@ -122,7 +121,7 @@ impl Connections {
         let opening = Opening { surroundings, share };
         let mut registries = BTreeMap::new();
         let mut strangers = BTreeSet::new();
-        let mut ecrs = BTreeMap::new();
+        let mut planes = BTreeMap::new();
         for name in sources.union(&targets.keys().copied().collect()) {
             let settings = settings.get(*name).cloned().unwrap_or_default();
             if base.is_some_and(|base| !base.knows(name)) {
@@ -133,8 +132,8 @@ impl Connections {
             let side = if targets.contains_key(name) { Side::Destination } else { Side::Source };
             let written = targets.get(name).copied().filter(|_| writes);
             let access = access(written, sources.contains(name));
-            let (host, ecr) = opening.open(name, settings, access, side).await;
-            ecrs.extend(ecr.map(|ecr| ((*name).clone(), Arc::new(ecr))));
+            let (host, plane) = opening.open(name, settings, access, side).await;
+            planes.extend(plane.map(|plane| ((*name).clone(), plane)));
             registries.insert((*name).clone(), host);
         }
         let alternatives = settings.iter();
@@ -146,7 +145,7 @@ impl Connections {
             registries,
             alternatives,
             layouts: layouts(&places, root, writes),
-            ecrs,
+            planes,
             manifests,
             room: Arc::default(),
             memory: Memory::in_spool(spool),
@@ -193,9 +192,9 @@ impl Connections {
         })
     }
 
-    /// The part of a registry that only AWS has words for.
-    pub fn ecr(&self, name: &Registry) -> Option<&Arc<Ecr>> {
-        self.ecrs.get(name)
+    /// Who answers for a registry beside the protocol.
+    pub(crate) fn control_plane(&self, name: &Registry) -> Option<&ControlPlane> {
+        self.planes.get(name)
     }
 
     /// Pulls that registries that limit them had left for this run; what it has used itself is not missing.
@@ -293,8 +292,8 @@ fn layouts(
     writes: bool,
 ) -> BTreeMap<String, Result<Arc<Layout>, Failure>> {
     let folders = places.keys().filter_map(|place| match place {
-        mirror_plan::config::Place::Layout(folder) => Some(folder),
-        mirror_plan::config::Place::Registry(_) => None,
+        mirror_plan::config::Location::Layout(folder) => Some(folder),
+        mirror_plan::config::Location::Registry(_) => None,
     });
     let open = |folder: &String| {
         let layout = Layout::open(&root.join(folder)).map(Arc::new).map_err(Failure::from);
@@ -325,46 +324,24 @@ impl Opening<'_> {
         settings: RegistrySettings,
         access: Access,
         side: Side,
-    ) -> (Result<Arc<Host>, Failure>, Option<Ecr>) {
-        let (login, client) = self.login(name, settings.role.as_deref()).await;
+    ) -> (Result<Arc<Host>, Failure>, Option<ControlPlane>) {
+        let mut behind = behind(name, settings.role.as_deref(), self.surroundings).await;
         let options = HostOptions {
             endpoint: settings.endpoint,
             token_realm: settings.token_realm,
             concurrency: settings.concurrency.map_or(CONCURRENCY, usize::from),
             access,
             patience: Patience::default(),
-            kind: match AwsRegistry::of(name) {
-                Some(AwsRegistry::Private(_)) => Kind::Ecr,
-                Some(AwsRegistry::Public) => Kind::EcrPublic,
-                None => Kind::Standard,
-            },
-            login,
+            presets: behind.presets,
+            login: behind.login.take(),
             share: self.share,
             private_redirects: settings.private_redirects,
         };
         let Surroundings { world, credentials, .. } = self.surroundings;
         let host = Host::new(world, credentials.clone(), name, &options);
         let host = host.map(Arc::new).map_err(|error| Failure::new(side, "", &error.into()));
-        let ecr =
-            client.zip(host.as_ref().ok()).map(|(client, host)| Ecr::new(client, host.clone()));
-        (host, ecr)
-    }
-
-    /// Who makes a login at this registry, if Amazon does; and a client for it, if it is a private one.
-    async fn login(
-        &self,
-        name: &Registry,
-        role: Option<&str>,
-    ) -> (Option<LoginSource>, Option<mirror_ecr::Client>) {
-        let Some(registry) = AwsRegistry::of(name) else { return (None, None) };
-        let aws = &self.surroundings.aws;
-        match registry {
-            AwsRegistry::Public => (Some(public_login(aws).await), None),
-            AwsRegistry::Private(registry) => {
-                let client = aws.client(&registry, role).await;
-                (Some(private_login(client.clone())), Some(client))
-            }
-        }
+        let plane = host.as_ref().ok().and_then(|host| behind.control_plane(host));
+        (host, plane)
     }
 }
 

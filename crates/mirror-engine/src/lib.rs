@@ -5,6 +5,7 @@
 
 pub mod address;
 pub mod connections;
+mod control;
 pub mod event;
 pub mod graphs;
 pub mod look;

@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use mirror_oci::{Digest, Repository};
-use mirror_plan::config::Place;
+use mirror_plan::config::Location;
 use mirror_plan::want::Target;
 use serde::{Deserialize, Serialize};
 
@@ -132,9 +132,9 @@ fn read(path: &Path) -> io::Result<Known> {
 }
 
 fn image(target: &Target, digest: &Digest) -> Image {
-    let at = match &target.place {
-        Place::Registry(registry) => registry.to_string(),
-        Place::Layout(folder) => folder.clone(),
+    let at = match &target.location {
+        Location::Registry(registry) => registry.to_string(),
+        Location::Layout(folder) => folder.clone(),
     };
     Image { at, repository: target.repository.clone(), digest: digest.clone() }
 }

@@ -3,15 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::{StreamExt, stream};
-use mirror_ecr::Ecr;
 use mirror_failure::{Failure, Side};
 use mirror_oci::{Digest, Registry, Repository};
-use mirror_plan::config::Place;
+use mirror_plan::config::Location;
 use mirror_plan::plan::Plan;
-use mirror_plan::provider::ecr::{Setting, Settings};
+use mirror_plan::provider::{Provider, Settings};
 use mirror_plan::want::{RepositoryAction, RepositoryOutcome, RepositoryProblem, Target};
 
 use crate::connections::Connections;
+use crate::control::ControlPlane;
 use crate::stop::Stop;
 
 /// Repositories at once. Making one has a rate of its own, which AWS does not tell.
@@ -48,13 +48,13 @@ pub(crate) async fn prepare(plan: &Plan, connections: &Connections, stop: &Stop)
     }
     let copied: BTreeSet<&Registry> = plan
         .copies()
-        .filter_map(|copy| match &copy.want.target.place {
-            Place::Registry(registry) => Some(registry),
-            Place::Layout(_) => None,
+        .filter_map(|copy| match &copy.want.target.location {
+            Location::Registry(registry) => Some(registry),
+            Location::Layout(_) => None,
         })
         .collect();
-    for ecr in copied.into_iter().filter_map(|registry| connections.ecr(registry)) {
-        ecr.learn_mounts().await;
+    for plane in copied.into_iter().filter_map(|registry| connections.control_plane(registry)) {
+        plane.learn_capabilities().await;
     }
     prepared
 }
@@ -85,7 +85,7 @@ impl Prepared {
 
     /// Why nothing can be copied to this target.
     pub(crate) fn hindrance(&self, target: &Target) -> Option<Failure> {
-        let Place::Registry(registry) = &target.place else { return None };
+        let Location::Registry(registry) = &target.location else { return None };
         let failure = self.missing.get(&(registry.clone(), target.repository.clone()))?;
         let message = format!("its repository could not be made: {}", failure.message);
         Some(Failure { message, ..failure.clone() })
@@ -97,16 +97,17 @@ impl Prepared {
         target: &Target,
         blobs: Vec<Digest>,
         connections: &Connections,
-    ) -> BTreeSet<Digest> {
-        let Place::Registry(registry) = &target.place else { return BTreeSet::new() };
-        let Some(ecr) = connections.ecr(registry) else { return BTreeSet::new() };
+    ) -> Option<BTreeSet<Digest>> {
+        let Location::Registry(registry) = &target.location else { return None };
+        let plane = connections.control_plane(registry)?;
         if self.new.contains(&(registry.clone(), target.repository.clone())) {
-            return BTreeSet::new();
+            return Some(BTreeSet::new());
         }
-        ecr.layers(&target.repository, &blobs).await.unwrap_or_else(|error| {
+        let present = plane.present_blobs(&target.repository, &blobs).await;
+        Some(present.unwrap_or_else(|error| {
             tracing::debug!(%error, "which blobs are there is unknown");
             BTreeSet::new()
-        })
+        }))
     }
 }
 
@@ -118,7 +119,7 @@ async fn one(
 ) -> (RepositoryOutcome, bool) {
     let at = action.at.clone();
     let mut outcome = RepositoryOutcome { at, create, problems: Vec::new(), cancelled: false };
-    let Some(ecr) = connections.ecr(&action.at.registry) else {
+    let Some(plane) = connections.control_plane(&action.at.registry) else {
         let message = format!("{} was not prepared", action.at.registry);
         let failure = Failure::other(Side::Destination, message);
         outcome.problems.push(RepositoryProblem { setting: None, failure });
@@ -128,13 +129,14 @@ async fn one(
         action.settings.iter().map(|change| (change.setting, change.to.clone())).collect();
     let mut made = false;
     if create {
-        match ecr.create(&action.at.repository, &settings).await {
+        match plane.create(&action.at.repository, &settings).await {
             Ok(new) => {
                 made = new;
                 // What was given with its making is made; another run may have had other wishes.
+                let provider = Provider::of(&action.at.registry);
                 settings.retain(|setting, _| {
-                    let alone = [Setting::LifecyclePolicy, Setting::RepositoryPolicy];
-                    alone.contains(setting) || (!new && *setting != Setting::Encryption)
+                    let row = provider.setting(*setting);
+                    row.is_some_and(|row| !row.at_creation || (!new && !row.is_fixed))
                 });
             }
             Err(error) => {
@@ -144,18 +146,18 @@ async fn one(
             }
         }
     }
-    outcome.problems.extend(set_all(ecr, &action.at.repository, &settings).await);
+    outcome.problems.extend(set_all(plane, &action.at.repository, &settings).await);
     (outcome, made)
 }
 
 async fn set_all(
-    ecr: &Ecr,
+    plane: &ControlPlane,
     repository: &Repository,
     settings: &Settings,
 ) -> Vec<RepositoryProblem> {
     let mut problems = Vec::new();
     for (setting, value) in settings {
-        if let Err(error) = ecr.set(repository, *setting, value).await {
+        if let Err(error) = plane.set(repository, *setting, value).await {
             let failure = Failure::new(Side::Destination, "", &error.into());
             problems.push(RepositoryProblem { setting: Some(*setting), failure });
         }

@@ -173,7 +173,7 @@ async fn copy(mut job: Job, task: &Task<'_>, with: &With<'_>) -> Ended {
     if job.scope == Scope::Image {
         let target = &task.want.target;
         let blobs = job.graph.blobs.iter().map(|blob| blob.digest.clone()).collect();
-        job.there = with.prepared.blobs_there(target, blobs, with.connections).await;
+        job.present = with.prepared.blobs_there(target, blobs, with.connections).await;
     }
     let mut tried: Vec<Holder> = task.holder.cloned().into_iter().collect();
     let mut outcome = with.copier.copy(&job).await;

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use mirror_copy::{Companions, Copied, Event, Job, Scope, WarningKind};
 use mirror_failure::{Failure, Side, printable};
 use mirror_oci::Digest;
-use mirror_plan::config::{Place, Referrers};
+use mirror_plan::config::{Location, Referrers};
 use mirror_plan::plan::{Change, Holder, Plan, Unchanged};
 use mirror_plan::report::{Outcome, Status, Transfer, Warning};
 use mirror_plan::want::{Platforms, Want, Wants};
@@ -130,7 +130,7 @@ impl Task<'_> {
             target: to,
             companions,
             scope: self.scope,
-            there: BTreeSet::new(),
+            present: None,
             missing,
             expected: self.expected.cloned(),
             looked: manner.looked,
@@ -194,7 +194,7 @@ pub(crate) fn remember(tasks: &[Task<'_>], outcomes: &[Option<Ended>], connectio
     let seen = tasks.iter().zip(outcomes).filter_map(|(task, ended)| {
         let ended = ended.as_ref().filter(|ended| ended.is_there())?;
         let Want { source, target, .. } = task.want;
-        let copied = task.scope == Scope::Image && matches!(target.place, Place::Registry(_));
+        let copied = task.scope == Scope::Image && matches!(target.location, Location::Registry(_));
         Some(Seen {
             target,
             digest: task.digest,

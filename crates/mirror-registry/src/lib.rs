@@ -16,7 +16,8 @@ mod world;
 
 pub use auth::credentials::{Credential, Credentials, Login, LoginAnswer, LoginSource};
 pub use host::Host;
-pub use host::options::{Access, HostOptions, Kind};
+pub use host::capabilities::{Capabilities, Known, KnownBy, Mounts, Presets, RequestRates};
+pub use host::options::{Access, HostOptions};
 pub use limits::patience::Patience;
 pub use limits::pressure::{Pressure, Waiting};
 pub use limits::pulls::{PullBudget, PullTurn, Reservation};

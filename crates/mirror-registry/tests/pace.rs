@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use mirror_failure::{ErrorKind, RequestError};
 use mirror_oci::{Endpoint, Repository, Tag};
-use mirror_registry::{Credentials, Host, HostOptions, Kind, ManifestRef, Patience, World};
+use mirror_registry::{
+    Credentials, Host, HostOptions, ManifestRef, Patience, Presets, RequestRates, World,
+};
 use mirror_testkit::{Fault, ImageBuilder, Profile, Registry};
 
 const PATIENCE: Patience =
@@ -143,13 +145,14 @@ async fn a_limit_told_to_a_look_up_counts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ecr_public_is_asked_ten_times_a_second() {
+async fn a_registry_that_takes_ten_pulls_a_second_gets_no_more() {
     let registry = stocked();
     let endpoint: Endpoint = registry.endpoint().parse().unwrap();
-    let options =
-        HostOptions { endpoint: Some(endpoint), kind: Kind::EcrPublic, ..HostOptions::default() };
+    let rates = RequestRates { pulls: Some(10), ..RequestRates::default() };
+    let presets = Presets { rates, ..Presets::default() };
+    let options = HostOptions { endpoint: Some(endpoint), presets, ..HostOptions::default() };
     let credentials = Arc::new(Credentials::new([], Vec::new()));
-    let name = "public.ecr.aws".parse().unwrap();
+    let name = "registry.example".parse().unwrap();
     let host = Host::new(&World::real().unwrap(), credentials, &name, &options).unwrap();
     let (repository, tag) = names();
     let started = Instant::now();

@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use http::Method;
+use tokio::time::Instant;
 
 use crate::ecr_calls;
 use crate::state::State;

@@ -2,10 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use tokio::time::Instant;
-
 use bytes::Bytes;
 use mirror_oci::{Algorithm, Digest, RawManifest};
+use tokio::time::Instant;
 
 use crate::ecr_state::Region;
 use crate::image::{Image, StoredManifest};

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures_util::{StreamExt, stream};
 use mirror_copy::{About, about};
 use mirror_oci::Digest;
-use mirror_plan::config::Place;
+use mirror_plan::config::Location;
 use mirror_plan::plan::{Before, Copy, Holder, Plan};
 use mirror_plan::want::{Source, Target, Want, Wants};
 use mirror_registry::ManifestRef;
@@ -54,7 +54,7 @@ pub(crate) async fn look(plan: &Plan, with: &With<'_>) -> BTreeMap<Target, (Befo
 
 async fn look_at(change: Replacement<'_>, with: &With<'_>) -> Option<(Target, (Before, Before))> {
     let Replacement { source, target, before, there } = change;
-    let Place::Registry(registry) = &target.place else { return None };
+    let Location::Registry(registry) = &target.location else { return None };
     let place = with.connections.place(registry, &target.repository).ok()?.origin;
     let before = about(&place, &before).await.ok()??;
     let now = match there {

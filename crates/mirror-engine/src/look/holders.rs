@@ -8,7 +8,7 @@ use futures_util::{StreamExt, stream};
 use mirror_copy::{Graph, Selection};
 use mirror_failure::Failure;
 use mirror_oci::Digest;
-use mirror_plan::config::Place;
+use mirror_plan::config::Location;
 use mirror_plan::plan::Holder;
 use mirror_plan::want::{Source, Target, Want, Wants};
 use mirror_registry::ManifestRef;
@@ -47,9 +47,9 @@ pub(crate) async fn find(
         })
     };
     // A registry tells more: what belongs to an image is found there as well.
-    let in_layout = |want: &&Want| matches!(want.target.place, Place::Layout(_));
+    let in_layout = |want: &&Want| matches!(want.target.location, Location::Layout(_));
     for want in named().filter(|want| !in_layout(want)).chain(named().filter(in_layout)) {
-        let place = (&want.target.place, &want.target.repository);
+        let place = (&want.target.location, &want.target.repository);
         if seen.contains(&place) || was_tried(&want.target) {
             continue;
         }
@@ -80,9 +80,9 @@ pub(crate) fn source(
     let target = all(wants).map(|want| &want.target).find(|target| {
         target.destination == holder.destination && target.repository == holder.repository
     })?;
-    match &target.place {
-        Place::Registry(_) => at(target, connections),
-        Place::Layout(folder) => {
+    match &target.location {
+        Location::Registry(_) => at(target, connections),
+        Location::Layout(folder) => {
             let layout = Some(connections.layout(folder).ok()?);
             Some(mirror_copy::Source { layout, ..origin().ok()? })
         }
@@ -92,7 +92,7 @@ pub(crate) fn source(
 /// Whether an image is held in a layout, which doesn't tell what belongs to it.
 pub(crate) fn is_in_layout(holder: &Holder, wants: &Wants) -> bool {
     all(wants).map(|want| &want.target).any(|target| {
-        target.destination == holder.destination && matches!(target.place, Place::Layout(_))
+        target.destination == holder.destination && matches!(target.location, Location::Layout(_))
     })
 }
 
@@ -102,7 +102,7 @@ fn all(wants: &Wants) -> impl Iterator<Item = &Want> {
 }
 
 fn at(target: &Target, connections: &Connections) -> Option<mirror_copy::Source> {
-    let Place::Registry(registry) = &target.place else { return None };
+    let Location::Registry(registry) = &target.location else { return None };
     connections.place(registry, &target.repository).ok()
 }
 
@@ -114,7 +114,7 @@ async fn whole(
     connections: &Connections,
 ) -> Result<Graph, Option<String>> {
     let selection = address::selection(source);
-    if let Place::Layout(folder) = &target.place {
+    if let Location::Layout(folder) = &target.location {
         return in_layout(folder, digest, selection, connections).await.ok_or(None);
     }
     let place = at(target, connections).ok_or(None)?;

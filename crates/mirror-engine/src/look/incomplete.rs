@@ -7,7 +7,7 @@ use futures_util::{StreamExt, stream};
 use mirror_copy::Check;
 use mirror_failure::Failure;
 use mirror_oci::Digest;
-use mirror_plan::config::Place;
+use mirror_plan::config::Location;
 use mirror_plan::plan::Plan;
 use mirror_plan::want::{Platforms, Source, Target};
 
@@ -40,7 +40,8 @@ pub(crate) async fn look(
             matches!(source.platforms, Platforms::Some(_))
                 || connections.memory().is_sparse(target, digest)
         };
-        matches!(target.place, Place::Registry(_)) && (closely == Closely::Everywhere || sparse())
+        matches!(target.location, Location::Registry(_))
+            && (closely == Closely::Everywhere || sparse())
     });
     let looks = looked.map(|(source, target, digest)| async move {
         (target.clone(), missing(source, target, digest, connections, closely).await)

@@ -1,7 +1,7 @@
 //! Looking at sources and destinations: as few requests as possible, all at once.
 
 pub(crate) mod before;
-pub(crate) mod ecr;
+pub(crate) mod bulk;
 pub(crate) mod holders;
 pub mod incomplete;
 pub mod tags;
@@ -12,8 +12,8 @@ use std::sync::Arc;
 use futures_util::{StreamExt, stream};
 use mirror_copy::{Graph, Purpose, Selection};
 use mirror_failure::{Failure, Side, printable};
-use mirror_oci::{Digest, Repository, Version};
-use mirror_plan::config::Place;
+use mirror_oci::{Digest, Version};
+use mirror_plan::config::Location;
 use mirror_plan::plan::{Holder, Image, Note, Observed, Plan, source_link};
 use mirror_plan::want::{Platforms, Source, Target, Want, Wants};
 use mirror_registry::{Host, ManifestRef};
@@ -185,7 +185,7 @@ async fn compare(wants: &Wants, connections: &Connections) -> Observed {
     // An image without a tag is found by its digest, which for one platform is known only when its source was asked.
     let untagged = look_at_all(wants, connections, |target| target.tag.is_none(), &sources);
     let (untagged, seen) =
-        tokio::join!(untagged, ecr::look(wants, connections, resolved(wants, &sources)));
+        tokio::join!(untagged, bulk::look(wants, connections, resolved(wants, &sources)));
     targets.extend(untagged);
     targets.extend(seen.targets);
     Observed { sources, targets, repositories: seen.repositories, ..Observed::default() }
@@ -199,7 +199,7 @@ pub async fn targets(
 ) -> BTreeMap<Target, Result<Option<Digest>, Failure>> {
     let (mut found, seen) = tokio::join!(
         look_at_all(wants, connections, |_| true, sources),
-        ecr::look(wants, connections, resolved(wants, sources)),
+        bulk::look(wants, connections, resolved(wants, sources)),
     );
     found.extend(seen.targets);
     found
@@ -228,14 +228,11 @@ async fn look_at_all(
 ) -> BTreeMap<Target, Result<Option<Digest>, Failure>> {
     let by_target: BTreeMap<&Target, &Source> =
         wants.wants.iter().map(|want| (&want.target, &want.source)).collect();
-    let in_bulk: BTreeSet<(&str, &Repository)> = wants
-        .repositories
-        .iter()
-        .map(|want| (want.at.destination.as_str(), &want.at.repository))
-        .collect();
-    let singly = |target: &&Target| {
-        which(target) && !in_bulk.contains(&(target.destination.as_str(), &target.repository))
+    let in_bulk = |target: &Target| match &target.location {
+        Location::Registry(registry) => connections.control_plane(registry).is_some(),
+        Location::Layout(_) => false,
     };
+    let singly = |target: &&Target| which(target) && !in_bulk(target);
     all(by_target.keys().copied().filter(singly).collect(), |target| {
         let source = by_target.get(target).copied();
         let digest = source.and_then(|source| sources.get(source)?.as_ref().ok().cloned());
@@ -292,8 +289,8 @@ async fn look_at(
     digest: Option<Digest>,
     connections: &Connections,
 ) -> Result<Option<Digest>, Failure> {
-    match &target.place {
-        Place::Layout(folder) => {
+    match &target.location {
+        Location::Layout(folder) => {
             let layout = connections.layout(folder)?;
             let name = layout_name(target, digest.as_ref());
             let selection = source.map_or(Selection::All, selection);
@@ -304,7 +301,7 @@ async fn look_at(
             };
             tokio::task::spawn_blocking(look).await.unwrap_or_else(broken)
         }
-        Place::Registry(registry) => {
+        Location::Registry(registry) => {
             let host = connections.registry(registry)?;
             let which = match (&target.tag, &digest) {
                 (Some(tag), _) => ManifestRef::Tag(tag),

@@ -1,15 +1,47 @@
-//! What `mirror.toml` says about hosts, checked.
+//! `[registry."host"]`: settings of hosts.
 
 use std::collections::BTreeMap;
 
 use mirror_oci::{Endpoint, Registry, Repository};
+use schemars::JsonSchema;
+use serde::Deserialize;
 use toml::Spanned;
 
-use crate::config::file::RegistryFile;
 use crate::config::problems::Problems;
-use crate::provider::ecr::registry::AwsRegistry;
+use crate::provider::Provider;
 
 /// Settings of one host.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a table of settings")]
+pub(crate) struct RegistryFile {
+    /// Where to really go: `http://` or `https://`, host and optional port.
+    #[schemars(with = "Option<String>")]
+    pub(crate) endpoint: Option<Spanned<String>>,
+    /// The token service that our credentials may go to, `https://` and host, where it isn't on the registry's own
+    /// host and not one of the well-known ones.
+    #[schemars(with = "Option<String>")]
+    pub(crate) token_realm: Option<Spanned<String>>,
+    /// Registries with the same content by digest, asked first: a host, optionally with a path in front of the
+    /// repository, `public.ecr.aws/docker`.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>")]
+    pub(crate) alternatives: Vec<Spanned<String>>,
+    /// Most requests at once, 1 to 256.
+    #[schemars(with = "Option<u16>", range(min = 1, max = 256))]
+    pub(crate) concurrency: Option<Spanned<u16>>,
+    /// For Amazon ECR: the role to assume there, `arn:aws:iam::123456789012:role/mirror`.
+    #[schemars(with = "Option<String>")]
+    pub(crate) role: Option<Spanned<String>>,
+    /// Whether the bots need credentials for it: `mirror bots` then names secrets.
+    #[serde(default)]
+    pub(crate) private: bool,
+    /// Whether it may redirect from a public address to a private, loopback or link-local one, as a registry of your
+    /// own in front of your own storage does. Never by default.
+    #[serde(default)]
+    pub(crate) private_redirects: bool,
+}
+
+/// Settings of one host, checked.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RegistrySettings {
     /// Where to go instead.
@@ -113,19 +145,15 @@ impl Problems<'_> {
         None
     }
 
-    /// Where requests or credentials for `registry` go. What AWS makes a login for is not sent anywhere else, so that
-    /// whoever may change this file can't have it.
+    /// Where requests or credentials for `registry` go. What a provider makes a login for is not sent anywhere else, so
+    /// that whoever may change this file can't have it.
     fn endpoint(&mut self, text: &Spanned<String>, registry: &Registry) -> Option<Endpoint> {
         let Ok(endpoint) = text.get_ref().parse::<Endpoint>() else {
             let message = format!("`{}` is not an endpoint", text.get_ref());
             self.add(text.span(), message, "write scheme, host and port: `http://127.0.0.1:5001`");
             return None;
         };
-        let outside = AwsRegistry::of(registry).is_some_and(|aws| !aws.login_belongs_to(&endpoint));
-        if outside {
-            let message = format!("{endpoint} is not {registry}: an AWS login must not go there");
-            let help = "use https and a name that AWS has for this registry: its own, FIPS, dual-stack, or that of a VPC \
-                        endpoint in its region";
+        if let Some((message, help)) = Provider::of(registry).objection(registry, &endpoint) {
             self.add(text.span(), message, help);
             return None;
         }

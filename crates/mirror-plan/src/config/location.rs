@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
     Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
 )]
 #[serde(rename_all = "snake_case")]
-pub enum Place {
+pub enum Location {
     /// A registry.
     Registry(#[schemars(with = "String")] Registry),
     /// The folder of an OCI image layout, as written: relative to the folder that holds the tree, or absolute.

@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use toml::Spanned;
 
+use crate::config::glob::Glob;
+
 /// Something wrong with the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigProblem {
@@ -34,6 +36,15 @@ impl Problems<'_> {
             message: message.into(),
             help: Some(help.into()),
         });
+    }
+
+    pub(crate) fn glob(&mut self, text: &Spanned<String>) -> Option<Glob> {
+        let glob = text.get_ref().parse::<Glob>();
+        let problem = |why: String| {
+            let message = format!("`{}` is not a glob: {why}", text.get_ref());
+            self.add(text.span(), message, "such as docker.io/library/*");
+        };
+        glob.map_err(problem).ok()
     }
 
     pub(crate) fn parsed<T: FromStr<Err: std::fmt::Display>>(

@@ -36,7 +36,7 @@ fn everything_is_read() {
     let config = Config::parse(FULL).unwrap();
     assert_eq!(config.destinations.len(), 2);
     assert_eq!(config.destinations[0].repository, "mirror/{registry}/{name}");
-    assert_eq!(config.destinations[1].place, Place::Layout("./store".into()));
+    assert_eq!(config.destinations[1].location, Location::Layout("./store".into()));
     let hub = &config.registries[&Registry::docker_hub()];
     assert_eq!(
         (hub.endpoint.clone(), hub.concurrency),
@@ -56,7 +56,7 @@ fn everything_is_read() {
 #[test]
 fn nothing_is_a_configuration_too() {
     let config = Config::parse("").unwrap();
-    assert_eq!(config.destinations[0].place, Place::Layout("./mirror-store".into()));
+    assert_eq!(config.destinations[0].location, Location::Layout("./mirror-store".into()));
 }
 
 /// A configuration, what is underlined in it, and a part of the message.

@@ -7,7 +7,7 @@ use mirror_oci::{Digest, Repository};
 
 use crate::plan::model::{Action, Change, Conflict, Copy, LookupFailure, Note, Plan, Unchanged};
 use crate::plan::observed::Observed;
-use crate::provider::ecr::settings::{Setting, Settings, changes, is_immutable};
+use crate::provider::setting::Settings;
 use crate::want::model::{Platforms, Postponed, Want, Wants};
 use crate::want::resource::{RepositoryAction, RepositoryAt, RepositoryState, RepositoryWant};
 
@@ -43,7 +43,7 @@ impl Plan {
             let at = want.at.clone();
             match observed.repositories.get(&at) {
                 Some(Ok(None)) if want.create && !self.makes(&at) => {
-                    let settings = changes(&want.settings, &Settings::new());
+                    let settings = want.provider().changes(&want.settings, &Settings::new());
                     self.actions.push(Action::CreateRepository(RepositoryAction { at, settings }));
                 }
                 Some(Ok(Some(state))) => self.compare(want, state, wants, observed),
@@ -68,9 +68,10 @@ impl Plan {
         observed: &Observed,
     ) {
         let at = &want.at;
-        let changes = changes(&want.settings, &state.settings);
+        let provider = want.provider();
+        let changes = provider.changes(&want.settings, &state.settings);
         let (fixed, settings): (Vec<_>, Vec<_>) =
-            changes.into_iter().partition(|change| change.setting == Setting::Encryption);
+            changes.into_iter().partition(|change| provider.is_fixed(change.setting));
         let fixed =
             fixed.into_iter().map(|change| Note::OtherEncryption { at: at.clone(), change });
         self.notes.extend(fixed);
@@ -113,11 +114,10 @@ impl Plan {
             None => (!kept.create)
                 .then(|| "the repository does not exist, and `create` is false for it".to_owned()),
             Some(state) => {
-                let immutable = kept.settings.get(&Setting::ImmutableTags);
-                let immutable = immutable.or(state.settings.get(&Setting::ImmutableTags))?;
-                let tag = want.target.tag.as_ref()?;
-                let found = found?;
-                is_immutable(immutable, tag.as_str()).then(|| {
+                let (tag, found) = (want.target.tag.as_ref()?, found?);
+                let mut settings = state.settings.clone();
+                settings.extend(kept.settings.clone());
+                kept.provider().keeps_tag(&settings, tag).then(|| {
                     format!(
                         "the tag is immutable there and is another image, {}; delete it there, or mirror another tag",
                         found.short()

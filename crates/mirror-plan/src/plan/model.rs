@@ -5,7 +5,7 @@ use mirror_oci::{Digest, Platform, Registry, Repository};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::provider::ecr::settings::SettingChange;
+use crate::provider::setting::SettingChange;
 use crate::want::base::ConfigChange;
 use crate::want::model::{Postponed, Unwanted, Want};
 use crate::want::resource::{RepositoryAction, RepositoryAt};

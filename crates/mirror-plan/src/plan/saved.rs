@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::plan::model::{Action, Change, Copy, Plan, Unchanged};
-use crate::provider::ecr::settings::{Settings, changes};
+use crate::provider::setting::Settings;
 use crate::want::model::{Platforms, Want, Wants};
 use crate::want::resource::{RepositoryAction, RepositoryWant};
 
@@ -174,7 +174,9 @@ impl SavedPlan {
                 }
                 Action::CreateRepository(action) => fits_repository(action, wants, |want| {
                     // What a repository is made without, it may be without for good.
-                    want.create && action.settings == changes(&want.settings, &Settings::new())
+                    want.create
+                        && action.settings
+                            == want.provider().changes(&want.settings, &Settings::new())
                 })?,
                 Action::UpdateRepository(action) => fits_repository(action, wants, |want| {
                     action

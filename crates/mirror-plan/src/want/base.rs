@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
 use crate::config::hosts::RegistrySettings;
-use crate::config::location::Place;
+use crate::config::location::Location;
 use crate::want::model::{Postponed, Want, Wants};
 
 /// How the tree was configured at the base of a pull request, and what it knew.
@@ -18,7 +18,7 @@ use crate::want::model::{Postponed, Want, Wants};
 pub struct Base {
     /// Settings that connections are made by.
     pub registries: BTreeMap<Registry, RegistrySettings>,
-    destinations: BTreeSet<Place>,
+    destinations: BTreeSet<Location>,
     known: BTreeSet<Registry>,
 }
 
@@ -37,16 +37,16 @@ impl Base {
     /// What a configuration and the entries beside it know: registries that images came from or went to, or that have
     /// settings.
     pub fn new(config: &Config, entries: &[Entry]) -> Base {
-        let destinations: BTreeSet<Place> =
-            config.destinations.iter().map(|destination| destination.place.clone()).collect();
+        let destinations: BTreeSet<Location> =
+            config.destinations.iter().map(|destination| destination.location.clone()).collect();
         let alternatives = config.registries.values().flat_map(|settings| &settings.alternatives);
         let mut known: BTreeSet<Registry> =
             alternatives.map(|alternative| alternative.registry.clone()).collect();
         known.extend(config.registries.keys().cloned());
         known.extend(entries.iter().map(|entry| entry.name.registry.clone()));
-        known.extend(destinations.iter().filter_map(|place| match place {
-            Place::Registry(registry) => Some(registry.clone()),
-            Place::Layout(_) => None,
+        known.extend(destinations.iter().filter_map(|location| match location {
+            Location::Registry(registry) => Some(registry.clone()),
+            Location::Layout(_) => None,
         }));
         Base { registries: config.registries.clone(), destinations, known }
     }
@@ -58,14 +58,14 @@ impl Base {
 
     /// Why a want is not looked at at all.
     fn objection(&self, want: &Want, config: &Config) -> Option<String> {
-        let place = &want.target.place;
-        if !self.destinations.contains(place) {
-            let place = match place {
-                Place::Registry(registry) => registry.to_string(),
-                Place::Layout(folder) => folder.clone(),
+        let location = &want.target.location;
+        if !self.destinations.contains(location) {
+            let location = match location {
+                Location::Registry(registry) => registry.to_string(),
+                Location::Layout(folder) => folder.clone(),
             };
             let destination = &want.target.destination;
-            return Some(printable(&format!("the destination `{destination}` at {place}")));
+            return Some(printable(&format!("the destination `{destination}` at {location}")));
         }
         let registry = &want.source.name.registry;
         let settings = config.registries.get(registry).filter(|_| !self.knows(registry))?;
@@ -88,11 +88,10 @@ impl Wants {
                 Some(reason) => postponed.push(Postponed { want, reason }),
             }
         }
-        self.elsewhere.retain(|want| base.destinations.contains(&want.target.place));
-        let repositories = self
-            .repositories
-            .into_iter()
-            .filter(|want| base.destinations.contains(&Place::Registry(want.at.registry.clone())));
+        self.elsewhere.retain(|want| base.destinations.contains(&want.target.location));
+        let repositories = self.repositories.into_iter().filter(|want| {
+            base.destinations.contains(&Location::Registry(want.at.registry.clone()))
+        });
         Wants { wants, postponed, repositories: repositories.collect(), ..self }
     }
 }

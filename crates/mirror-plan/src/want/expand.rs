@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use mirror_oci::{Name, Registry, Repository, Tag, Version};
 use mirror_tree::Entry;
 
-use crate::config::location::Place;
-use crate::config::{Config, Destination};
-use crate::provider::ecr::settings::name_problem;
+use crate::config::Config;
+use crate::config::location::Location;
+use crate::provider::Provider;
 use crate::want::model::{Collision, Platforms, Source, Target, Want, Wants};
 use crate::want::resource::{RepositoryAt, RepositoryWant};
+use crate::want::section::Destination;
 
 /// Turns entries into wants, and finds the ones that exclude each other. Entries that want the very same thing
 /// become one want.
@@ -56,8 +57,8 @@ impl Wants {
     fn drop_contradictions(&mut self) {
         let mut by_place: BTreeMap<(Registry, Repository), Vec<RepositoryWant>> = BTreeMap::new();
         for want in std::mem::take(&mut self.repositories) {
-            let place = (want.at.registry.clone(), want.at.repository.clone());
-            by_place.entry(place).or_default().push(want);
+            let location = (want.at.registry.clone(), want.at.repository.clone());
+            by_place.entry(location).or_default().push(want);
         }
         for ((registry, repository), kept) in by_place {
             let first = kept.first().map(|want| (want.create, want.settings.clone()));
@@ -66,10 +67,10 @@ impl Wants {
                 continue;
             }
             let names: Vec<String> = kept.iter().map(|want| want.at.destination.clone()).collect();
-            let place = Place::Registry(registry);
+            let location = Location::Registry(registry);
             let (lost, left): (Vec<Want>, Vec<Want>) =
                 std::mem::take(&mut self.wants).into_iter().partition(|want| {
-                    want.target.place == place && want.target.repository == repository
+                    want.target.location == location && want.target.repository == repository
                 });
             self.wants = left;
             self.contended.extend(lost.iter().cloned());
@@ -90,10 +91,10 @@ impl Wants {
 fn repositories(wants: &[Want], config: &Config) -> Vec<RepositoryWant> {
     let mut found: BTreeMap<RepositoryAt, RepositoryWant> = BTreeMap::new();
     for want in wants {
-        let Target { destination, place, repository, .. } = &want.target;
+        let Target { destination, location, repository, .. } = &want.target;
         let rules = config.destinations.iter().find(|known| known.name == *destination);
-        let (Some(rules), Place::Registry(registry)) =
-            (rules.and_then(|known| known.ecr.as_ref()), place)
+        let (Some(rules), Location::Registry(registry)) =
+            (rules.and_then(|known| known.repositories.as_ref()), location)
         else {
             continue;
         };
@@ -106,13 +107,13 @@ fn repositories(wants: &[Want], config: &Config) -> Vec<RepositoryWant> {
 }
 
 /// What a copy is fetched by at its destination. Two wants with one address fight over it.
-pub(crate) type Address = (Place, Repository, Option<Version>, Option<Tag>);
+pub(crate) type Address = (Location, Repository, Option<Version>, Option<Tag>);
 
 pub(crate) fn address(want: &Want) -> Address {
     let target = &want.target;
     // Without a tag nothing is fought over: the digest is the address.
     let version = target.tag.is_none().then(|| want.source.version.clone());
-    (target.place.clone(), target.repository.clone(), version, target.tag.clone())
+    (target.location.clone(), target.repository.clone(), version, target.tag.clone())
 }
 
 fn want(entry: &Entry, destination: &Destination, config: &Config) -> Result<Want, Collision> {
@@ -124,8 +125,8 @@ fn want(entry: &Entry, destination: &Destination, config: &Config) -> Result<Wan
         reason: format!("`{text}` can't be the name of a repository: {reason}"),
     };
     let repository = text.parse::<Repository>().map_err(|error| unfit(error.to_string()))?;
-    if destination.ecr.is_some()
-        && let Some(problem) = name_problem(&repository)
+    if let Location::Registry(registry) = &destination.location
+        && let Some(problem) = Provider::of(registry).name_problem(&repository)
     {
         return Err(unfit(problem));
     }
@@ -140,7 +141,7 @@ fn want(entry: &Entry, destination: &Destination, config: &Config) -> Result<Wan
         source: Source { name: entry.name.clone(), version: entry.version.clone(), platforms },
         target: Target {
             destination: destination.name.clone(),
-            place: destination.place.clone(),
+            location: destination.location.clone(),
             repository,
             tag: entry.version.tag().cloned(),
             digest: entry.version.digest().filter(|_| entry.version.tag().is_none()).cloned(),

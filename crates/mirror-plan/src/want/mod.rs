@@ -5,6 +5,7 @@ pub(crate) mod expand;
 pub(crate) mod model;
 pub(crate) mod resource;
 pub(crate) mod scope;
+pub(crate) mod section;
 
 pub use base::{Base, ConfigChange, config_changes};
 pub use expand::expand;
@@ -14,3 +15,4 @@ pub use resource::{
     RepositoryState, RepositoryWant,
 };
 pub use scope::{Changes, ImageGlob, Scope};
+pub use section::Destination;

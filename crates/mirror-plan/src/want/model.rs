@@ -7,7 +7,7 @@ use mirror_oci::{Digest, Name, Platform, Reference, Registry, Repository, Tag, V
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::config::location::Place;
+use crate::config::location::Location;
 use crate::want::resource::RepositoryWant;
 
 /// One entry for one destination.
@@ -70,7 +70,7 @@ pub struct Target {
     /// Name of the destination.
     pub destination: String,
     /// Where that is.
-    pub place: Place,
+    pub location: Location,
     /// The repository there.
     pub repository: Repository,
     /// The tag there; none for a source that is a digest alone.
@@ -176,7 +176,7 @@ pub(crate) struct Record {
     /// Name of the destination.
     destination: String,
     /// Where that is.
-    location: Place,
+    location: Location,
     /// The repository there.
     #[schemars(with = "String")]
     repository: Repository,
@@ -205,7 +205,7 @@ impl From<Want> for Record {
                 Platforms::Some(platforms) => Some(WantedPlatforms::Some(platforms)),
             },
             destination: target.destination,
-            location: target.place,
+            location: target.location,
             repository: target.repository,
             tag: target.tag,
         }
@@ -240,7 +240,7 @@ impl TryFrom<Record> for Want {
         }
         let target = Target {
             destination,
-            place: location,
+            location,
             repository: record.repository,
             digest: record.tag.is_none().then(|| source.version.digest().cloned()).flatten(),
             tag: record.tag,
@@ -274,7 +274,7 @@ mod tests {
             let tag = version.tag().cloned();
             let target = Target {
                 destination: "prod".to_owned(),
-                place: Place::Layout("mirrored".to_owned()),
+                location: Location::Layout("mirrored".to_owned()),
                 repository: "a/b".parse().unwrap(),
                 digest: tag.is_none().then(|| version.digest().cloned()).flatten(),
                 tag,

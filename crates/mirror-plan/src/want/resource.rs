@@ -5,7 +5,8 @@ use mirror_oci::{Digest, Registry, Repository, Tag};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::provider::ecr::settings::{Setting, SettingChange, Settings};
+use crate::provider::Provider;
+use crate::provider::setting::{Setting, SettingChange, Settings};
 
 /// A repository that images are to go to, where it does not make itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +17,13 @@ pub struct RepositoryWant {
     pub create: bool,
     /// How it is to be. What is not in here is left alone.
     pub settings: Settings,
+}
+
+impl RepositoryWant {
+    /// What stands behind its registry.
+    pub(crate) fn provider(&self) -> Provider {
+        Provider::of(&self.at.registry)
+    }
 }
 
 /// Where a repository is.

@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use globset::{GlobBuilder, GlobMatcher};
 use mirror_oci::{Name, Repository};
 use mirror_tree::Entry;
 
 use crate::config::Config;
+use crate::config::glob::Glob;
 use crate::want::expand::{Address, address, expand};
 use crate::want::model::{Source, Target, Unwanted, Want, Wants};
 
@@ -21,21 +21,20 @@ pub struct Scope {
 
 /// A glob over the names of images, `docker.io/library/postgres` or, in short, `postgres`.
 #[derive(Debug, Clone)]
-pub struct ImageGlob(GlobMatcher);
+pub struct ImageGlob(Glob);
 
 impl std::str::FromStr for ImageGlob {
     type Err = String;
 
     fn from_str(text: &str) -> Result<ImageGlob, String> {
-        let glob = GlobBuilder::new(text).literal_separator(true).build();
-        glob.map(|glob| ImageGlob(glob.compile_matcher())).map_err(|error| error.kind().to_string())
+        text.parse().map(ImageGlob)
     }
 }
 
 impl ImageGlob {
     /// Whether it names this image.
     pub fn matches(&self, name: &Name) -> bool {
-        self.0.is_match(name.to_string()) || self.0.is_match(name.familiar())
+        self.0.matches(&name.to_string()) || self.0.matches(&name.familiar())
     }
 }
 

@@ -1,15 +1,14 @@
 //! One registry: where it is, who we are there, and how a request reaches it.
 
 pub(crate) mod call;
+pub(crate) mod capabilities;
 pub(crate) mod exchange;
-pub(crate) mod hint;
-pub(crate) mod knowledge;
 pub(crate) mod options;
 pub(crate) mod sessions;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use bytes::Bytes;
 use http::Method;
@@ -24,9 +23,8 @@ use crate::auth::challenge::Challenge;
 use crate::auth::credentials::Credentials;
 use crate::auth::{Auth, Scope, Sent};
 use crate::host::call::Call;
-use crate::host::hint::Hints;
-use crate::host::knowledge::Knowledge;
-use crate::host::options::{Access, HostOptions, Kind};
+use crate::host::capabilities::{Capabilities, OfRepository};
+use crate::host::options::{Access, HostOptions};
 use crate::host::sessions::Sessions;
 use crate::limits::pace::Pace;
 use crate::limits::pulls::{Exhausted, PullBudget, PullTurn, Pulls, Reservation};
@@ -52,16 +50,14 @@ pub struct Host {
     large: Arc<Semaphore>,
     large_uploads: Arc<Semaphore>,
     sessions: Arc<Sessions>,
-    hints: Hints,
-    kind: Kind,
+    capabilities: Capabilities,
     rates: Rates,
-    mounts: AtomicBool,
     pub(crate) pace: Pace,
     pub(crate) pulls: Pulls,
     /// Registries that this one sends us to, and how they want to be asked.
     pub(crate) gateways: std::sync::Mutex<HashMap<String, Challenge>>,
     pub(crate) private_redirects: bool,
-    known: std::sync::Mutex<HashMap<Repository, Arc<Knowledge>>>,
+    known: std::sync::Mutex<HashMap<Repository, Arc<OfRepository>>>,
     pub(crate) met: AtomicBool,
     pub(crate) first: Mutex<()>,
 }
@@ -107,11 +103,9 @@ impl Host {
             slots: Arc::new(Semaphore::new(options.concurrency)),
             large: Arc::new(Semaphore::new(options.concurrency.min(LARGE_AT_ONCE))),
             sessions: Sessions::new(options.concurrency),
-            hints: Hints::default(),
             large_uploads: Arc::new(Semaphore::new(options.concurrency.min(LARGE_AT_ONCE))),
-            kind: options.kind,
-            rates: Rates::of(options.kind),
-            mounts: AtomicBool::new(options.kind != Kind::Ecr),
+            capabilities: Capabilities::new(options.presets),
+            rates: Rates::of(options.presets.rates),
             pace: Pace::new(options.patience, world),
             pulls: Pulls::shared(options.share, world.clock),
             gateways: std::sync::Mutex::default(),
@@ -127,19 +121,9 @@ impl Host {
         &self.name
     }
 
-    /// What kind of registry it is.
-    pub fn kind(&self) -> Kind {
-        self.kind
-    }
-
-    /// Whether blobs can be mounted from other repositories.
-    pub fn mounts(&self) -> bool {
-        self.mounts.load(Ordering::Relaxed)
-    }
-
-    /// Tells whether blobs can be mounted, where that is a setting of the account.
-    pub fn set_mounts(&self, mounts: bool) {
-        self.mounts.store(mounts, Ordering::Relaxed);
+    /// What it does beyond what all registries do.
+    pub fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
     }
 
     /// Asks a service beside the registry, at the pace of this host and again where that may help: the pause after a
@@ -223,8 +207,8 @@ impl Host {
         self.pulls.forget();
     }
 
-    /// What is remembered of a repository.
-    pub(crate) fn knowledge(&self, repository: &Repository) -> Arc<Knowledge> {
+    /// What was learned of a repository.
+    pub(crate) fn learned(&self, repository: &Repository) -> Arc<OfRepository> {
         let mut known = self.known.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         known.entry(repository.clone()).or_default().clone()
     }
@@ -328,11 +312,6 @@ impl Host {
     /// The upload sessions.
     pub(crate) fn sessions(&self) -> &Arc<Sessions> {
         &self.sessions
-    }
-
-    /// What the registry makes of mounts.
-    pub(crate) fn hints(&self) -> &Hints {
-        &self.hints
     }
 
     async fn permit(&self, of: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, RequestError> {

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use mirror_oci::{Endpoint, Repository};
 
 use crate::auth::credentials::LoginSource;
+use crate::host::capabilities::Presets;
 use crate::limits::patience::Patience;
 
 /// What we are going to do at a host; tokens are asked for accordingly.
@@ -32,8 +33,8 @@ pub struct HostOptions {
     pub access: Access,
     /// How long to wait for what.
     pub patience: Patience,
-    /// What kind of registry it is.
-    pub kind: Kind,
+    /// What is known of it before it was asked.
+    pub presets: Presets,
     /// Who makes us a login, where no other place knows who we are.
     pub login: Option<LoginSource>,
     /// Machines that share a limit on pulls, this one included.
@@ -50,22 +51,10 @@ impl Default for HostOptions {
             concurrency: 64,
             access: Access::Pull,
             patience: Patience::default(),
-            kind: Kind::default(),
+            presets: Presets::default(),
             login: None,
             share: 1,
             private_redirects: false,
         }
     }
-}
-
-/// Kinds of registries that differ in more than their answers.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Kind {
-    /// As the specification says.
-    #[default]
-    Standard,
-    /// Amazon ECR: has rates for each kind of request, and mounts only what a pushed manifest names, if at all.
-    Ecr,
-    /// Amazon ECR Public: has a rate for pulls.
-    EcrPublic,
 }

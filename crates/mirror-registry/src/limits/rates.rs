@@ -6,7 +6,7 @@ use http::Method;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use crate::host::options::Kind;
+use crate::host::capabilities::RequestRates;
 
 /// The rates of one registry.
 #[derive(Debug, Default)]
@@ -27,21 +27,13 @@ struct Rate {
 }
 
 impl Rates {
-    /// For ECR the default quotas of a region, which can be raised but not asked for:
-    /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/service-quotas.html>. What is over them is refused
-    /// with 429, and costs more than waiting.
-    pub(crate) fn of(kind: Kind) -> Rates {
-        match kind {
-            Kind::Standard => Rates::default(),
-            Kind::Ecr => Rates {
-                manifests: Some(Rate::per_second(10)),
-                uploads: Some(Rate::per_second(100)),
-                blobs: Some(Rate::per_second(100)),
-                pulls: None,
-            },
-            // The rate of image pulls with a login; without one it is lower, and refusals make us slower:
-            // <https://docs.aws.amazon.com/AmazonECR/latest/public/public-service-quotas.html>.
-            Kind::EcrPublic => Rates { pulls: Some(Rate::per_second(10)), ..Rates::default() },
+    /// What is over a rate is refused, and costs more than waiting.
+    pub(crate) fn of(rates: RequestRates) -> Rates {
+        Rates {
+            pulls: rates.pulls.map(Rate::per_second),
+            manifests: rates.manifests.map(Rate::per_second),
+            uploads: rates.uploads.map(Rate::per_second),
+            blobs: rates.blobs.map(Rate::per_second),
         }
     }
 

@@ -17,7 +17,6 @@ use url::Url;
 use crate::answer::Answer;
 use crate::host::Host;
 use crate::host::call::Call;
-use crate::host::options::Kind;
 use crate::verbs::manifest::ManifestRef;
 
 /// One entry of a list of referrers, with all its keys: it may have to be listed again elsewhere.
@@ -110,19 +109,20 @@ impl Host {
         if recall == Recall::Ignored {
             return self.list_referrers(repository, digest).await.map(Page::listed);
         }
-        let knowledge = self.knowledge(repository);
-        let asking = knowledge.asking_referrers.lock().await;
-        if knowledge.lists_no_referrers.load(Ordering::Acquire) {
+        let learned = self.learned(repository);
+        let asking = learned.asking_referrers.lock().await;
+        if learned.lists_no_referrers.load(Ordering::Acquire) {
             return Ok(None);
         }
-        // ECR lists them, though some manifests get a 405: aws/containers-roadmap#2783.
-        let first = self.kind() != Kind::Ecr && !knowledge.has_listed.load(Ordering::Acquire);
+        // Where it is known to list them, some manifests get a 405 all the same: aws/containers-roadmap#2783.
+        let lists = self.capabilities().lists_referrers().is_some_and(|lists| lists.value);
+        let first = !lists && !learned.has_listed.load(Ordering::Acquire);
         let asking = first.then_some(asking);
         let listed = self.list_referrers(repository, digest).await;
         match &listed {
-            Ok(Page::Listed(_)) => knowledge.has_listed.store(true, Ordering::Release),
+            Ok(Page::Listed(_)) => learned.has_listed.store(true, Ordering::Release),
             // Once it has listed some, a refusal is about that manifest.
-            Ok(Page::NoApi) if first => knowledge.lists_no_referrers.store(true, Ordering::Release),
+            Ok(Page::NoApi) if first => learned.lists_no_referrers.store(true, Ordering::Release),
             _ => {}
         }
         drop(asking);
@@ -163,8 +163,8 @@ impl Host {
             let asked = self.head_manifest(repository, ManifestRef::Tag(&tag)).await;
             asked.err().and_then(|error| error.status())
         };
-        let knowledge = self.knowledge(repository);
-        *knowledge.refuses_missing.get_or_init(ask).await == Some(refused)
+        let learned = self.learned(repository);
+        *learned.refuses_missing.get_or_init(ask).await == Some(refused)
     }
 
     async fn list_referrers(

@@ -17,7 +17,6 @@ use crate::answer::Answer;
 use crate::auth::Scope;
 use crate::host::Host;
 use crate::host::call::Call;
-use crate::host::options::Kind;
 use crate::wire::Reach;
 
 /// A session that waits longer for its bytes is given back, and another one is opened when they are here.
@@ -117,8 +116,7 @@ impl Host {
     /// <https://github.com/opencontainers/distribution-spec/blob/main/spec.md#canceling-a-blob-upload>. One attempt: what
     /// remains ends by itself.
     async fn delete_session(&self, url: Url, scope: Scope) {
-        // ECR has no request for that: its sessions cost nobody anything.
-        if self.kind() == Kind::Ecr || !self.is_home(&url) {
+        if !self.capabilities().ends_sessions().value || !self.is_home(&url) {
             return;
         }
         let call = Call {

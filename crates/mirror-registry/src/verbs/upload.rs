@@ -17,7 +17,7 @@ use crate::answer::{describe, refusal};
 use crate::auth::{Scope, Sent};
 use crate::host::Host;
 use crate::host::call::Call;
-use crate::host::hint::Hint;
+use crate::host::capabilities::Mounts;
 use crate::host::sessions::Permit;
 use crate::limits::pressure::{Pressure, Speed};
 use crate::verbs::flow::{Flow, UploadBody, Watched, moving};
@@ -99,7 +99,10 @@ impl Host {
             let Err((sent, error)) = self.send_blob(blob, session, body, rejected.as_ref()).await
             else {
                 drop(_permit);
-                if size > FEW && matches!(mount, Mount::From(_)) && self.hints().is_mine_to_try() {
+                if size > FEW
+                    && matches!(mount, Mount::From(_))
+                    && self.capabilities().is_mine_to_try()
+                {
                     self.try_hint(blob).await;
                 }
                 return Ok(Upload::Sent);
@@ -129,14 +132,22 @@ impl Host {
     ) -> Result<Option<(Session, BodyPermit)>, RequestError> {
         let elsewhere = match mount {
             Mount::Never => return self.open(blob, None, permit).await.map(Opened::session),
-            Mount::From(from) if from != blob.repository && self.hints().mounts() => Some(from),
+            Mount::From(from)
+                if from != blob.repository
+                    && self.capabilities().mounts().value != Mounts::Nothing =>
+            {
+                Some(from)
+            }
             Mount::From(_) => None,
+        };
+        let known = |looks| {
+            self.capabilities().mounts_from_itself().is_some_and(|known| known.value == looks)
         };
         let mut permit = permit;
         if let Some(from) = elsewhere {
             match self.open(blob, Some(from), permit).await? {
                 Opened::There => {
-                    self.hints().mounted(true);
+                    self.capabilities().mounted(true);
                     return Ok(None);
                 }
                 // It may be that the blob is here, and the mount was ignored.
@@ -144,18 +155,18 @@ impl Host {
                     return Ok(self.unless_there(blob, session).await.map(|s| (s, permit)));
                 }
                 Opened::Refused(again) => {
-                    self.hints().mounted(false);
+                    self.capabilities().mounted(false);
                     permit = again;
                 }
             }
         }
-        if self.hints().own() != Hint::Useless {
+        if !known(false) {
             match self.open(blob, Some(blob.repository), permit).await? {
                 Opened::There => {
-                    self.hints().learn(Hint::Honoured);
+                    self.capabilities().learn_mounts_from_itself(true);
                     return Ok(None);
                 }
-                Opened::Session(session, permit) if self.hints().own() == Hint::Honoured => {
+                Opened::Session(session, permit) if known(true) => {
                     return Ok(Some((session, permit)));
                 }
                 Opened::Session(session, permit) => {
@@ -168,7 +179,7 @@ impl Host {
                 return Ok(None);
             }
             let opened = self.open(blob, None, permit).await?;
-            self.hints().learn(Hint::Useless);
+            self.capabilities().learn_mounts_from_itself(false);
             return Ok(opened.session());
         }
         if self.is_there(blob).await {
@@ -190,11 +201,11 @@ impl Host {
     async fn unless_there(self: &Arc<Self>, blob: Wanted<'_>, session: Session) -> Option<Session> {
         if !self.is_there(blob).await {
             if blob.size > FEW {
-                self.hints().agreed();
+                self.capabilities().agreed();
             }
             return Some(session);
         }
-        self.hints().learn(Hint::Useless);
+        self.capabilities().learn_mounts_from_itself(false);
         self.give_back(session).await;
         None
     }
@@ -203,12 +214,12 @@ impl Host {
     async fn try_hint(self: &Arc<Self>, blob: Wanted<'_>) {
         let Ok(permit) = self.body_permit(0).await else { return };
         match self.open(blob, Some(blob.repository), permit).await {
-            Ok(Opened::There) => self.hints().learn(Hint::Honoured),
+            Ok(Opened::There) => self.capabilities().learn_mounts_from_itself(true),
             Ok(Opened::Session(session, _permit)) => {
-                self.hints().learn(Hint::Useless);
+                self.capabilities().learn_mounts_from_itself(false);
                 self.give_back(session).await;
             }
-            Ok(Opened::Refused(_)) => self.hints().learn(Hint::Useless),
+            Ok(Opened::Refused(_)) => self.capabilities().learn_mounts_from_itself(false),
             Err(error) => tracing::debug!(%error, "what the registry makes of hints is unknown"),
         }
     }

@@ -8,10 +8,11 @@ use mirror_oci::{Registry, Repository};
 use serde_json::{Value, json};
 
 use crate::config::Config;
-use crate::config::file::Referrers;
-use crate::config::location::Place;
+use crate::config::copy::Referrers;
+use crate::config::location::Location;
 use crate::provider::ecr::registry::{EcrRegistry, is_ecr_public};
-use crate::provider::ecr::settings::Setting;
+use crate::provider::ecr::settings::SETTINGS;
+use crate::provider::setting::Setting;
 use crate::want::model::{Platforms, Wants};
 
 /// What a role is for.
@@ -68,7 +69,7 @@ pub fn permissions(role: Role, wants: &Wants, config: &Config) -> Value {
                 statements.source(role, &alternative.registry, &repository, single, config);
             }
         }
-        if let Place::Registry(registry) = &want.target.place {
+        if let Location::Registry(registry) = &want.target.location {
             statements.destination(role, registry, &want.target.repository, config);
         }
     }
@@ -78,9 +79,9 @@ pub fn permissions(role: Role, wants: &Wants, config: &Config) -> Value {
 /// The accounts and partitions that images go to.
 pub fn accounts(config: &Config) -> BTreeSet<(String, &'static str)> {
     let registries =
-        config.destinations.iter().filter_map(|destination| match &destination.place {
-            Place::Registry(registry) => EcrRegistry::of(registry),
-            Place::Layout(_) => None,
+        config.destinations.iter().filter_map(|destination| match &destination.location {
+            Location::Registry(registry) => EcrRegistry::of(registry),
+            Location::Layout(_) => None,
         });
     registries.map(|registry| (registry.account.clone(), registry.partition())).collect()
 }
@@ -174,25 +175,17 @@ impl Statements {
         let Some(ecr) = EcrRegistry::of(registry) else { return };
         self.assume(registry, config);
         let rules = config.destinations.iter().filter(
-            |destination| matches!(&destination.place, Place::Registry(known) if known == registry),
+            |destination| matches!(&destination.location, Location::Registry(known) if known == registry),
         );
-        let rules: Vec<_> = rules.filter_map(|destination| destination.ecr.as_ref()).collect();
-        let set: BTreeSet<Setting> = rules.iter().flat_map(|rules| rules.all_settings()).collect();
+        let rules: Vec<_> =
+            rules.filter_map(|destination| destination.repositories.as_ref()).collect();
+        let settings = || rules.iter().flat_map(|rules| rules.all_settings());
+        let set: BTreeSet<Setting> = settings().map(|(setting, _)| setting).collect();
+        let rows = SETTINGS.iter().filter(|row| set.contains(&row.setting));
         let resource = ecr.arn(&prefix(repository));
         self.add("List", &["ecr:DescribeRepositories"], ecr.arn("*"));
         let mut look = vec!["ecr:BatchGetImage"];
-        for setting in &set {
-            look.extend(match setting {
-                Setting::LifecyclePolicy => &[
-                    "ecr:GetLifecyclePolicy",
-                    "ecr:StartLifecyclePolicyPreview",
-                    "ecr:GetLifecyclePolicyPreview",
-                ][..],
-                Setting::RepositoryPolicy => &["ecr:GetRepositoryPolicy"],
-                Setting::Tags => &["ecr:ListTagsForResource"],
-                Setting::ImmutableTags | Setting::Encryption | Setting::ScanOnPush => &[],
-            });
-        }
+        look.extend(rows.clone().flat_map(|row| row.look));
         self.add("Look", &look, resource.clone());
         if role == Role::Plan {
             return;
@@ -211,18 +204,13 @@ impl Statements {
         if rules.iter().any(|rules| rules.creates()) {
             keep.push("ecr:CreateRepository");
         }
-        keep.extend(set.iter().filter_map(|setting| match setting {
-            Setting::ImmutableTags => Some("ecr:PutImageTagMutability"),
-            Setting::ScanOnPush => Some("ecr:PutImageScanningConfiguration"),
-            Setting::LifecyclePolicy => Some("ecr:PutLifecyclePolicy"),
-            Setting::RepositoryPolicy => Some("ecr:SetRepositoryPolicy"),
-            Setting::Tags => Some("ecr:TagResource"),
-            Setting::Encryption => None,
-        }));
+        keep.extend(rows.filter_map(|row| row.make));
         if !keep.is_empty() {
             self.add("Keep", &keep, resource);
         }
-        for key in rules.iter().flat_map(|rules| rules.keys()) {
+        let keys = settings().filter(|(setting, _)| *setting == Setting::Encryption);
+        let keys = keys.filter_map(|(_, value)| value.as_str()).map(str::to_owned);
+        for key in keys.filter(|key| key.starts_with("arn:")).collect::<Vec<_>>() {
             // https://docs.aws.amazon.com/AmazonECR/latest/userguide/encryption-at-rest.html
             self.add("Encrypt", &["kms:CreateGrant", "kms:DescribeKey", "kms:RetireGrant"], key);
         }

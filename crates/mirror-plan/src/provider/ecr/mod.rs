@@ -6,6 +6,4 @@ pub(crate) mod section;
 pub(crate) mod settings;
 
 pub use iam::{Context, Role, Workflow, accounts, permissions, trust};
-pub use registry::{AwsRegistry, EcrRegistry};
-pub use section::EcrRules;
-pub use settings::{Setting, SettingChange, Settings, is_same};
+pub use registry::EcrRegistry;

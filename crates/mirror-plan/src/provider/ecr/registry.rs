@@ -92,44 +92,21 @@ pub(crate) fn is_ecr_public(registry: &Registry) -> bool {
     matches!(registry.as_str(), "public.ecr.aws" | "ecr-public.aws.com")
 }
 
-/// A registry that AWS makes logins for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AwsRegistry {
-    /// One account in one region.
-    Private(EcrRegistry),
-    /// `public.ecr.aws`.
-    Public,
-}
-
-impl AwsRegistry {
-    /// Recognises both kinds by name.
-    pub fn of(registry: &Registry) -> Option<AwsRegistry> {
-        if is_ecr_public(registry) {
-            return Some(AwsRegistry::Public);
-        }
-        EcrRegistry::of(registry).map(AwsRegistry::Private)
+/// Whether a login at a registry, the public one if none is given, may be sent to `endpoint`: by TLS to a name that AWS has
+/// for this very registry, or to this machine. A login holds for everything that its role may do, and for twelve hours.
+pub(crate) fn login_belongs_to(registry: Option<&EcrRegistry>, endpoint: &Endpoint) -> bool {
+    let authority = endpoint.authority();
+    if authority.is_loopback() {
+        return true;
     }
-
-    /// Whether a login at this registry may be sent to `endpoint`: by TLS to a name that AWS has for this very
-    /// registry, or to this machine. A login holds for everything that its role may do, and for twelve hours.
-    pub fn login_belongs_to(&self, endpoint: &Endpoint) -> bool {
-        let authority = endpoint.authority();
-        if authority.is_loopback() {
-            return true;
-        }
-        if !endpoint.is_secure() || endpoint.port() != 443 {
-            return false;
-        }
-        let Ok(host) = authority.host().parse::<Registry>() else { return false };
-        match self {
-            AwsRegistry::Public => is_ecr_public(&host),
-            AwsRegistry::Private(registry) => match EcrRegistry::of(&host) {
-                Some(other) => {
-                    (&other.account, &other.region) == (&registry.account, &registry.region)
-                }
-                None => vpc_endpoint_region(host.as_str()) == Some(&registry.region),
-            },
-        }
+    if !endpoint.is_secure() || endpoint.port() != 443 {
+        return false;
+    }
+    let Ok(host) = authority.host().parse::<Registry>() else { return false };
+    let Some(registry) = registry else { return is_ecr_public(&host) };
+    match EcrRegistry::of(&host) {
+        Some(other) => (&other.account, &other.region) == (&registry.account, &registry.region),
+        None => vpc_endpoint_region(host.as_str()) == Some(&registry.region),
     }
 }
 
@@ -201,8 +178,8 @@ mod tests {
     #[test]
     fn logins_go_to_aws_alone() {
         let goes = |registry: &str, endpoint: &str| {
-            let registry = AwsRegistry::of(&registry.parse().unwrap()).unwrap();
-            registry.login_belongs_to(&endpoint.parse().unwrap())
+            let registry = EcrRegistry::of(&registry.parse().unwrap());
+            login_belongs_to(registry.as_ref(), &endpoint.parse().unwrap())
         };
         let private = "123456789012.dkr.ecr.eu-central-1.amazonaws.com";
         for (endpoint, expected) in [

@@ -1,17 +1,20 @@
 //! What `[destination.ecr]` says, checked.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
-use globset::{GlobBuilder, GlobMatcher};
-use mirror_oci::{Registry, Repository};
+use mirror_oci::Registry;
+use schemars::JsonSchema;
+use serde::Deserialize;
 use serde_json::{Value, json};
 use toml::Spanned;
 
-use crate::config::file::{DestinationFile, DocumentFile, EcrFile, ImmutableTagsFile};
-use crate::config::location::Place;
+use crate::config::glob::Glob;
 use crate::config::problems::Problems;
-use crate::provider::ecr::registry::{EcrRegistry, is_ecr_public};
-use crate::provider::ecr::settings::{Setting, Settings};
+use crate::provider::Provider;
+use crate::provider::ecr::registry::EcrRegistry;
+use crate::provider::rules::{RepositoryRules, Rules};
+use crate::provider::setting::{Setting, Settings};
 
 /// Limits of ECR: <https://docs.aws.amazon.com/AmazonECR/latest/userguide/image-tag-mutability.html>,
 /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_PutLifecyclePolicy.html>.
@@ -19,90 +22,91 @@ const MOST_EXCLUSIONS: usize = 5;
 const LARGEST_LIFECYCLE_POLICY: usize = 30_720;
 const LARGEST_REPOSITORY_POLICY: usize = 10_240;
 
-/// How repositories of an ECR destination are made and kept.
-#[derive(Debug, Clone)]
-pub struct EcrRules {
-    base: Rules,
-    exceptions: Vec<(GlobMatcher, Rules)>,
+/// How repositories of an ECR destination are made and kept. What is not mentioned is left alone.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a table of settings")]
+pub(crate) struct EcrFile {
+    /// In an exception: glob over repository names at the destination, `docker.io/library/*`; `*` stops at `/`, `**`
+    /// doesn't.
+    #[serde(rename = "match")]
+    #[schemars(with = "Option<String>")]
+    pub(crate) pattern: Option<Spanned<String>>,
+    /// Make repositories that are missing; the default.
+    pub(crate) create: Option<bool>,
+    /// Whether tags can't be moved: true, false, or `{ except = ["latest*"] }`.
+    #[schemars(with = "Option<ImmutableTagsFile>")]
+    pub(crate) immutable_tags: Option<Spanned<ImmutableTagsFile>>,
+    /// `"AES256"`, `"KMS"` or the ARN of a key. Can't be changed later.
+    #[schemars(with = "Option<String>")]
+    pub(crate) encryption: Option<Spanned<String>>,
+    /// Scan each image that is pushed.
+    pub(crate) scan_on_push: Option<bool>,
+    /// Which images expire: a table, or the name of a JSON file beside `mirror.toml`.
+    #[schemars(with = "Option<DocumentFile>")]
+    pub(crate) lifecycle_policy: Option<Spanned<DocumentFile>>,
+    /// Who else may do what: a table, the name of a JSON file beside `mirror.toml`, or
+    /// `{ organization = "o-…" }` to let everybody there pull.
+    #[schemars(with = "Option<DocumentFile>")]
+    pub(crate) repository_policy: Option<Spanned<DocumentFile>>,
+    /// Resource tags.
+    pub(crate) tags: Option<BTreeMap<String, String>>,
+    /// Exceptions for some repositories; where several match, the last one wins, key by key.
+    #[serde(default)]
+    pub(crate) repository: Vec<EcrFile>,
 }
 
-#[derive(Debug, Clone, Default)]
-struct Rules {
-    create: Option<bool>,
-    settings: Settings,
+/// Whether tags can't be moved.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(untagged, expecting = "true, false, or a table with `except`")]
+pub(crate) enum ImmutableTagsFile {
+    /// All of them, or none.
+    All(bool),
+    /// All but some.
+    Except(ExceptFile),
 }
 
-impl PartialEq for EcrRules {
-    fn eq(&self, other: &EcrRules) -> bool {
-        let plain = |rules: &EcrRules| {
-            let of = |rules: &Rules| (rules.create, rules.settings.clone());
-            let exceptions = rules.exceptions.iter();
-            let exceptions: Vec<_> =
-                exceptions.map(|(glob, rules)| (glob.glob().clone(), of(rules))).collect();
-            (of(&rules.base), exceptions)
-        };
-        plain(self) == plain(other)
-    }
+/// Tags that can be moved all the same.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ExceptFile {
+    /// Names with `*` for any characters, five at most.
+    pub(crate) except: Vec<String>,
 }
 
-impl Eq for EcrRules {}
-
-impl EcrRules {
-    /// Whether a missing repository is made, and with which settings.
-    pub fn of(&self, repository: &Repository) -> (bool, Settings) {
-        let matching =
-            self.exceptions.iter().filter(|(glob, _)| glob.is_match(repository.as_str()));
-        let (mut create, mut settings) = (self.base.create, self.base.settings.clone());
-        for (_, rules) in matching {
-            create = rules.create.or(create);
-            settings.extend(rules.settings.clone());
-        }
-        (create.unwrap_or(true), settings)
-    }
-
-    /// Every setting that is made anywhere.
-    pub fn all_settings(&self) -> impl Iterator<Item = Setting> {
-        let rules =
-            std::iter::once(&self.base).chain(self.exceptions.iter().map(|(_, rules)| rules));
-        rules.flat_map(|rules| rules.settings.keys().copied())
-    }
-
-    /// Keys of the owner's own that repositories are encrypted with.
-    pub(crate) fn keys(&self) -> impl Iterator<Item = String> {
-        let rules =
-            std::iter::once(&self.base).chain(self.exceptions.iter().map(|(_, rules)| rules));
-        let keys = rules.filter_map(|rules| rules.settings.get(&Setting::Encryption)?.as_str());
-        keys.filter(|key| key.starts_with("arn:")).map(str::to_owned)
-    }
-
-    /// Whether any repository may be made.
-    pub fn creates(&self) -> bool {
-        let exceptions = self.exceptions.iter().any(|(_, rules)| rules.create == Some(true));
-        self.base.create.unwrap_or(true) || exceptions
-    }
+/// A JSON document.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(untagged, expecting = "the name of a JSON file, or a table")]
+pub(crate) enum DocumentFile {
+    /// A file beside `mirror.toml`.
+    File(String),
+    /// The document itself.
+    Inline(serde_json::Map<String, serde_json::Value>),
 }
 
 impl Problems<'_> {
-    /// Settings for ECR; there are some for each of its private registries, even when nothing is said.
-    pub(crate) fn ecr_rules(&mut self, file: &DestinationFile, place: &Place) -> Option<EcrRules> {
-        let registry = match place {
-            Place::Registry(registry) => EcrRegistry::of(registry),
-            Place::Layout(_) => None,
-        };
-        let public = matches!(place, Place::Registry(registry) if is_ecr_public(registry));
-        if public {
+    /// Settings for repositories of ECR; there are some for each of its private registries, even when nothing is said.
+    /// `name` is that of the destination.
+    pub(crate) fn ecr_rules(
+        &mut self,
+        name: &Spanned<String>,
+        section: Option<&Spanned<EcrFile>>,
+        registry: Option<&Registry>,
+    ) -> Option<RepositoryRules> {
+        let provider = registry.map_or(Provider::Plain, Provider::of);
+        if provider == Provider::EcrPublic {
             let help = "write <account>.dkr.ecr.<region>.amazonaws.com";
-            self.add(file.name.span(), "public.ecr.aws can't be a destination", help);
+            self.add(name.span(), "public.ecr.aws can't be a destination", help);
+            return None;
         }
-        let Some(registry) = registry else {
-            if let Some(ecr) = file.ecr.as_ref().filter(|_| !public) {
+        let Provider::Ecr(registry) = provider else {
+            if let Some(ecr) = section {
                 let help = "its name must be <account>.dkr.ecr.<region>.amazonaws.com, or delete the table";
                 self.add(ecr.span(), "this destination is no registry of Amazon ECR", help);
             }
             return None;
         };
         let default = EcrFile::default();
-        let (file, span) = match &file.ecr {
+        let (file, span) = match section {
             Some(ecr) => (ecr.get_ref(), ecr.span()),
             None => (&default, 0..0),
         };
@@ -114,7 +118,7 @@ impl Problems<'_> {
         let exceptions =
             file.repository.iter().filter_map(|file| self.ecr_exception(file, &span, &registry));
         let exceptions = exceptions.collect();
-        Some(EcrRules { base, exceptions })
+        Some(RepositoryRules { base, exceptions })
     }
 
     fn ecr_exception(
@@ -122,7 +126,7 @@ impl Problems<'_> {
         file: &EcrFile,
         table: &Range<usize>,
         registry: &EcrRegistry,
-    ) -> Option<(GlobMatcher, Rules)> {
+    ) -> Option<(Glob, Rules)> {
         let Some(pattern) = &file.pattern else {
             let help = "write `match = \"docker.io/library/*\"`";
             self.add(table.clone(), "an exception for repositories needs a `match`", help);
@@ -133,14 +137,7 @@ impl Problems<'_> {
             self.add(pattern.span(), "an exception has no exceptions", help);
         }
         let rules = self.rules(file, pattern.span(), registry);
-        match GlobBuilder::new(pattern.get_ref()).literal_separator(true).build() {
-            Ok(glob) => Some((glob.compile_matcher(), rules)),
-            Err(error) => {
-                let message = format!("`{}` is not a glob: {}", pattern.get_ref(), error.kind());
-                self.add(pattern.span(), message, "such as docker.io/library/*");
-                None
-            }
-        }
+        Some((self.glob(pattern)?, rules))
     }
 
     /// The ARN of a role, for a registry where it makes sense.
@@ -153,7 +150,7 @@ impl Problems<'_> {
             self.add(role.span(), message, "such as arn:aws:iam::123456789012:role/mirror");
             return None;
         }
-        if EcrRegistry::of(registry).is_none() {
+        if !matches!(Provider::of(registry), Provider::Ecr(_)) {
             let message = format!("{registry} is no private registry of Amazon ECR");
             self.add(role.span(), message, "only there a role can be assumed");
             return None;

@@ -1,12 +1,9 @@
 //! Amazon ECR without its network: how repositories there are kept.
 
-use std::collections::BTreeMap;
-use std::fmt;
-
 use mirror_oci::Repository;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+
+use crate::provider::setting::{Setting, SettingRow};
 
 /// Why ECR has no repository of this name, though the specification allows it:
 /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_CreateRepository.html>.
@@ -19,82 +16,67 @@ pub(crate) fn name_problem(repository: &Repository) -> Option<String> {
     Some(format!("ECR takes no `{pair}` in a name"))
 }
 
-/// What can be set for a repository.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
-)]
-#[serde(rename_all = "snake_case")]
-pub enum Setting {
-    /// Whether tags can't be moved: true, false, or `{"except": ["latest*"]}`.
-    ImmutableTags,
-    /// `"AES256"`, `"KMS"` or the ARN of a key. Fixed when the repository is made.
-    Encryption,
-    /// Whether each pushed image is scanned.
-    ScanOnPush,
-    /// Which images expire.
-    LifecyclePolicy,
-    /// Who else may do what.
-    RepositoryPolicy,
-    /// Resource tags; only those that are named are looked at.
-    Tags,
-}
-
-impl fmt::Display for Setting {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Setting::ImmutableTags => "immutable_tags",
-            Setting::Encryption => "encryption",
-            Setting::ScanOnPush => "scan_on_push",
-            Setting::LifecyclePolicy => "lifecycle_policy",
-            Setting::RepositoryPolicy => "repository_policy",
-            Setting::Tags => "tags",
-        })
-    }
-}
-
-/// Settings of one repository, as JSON in the shape that [`Setting`] describes. What is not in it is left alone.
-pub type Settings = BTreeMap<Setting, Value>;
-
-/// A setting that differs from what is wanted.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct SettingChange {
-    /// Which.
-    pub setting: Setting,
-    /// What it is; nothing when there is none.
-    pub from: Option<Value>,
-    /// What it is to be.
-    pub to: Value,
-}
-
-/// What differs, compared by meaning and not by text.
-pub(crate) fn changes(wanted: &Settings, found: &Settings) -> Vec<SettingChange> {
-    let differing =
-        wanted.iter().filter(|(setting, to)| !is_same(**setting, found.get(setting), to));
-    differing
-        .map(|(setting, to)| SettingChange {
-            setting: *setting,
-            from: found.get(setting).cloned(),
-            to: to.clone(),
-        })
-        .collect()
-}
-
-/// Whether a setting is as wanted, by meaning and not by text.
-pub fn is_same(setting: Setting, found: Option<&Value>, wanted: &Value) -> bool {
-    found.is_some_and(|found| same(setting, found, wanted))
-}
-
-fn same(setting: Setting, found: &Value, wanted: &Value) -> bool {
-    match setting {
+/// How ECR keeps settings:
+/// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_CreateRepository.html>.
+pub(crate) const SETTINGS: &[SettingRow] = &[
+    SettingRow {
+        setting: Setting::ImmutableTags,
+        at_creation: true,
+        is_fixed: false,
+        is_same: |found, wanted| found == wanted,
+        look: &[],
+        make: Some("ecr:PutImageTagMutability"),
+    },
+    SettingRow {
+        setting: Setting::Encryption,
+        at_creation: true,
+        is_fixed: true,
         // The key that ECR makes by itself has an ARN of its own.
-        Setting::Encryption if wanted == "KMS" => found != "AES256",
-        Setting::Tags => wanted
-            .as_object()
-            .is_none_or(|wanted| wanted.iter().all(|(key, value)| found.get(key) == Some(value))),
-        Setting::LifecyclePolicy | Setting::RepositoryPolicy => meaning(found) == meaning(wanted),
-        _ => found == wanted,
-    }
-}
+        is_same: |found, wanted| found == wanted || (wanted == "KMS" && found != "AES256"),
+        look: &[],
+        make: None,
+    },
+    SettingRow {
+        setting: Setting::ScanOnPush,
+        at_creation: true,
+        is_fixed: false,
+        is_same: |found, wanted| found == wanted,
+        look: &[],
+        make: Some("ecr:PutImageScanningConfiguration"),
+    },
+    SettingRow {
+        setting: Setting::LifecyclePolicy,
+        at_creation: false,
+        is_fixed: false,
+        is_same: |found, wanted| meaning(found) == meaning(wanted),
+        look: &[
+            "ecr:GetLifecyclePolicy",
+            "ecr:StartLifecyclePolicyPreview",
+            "ecr:GetLifecyclePolicyPreview",
+        ],
+        make: Some("ecr:PutLifecyclePolicy"),
+    },
+    SettingRow {
+        setting: Setting::RepositoryPolicy,
+        at_creation: false,
+        is_fixed: false,
+        is_same: |found, wanted| meaning(found) == meaning(wanted),
+        look: &["ecr:GetRepositoryPolicy"],
+        make: Some("ecr:SetRepositoryPolicy"),
+    },
+    SettingRow {
+        setting: Setting::Tags,
+        at_creation: true,
+        is_fixed: false,
+        // Others may have tags of their own there.
+        is_same: |found, wanted| {
+            let mut wanted = wanted.as_object().into_iter().flatten();
+            wanted.all(|(key, value)| found.get(key) == Some(value))
+        },
+        look: &["ecr:ListTagsForResource"],
+        make: Some("ecr:TagResource"),
+    },
+];
 
 /// A policy in one spelling of the many that mean the same: IAM takes a value for a list of one, an account for the
 /// ARN of its root, and lists in any order.
@@ -190,6 +172,11 @@ mod tests {
         }
         let long = "a".repeat(120);
         assert!(!wildcard(&"*a".repeat(60).replace("a*a", "a*b"), &long));
+    }
+
+    fn same(setting: Setting, found: &Value, wanted: &Value) -> bool {
+        let row = SETTINGS.iter().find(|row| row.setting == setting).unwrap();
+        (row.is_same)(found, wanted)
     }
 
     #[test]

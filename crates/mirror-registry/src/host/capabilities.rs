@@ -1,0 +1,226 @@
+//! What a host does beyond what all registries do, and how that is known: because somebody knows what stands behind its
+//! name, or from its answers. Code asks for capabilities, never which cloud it is.
+
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use tokio::sync::OnceCell;
+
+/// Something about a host, and how it is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Known<T> {
+    /// What is known.
+    pub value: T,
+    /// How.
+    pub by: KnownBy,
+}
+
+/// How something is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KnownBy {
+    /// Registries mostly are like that.
+    Assumption,
+    /// This one is known to be like that.
+    Preset,
+    /// It has shown it.
+    Answers,
+}
+
+/// Which blobs can be mounted from another repository of a registry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mounts {
+    /// All that are there.
+    Any,
+    /// Those that a manifest names which was pushed: <https://github.com/aws/containers-roadmap/issues/2860>.
+    OfManifests,
+    /// None.
+    Nothing,
+}
+
+/// What is known of a host before it was asked. Nothing stands for what has to be learned.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Presets {
+    /// Which blobs can be mounted.
+    pub mounts: Option<Mounts>,
+    /// Whether it looks for a blob that is asked to be mounted from the very repository that it goes to. Registries that do
+    /// answer 201 when it is there, which saves a request; the specification says nothing of it.
+    pub mounts_from_itself: Option<bool>,
+    /// Whether upload sessions can be given back.
+    pub ends_sessions: Option<bool>,
+    /// Whether it has a list of referrers, in all repositories.
+    pub lists_referrers: Option<bool>,
+    /// How many requests of a kind it takes in a second.
+    pub rates: RequestRates,
+}
+
+/// Requests that a registry takes in a second, where it says so.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RequestRates {
+    /// Manifests read.
+    pub pulls: Option<u32>,
+    /// Manifests written.
+    pub manifests: Option<u32>,
+    /// Uploads opened.
+    pub uploads: Option<u32>,
+    /// Blobs sent.
+    pub blobs: Option<u32>,
+}
+
+/// So many questions are asked one by one before it is found out what mounts from the own repository are worth.
+const MANY: u32 = 8;
+/// So many refusals without a success, and mounts from other repositories are not asked for any more.
+const ENOUGH: u32 = 3;
+
+/// What is known of one host.
+#[derive(Debug)]
+pub struct Capabilities {
+    presets: Presets,
+    learned_mounts: Mutex<Option<Mounts>>,
+    /// 0 while it is unknown, 1 for no, 2 for yes.
+    from_itself: AtomicU8,
+    refused: AtomicU32,
+    mounted: AtomicBool,
+    tried: AtomicBool,
+    asked: AtomicU32,
+}
+
+impl Capabilities {
+    pub(crate) fn new(presets: Presets) -> Capabilities {
+        Capabilities {
+            presets,
+            learned_mounts: Mutex::new(None),
+            from_itself: AtomicU8::new(0),
+            refused: AtomicU32::new(0),
+            mounted: AtomicBool::new(false),
+            tried: AtomicBool::new(false),
+            asked: AtomicU32::new(0),
+        }
+    }
+
+    /// Which blobs can be mounted.
+    pub fn mounts(&self) -> Known<Mounts> {
+        let learned = *self.learned_mounts.lock().unwrap_or_else(PoisonError::into_inner);
+        let refuses =
+            !self.mounted.load(Ordering::Relaxed) && self.refused.load(Ordering::Relaxed) >= ENOUGH;
+        match refuses.then_some(Mounts::Nothing).or(learned) {
+            Some(value) => Known { value, by: KnownBy::Answers },
+            None => known(self.presets.mounts, Mounts::Any),
+        }
+    }
+
+    /// Somebody else has said which blobs can be mounted, such as a setting of the account.
+    pub fn learn_mounts(&self, mounts: Mounts) {
+        *self.learned_mounts.lock().unwrap_or_else(PoisonError::into_inner) = Some(mounts);
+    }
+
+    /// Whether it looks for a blob that is asked to be mounted from the repository that it goes to; nothing, while nobody
+    /// knows. One that doesn't opens an upload whatever it has (getnora-io/nora#915), or refuses (pulp-container): it has
+    /// to be asked by a request of its own.
+    pub fn mounts_from_itself(&self) -> Option<Known<bool>> {
+        match self.from_itself.load(Ordering::Relaxed) {
+            0 => self.presets.mounts_from_itself.map(preset),
+            learned => Some(Known { value: learned == 2, by: KnownBy::Answers }),
+        }
+    }
+
+    pub(crate) fn learn_mounts_from_itself(&self, looks: bool) {
+        self.from_itself.store(if looks { 2 } else { 1 }, Ordering::Relaxed);
+    }
+
+    /// An upload was opened, and the blob was not there indeed: this says nothing of what else the registry does.
+    pub(crate) fn agreed(&self) {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Whether it is for the one who asks to find out with a blob that is there for sure. Once is enough.
+    pub(crate) fn is_mine_to_try(&self) -> bool {
+        self.mounts_from_itself().is_none()
+            && self.asked.load(Ordering::Relaxed) >= MANY
+            && !self.tried.swap(true, Ordering::Relaxed)
+    }
+
+    /// A mount from another repository has worked, or was refused with an error.
+    pub(crate) fn mounted(&self, worked: bool) {
+        if worked {
+            self.mounted.store(true, Ordering::Relaxed);
+        } else {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether upload sessions can be given back.
+    pub fn ends_sessions(&self) -> Known<bool> {
+        known(self.presets.ends_sessions, true)
+    }
+
+    /// Whether it has a list of referrers, as far as that holds for all of its repositories.
+    pub fn lists_referrers(&self) -> Option<Known<bool>> {
+        self.presets.lists_referrers.map(preset)
+    }
+}
+
+fn known<T>(preset: Option<T>, assumed: T) -> Known<T> {
+    match preset {
+        Some(value) => Known { value, by: KnownBy::Preset },
+        None => Known { value: assumed, by: KnownBy::Assumption },
+    }
+}
+
+fn preset<T>(value: T) -> Known<T> {
+    Known { value, by: KnownBy::Preset }
+}
+
+/// What was learned of one repository: others of the same host may differ.
+#[derive(Debug, Default)]
+pub(crate) struct OfRepository {
+    /// That it has no list of referrers.
+    pub(crate) lists_no_referrers: AtomicBool,
+    /// That it has one.
+    pub(crate) has_listed: AtomicBool,
+    /// Until the first answer nobody knows whether there is a list at all; the others wait for that.
+    pub(crate) asking_referrers: tokio::sync::Mutex<()>,
+    /// With which status it refuses to say that a tag is missing, if it does.
+    pub(crate) refuses_missing: OnceCell<Option<u16>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_learned_counts_more_than_what_was_preset() {
+        let assumed = Capabilities::new(Presets::default());
+        assert_eq!(assumed.mounts(), Known { value: Mounts::Any, by: KnownBy::Assumption });
+        assert_eq!((assumed.mounts_from_itself(), assumed.lists_referrers()), (None, None));
+        let presets = Presets {
+            mounts: Some(Mounts::Nothing),
+            mounts_from_itself: Some(false),
+            ends_sessions: Some(false),
+            ..Presets::default()
+        };
+        let host = Capabilities::new(presets);
+        assert_eq!(host.mounts(), Known { value: Mounts::Nothing, by: KnownBy::Preset });
+        assert_eq!(host.ends_sessions(), preset(false));
+        host.learn_mounts(Mounts::OfManifests);
+        host.learn_mounts_from_itself(true);
+        assert_eq!(host.mounts(), Known { value: Mounts::OfManifests, by: KnownBy::Answers });
+        let learned = Known { value: true, by: KnownBy::Answers };
+        assert_eq!(host.mounts_from_itself(), Some(learned));
+    }
+
+    #[test]
+    fn three_refusals_are_enough_unless_one_has_worked() {
+        let host = Capabilities::new(Presets::default());
+        (0..3).for_each(|_| host.mounted(false));
+        assert_eq!(host.mounts().value, Mounts::Nothing);
+        host.mounted(true);
+        assert_eq!(host.mounts().value, Mounts::Any);
+    }
+
+    #[test]
+    fn one_asks_for_all() {
+        let host = Capabilities::new(Presets::default());
+        (0..8).for_each(|_| host.agreed());
+        assert!(host.is_mine_to_try() && !host.is_mine_to_try());
+    }
+}
