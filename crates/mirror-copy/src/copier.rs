@@ -9,13 +9,14 @@ use mirror_oci::{Digest, RawManifest};
 use mirror_registry::{Chance, ManifestRef};
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::download::Downloads;
+use crate::blob::download::Downloads;
+use crate::blob::landing::Landings;
+use crate::blob::spool::Spool;
 use crate::error::CopyError;
 use crate::graph::Graph;
-use crate::job::{Copied, Event, Job, Scope, Target, Transfer};
-use crate::landing::Landings;
-use crate::push::{self, Under};
-use crate::spool::Spool;
+use crate::job::{Copied, CopyJob, Event, Scope, Transfer};
+use crate::push;
+use crate::store::{Store, Under};
 
 /// A look at a tag that is older is repeated before the tag is written.
 const STILL_TRUE: Duration = Duration::from_secs(5 * 60);
@@ -51,7 +52,7 @@ impl Copier {
 
     /// Announces a job: what it shares with others is kept until all of them have it. Each job is announced before
     /// the first one is copied.
-    pub fn expect(&self, job: &Job) {
+    pub fn expect(&self, job: &CopyJob) {
         job.graph.blobs.iter().for_each(|blob| self.downloads.expect(&blob.digest));
     }
 
@@ -59,7 +60,7 @@ impl Copier {
     ///
     /// # Errors
     /// The first step that failed for good.
-    pub async fn copy(&self, job: &Job) -> Result<Copied, CopyError> {
+    pub async fn copy(&self, job: &CopyJob) -> Result<Copied, CopyError> {
         let outcome = self.copy_parts(job).await;
         if outcome.is_ok() {
             self.mountable(job);
@@ -72,7 +73,7 @@ impl Copier {
         graph.blobs.iter().for_each(|blob| self.downloads.settle(&blob.digest, arrived));
     }
 
-    async fn copy_parts(&self, job: &Job) -> Result<Copied, CopyError> {
+    async fn copy_parts(&self, job: &CopyJob) -> Result<Copied, CopyError> {
         let own_blobs = async {
             match job.scope {
                 Scope::Image => self.blobs(job, &job.graph).await,
@@ -87,22 +88,22 @@ impl Copier {
         let mut copied = Copied { transfer, warnings };
         if job.scope == Scope::Image {
             // Without companions the root goes up once, by tag; with them the tag waits until they are there.
-            let root = if found.is_empty() { Under::Own } else { Under::Digest };
+            let root = if found.is_empty() { job.own_name() } else { Under::Digest };
             let again = self.push_image(job, root).await?;
             copied.transfer = copied.transfer.plus(again);
         }
         self.attach(job, &found, &mut copied).await.map_err(CopyError::of_companions)?;
         if job.scope == Scope::Image && !found.is_empty() {
-            self.push_root(job, Under::Own).await?;
+            self.push_root(job, job.own_name()).await?;
         }
         Ok(copied)
     }
 
     /// Manifests of the image. A registry that misses a blob it said it had gets all blobs anew, once: that is what is
     /// given.
-    async fn push_image(&self, job: &Job, root: Under<'_>) -> Result<Transfer, CopyError> {
+    async fn push_image(&self, job: &CopyJob, root: Under<'_>) -> Result<Transfer, CopyError> {
         let push = async || {
-            push::children(&job.target, &job.graph).await?;
+            push::children(&job.target.store, &job.graph).await?;
             self.push_root(job, root).await
         };
         match push().await {
@@ -115,23 +116,23 @@ impl Copier {
         }
     }
 
-    async fn push_root(&self, job: &Job, root: Under<'_>) -> Result<(), CopyError> {
+    async fn push_root(&self, job: &CopyJob, root: Under<'_>) -> Result<(), CopyError> {
         let Some(manifest) = job.graph.root() else { return Ok(()) };
-        if matches!(root, Under::Own) && job.looked.elapsed() > STILL_TRUE {
+        if matches!(root, Under::Name(_)) && job.looked.elapsed() > STILL_TRUE {
             self.look_again(job, manifest).await?;
         }
-        push::manifest(&job.target, manifest, root).await
+        push::manifest(&job.target.store, manifest, root).await
     }
 
     /// Somebody may have pushed the tag while others were copied; what they did is not undone.
-    async fn look_again(&self, job: &Job, ours: &RawManifest) -> Result<(), CopyError> {
-        let found = match &job.target {
-            Target::Registry { tag: None, .. } => return Ok(()),
-            Target::Registry { host, repository, tag: Some(tag) } => {
+    async fn look_again(&self, job: &CopyJob, ours: &RawManifest) -> Result<(), CopyError> {
+        let Some(tag) = &job.target.tag else { return Ok(()) };
+        let found = match &job.target.store {
+            Store::Remote(remote) => {
                 let which = ManifestRef::Tag(tag);
-                let fail =
-                    |error| CopyError::destination(format!("looking up {repository}:{tag}"), error);
-                let found = match host.head_manifest(repository, which).await {
+                let step = format!("looking up {}:{tag}", remote.repository());
+                let fail = |error| CopyError::destination(step.clone(), error);
+                let found = match remote.head_manifest(which).await {
                     Err(error) if error.may_mean_missing() => None,
                     outcome => outcome.map_err(fail)?,
                 };
@@ -139,13 +140,13 @@ impl Copier {
                 let known = job.expected.as_ref().map_or(ours.digest(), |expected| expected);
                 match found {
                     Some(found) if found.algorithm() != known.algorithm() => {
-                        let manifest = host.find_manifest(repository, which).await.map_err(fail)?;
+                        let manifest = remote.find_manifest(which).await.map_err(fail)?;
                         manifest.map(|manifest| Digest::of(known.algorithm(), manifest.bytes()))
                     }
                     found => found,
                 }
             }
-            Target::Layout { layout, name, .. } => layout.digest_of(name)?,
+            store => store.resolve(Some(tag), None).await?,
         };
         if found == job.expected || found.as_ref() == Some(ours.digest()) {
             return Ok(());
@@ -153,7 +154,7 @@ impl Copier {
         Err(CopyError::new(Side::Destination, "before the last step", Cause::Moved(found)))
     }
 
-    pub(crate) async fn blobs(&self, job: &Job, graph: &Graph) -> Result<Transfer, CopyError> {
+    pub(crate) async fn blobs(&self, job: &CopyJob, graph: &Graph) -> Result<Transfer, CopyError> {
         let blobs = stream::iter(&graph.blobs)
             .map(|blob| self.blob(job, blob))
             .buffer_unordered(BLOBS_AT_ONCE);
@@ -161,7 +162,7 @@ impl Copier {
     }
 
     /// Uploads every blob of the image, whatever the destination says it has.
-    async fn heal(&self, job: &Job) -> Result<Transfer, CopyError> {
+    async fn heal(&self, job: &CopyJob) -> Result<Transfer, CopyError> {
         let again = stream::iter(&job.graph.blobs).map(|blob| self.send(job, blob));
         let again = again.buffer_unordered(BLOBS_AT_ONCE);
         again.try_fold(Transfer::default(), |sum, one| async move { Ok(sum.plus(one)) }).await

@@ -3,13 +3,12 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use mirror_oci::{Digest, Repository, Tag};
-use mirror_registry::Host;
+use mirror_oci::{Digest, Tag};
 use tokio::time::Instant;
 
 use crate::graph::Graph;
-use crate::layout::Layout;
-use crate::source::Source;
+use crate::store::origin::Origin;
+use crate::store::{Store, Under};
 
 /// Whether the one who sends a blob may keep the one who fetches it waiting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,11 +21,11 @@ pub(crate) enum Flow {
 
 /// An image to copy.
 #[derive(Debug, Clone)]
-pub struct Job {
+pub struct CopyJob {
     /// How events call it.
     pub number: usize,
     /// Where it comes from.
-    pub source: Source,
+    pub origin: Origin,
     /// What it consists of.
     pub graph: Arc<Graph>,
     /// Where it goes.
@@ -45,20 +44,25 @@ pub struct Job {
     pub looked: Instant,
 }
 
-impl Job {
+impl CopyJob {
     /// Whether sending a blob may hold up fetching it: not where a registry on either side is the other side of something
     /// else in this run.
     pub(crate) fn flow(&self) -> Flow {
         if self.is_two_way() { Flow::Free } else { Flow::Any }
     }
 
+    /// What its root is to be found under.
+    pub(crate) fn own_name(&self) -> Under<'_> {
+        Under::Name(self.target.tag.as_ref())
+    }
+
     fn is_two_way(&self) -> bool {
-        let target = match &self.target {
-            Target::Registry { host, .. } => host.is_two_way(),
-            Target::Layout { .. } => false,
+        let target = match &self.target.store {
+            Store::Remote(remote) => remote.host().is_two_way(),
+            Store::Layout(_) => false,
         };
-        target
-            || self.source.places().any(|place| place.host.is_two_way() || place.host.is_written())
+        let mut origins = self.origin.remotes().map(|remote| remote.host());
+        target || origins.any(|host| host.is_two_way() || host.is_written())
     }
 }
 
@@ -93,25 +97,11 @@ pub struct Copied {
 
 /// Where an image goes.
 #[derive(Debug, Clone)]
-pub enum Target {
-    /// A repository of a registry.
-    Registry {
-        /// The registry.
-        host: Arc<Host>,
-        /// The repository.
-        repository: Repository,
-        /// The tag; without one the image is reached by its digest.
-        tag: Option<Tag>,
-    },
-    /// An OCI image layout.
-    Layout {
-        /// The layout.
-        layout: Arc<Layout>,
-        /// The repository that the image would be in at a registry.
-        repository: Repository,
-        /// The name of the image in it.
-        name: String,
-    },
+pub struct Target {
+    /// What it goes to.
+    pub store: Store,
+    /// The tag there; without one the image is reached by its digest.
+    pub tag: Option<Tag>,
 }
 
 /// Something moved.

@@ -5,39 +5,28 @@
 //! the old image or the whole new one. Each distinct blob is fetched once for all targets that want it at the
 //! time, into the spool, and uploads follow the writer.
 
-mod about;
-mod attach;
-mod bring;
-mod companion;
+mod blob;
 mod copier;
-mod download;
 mod error;
-mod fetch;
 mod graph;
 mod job;
-mod landing;
-mod layout;
-mod listing;
-mod manifest_cache;
-mod manifest_room;
 mod push;
-mod resolve;
-mod selection;
-mod source;
-mod spool;
-mod storage;
+mod referrers;
+mod store;
 mod verify;
-mod window;
 
-pub use about::{About, about};
+pub use blob::Blob;
+pub use blob::spool::documents::Documents;
 pub use copier::Copier;
 pub use error::CopyError;
-pub use graph::{Blob, Graph};
-pub use job::{Companions, Copied, Event, Job, Scope, Target, Transfer, Warning, WarningKind};
-pub use layout::Layout;
-pub use manifest_cache::ManifestCache;
-pub use manifest_room::ManifestRoom;
-pub use resolve::Purpose;
-pub use selection::Selection;
-pub use source::{Place, Source};
+pub use graph::Graph;
+pub use graph::about::{About, about};
+pub use graph::manifest_cache::ManifestCache;
+pub use graph::manifest_room::ManifestRoom;
+pub use graph::resolve::Purpose;
+pub use graph::selection::Selection;
+pub use job::{Companions, Copied, CopyJob, Event, Scope, Target, Transfer, Warning, WarningKind};
+pub use store::layout::Layout;
+pub use store::origin::Origin;
+pub use store::{InLayout, Store};
 pub use verify::{Check, Hole, missing_children, verify};

@@ -1,17 +1,17 @@
 //! Looking for holes in what a target holds: a tag does not prove that its children and blobs are there.
 
 use std::collections::BTreeSet;
-use std::io::Read;
 
 use futures_util::{StreamExt, stream};
 use mirror_oci::caps::MAX_MANIFESTS;
-use mirror_oci::{Digest, RawManifest, Repository, Verifier};
-use mirror_registry::{Host, ManifestRef, Pressure};
+use mirror_oci::{Digest, Verifier};
+use mirror_registry::{ManifestRef, Pressure, Remote};
 
+use crate::blob::Blob;
 use crate::error::CopyError;
-use crate::graph::Blob;
+use crate::graph::selection::{Selection, links, selected};
 use crate::job::Target;
-use crate::selection::{Selection, links, selected};
+use crate::store::Store;
 
 const AT_ONCE: usize = 8;
 
@@ -44,7 +44,7 @@ pub async fn verify(
     check: Check,
 ) -> Result<Vec<Hole>, CopyError> {
     let whole = |problem: String| vec![Hole { digest: None, problem }];
-    let Some(root) = root(target, expected).await? else {
+    let Some(root) = target.store.resolve(target.tag.as_ref(), expected).await? else {
         return Ok(whole("it is not there".to_owned()));
     };
     if let Some(expected) = expected.filter(|expected| **expected != root) {
@@ -58,7 +58,7 @@ pub async fn verify(
         if seen.len() > MAX_MANIFESTS {
             return Ok(whole(format!("it has over {MAX_MANIFESTS} manifests")));
         }
-        let links = match manifest(target, &digest).await? {
+        let links = match target.store.manifest(&digest).await? {
             Ok(manifest) => manifest.links().map_err(|error| error.to_string()),
             Err(problem) => Err(problem),
         };
@@ -81,7 +81,7 @@ pub async fn verify(
         }
     }
     let looked =
-        stream::iter(blobs).map(|(size, digest)| look(target, Blob { digest, size }, check));
+        stream::iter(blobs).map(|(size, digest)| look(&target.store, Blob { digest, size }, check));
     let looked: Vec<_> = looked.buffered(AT_ONCE).collect().await;
     for hole in looked {
         holes.extend(hole?);
@@ -98,8 +98,8 @@ pub async fn missing_children(
     root: &Digest,
     selection: &Selection,
 ) -> Result<Vec<Digest>, CopyError> {
-    let Target::Registry { host, repository, .. } = target else { return Ok(Vec::new()) };
-    let links = match manifest(target, root).await? {
+    let Store::Remote(remote) = &target.store else { return Ok(Vec::new()) };
+    let links = match target.store.manifest(root).await? {
         Ok(manifest) => links(&manifest)?,
         Err(_) => return Ok(vec![root.clone()]),
     };
@@ -107,8 +107,8 @@ pub async fn missing_children(
     let wanted = wanted.filter(|child| selected(selection, child.platform.as_ref()));
     let wanted: BTreeSet<Digest> = wanted.map(|child| child.digest).collect();
     let looks = stream::iter(wanted).map(|child| async move {
-        let found = host.head_manifest(repository, ManifestRef::Digest(&child)).await;
-        let step = || format!("looking up {repository}@{child}");
+        let found = remote.head_manifest(ManifestRef::Digest(&child)).await;
+        let step = || format!("looking up {}@{child}", remote.repository());
         let found = match found {
             Err(error) if error.may_mean_missing() => None,
             found => found.map_err(|error| CopyError::destination(step(), error))?,
@@ -119,84 +119,26 @@ pub async fn missing_children(
     found.into_iter().filter_map(Result::transpose).collect()
 }
 
-/// The digest under the tag, or the expected one where there is no tag.
-async fn root(target: &Target, expected: Option<&Digest>) -> Result<Option<Digest>, CopyError> {
-    match target {
-        Target::Layout { layout, name, .. } => layout.digest_of(name),
-        Target::Registry { host, repository, tag } => {
-            let which = match (tag, expected) {
-                (Some(tag), _) => ManifestRef::Tag(tag),
-                (None, Some(digest)) => ManifestRef::Digest(digest),
-                (None, None) => return Ok(None),
-            };
-            let found = host.head_manifest(repository, which).await;
-            found.map_err(|error| {
-                CopyError::destination(format!("looking up {repository}:{which}"), error)
-            })
+async fn look(store: &Store, blob: Blob, check: Check) -> Result<Option<Hole>, CopyError> {
+    let problem = match (store, check) {
+        (Store::Layout(_), Check::Existence) => {
+            let found = store.has_blob(&blob).await?;
+            (!found).then(|| "is missing or cut off".to_owned())
         }
-    }
-}
-
-/// A manifest, or what is wrong with it.
-async fn manifest(
-    target: &Target,
-    digest: &Digest,
-) -> Result<Result<RawManifest, String>, CopyError> {
-    match target {
-        Target::Layout { layout, .. } => {
-            let (layout, digest) = (layout.clone(), digest.clone());
-            let read = move || layout.manifest(&digest, &layout.media_type_of(&digest));
-            let read = tokio::task::spawn_blocking(read).await;
-            Ok(read.unwrap_or_else(|error| Err(error.to_string())))
-        }
-        Target::Registry { host, repository, .. } => {
-            match host.get_manifest(repository, ManifestRef::Digest(digest)).await {
-                Ok(manifest) => Ok(Ok(manifest)),
-                Err(error) if error.status() == Some(404) => Ok(Err("is missing".to_owned())),
-                Err(error) if error.is_content() => Ok(Err(error.to_string())),
-                Err(error) => Err(CopyError::destination(
-                    format!("reading manifest {}", digest.short()),
-                    error,
-                )),
-            }
-        }
-    }
-}
-
-async fn look(target: &Target, blob: Blob, check: Check) -> Result<Option<Hole>, CopyError> {
-    let problem = match (target, check) {
-        (Target::Layout { layout, .. }, Check::Existence) => {
-            (!layout.has(&blob.digest, blob.size)).then(|| "is missing or cut off".to_owned())
-        }
-        (Target::Layout { layout, .. }, Check::Content) => {
-            let (path, digest) = (layout.path(&blob.digest), blob.digest.clone());
-            let hashed = tokio::task::spawn_blocking(move || hash_file(&path, &digest)).await;
-            hashed.unwrap_or_else(|error| Err(error.to_string())).err()
-        }
-        (Target::Registry { host, repository, .. }, Check::Existence) => {
-            let found = host.has_blob(repository, &blob.digest, blob.size).await;
-            let found = found
-                .map_err(|error| CopyError::destination(format!("asking for {blob}"), error))?;
-            // Some registries serve what they deny to have, or tell another size of it.
-            if found { None } else { read_through(host, repository, &blob).await? }
-        }
-        (Target::Registry { host, repository, .. }, Check::Content) => {
-            read_through(host, repository, &blob).await?
-        }
+        (Store::Layout(inside), Check::Content) => inside.layout.hash(&blob.digest).await.err(),
+        // Some registries serve what they deny to have, or tell another size of it.
+        (Store::Remote(_), Check::Existence) if store.has_blob(&blob).await? => None,
+        (Store::Remote(remote), _) => read_through(remote, &blob).await?,
     };
     Ok(problem
         .map(|problem| Hole { problem: format!("{blob} {problem}"), digest: Some(blob.digest) }))
 }
 
 /// Reads and hashes a blob; says what is wrong with it.
-async fn read_through(
-    host: &Host,
-    repository: &Repository,
-    blob: &Blob,
-) -> Result<Option<String>, CopyError> {
+async fn read_through(remote: &Remote, blob: &Blob) -> Result<Option<String>, CopyError> {
     let mut verifier = Verifier::new(&blob.digest);
     let nobody = Pressure::default();
-    let mut reader = host.read_blob(repository, &blob.digest, blob.size, 0, &nobody);
+    let mut reader = remote.read_blob(&blob.digest, blob.size, 0, &nobody);
     loop {
         match reader.chunk().await {
             Ok(Some(chunk)) => verifier.update(&chunk),
@@ -205,19 +147,5 @@ async fn read_through(
             Err(error) if error.is_content() => return Ok(Some(error.to_string())),
             Err(error) => return Err(CopyError::destination(format!("reading {blob}"), error)),
         }
-    }
-}
-
-fn hash_file(path: &std::path::Path, digest: &Digest) -> Result<(), String> {
-    let wrong = |error: std::io::Error| format!("can't be read: {error}");
-    let mut file = std::fs::File::open(path).map_err(wrong)?;
-    let mut verifier = Verifier::new(digest);
-    let mut buffer = vec![0; 256 << 10];
-    loop {
-        let read = file.read(&mut buffer).map_err(wrong)?;
-        if read == 0 {
-            return verifier.finish().map_err(|error| error.to_string());
-        }
-        verifier.update(buffer.get(..read).unwrap_or_default());
     }
 }

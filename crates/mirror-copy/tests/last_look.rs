@@ -6,20 +6,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mirror_copy::{
-    Companions, Copied, Copier, CopyError, Graph, Job, Place, Scope, Selection, Source, Target,
+    Companions, Copied, Copier, CopyError, CopyJob, Graph, Origin, Scope, Selection, Store, Target,
 };
 use mirror_oci::Digest;
-use mirror_registry::{Access, Credentials, Host, HostOptions};
+use mirror_registry::{Access, Credentials, Host, HostOptions, Remote};
 use mirror_testkit::{Image, ImageBuilder, Registry};
 use tokio::time::Instant;
 
 const APP: &str = "library/app";
 
-fn host(registry: &Registry, access: Access) -> Arc<Host> {
-    let options = HostOptions { access, ..HostOptions::default() };
+fn app(registry: &Registry, access: Access) -> Remote {
+    let options = HostOptions::default();
     let client = mirror_registry::World::real().unwrap();
     let name = registry.host().parse().unwrap();
-    Arc::new(Host::new(&client, Arc::new(Credentials::default()), &name, &options).unwrap())
+    let host = Host::new(&client, Arc::new(Credentials::default()), &name, &options);
+    Remote::new(Arc::new(host.unwrap()), APP.parse().unwrap(), access)
 }
 
 /// Copies an image that was planned `ago`, when the destination had `expected`.
@@ -29,21 +30,17 @@ async fn copy(
     expected: Option<&Digest>,
     ago: Duration,
 ) -> Result<Copied, CopyError> {
-    let origin = Place { host: host(from, Access::Pull), repository: APP.parse().unwrap() };
     let (cache, room) = (Arc::default(), Arc::default());
-    let source = Source { origin, alternatives: Vec::new(), cache, room, layout: None };
-    let graph = Arc::new(Graph::read(&source, image.digest(), &Selection::All).await.unwrap());
+    let origin = Origin { remote: app(from, Access::Pull), first: Vec::new(), cache, room };
+    let graph = Arc::new(Graph::read(&origin, image.digest(), &Selection::All).await.unwrap());
     let (events, _told) = tokio::sync::mpsc::unbounded_channel();
     let spool = tempfile::tempdir().unwrap();
     let copier = Copier::new(spool.path(), None, &mirror_registry::Chance::of(1), events).unwrap();
-    let target = Target::Registry {
-        host: host(to, Access::PullPush),
-        repository: APP.parse().unwrap(),
-        tag: Some("1".parse().unwrap()),
-    };
-    let job = Job {
+    let store = Store::Remote(app(to, Access::PullPush));
+    let target = Target { store, tag: Some("1".parse().unwrap()) };
+    let job = CopyJob {
         number: 0,
-        source,
+        origin,
         graph,
         target,
         companions: Companions::Leave,

@@ -1,8 +1,7 @@
 //! What sources and targets are for the copier.
 
-use mirror_copy::Selection;
+use mirror_copy::{InLayout, Selection, Store};
 use mirror_failure::Failure;
-use mirror_oci::Digest;
 use mirror_plan::config::Location;
 use mirror_plan::want::{Platforms, Source, Target};
 
@@ -16,31 +15,17 @@ pub fn selection(source: &Source) -> Selection {
     }
 }
 
-/// What an image is called in a layout: `repository:tag`, or `repository@digest` without a tag.
-pub fn layout_name(target: &Target, digest: Option<&Digest>) -> String {
-    match (&target.tag, digest) {
-        (Some(tag), _) => format!("{}:{tag}", target.repository),
-        (None, Some(digest)) => format!("{}@{digest}", target.repository),
-        (None, None) => target.repository.to_string(),
-    }
-}
-
 /// Where an image goes.
-pub fn target(
-    target: &Target,
-    digest: Option<&Digest>,
-    connections: &Connections,
-) -> Result<mirror_copy::Target, Failure> {
-    Ok(match &target.location {
-        Location::Registry(registry) => mirror_copy::Target::Registry {
-            host: connections.registry(registry)?,
-            repository: target.repository.clone(),
-            tag: target.tag.clone(),
-        },
-        Location::Layout(folder) => mirror_copy::Target::Layout {
-            layout: connections.layout(folder)?,
-            repository: target.repository.clone(),
-            name: layout_name(target, digest),
-        },
-    })
+///
+/// # Errors
+/// Why there is no getting there.
+pub fn target(target: &Target, connections: &Connections) -> Result<mirror_copy::Target, Failure> {
+    let repository = target.repository.clone();
+    let store = match &target.location {
+        Location::Registry(registry) => Store::Remote(connections.remote(registry, &repository)?),
+        Location::Layout(folder) => {
+            Store::Layout(InLayout { layout: connections.layout(folder)?, repository })
+        }
+    };
+    Ok(mirror_copy::Target { store, tag: target.tag.clone() })
 }

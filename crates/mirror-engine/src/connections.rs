@@ -5,12 +5,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mirror_copy::{Layout, ManifestCache, ManifestRoom, Place};
+use mirror_copy::{Layout, ManifestCache, ManifestRoom, Origin, Store};
 use mirror_failure::{Failure, Side};
 use mirror_oci::{Digest, Name, Registry, Repository};
 use mirror_plan::config::{Alternative, Config, Referrers, RegistrySettings};
 use mirror_plan::want::{Base, Target, Wants};
-use mirror_registry::{Access, Credentials, Host, HostOptions, Patience};
+use mirror_registry::{Access, Credentials, Host, HostOptions, Patience, Remote, Role};
 use mirror_tree::Entry;
 
 use crate::control::{ControlPlane, behind};
@@ -27,6 +27,8 @@ const MANIFESTS: &str = "manifests";
 /// Everything a run talks to.
 pub struct Connections {
     registries: BTreeMap<Registry, Result<Arc<Host>, Failure>>,
+    /// Repositories that are written to.
+    written: BTreeMap<Registry, BTreeSet<Repository>>,
     alternatives: BTreeMap<Registry, Vec<Alternative>>,
     layouts: BTreeMap<String, Result<Arc<Layout>, Failure>>,
     planes: BTreeMap<Registry, ControlPlane>,
@@ -130,9 +132,8 @@ impl Connections {
                 continue;
             }
             let side = if targets.contains_key(name) { Side::Destination } else { Side::Source };
-            let written = targets.get(name).copied().filter(|_| writes);
-            let access = access(written, sources.contains(name));
-            let (host, plane) = opening.open(name, settings, access, side).await;
+            let role = role(writes && targets.contains_key(name), sources.contains(name));
+            let (host, plane) = opening.open(name, settings, role, side).await;
             planes.extend(plane.map(|plane| ((*name).clone(), plane)));
             registries.insert((*name).clone(), host);
         }
@@ -141,8 +142,12 @@ impl Connections {
             .map(|(name, settings)| (name.clone(), settings.alternatives.clone()))
             .collect();
         let manifests = Arc::new(ManifestCache::in_folder(&spool.join(MANIFESTS)));
+        let written = targets.iter().filter(|_| writes);
+        let written =
+            written.map(|(name, repositories)| ((*name).clone(), (*repositories).clone()));
         Connections {
             registries,
+            written: written.collect(),
             alternatives,
             layouts: layouts(&places, root, writes),
             planes,
@@ -177,19 +182,30 @@ impl Connections {
         self.looks_for_signatures && self.memory.owes_signatures(target, digest)
     }
 
+    /// A repository of a registry.
+    ///
+    /// # Errors
+    /// Why the registry can't be talked to.
+    pub fn remote(&self, registry: &Registry, repository: &Repository) -> Result<Remote, Failure> {
+        let written = self.written.get(registry);
+        let access = match written.is_some_and(|written| written.contains(repository)) {
+            true => Access::PullPush,
+            false => Access::Pull,
+        };
+        Ok(Remote::new(self.registry(registry)?, repository.clone(), access))
+    }
+
     /// A repository to read from, without what stands in for it.
-    pub fn place(
+    ///
+    /// # Errors
+    /// Why the registry can't be talked to.
+    pub fn origin_at(
         &self,
         registry: &Registry,
         repository: &Repository,
-    ) -> Result<mirror_copy::Source, Failure> {
-        Ok(mirror_copy::Source {
-            origin: Place { host: self.registry(registry)?, repository: repository.clone() },
-            alternatives: Vec::new(),
-            cache: self.manifests.clone(),
-            room: self.room.clone(),
-            layout: None,
-        })
+    ) -> Result<Origin, Failure> {
+        let (cache, room) = (self.manifests.clone(), self.room.clone());
+        Ok(Origin { remote: self.remote(registry, repository)?, first: Vec::new(), cache, room })
     }
 
     /// Who answers for a registry beside the protocol.
@@ -249,22 +265,17 @@ impl Connections {
     }
 
     /// Where an image comes from.
-    pub fn source(&self, name: &Name) -> Result<mirror_copy::Source, Failure> {
-        let origin =
-            Place { host: self.registry(&name.registry)?, repository: name.repository.clone() };
-        let place = |other: &Alternative| {
-            let host = self.registry(&other.registry).ok()?;
-            Some(Place { host, repository: other.repository(&name.repository)? })
-        };
-        let alternatives =
-            self.alternatives.get(&name.registry).into_iter().flatten().filter_map(place);
-        Ok(mirror_copy::Source {
-            origin,
-            alternatives: alternatives.collect(),
-            cache: self.manifests.clone(),
-            room: self.room.clone(),
-            layout: None,
-        })
+    ///
+    /// # Errors
+    /// Why its registry can't be talked to.
+    pub fn origin(&self, name: &Name) -> Result<Origin, Failure> {
+        let origin = self.origin_at(&name.registry, &name.repository)?;
+        let first = self.alternatives.get(&name.registry).into_iter().flatten();
+        let first = first.filter_map(|other| {
+            let repository = other.repository(&name.repository)?;
+            self.remote(&other.registry, &repository).ok().map(Store::Remote)
+        });
+        Ok(Origin { first: first.collect(), ..origin })
     }
 
     /// An image layout.
@@ -276,12 +287,12 @@ impl Connections {
     }
 }
 
-/// What is done at a registry: these repositories are written, if any, and perhaps others are read.
-fn access(written: Option<&BTreeSet<Repository>>, is_source: bool) -> Access {
-    match written {
-        Some(repositories) if is_source => Access::PullPushTo(repositories.clone()),
-        Some(_) => Access::PullPush,
-        None => Access::Pull,
+/// What is done at a registry.
+fn role(is_written: bool, is_source: bool) -> Role {
+    match (is_written, is_source) {
+        (true, true) => Role::Both,
+        (true, false) => Role::Destination,
+        (false, _) => Role::Source,
     }
 }
 
@@ -322,7 +333,7 @@ impl Opening<'_> {
         &self,
         name: &Registry,
         settings: RegistrySettings,
-        access: Access,
+        role: Role,
         side: Side,
     ) -> (Result<Arc<Host>, Failure>, Option<ControlPlane>) {
         let mut behind = behind(name, settings.role.as_deref(), self.surroundings).await;
@@ -330,7 +341,7 @@ impl Opening<'_> {
             endpoint: settings.endpoint,
             token_realm: settings.token_realm,
             concurrency: settings.concurrency.map_or(CONCURRENCY, usize::from),
-            access,
+            role,
             patience: Patience::default(),
             presets: behind.presets,
             login: behind.login.take(),

@@ -3,10 +3,10 @@
 //! digest). It is kept in the spool, and lost with it.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::Path;
 
+use mirror_copy::Documents;
 use mirror_oci::{Digest, Repository};
 use mirror_plan::config::Location;
 use mirror_plan::want::Target;
@@ -14,12 +14,13 @@ use serde::{Deserialize, Serialize};
 
 const FOLDER: &str = "remembered";
 const FILE: &str = "images.json";
-const LOCK: &str = ".lock";
+/// What is larger is not ours: it would be a hundred thousand images.
+const LARGEST: u64 = 64 << 20;
 
 /// What earlier runs with the same spool have left.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Memory {
-    folder: PathBuf,
+    documents: Documents,
     known: Known,
 }
 
@@ -54,12 +55,12 @@ pub(crate) struct Seen<'a> {
 impl Memory {
     /// Reads what earlier runs have left; what can't be read is nothing.
     pub(crate) fn in_spool(spool: &Path) -> Memory {
-        let folder = spool.join(FOLDER);
-        let known = read(&folder.join(FILE)).unwrap_or_else(|error| {
+        let documents = Documents::in_folder(&spool.join(FOLDER));
+        let known = read(&documents).unwrap_or_else(|error| {
             tracing::debug!(%error, "nothing is remembered");
             Known::default()
         });
-        Memory { folder, known }
+        Memory { documents, known }
     }
 
     /// Whether the signatures of an image are to be looked for.
@@ -86,19 +87,14 @@ impl Memory {
 
     /// Other runs may use the same spool.
     fn write(&self, seen: &[Seen<'_>]) -> io::Result<()> {
-        fs::create_dir_all(&self.folder)?;
-        let lock = File::create(self.folder.join(LOCK))?;
-        lock.lock()?;
-        let path = self.folder.join(FILE);
-        let mut known = read(&path).unwrap_or_default();
-        learn(&mut known, seen);
-        if known == Known::default() {
-            return fs::remove_dir_all(&self.folder);
-        }
-        let mut file = tempfile::NamedTempFile::new_in(&self.folder)?;
-        file.write_all(&serde_json::to_vec_pretty(&known)?)?;
-        file.persist(path).map_err(|error| error.error)?;
-        Ok(())
+        self.documents.alone(|| {
+            let mut known = read(&self.documents).unwrap_or_default();
+            learn(&mut known, seen);
+            if known == Known::default() {
+                return self.documents.clear();
+            }
+            self.documents.write(FILE, &[&serde_json::to_vec_pretty(&known)?])
+        })
     }
 }
 
@@ -123,12 +119,9 @@ fn holds(images: &BTreeSet<Image>, target: &Target, digest: &Digest) -> bool {
     !images.is_empty() && images.contains(&image(target, digest))
 }
 
-fn read(path: &Path) -> io::Result<Known> {
-    let text = match fs::read(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Known::default()),
-        text => text?,
-    };
-    Ok(serde_json::from_slice(&text)?)
+fn read(documents: &Documents) -> io::Result<Known> {
+    let text = documents.read(FILE, LARGEST)?;
+    Ok(text.map(|text| serde_json::from_slice(&text)).transpose()?.unwrap_or_default())
 }
 
 fn image(target: &Target, digest: &Digest) -> Image {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
-use mirror_copy::{Graph, Purpose};
+use mirror_copy::{Graph, Origin, Purpose};
 use mirror_failure::{Failure, Side};
 use mirror_oci::{Digest, RawManifest};
 use mirror_plan::plan::{Action, Copy, Fit, Plan, Unchanged};
@@ -106,9 +106,9 @@ async fn unknown(plan: &Plan, connections: &Connections) -> BTreeMap<Source, Fai
         (!vouched).then(|| (source.clone(), digest.clone()))
     });
     let look = |(source, digest): (Source, Digest)| async move {
-        let found = match connections.source(&source.name) {
+        let found = match connections.origin(&source.name) {
             Err(failure) => Err(failure),
-            Ok(place) => stands_for(&place, &source, &digest).await,
+            Ok(origin) => stands_for(&origin, &source, &digest).await,
         };
         let failure = match found {
             Ok(true) => return None,
@@ -129,17 +129,12 @@ async fn unknown(plan: &Plan, connections: &Connections) -> BTreeMap<Source, Fai
 
 /// Whether a source has this digest; where one platform of a pinned index is wanted, whether it is that one. The index is
 /// read once, and kept in the spool.
-async fn stands_for(
-    place: &mirror_copy::Source,
-    source: &Source,
-    digest: &Digest,
-) -> Result<bool, Failure> {
+async fn stands_for(origin: &Origin, source: &Source, digest: &Digest) -> Result<bool, Failure> {
     if let (Platforms::One(platform), Some(_)) = (&source.platforms, source.version.digest()) {
-        let now = place.resolve(&source.version, Some(platform), Purpose::Compare).await;
+        let now = origin.resolve(&source.version, Some(platform), Purpose::Compare).await;
         return Ok(now.map_err(Failure::from)? == *digest);
     }
-    let origin = &place.origin;
-    let look = origin.host.head_manifest(&origin.repository, ManifestRef::Digest(digest));
+    let look = origin.remote.head_manifest(ManifestRef::Digest(digest));
     let found = look.await.map_err(|error| Failure::new(Side::Source, "", &error.into()))?;
     Ok(found.is_some())
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
-use mirror_copy::{Companions, Copied, Copier, Event, Job, Scope, WarningKind};
+use mirror_copy::{Companions, Copied, Copier, CopyJob, Event, Scope, WarningKind};
 use mirror_failure::{Failure, Side};
 use mirror_plan::plan::{Holder, Plan};
 use mirror_plan::report::{Outcome, Status};
@@ -120,7 +120,7 @@ struct With<'a> {
 
 /// Something to copy, or why it can't be.
 struct Prospect<'a> {
-    job: Result<Job, Failure>,
+    job: Result<CopyJob, Failure>,
     task: &'a Task<'a>,
     /// Whether it is about signatures that an earlier run could not look for.
     owed: bool,
@@ -169,7 +169,7 @@ async fn one(number: usize, prospect: Prospect<'_>, with: &With<'_>) -> Ended {
     ended
 }
 
-async fn copy(mut job: Job, task: &Task<'_>, with: &With<'_>) -> Ended {
+async fn copy(mut job: CopyJob, task: &Task<'_>, with: &With<'_>) -> Ended {
     if job.scope == Scope::Image {
         let target = &task.want.target;
         let blobs = job.graph.blobs.iter().map(|blob| blob.digest.clone()).collect();
@@ -225,7 +225,7 @@ async fn copy(mut job: Job, task: &Task<'_>, with: &With<'_>) -> Ended {
 /// Makes a job take its image from a destination that holds it, where the source has failed in the middle, or those that
 /// held it have.
 async fn instead(
-    job: &mut Job,
+    job: &mut CopyJob,
     mut failure: Failure,
     tried: &[Holder],
     task: &Task<'_>,
@@ -243,8 +243,8 @@ async fn instead(
     let (wants, connections) = (with.wants, with.connections);
     let found =
         holders::find(source, task.digest, &failure, tried, wants, connections).await.ok()?;
-    let origin = || connections.source(&source.name);
-    job.source = holders::source(&found.holder, origin, wants, connections)?;
+    let origin = || connections.origin(&source.name);
+    job.origin = holders::source(&found.holder, origin, wants, connections)?;
     let in_layout = holders::is_in_layout(&found.holder, wants);
     if in_layout && job.companions == Companions::Require {
         return None;

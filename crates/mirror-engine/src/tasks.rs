@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use mirror_copy::{Companions, Copied, Event, Job, Scope, WarningKind};
+use mirror_copy::{Companions, Copied, CopyJob, Event, Scope, WarningKind};
 use mirror_failure::{Failure, Side, printable};
 use mirror_oci::Digest;
 use mirror_plan::config::{Location, Referrers};
@@ -95,7 +95,7 @@ impl Task<'_> {
         graphs: &Graphs,
         connections: &Connections,
         manner: &Manner<'_>,
-    ) -> Result<Job, Failure> {
+    ) -> Result<CopyJob, Failure> {
         let missing =
             |what: &str| Failure::other(Side::Source, format!("the plan holds no {what}"));
         let Want { source, target, .. } = self.want;
@@ -105,13 +105,13 @@ impl Task<'_> {
             let help = Some("look again: `mirror plan --out FILE`".to_owned());
             return Err(Failure { help, ..Failure::other(Side::Source, why) });
         }
-        let to = address::target(target, Some(self.digest), connections)?;
-        let origin = || connections.source(&source.name);
+        let to = address::target(target, connections)?;
+        let origin = || connections.origin(&source.name);
         let holder = self.holder;
         let companions = self.companions(manner)?;
         let instead =
             holder.and_then(|holder| holders::source(holder, origin, manner.wants, connections));
-        let source = match (instead, holder) {
+        let origin = match (instead, holder) {
             (Some(instead), _) => instead,
             (None, Some(holder)) => {
                 let message = format!("{} holds it no more", holder.destination);
@@ -123,9 +123,9 @@ impl Task<'_> {
             Some(Change::Complete { missing }) => missing.iter().cloned().collect(),
             _ => BTreeSet::new(),
         };
-        Ok(Job {
+        Ok(CopyJob {
             number,
-            source,
+            origin,
             graph,
             target: to,
             companions,

@@ -11,8 +11,8 @@ use futures_util::stream;
 use mirror_failure::{ErrorKind, RequestError};
 use mirror_oci::{Algorithm, Digest, Repository, Tag, media_type};
 use mirror_registry::{
-    Credentials, Host, HostOptions, Login, LoginSource, ManifestRef, Mount, Patience, Pressure,
-    Recall, Secret, Supply, UploadBody, World,
+    Access, Credentials, Host, HostOptions, Login, LoginSource, ManifestRef, Mount, Patience,
+    Pressure, Recall, Remote, Secret, Supply, UploadBody, World,
 };
 use mirror_testkit::{AuthProfile, Fault, ImageBuilder, Profile, Registry};
 
@@ -20,17 +20,22 @@ use mirror_testkit::{AuthProfile, Fault, ImageBuilder, Profile, Registry};
 const PATIENCE: Patience =
     Patience { idle: Duration::from_secs(10), first_pause: Duration::from_millis(10) };
 
-fn host(registry: &Registry) -> Host {
+fn host(registry: &Registry) -> Arc<Host> {
     patient_host(registry, PATIENCE)
 }
 
-fn patient_host(registry: &Registry, patience: Patience) -> Host {
+fn patient_host(registry: &Registry, patience: Patience) -> Arc<Host> {
     let options = HostOptions { concurrency: 8, patience, ..HostOptions::default() };
     let variable = format!("MIRROR_AUTH_{}", registry.host().replace(['.', ':'], "_"));
     let credentials = Credentials::new([(variable, "me:secret".to_owned())], Vec::new());
     let name = registry.host().parse().unwrap();
-    Host::new(&mirror_registry::World::real().unwrap(), Arc::new(credentials), &name, &options)
-        .unwrap()
+    let host =
+        Host::new(&mirror_registry::World::real().unwrap(), Arc::new(credentials), &name, &options);
+    Arc::new(host.unwrap())
+}
+
+fn at(host: &Arc<Host>, repository: &Repository) -> Remote {
+    Remote::new(host.clone(), repository.clone(), Access::Pull)
 }
 
 fn names() -> (Repository, Tag) {
@@ -41,9 +46,10 @@ fn basic() -> Profile {
     Profile { auth: AuthProfile::Basic("me".into(), "secret".into()), ..Profile::default() }
 }
 
-async fn read(host: &Host, digest: &Digest, size: u64) -> Result<u64, RequestError> {
+async fn read(host: &Arc<Host>, digest: &Digest, size: u64) -> Result<u64, RequestError> {
     let (repository, _) = names();
-    let mut reader = host.read_blob(&repository, digest, size, 0, &Pressure::default());
+    let remote = at(host, &repository);
+    let mut reader = remote.read_blob(digest, size, 0, &Pressure::default());
     let mut read = 0;
     while let Some(chunk) = reader.chunk().await? {
         read += chunk.len() as u64;
@@ -54,7 +60,7 @@ async fn read(host: &Host, digest: &Digest, size: u64) -> Result<u64, RequestErr
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upload_location_elsewhere_gets_no_credentials() {
     let (registry, elsewhere) = (Registry::with(basic()), Registry::start());
-    let host = Arc::new(host(&registry));
+    let host = host(&registry);
     let location = format!("{}/v2/library/app/blobs/uploads/1?_state=secret", elsewhere.endpoint());
     registry.set_faults(move |exchange| {
         (exchange.method == "POST").then(|| Fault::Header("location", location.clone()))
@@ -62,7 +68,8 @@ async fn an_upload_location_elsewhere_gets_no_credentials() {
     let (repository, _) = names();
     let digest = Digest::of(Algorithm::Sha256, b"content");
     let from = Mount::From(repository.clone());
-    host.upload_blob(&repository, &digest, 7, &from, &Pressure::default(), || supply(b"content"))
+    at(&host, &repository)
+        .upload_blob(&digest, 7, &from, &Pressure::default(), || supply(b"content"))
         .await
         .unwrap();
     let requests = elsewhere.take_requests();
@@ -99,8 +106,8 @@ async fn a_login_that_was_made_goes_where_it_belongs_and_nowhere_else() {
         let credentials = Arc::new(Credentials::new([], Vec::new()));
         let client = mirror_registry::World::real().unwrap();
         let name = registry.host().parse().unwrap();
-        let host = Host::new(&client, credentials, &name, &options).unwrap();
-        host.head_manifest(&repository, ManifestRef::Tag(&tag)).await
+        let host = Arc::new(Host::new(&client, credentials, &name, &options).unwrap());
+        at(&host, &repository).head_manifest(ManifestRef::Tag(&tag)).await
     };
     let asked = Arc::new(AtomicUsize::new(0));
     let own: &'static str = registry.endpoint().leak();
@@ -132,10 +139,10 @@ async fn a_login_that_was_made_does_not_go_to_a_token_service_elsewhere() {
     };
     let credentials = Arc::new(Credentials::new([], Vec::new()));
     let client = mirror_registry::World::real().unwrap();
-    let host =
-        Host::new(&client, credentials, &registry.host().parse().unwrap(), &options).unwrap();
+    let host = Host::new(&client, credentials, &registry.host().parse().unwrap(), &options);
+    let host = Arc::new(host.unwrap());
     let (repository, tag) = names();
-    let error = host.head_manifest(&repository, ManifestRef::Tag(&tag)).await.unwrap_err();
+    let error = at(&host, &repository).head_manifest(ManifestRef::Tag(&tag)).await.unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::ForeignRealm(_)), "{error}");
     assert_eq!(thief.take_requests().len(), 0);
 }
@@ -167,9 +174,9 @@ async fn a_registry_that_leads_to_another_one_is_followed_as_a_stranger() {
     let (repository, tag) = names();
     let target = behind(None);
     lead_to(&target);
-    let _ = host.head_manifest(&repository, ManifestRef::Tag(&tag)).await;
+    let _ = at(&host, &repository).head_manifest(ManifestRef::Tag(&tag)).await;
     for _ in 0..3 {
-        host.get_manifest(&repository, ManifestRef::Tag(&tag)).await.unwrap();
+        at(&host, &repository).get_manifest(ManifestRef::Tag(&tag)).await.unwrap();
     }
     let requests = target.take_requests();
     let sent: Vec<_> = requests.iter().filter_map(|asked| asked.authorization.clone()).collect();
@@ -181,7 +188,7 @@ async fn a_registry_that_leads_to_another_one_is_followed_as_a_stranger() {
     let elsewhere = behind(None);
     let target = behind(Some(format!("{}/token", elsewhere.endpoint())));
     lead_to(&target);
-    let error = host.get_manifest(&repository, ManifestRef::Tag(&tag)).await.unwrap_err();
+    let error = at(&host, &repository).get_manifest(ManifestRef::Tag(&tag)).await.unwrap_err();
     assert_eq!(error.status(), Some(401));
     assert!(elsewhere.take_requests().is_empty());
 }
@@ -240,9 +247,10 @@ async fn inside_a_network_of_its_own() {
         };
         let credentials = Arc::new(Credentials::new([], Vec::new()));
         let name = "registry.example".parse().unwrap();
-        let host = Host::new(&World::real().unwrap(), credentials, &name, &options).unwrap();
+        let host =
+            Arc::new(Host::new(&World::real().unwrap(), credentials, &name, &options).unwrap());
         let (repository, tag) = names();
-        host.get_manifest(&repository, ManifestRef::Tag(&tag)).await
+        at(&host, &repository).get_manifest(ManifestRef::Tag(&tag)).await
     };
     for target in
         ["http://127.0.0.1", "http://localhost", "http://2130706433", "http://[::ffff:127.0.0.1]"]
@@ -261,7 +269,7 @@ async fn redirect_loops_end() {
     registry.set_faults(|_| Some(Fault::Answer(307, "text/plain", String::new())));
     let host = host(&registry);
     let (repository, tag) = names();
-    let error = host.get_manifest(&repository, ManifestRef::Tag(&tag)).await.unwrap_err();
+    let error = at(&host, &repository).get_manifest(ManifestRef::Tag(&tag)).await.unwrap_err();
     assert!(error.to_string().contains("the answer has no Location"), "{error}");
 
     let looping = Registry::with(Profile { blob_redirect: Some(target), ..Profile::default() });
@@ -290,14 +298,14 @@ async fn bodies_are_capped() {
     registry.add("library/app", "2.0", &image);
     let host = host(&registry);
     let (repository, tag) = names();
-    let error = host.get_manifest(&repository, ManifestRef::Tag(&tag)).await.unwrap_err();
+    let error = at(&host, &repository).get_manifest(ManifestRef::Tag(&tag)).await.unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::Manifest(_)), "{error}");
     // A blob that is longer than its descriptor says is refused where it should have ended.
     let error = read(&host, &image.blobs[0].0, 50_000).await.unwrap_err();
     assert!(error.to_string().contains("longer than the 50000 bytes"), "{error}");
     // An error body of any size is no more than an error.
     registry.set_faults(|_| Some(Fault::Answer(403, "application/json", "x".repeat(10 << 20))));
-    let error = host.get_manifest(&repository, ManifestRef::Tag(&tag)).await.unwrap_err();
+    let error = at(&host, &repository).get_manifest(ManifestRef::Tag(&tag)).await.unwrap_err();
     assert_eq!(error.status(), Some(403));
 }
 
@@ -313,17 +321,19 @@ async fn digest_headers_are_not_believed() {
     {
         registry
             .set_faults(move |_| Some(Fault::Header("docker-content-digest", wrong.to_owned())));
-        let error = host.head_manifest(&repository, ManifestRef::Tag(&tag)).await.unwrap_err();
+        let error = at(&host, &repository).head_manifest(ManifestRef::Tag(&tag)).await.unwrap_err();
         assert!(error.to_string().contains("docker-content-digest"), "{error}");
         // The manifest itself is hashed, whatever the header says.
-        let manifest = host.get_manifest(&repository, ManifestRef::Tag(&tag)).await.unwrap();
+        let manifest = at(&host, &repository).get_manifest(ManifestRef::Tag(&tag)).await.unwrap();
         assert_eq!(manifest.digest(), image.digest());
     }
     let other = Digest::of(Algorithm::Sha256, b"other");
     let said = other.to_string();
     registry.set_faults(move |_| Some(Fault::Header("docker-content-digest", said.clone())));
-    let error =
-        host.head_manifest(&repository, ManifestRef::Digest(image.digest())).await.unwrap_err();
+    let error = at(&host, &repository)
+        .head_manifest(ManifestRef::Digest(image.digest()))
+        .await
+        .unwrap_err();
     assert!(error.to_string().contains("asked for sha256:"), "{error}");
 }
 
@@ -332,8 +342,8 @@ async fn messages_of_a_registry_cannot_forge_output() {
     let registry = Registry::start();
     registry.set_faults(|_| Some(Fault::refuse(403, "DENIED", "a\\nerror: forged\\u001b[2J")));
     let (repository, tag) = names();
-    let error = host(&registry)
-        .get_manifest(&repository, ManifestRef::Tag(&tag))
+    let error = at(&host(&registry), &repository)
+        .get_manifest(ManifestRef::Tag(&tag))
         .await
         .unwrap_err()
         .to_string();
@@ -353,7 +363,7 @@ async fn a_server_that_drips_is_given_up() {
     // Each byte comes in time, but the whole would take a minute, and a real attacker's for ever.
     let error = read(&host, &image.blobs[0].0, 3000).await.unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::TimedOut(_)), "{error}");
-    let error = host.get_manifest(&repository, ManifestRef::Tag(&tag)).await.unwrap_err();
+    let error = at(&host, &repository).get_manifest(ManifestRef::Tag(&tag)).await.unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::TimedOut(_)), "{error}");
     assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
 }
@@ -368,9 +378,10 @@ async fn bodies_without_end_are_left() {
     let (repository, tag) = names();
     let error = read(&host, &image.blobs[0].0, 3000).await.unwrap_err();
     assert!(error.to_string().contains("longer than the 3000 bytes"), "{error}");
-    let error = host.get_manifest(&repository, ManifestRef::Tag(&tag)).await.unwrap_err();
+    let error = at(&host, &repository).get_manifest(ManifestRef::Tag(&tag)).await.unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::Manifest(_)), "{error}");
-    let error = host.referrers(&repository, image.digest(), Recall::Trusted).await.unwrap_err();
+    let error =
+        at(&host, &repository).referrers(image.digest(), Recall::Trusted).await.unwrap_err();
     assert!(error.to_string().contains("longer than 4 MiB"), "{error}");
 }
 
@@ -384,13 +395,13 @@ async fn packed_answers_are_no_manifests() {
     let which = ManifestRef::Digest(image.digest());
     // The header alone is harmless: some storage remembers how layers are packed.
     registry.set_faults(|_| Some(Fault::Header("content-encoding", "gzip".to_owned())));
-    assert_eq!(host.get_manifest(&repository, which).await.unwrap().digest(), image.digest());
+    assert_eq!(at(&host, &repository).get_manifest(which).await.unwrap().digest(), image.digest());
     // An empty file as gzip packs it.
     let packed = "\u{1f}\u{8b}\u{8}\0\0\0\0\0\0\u{3}\u{3}\0\0\0\0\0\0\0\0\0";
     registry
         .set_faults(move |_| Some(Fault::Answer(200, media_type::OCI_MANIFEST, packed.to_owned())));
     for which in [which, ManifestRef::Tag(&tag)] {
-        let error = host.get_manifest(&repository, which).await.unwrap_err();
+        let error = at(&host, &repository).get_manifest(which).await.unwrap_err();
         assert!(matches!(error.kind(), ErrorKind::Manifest(_)), "{error}");
     }
 }

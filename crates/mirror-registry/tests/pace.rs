@@ -9,12 +9,17 @@ use futures_util::future::join_all;
 use mirror_failure::{ErrorKind, RequestError};
 use mirror_oci::{Endpoint, Repository, Tag};
 use mirror_registry::{
-    Credentials, Host, HostOptions, ManifestRef, Patience, Presets, RequestRates, World,
+    Access, Credentials, Host, HostOptions, ManifestRef, Patience, Presets, Remote, RequestRates,
+    World,
 };
 use mirror_testkit::{Fault, ImageBuilder, Profile, Registry};
 
 const PATIENCE: Patience =
     Patience { idle: Duration::from_secs(10), first_pause: Duration::from_millis(20) };
+
+fn at(host: &Arc<Host>, repository: &Repository) -> Remote {
+    Remote::new(host.clone(), repository.clone(), Access::Pull)
+}
 
 fn stocked() -> Registry {
     let registry = Registry::start();
@@ -22,21 +27,26 @@ fn stocked() -> Registry {
     registry
 }
 
-fn host(registry: &Registry) -> Host {
+fn host(registry: &Registry) -> Arc<Host> {
     let options = HostOptions { patience: PATIENCE, ..HostOptions::default() };
     let credentials = Arc::new(Credentials::new([], Vec::new()));
-    Host::new(&World::real().unwrap(), credentials, &registry.host().parse().unwrap(), &options)
-        .unwrap()
+    let host = Host::new(
+        &World::real().unwrap(),
+        credentials,
+        &registry.host().parse().unwrap(),
+        &options,
+    );
+    Arc::new(host.unwrap())
 }
 
 fn names() -> (Repository, Tag) {
     ("library/app".parse().unwrap(), "1.0".parse().unwrap())
 }
 
-async fn heads(host: &Host, number: usize) -> Vec<Result<bool, RequestError>> {
+async fn heads(host: &Arc<Host>, number: usize) -> Vec<Result<bool, RequestError>> {
     let (repository, tag) = names();
     let look = async |_| {
-        let found = host.head_manifest(&repository, ManifestRef::Tag(&tag)).await;
+        let found = at(host, &repository).head_manifest(ManifestRef::Tag(&tag)).await;
         found.map(|found| found.is_some())
     };
     join_all((0..number).map(look)).await
@@ -135,11 +145,11 @@ async fn a_limit_told_to_a_look_up_counts() {
     limited.add("library/app", "1.0", &ImageBuilder::new("x").build());
     let host = host(&limited);
     let (repository, tag) = names();
-    let first = host.get_manifest(&repository, ManifestRef::Tag(&tag)).await.unwrap_err();
+    let first = at(&host, &repository).get_manifest(ManifestRef::Tag(&tag)).await.unwrap_err();
     assert!(matches!(first.kind(), ErrorKind::PullLimit { .. }), "{first}");
     assert!(host.reserve_pulls(1).is_err(), "the body alone stops further pulls");
     limited.take_requests();
-    let next = host.get_manifest(&repository, ManifestRef::Tag(&tag)).await.unwrap_err();
+    let next = at(&host, &repository).get_manifest(ManifestRef::Tag(&tag)).await.unwrap_err();
     assert!(next.is_deferred() && limited.take_requests().is_empty());
     assert!(heads(&host, 1).await[0].is_ok(), "looking is free");
 }
@@ -153,10 +163,10 @@ async fn a_registry_that_takes_ten_pulls_a_second_gets_no_more() {
     let options = HostOptions { endpoint: Some(endpoint), presets, ..HostOptions::default() };
     let credentials = Arc::new(Credentials::new([], Vec::new()));
     let name = "registry.example".parse().unwrap();
-    let host = Host::new(&World::real().unwrap(), credentials, &name, &options).unwrap();
+    let host = Arc::new(Host::new(&World::real().unwrap(), credentials, &name, &options).unwrap());
     let (repository, tag) = names();
     let started = Instant::now();
-    let pull = async |_| host.get_manifest(&repository, ManifestRef::Tag(&tag)).await.unwrap();
+    let pull = async |_| at(&host, &repository).get_manifest(ManifestRef::Tag(&tag)).await.unwrap();
     join_all((0..25).map(pull)).await;
     assert!(started.elapsed() >= Duration::from_millis(1400), "{:?}", started.elapsed());
     let before = Instant::now();

@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures_util::stream;
 use mirror_failure::{ErrorKind, RequestError};
-use mirror_oci::{Algorithm, Digest, Endpoint};
+use mirror_oci::{Algorithm, Digest, Endpoint, Repository};
 use mirror_registry::{
-    Access, Credentials, Host, HostOptions, Mount, Patience, Pressure, Supply, UploadBody,
+    Access, Credentials, Host, HostOptions, Mount, Patience, Pressure, Remote, Role, Supply,
+    UploadBody,
 };
 use mirror_testkit::{Image, ImageBuilder, Proxy, Registry, Weather};
 
@@ -20,7 +21,7 @@ fn slow(registry: &Registry) -> (Proxy, Arc<Host>) {
     let endpoint: Endpoint = format!("http://{}", proxy.host()).parse().unwrap();
     let options = HostOptions {
         endpoint: Some(endpoint),
-        access: Access::PullPush,
+        role: Role::Destination,
         patience: Patience {
             idle: Duration::from_millis(500),
             first_pause: Duration::from_millis(10),
@@ -33,16 +34,21 @@ fn slow(registry: &Registry) -> (Proxy, Arc<Host>) {
     (proxy, Arc::new(host))
 }
 
+fn at(host: &Arc<Host>, repository: &Repository) -> Remote {
+    Remote::new(host.clone(), repository.clone(), Access::PullPush)
+}
+
 fn stocked(size: usize) -> (Registry, Image) {
     let (registry, image) = (Registry::start(), ImageBuilder::new("slow").layers(&[size]).build());
     registry.add("library/app", "1", &image);
     (registry, image)
 }
 
-async fn read(host: &Host, image: &Image, pressure: &Pressure) -> Result<usize, RequestError> {
+async fn read(host: &Arc<Host>, image: &Image, pressure: &Pressure) -> Result<usize, RequestError> {
     let (digest, bytes) = image.blobs.iter().max_by_key(|(_, bytes)| bytes.len()).unwrap();
     let repository = "library/app".parse().unwrap();
-    let mut reader = host.read_blob(&repository, digest, bytes.len() as u64, 0, pressure);
+    let remote = at(host, &repository);
+    let mut reader = remote.read_blob(digest, bytes.len() as u64, 0, pressure);
     let mut read = 0;
     while let Some(chunk) = reader.chunk().await? {
         read += chunk.len();
@@ -59,7 +65,8 @@ async fn send(host: &Arc<Host>, size: usize, pressure: &Pressure) -> Result<(), 
         Supply::Stored(Box::pin(async move { Ok(Box::pin(stream::iter(pieces)) as UploadBody) }))
     };
     let repository = "library/app".parse().unwrap();
-    let sent = host.upload_blob(&repository, &digest, size as u64, &Mount::Never, pressure, supply);
+    let remote = at(host, &repository);
+    let sent = remote.upload_blob(&digest, size as u64, &Mount::Never, pressure, supply);
     sent.await.map(|_| ())
 }
 

@@ -9,8 +9,8 @@ use futures_util::stream;
 use mirror_failure::RequestError;
 use mirror_oci::{Algorithm, Digest, RawManifest, Repository, Tag};
 use mirror_registry::{
-    Access, Credentials, Host, HostOptions, ManifestRef, Mount, Patience, Pressure, Supply, Upload,
-    UploadBody,
+    Access, Credentials, Host, HostOptions, ManifestRef, Mount, Patience, Pressure, Remote, Role,
+    Supply, Upload, UploadBody,
 };
 use mirror_testkit::{Fault, Image, ImageBuilder, Registry};
 
@@ -23,7 +23,7 @@ const PATIENCE: Patience = Patience {
 fn host(registry: &Registry) -> Arc<Host> {
     let options = HostOptions {
         concurrency: 8,
-        access: Access::PullPush,
+        role: Role::Destination,
         patience: PATIENCE,
         ..HostOptions::default()
     };
@@ -41,6 +41,10 @@ fn tag() -> Tag {
     "1.0".parse().unwrap()
 }
 
+fn at(host: &Arc<Host>, repository: &Repository) -> Remote {
+    Remote::new(host.clone(), repository.clone(), Access::PullPush)
+}
+
 fn stocked() -> (Registry, Image) {
     let (registry, image) = (Registry::start(), ImageBuilder::new("protocol").build());
     registry.add("library/app", "1.0", &image);
@@ -50,7 +54,8 @@ fn stocked() -> (Registry, Image) {
 async fn upload(host: &Arc<Host>, content: &'static [u8]) -> Result<Upload, RequestError> {
     let digest = Digest::of(Algorithm::Sha256, content);
     let (size, from) = (content.len() as u64, Mount::From(repository()));
-    host.upload_blob(&repository(), &digest, size, &from, &Pressure::default(), || supply(content))
+    at(host, &repository())
+        .upload_blob(&digest, size, &from, &Pressure::default(), || supply(content))
         .await
 }
 
@@ -61,11 +66,11 @@ fn supply(content: &'static [u8]) -> Supply {
     }))
 }
 
-async fn read_all(host: &Host, image: &Image) -> Result<Vec<u8>, RequestError> {
+async fn read_all(host: &Arc<Host>, image: &Image) -> Result<Vec<u8>, RequestError> {
     let (digest, expected) = &image.blobs[0];
     let repository = repository();
-    let mut reader =
-        host.read_blob(&repository, digest, expected.len() as u64, 0, &Pressure::default());
+    let remote = at(host, &repository);
+    let mut reader = remote.read_blob(digest, expected.len() as u64, 0, &Pressure::default());
     let mut bytes = Vec::new();
     while let Some(chunk) = reader.chunk().await? {
         bytes.extend_from_slice(&chunk);
@@ -98,14 +103,15 @@ async fn outcomes(status: u16) -> Vec<String> {
     vec![
         show(
             "head",
-            host.head_manifest(&repository, by_tag)
+            at(&host, &repository)
+                .head_manifest(by_tag)
                 .await
                 .map(|found| format!("{}", found.is_some())),
         ),
-        show("get", host.get_manifest(&repository, by_tag).await.map(|_| "manifest".into())),
+        show("get", at(&host, &repository).get_manifest(by_tag).await.map(|_| "manifest".into())),
         show(
             "put",
-            host.put_manifest(&repository, by_tag, &manifest).await.map(|()| "stored".into()),
+            at(&host, &repository).put_manifest(by_tag, &manifest).await.map(|()| "stored".into()),
         ),
         show("blob", read_all(&host, &image).await.map(|bytes| bytes.len().to_string())),
         show("upload", upload(&host, b"x").await.map(|upload| format!("{upload:?}"))),
@@ -165,7 +171,7 @@ async fn what_fails_twice_succeeds() {
             (*times <= 2).then(|| fault.clone())
         });
         let (repository, tag) = (repository(), tag());
-        let found = host.head_manifest(&repository, ManifestRef::Tag(&tag)).await.unwrap();
+        let found = at(&host, &repository).head_manifest(ManifestRef::Tag(&tag)).await.unwrap();
         assert_eq!(found.as_ref(), Some(image.digest()));
         assert_eq!(read_all(&host, &image).await.unwrap(), *image.blobs[0].1);
         assert_eq!(upload(&host, b"content").await.unwrap(), Upload::Sent);
@@ -192,10 +198,8 @@ async fn a_mount_source_that_is_refused_becomes_an_upload() {
         });
         let digest = Digest::of(Algorithm::Sha256, b"content");
         let from = Mount::From("other/place".parse().unwrap());
-        let upload = host
-            .upload_blob(&repository(), &digest, 7, &from, &Pressure::default(), || {
-                supply(b"content")
-            })
+        let upload = at(&host, &repository())
+            .upload_blob(&digest, 7, &from, &Pressure::default(), || supply(b"content"))
             .await;
         assert_eq!(upload.unwrap(), Upload::Sent, "{status}");
     }
@@ -207,12 +211,12 @@ async fn retry_after_is_obeyed() {
     let host = host(&registry);
     registry.set_faults(|exchange| (exchange.number == 0).then_some(Fault::Throttle(1)));
     let started = std::time::Instant::now();
-    let found = host.head_manifest(&repository(), ManifestRef::Tag(&tag())).await.unwrap();
+    let found = at(&host, &repository()).head_manifest(ManifestRef::Tag(&tag())).await.unwrap();
     assert_eq!(found.as_ref(), Some(image.digest()));
     assert!(started.elapsed().as_millis() >= 1000, "{:?}", started.elapsed());
     // Nobody waits for an hour.
     registry.take_requests();
     registry.set_faults(|_| Some(Fault::Throttle(3600)));
-    let error = host.head_manifest(&repository(), ManifestRef::Tag(&tag())).await.unwrap_err();
+    let error = at(&host, &repository()).head_manifest(ManifestRef::Tag(&tag())).await.unwrap_err();
     assert_eq!((error.status(), registry.take_requests().len()), (Some(429), 1));
 }

@@ -55,18 +55,18 @@ pub(crate) async fn look(plan: &Plan, with: &With<'_>) -> BTreeMap<Target, (Befo
 async fn look_at(change: Replacement<'_>, with: &With<'_>) -> Option<(Target, (Before, Before))> {
     let Replacement { source, target, before, there } = change;
     let Location::Registry(registry) = &target.location else { return None };
-    let place = with.connections.place(registry, &target.repository).ok()?.origin;
+    let place = with.connections.remote(registry, &target.repository).ok()?;
     let before = about(&place, &before).await.ok()??;
     let now = match there {
         Some(digest) => about(&place, digest).await.ok()??,
         None => {
             let graph = with.graphs.get(source)?.as_ref().ok()?;
-            let origin = || with.connections.source(&source.name);
+            let origin = || with.connections.origin(&source.name);
             let from = match with.holder.get(source) {
                 Some(holder) => holders::source(holder, origin, with.whole, with.connections)?,
                 None => origin().ok()?,
             };
-            graph.about(&from.origin).await
+            graph.about(&from.remote).await
         }
     };
     let told = |About { platforms, created }| Before { platforms, created };
@@ -98,9 +98,9 @@ pub(crate) async fn gone(
     let looks = named.filter_map(|want| {
         let digest = want.source.version.digest()?;
         Some(async move {
-            let place = connections.source(&want.source.name).ok()?.origin;
+            let remote = connections.origin(&want.source.name).ok()?.remote;
             let which = ManifestRef::Digest(digest);
-            let found = place.host.head_manifest(&place.repository, which).await;
+            let found = remote.head_manifest(which).await;
             matches!(found, Ok(None)).then(|| want.source.clone())
         })
     });

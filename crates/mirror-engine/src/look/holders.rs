@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
-use mirror_copy::{Graph, Selection};
+use mirror_copy::{Graph, InLayout, Origin, Selection, Store};
 use mirror_failure::Failure;
 use mirror_oci::Digest;
 use mirror_plan::config::Location;
@@ -73,18 +73,20 @@ pub(crate) async fn find(
 /// Where such an image is read from instead of its `origin`.
 pub(crate) fn source(
     holder: &Holder,
-    origin: impl FnOnce() -> Result<mirror_copy::Source, Failure>,
+    origin: impl FnOnce() -> Result<Origin, Failure>,
     wants: &Wants,
     connections: &Connections,
-) -> Option<mirror_copy::Source> {
+) -> Option<Origin> {
     let target = all(wants).map(|want| &want.target).find(|target| {
         target.destination == holder.destination && target.repository == holder.repository
     })?;
     match &target.location {
         Location::Registry(_) => at(target, connections),
         Location::Layout(folder) => {
-            let layout = Some(connections.layout(folder).ok()?);
-            Some(mirror_copy::Source { layout, ..origin().ok()? })
+            let (layout, origin) = (connections.layout(folder).ok()?, origin().ok()?);
+            let inside = InLayout { layout, repository: target.repository.clone() };
+            let first = [Store::Layout(inside)].into_iter().chain(origin.first).collect();
+            Some(Origin { first, ..origin })
         }
     }
 }
@@ -101,9 +103,9 @@ fn all(wants: &Wants) -> impl Iterator<Item = &Want> {
     wants.wants.iter().chain(&wants.elsewhere)
 }
 
-fn at(target: &Target, connections: &Connections) -> Option<mirror_copy::Source> {
+fn at(target: &Target, connections: &Connections) -> Option<Origin> {
     let Location::Registry(registry) = &target.location else { return None };
-    connections.place(registry, &target.repository).ok()
+    connections.origin_at(registry, &target.repository).ok()
 }
 
 /// The manifests of an image, if a destination has all of it; otherwise what is in the way, if it has any of it.
@@ -117,9 +119,9 @@ async fn whole(
     if let Location::Layout(folder) = &target.location {
         return in_layout(folder, digest, selection, connections).await.ok_or(None);
     }
-    let place = at(target, connections).ok_or(None)?;
-    let origin = &place.origin;
-    match origin.host.head_manifest(&origin.repository, ManifestRef::Digest(digest)).await {
+    let origin = at(target, connections).ok_or(None)?;
+    let remote = &origin.remote;
+    match remote.head_manifest(ManifestRef::Digest(digest)).await {
         Ok(Some(_)) => {}
         Err(error) if !error.may_mean_missing() => {
             return Err(Some(format!("could not be asked whether it holds the image: {error}")));
@@ -127,10 +129,9 @@ async fn whole(
         Ok(None) | Err(_) => return Err(None),
     }
     let partly = |why: String| Some(format!("holds the image, but not all of it: {why}"));
-    let graph = Graph::read(&place, digest, &selection).await;
+    let graph = Graph::read(&origin, digest, &selection).await;
     let graph = graph.map_err(|error| partly(error.to_string()))?;
-    let looks = stream::iter(&graph.blobs)
-        .map(|blob| origin.host.has_blob(&origin.repository, &blob.digest, blob.size));
+    let looks = stream::iter(&graph.blobs).map(|blob| remote.has_blob(&blob.digest, blob.size));
     let found: Vec<_> = looks.buffer_unordered(AT_ONCE).collect().await;
     let missing = found.iter().filter(|found| !matches!(found, Ok(true))).count();
     if missing > 0 {

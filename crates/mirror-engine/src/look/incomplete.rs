@@ -59,7 +59,7 @@ async fn missing(
     closely: Closely,
 ) -> Result<Vec<Digest>, Failure> {
     let selection = address::selection(source);
-    let target = address::target(target, Some(digest), connections)?;
+    let target = address::target(target, connections)?;
     match closely {
         Closely::WhereNeeded => {
             mirror_copy::missing_children(&target, digest, &selection).await.map_err(Failure::from)

@@ -10,15 +10,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
-use mirror_copy::{Graph, Purpose, Selection};
+use mirror_copy::{Graph, InLayout, Purpose, Selection};
 use mirror_failure::{Failure, Side, printable};
 use mirror_oci::{Digest, Version};
 use mirror_plan::config::Location;
 use mirror_plan::plan::{Holder, Image, Note, Observed, Plan, source_link};
 use mirror_plan::want::{Platforms, Source, Target, Want, Wants};
-use mirror_registry::{Host, ManifestRef};
+use mirror_registry::{ManifestRef, Remote};
 
-use crate::address::{layout_name, selection};
+use crate::address::selection;
 use crate::connections::Connections;
 use crate::graphs::Graphs;
 use crate::look::incomplete::Closely;
@@ -254,10 +254,6 @@ where
     stream::iter(keys).map(ask).buffer_unordered(AT_ONCE).collect().await
 }
 
-fn place(source: &Source, connections: &Connections) -> Result<mirror_copy::Source, Failure> {
-    connections.source(&source.name)
-}
-
 async fn resolve(
     source: &Source,
     purpose: Purpose,
@@ -267,7 +263,8 @@ async fn resolve(
         Platforms::One(platform) => Some(platform),
         Platforms::All | Platforms::Some(_) => None,
     };
-    place(source, connections)?
+    connections
+        .origin(&source.name)?
         .resolve(&source.version, platform, purpose)
         .await
         .map_err(Failure::from)
@@ -277,9 +274,8 @@ async fn resolve(
 async fn tag_now(source: &Source, connections: &Connections) -> Option<Digest> {
     let Version::Pinned(pinned) = &source.version else { return None };
     let tag = pinned.tag.as_ref()?;
-    let place = place(source, connections).ok()?;
-    let origin = place.origin;
-    origin.host.head_manifest(&origin.repository, ManifestRef::Tag(tag)).await.ok()?
+    let origin = connections.origin(&source.name).ok()?;
+    origin.remote.head_manifest(ManifestRef::Tag(tag)).await.ok()?
 }
 
 /// What a target has now. `digest` is what an image without a tag is found by.
@@ -291,8 +287,9 @@ async fn look_at(
 ) -> Result<Option<Digest>, Failure> {
     match &target.location {
         Location::Layout(folder) => {
-            let layout = connections.layout(folder)?;
-            let name = layout_name(target, digest.as_ref());
+            let (layout, repository) = (connections.layout(folder)?, target.repository.clone());
+            let inside = InLayout { layout: layout.clone(), repository };
+            let name = inside.name(target.tag.as_ref(), digest.as_ref());
             let selection = source.map_or(Selection::All, selection);
             // Reading many manifests takes its time, and others have answers to wait for.
             let look = move || layout.whole_digest_of(&name, &selection).map_err(Failure::from);
@@ -302,14 +299,14 @@ async fn look_at(
             tokio::task::spawn_blocking(look).await.unwrap_or_else(broken)
         }
         Location::Registry(registry) => {
-            let host = connections.registry(registry)?;
+            let remote = connections.remote(registry, &target.repository)?;
             let which = match (&target.tag, &digest) {
                 (Some(tag), _) => ManifestRef::Tag(tag),
                 (None, Some(digest)) => ManifestRef::Digest(digest),
                 (None, None) => return Ok(None),
             };
             let wanted = source.and_then(|source| source.version.digest());
-            found_at(&host, target, which, wanted).await.map_err(|error| {
+            found_at(&remote, which, wanted).await.map_err(|error| {
                 let step = format!("looking up {}:{which}", target.repository);
                 Failure::new(Side::Destination, &step, &error.into())
             })
@@ -319,12 +316,11 @@ async fn look_at(
 
 /// The digest at a registry, by the hash function of the one that is wanted.
 async fn found_at(
-    host: &Host,
-    target: &Target,
+    remote: &Remote,
     which: ManifestRef<'_>,
     wanted: Option<&Digest>,
 ) -> Result<Option<Digest>, mirror_failure::RequestError> {
-    let found = match host.head_manifest(&target.repository, which).await {
+    let found = match remote.head_manifest(which).await {
         // If it is a real refusal, the push will tell.
         Err(error) if error.may_mean_missing() => return Ok(None),
         outcome => outcome?,
@@ -333,7 +329,7 @@ async fn found_at(
     if found.algorithm() == wanted.algorithm() {
         return Ok(Some(found.clone()));
     }
-    let manifest = host.get_manifest(&target.repository, which).await?;
+    let manifest = remote.get_manifest(which).await?;
     Ok(Some(Digest::of(wanted.algorithm(), manifest.bytes())))
 }
 
@@ -348,8 +344,8 @@ async fn read(
     let Some(Ok(root)) = resolved.get(source) else {
         return Err(Failure::other(Side::Source, format!("{source} was not resolved")));
     };
-    let read = match place(source, connections) {
-        Ok(place) => Graph::read(&place, root, &selection).await.map_err(Failure::from),
+    let read = match connections.origin(&source.name) {
+        Ok(origin) => Graph::read(&origin, root, &selection).await.map_err(Failure::from),
         Err(failure) => Err(failure),
     };
     match read {

@@ -18,7 +18,7 @@ pub async fn digests(
     connections: &Connections,
 ) -> BTreeMap<(Name, Tag), Result<Digest, Failure>> {
     let look = |(name, tag): (Name, Tag)| async move {
-        let found = match connections.source(&name) {
+        let found = match connections.origin(&name) {
             Ok(source) => source
                 .resolve(&Version::Floating(tag.clone()), None, Purpose::Compare)
                 .await

@@ -259,12 +259,11 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::{Access, Body, Credentials, HostOptions, World};
+    use crate::{Body, Credentials, HostOptions, World};
 
     #[test]
     fn a_location_must_not_lead_away_from_tls() {
-        let options =
-            HostOptions { concurrency: 1, access: Access::PullPush, ..HostOptions::default() };
+        let options = HostOptions { concurrency: 1, ..HostOptions::default() };
         let credentials = Arc::new(Credentials::new([], Vec::new()));
         let name = "registry.example".parse().unwrap();
         let host = Host::new(&World::real().unwrap(), credentials, &name, &options).unwrap();

@@ -24,7 +24,7 @@ use crate::auth::credentials::Credentials;
 use crate::auth::{Auth, Scope, Sent};
 use crate::host::call::Call;
 use crate::host::capabilities::{Capabilities, OfRepository};
-use crate::host::options::{Access, HostOptions};
+use crate::host::options::{HostOptions, Role};
 use crate::host::sessions::Sessions;
 use crate::limits::pace::Pace;
 use crate::limits::pulls::{Exhausted, PullBudget, PullTurn, Pulls, Reservation};
@@ -45,7 +45,7 @@ pub struct Host {
     base: Url,
     pub(crate) wire: Wire,
     pub(crate) auth: Auth,
-    access: Access,
+    role: Role,
     slots: Arc<Semaphore>,
     large: Arc<Semaphore>,
     large_uploads: Arc<Semaphore>,
@@ -99,7 +99,7 @@ impl Host {
             ),
             base,
             wire: world.wire.clone(),
-            access: options.access.clone(),
+            role: options.role,
             slots: Arc::new(Semaphore::new(options.concurrency)),
             large: Arc::new(Semaphore::new(options.concurrency.min(LARGE_AT_ONCE))),
             sessions: Sessions::new(options.concurrency),
@@ -140,12 +140,12 @@ impl Host {
 
     /// Whether it is both written and read: then no upload may hold up a download, or they could wait for each other.
     pub fn is_two_way(&self) -> bool {
-        matches!(self.access, Access::PullPushTo(_))
+        self.role == Role::Both
     }
 
     /// Whether it is written to.
     pub fn is_written(&self) -> bool {
-        !matches!(self.access, Access::Pull)
+        self.role != Role::Source
     }
 
     /// Whether credentials of any kind were sent there.
@@ -218,16 +218,6 @@ impl Host {
         let mut url = self.base.clone();
         url.set_path(&format!("/v2/{repository}/{rest}"));
         url
-    }
-
-    /// What reading from `repository` takes.
-    pub(crate) fn read_scope(&self, repository: &Repository) -> Scope {
-        let pushes = match &self.access {
-            Access::Pull => false,
-            Access::PullPush => true,
-            Access::PullPushTo(repositories) => repositories.contains(repository),
-        };
-        if pushes { Scope::push(repository) } else { Scope::pull(repository) }
     }
 
     /// Whether `url` is on the very host that our credentials are for.
@@ -307,6 +297,11 @@ impl Host {
             return Ok(None);
         }
         self.permit(&self.large_uploads).await.map(Some)
+    }
+
+    /// Whether an answer means that there are too many upload sessions, and not that the host wants a pause.
+    pub(crate) fn wants_fewer_sessions(&self, call: &Call, error: &RequestError) -> bool {
+        call.method == Method::POST && error.status() == Some(429) && self.sessions.are_shared()
     }
 
     /// The upload sessions.

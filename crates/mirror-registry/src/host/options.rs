@@ -1,23 +1,21 @@
 //! What can be set for a host, and the client that all of them share.
 
-use std::collections::BTreeSet;
-
-use mirror_oci::{Endpoint, Repository};
+use mirror_oci::Endpoint;
 
 use crate::auth::credentials::LoginSource;
 use crate::host::capabilities::Presets;
 use crate::limits::patience::Patience;
 
-/// What we are going to do at a host; tokens are asked for accordingly.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Access {
+/// What we are going to do at a host.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Role {
     /// Only read.
-    Pull,
-    /// Read and write.
-    PullPush,
-    /// Write these repositories, and read others. Some token services refuse where they are asked for more than they
-    /// would grant: cloudflare/serverless-registry#148.
-    PullPushTo(BTreeSet<Repository>),
+    #[default]
+    Source,
+    /// Write, and look at what is there.
+    Destination,
+    /// Write images, and read others for other destinations.
+    Both,
 }
 
 /// What can be set for a host.
@@ -30,7 +28,7 @@ pub struct HostOptions {
     /// Most requests at once.
     pub concurrency: usize,
     /// What we are going to do there.
-    pub access: Access,
+    pub role: Role,
     /// How long to wait for what.
     pub patience: Patience,
     /// What is known of it before it was asked.
@@ -49,7 +47,7 @@ impl Default for HostOptions {
             endpoint: None,
             token_realm: None,
             concurrency: 64,
-            access: Access::Pull,
+            role: Role::Source,
             patience: Patience::default(),
             presets: Presets::default(),
             login: None,

@@ -4,15 +4,15 @@ use bytes::Bytes;
 use http::Method;
 use http::header::{self, HeaderMap, HeaderValue};
 use mirror_failure::{ErrorKind, RequestError};
-use mirror_oci::{Digest, Repository};
+use mirror_oci::Digest;
 use tokio::time::Instant;
 
 use crate::answer::{Answer, LEAST};
-use crate::auth::Scope;
 use crate::host::call::Call;
 use crate::host::{BodySlot, Host};
 use crate::limits::pressure::{Pressure, Speed};
 use crate::limits::retry::Attempts;
+use crate::remote::Remote;
 
 /// A blob on its way from a registry. When the connection breaks, the rest is asked for where it stopped.
 ///
@@ -33,25 +33,20 @@ pub struct BlobReader<'a> {
     speed: Speed,
 }
 
-impl Host {
+impl Remote {
     /// Whether a blob of this size is there. One HEAD.
     ///
     /// # Errors
     /// When the registry can't be asked, or answers neither yes nor no.
-    pub async fn has_blob(
-        &self,
-        repository: &Repository,
-        digest: &Digest,
-        size: u64,
-    ) -> Result<bool, RequestError> {
+    pub async fn has_blob(&self, digest: &Digest, size: u64) -> Result<bool, RequestError> {
         let call = Call {
             method: Method::HEAD,
-            url: self.url(repository, &format!("blobs/{digest}")),
-            scope: self.read_scope(repository),
+            url: self.url(&format!("blobs/{digest}")),
+            scope: self.look_scope(),
             headers: HeaderMap::new(),
             body: Bytes::new(),
         };
-        let answer = self.call(&call).await?;
+        let answer = self.host.call(&call).await?;
         match answer.status() {
             200 => {
                 Ok(answer.header("content-length").is_none_or(|length| length.parse() == Ok(size)))
@@ -65,7 +60,6 @@ impl Host {
     /// [`BlobReader::chunk`].
     pub fn read_blob(
         &self,
-        repository: &Repository,
         digest: &Digest,
         size: u64,
         from: u64,
@@ -73,22 +67,22 @@ impl Host {
     ) -> BlobReader<'_> {
         let call = Call {
             method: Method::GET,
-            url: self.url(repository, &format!("blobs/{digest}")),
-            scope: Scope::pull(repository),
+            url: self.url(&format!("blobs/{digest}")),
+            scope: self.pull_scope(),
             headers: HeaderMap::new(),
             body: Bytes::new(),
         };
         BlobReader {
-            host: self,
+            host: &self.host,
             call,
             slot: None,
             answer: None,
-            attempts: self.attempts(),
+            attempts: self.host.attempts(),
             size,
             at: from,
             brought: 0,
             skip: 0,
-            speed: Speed::new(pressure, size, self.pace().idle()),
+            speed: Speed::new(pressure, size, self.host.pace().idle()),
         }
     }
 }

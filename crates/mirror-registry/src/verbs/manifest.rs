@@ -4,15 +4,12 @@ use bytes::Bytes;
 use http::Method;
 use http::header::{self, HeaderMap, HeaderValue};
 use mirror_failure::{ErrorKind, RequestError};
-use mirror_oci::{
-    Digest, MAX_MANIFEST_BYTES, ManifestError, RawManifest, Repository, Tag, media_type,
-};
+use mirror_oci::{Digest, MAX_MANIFEST_BYTES, ManifestError, RawManifest, Tag, media_type};
 
 use crate::answer::Answer;
-use crate::auth::Scope;
-use crate::host::Host;
 use crate::host::call::Call;
 use crate::limits::pulls::{self, Reservation};
+use crate::remote::Remote;
 
 const DIGEST_HEADER: &str = "docker-content-digest";
 
@@ -34,7 +31,7 @@ impl std::fmt::Display for ManifestRef<'_> {
     }
 }
 
-impl Host {
+impl Remote {
     /// The digest of a manifest, without reading it; `None` when it isn't there.
     ///
     /// One HEAD, which Docker Hub does not count as a pull. A registry that leaves out the digest is asked for the
@@ -44,10 +41,9 @@ impl Host {
     /// When the registry can't be asked, or answers neither yes nor no.
     pub async fn head_manifest(
         &self,
-        repository: &Repository,
         which: ManifestRef<'_>,
     ) -> Result<Option<Digest>, RequestError> {
-        let answer = self.call(&self.manifest_call(Method::HEAD, repository, which)).await?;
+        let answer = self.host.call(&self.manifest_call(Method::HEAD, which)).await?;
         self.hear(&answer);
         match answer.status() {
             200 => {}
@@ -55,12 +51,12 @@ impl Host {
             // The reason stands in a body, which a HEAD has not. What else is refused is not worth a pull.
             400 => {
                 let error = answer.into_error().await;
-                return Err(self.get_manifest(repository, which).await.err().unwrap_or(error));
+                return Err(self.get_manifest(which).await.err().unwrap_or(error));
             }
             // No HEAD at all: then a GET tells.
             405 | 501 => {
                 drop(answer);
-                let found = self.find_manifest(repository, which).await?;
+                let found = self.find_manifest(which).await?;
                 return Ok(found.map(|manifest| manifest.digest().clone()));
             }
             _ => return Err(answer.into_error().await),
@@ -79,7 +75,7 @@ impl Host {
                 _ => Ok(Some(digest)),
             },
             Some(Err(error)) => Err(protocol(format!("{DIGEST_HEADER}: {error}"))),
-            None => Ok(Some(self.get_manifest(repository, which).await?.digest().clone())),
+            None => Ok(Some(self.get_manifest(which).await?.digest().clone())),
         }
     }
 
@@ -87,12 +83,8 @@ impl Host {
     ///
     /// # Errors
     /// When the registry can't be asked, or answers neither yes nor no.
-    pub async fn media_type(
-        &self,
-        repository: &Repository,
-        which: ManifestRef<'_>,
-    ) -> Result<Option<String>, RequestError> {
-        let answer = self.call(&self.manifest_call(Method::HEAD, repository, which)).await?;
+    pub async fn media_type(&self, which: ManifestRef<'_>) -> Result<Option<String>, RequestError> {
+        let answer = self.host.call(&self.manifest_call(Method::HEAD, which)).await?;
         self.hear(&answer);
         match answer.status() {
             200 => Ok(answer.header("content-type").map(str::to_owned)),
@@ -107,10 +99,9 @@ impl Host {
     /// When it is there, but isn't what it should be, or the registry can't be asked.
     pub async fn find_manifest(
         &self,
-        repository: &Repository,
         which: ManifestRef<'_>,
     ) -> Result<Option<RawManifest>, RequestError> {
-        match self.get_manifest(repository, which).await {
+        match self.get_manifest(which).await {
             Err(error) if error.status() == Some(404) => Ok(None),
             outcome => outcome.map(Some),
         }
@@ -120,36 +111,31 @@ impl Host {
     ///
     /// # Errors
     /// When it isn't there, or isn't what it should be.
-    pub async fn get_manifest(
-        &self,
-        repository: &Repository,
-        which: ManifestRef<'_>,
-    ) -> Result<RawManifest, RequestError> {
-        let pull = self.reserve_pulls(1)?;
-        self.pull_manifest(&pull, repository, which).await
+    pub async fn get_manifest(&self, which: ManifestRef<'_>) -> Result<RawManifest, RequestError> {
+        let pull = self.host.reserve_pulls(1)?;
+        self.pull_manifest(&pull, which).await
     }
 
     /// The same, with a pull that was set aside before.
     ///
     /// # Errors
-    /// As [`Host::get_manifest`].
+    /// As [`Remote::get_manifest`].
     pub async fn pull_manifest(
         &self,
         pulls: &Reservation<'_>,
-        repository: &Repository,
         which: ManifestRef<'_>,
     ) -> Result<RawManifest, RequestError> {
-        let call = self.manifest_call(Method::GET, repository, which);
+        let call = self.manifest_call(Method::GET, which);
         let heard = |answer: &Answer| {
             if answer.response.status().is_success() {
                 pulls.made(answer.response.headers());
             }
             self.hear(answer);
         };
-        let found = self.read(&call, MAX_MANIFEST_BYTES, heard).await;
-        let (answer, body) = found.inspect_err(|_| self.pulls.heard_nothing())?;
+        let found = self.host.read(&call, MAX_MANIFEST_BYTES, heard).await;
+        let (answer, body) = found.inspect_err(|_| self.host.pulls.heard_nothing())?;
         if answer.status() != 200 {
-            self.pulls.heard_nothing();
+            self.host.pulls.heard_nothing();
             return Err(answer.into_error().await);
         }
         html(&answer)?;
@@ -171,11 +157,10 @@ impl Host {
     /// When the registry refuses it, or says that it stored something else.
     pub async fn put_manifest(
         &self,
-        repository: &Repository,
         which: ManifestRef<'_>,
         manifest: &RawManifest,
     ) -> Result<(), RequestError> {
-        let mut call = self.manifest_call(Method::PUT, repository, which);
+        let mut call = self.manifest_call(Method::PUT, which);
         let media_type = HeaderValue::from_str(manifest.media_type()).map_err(|_| {
             RequestError::new(
                 format!("PUT {which}"),
@@ -183,9 +168,9 @@ impl Host {
             )
         })?;
         call.headers = HeaderMap::from_iter([(header::CONTENT_TYPE, media_type)]);
-        call.scope = Scope::push(repository);
+        call.scope = self.push_scope();
         call.body = manifest.bytes().clone();
-        let answer = self.call(&call).await?;
+        let answer = self.host.call(&call).await?;
         // ECR answers without Location, others with 200 or 202; the digest is what counts.
         if !answer.response.status().is_success() {
             return Err(answer.into_error().await);
@@ -207,22 +192,17 @@ impl Host {
     fn hear(&self, answer: &Answer) {
         let headers = answer.response.headers();
         if answer.response.status().is_success() || pulls::told(headers).is_some() {
-            self.pulls.hear(headers);
+            self.host.pulls.hear(headers);
         }
     }
 
-    fn manifest_call(
-        &self,
-        method: Method,
-        repository: &Repository,
-        which: ManifestRef<'_>,
-    ) -> Call {
+    fn manifest_call(&self, method: Method, which: ManifestRef<'_>) -> Call {
         // A HEAD at a destination is followed by pushes: one token serves both.
         let head = method == Method::HEAD;
         Call {
             method,
-            url: self.url(repository, &format!("manifests/{which}")),
-            scope: if head { self.read_scope(repository) } else { Scope::pull(repository) },
+            url: self.url(&format!("manifests/{which}")),
+            scope: if head { self.look_scope() } else { self.pull_scope() },
             headers: HeaderMap::from_iter([(
                 header::ACCEPT,
                 HeaderValue::from_static(media_type::ACCEPT),

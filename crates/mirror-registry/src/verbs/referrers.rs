@@ -9,14 +9,14 @@ use http::Method;
 use http::header::{self, HeaderMap, HeaderValue};
 use mirror_failure::{ErrorKind, RequestError};
 use mirror_oci::caps::{MAX_MANIFEST_BYTES, MAX_REFERRER_PAGES, MAX_REFERRERS};
-use mirror_oci::{Digest, Repository, Tag, media_type};
+use mirror_oci::{Digest, Tag, media_type};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use url::Url;
 
 use crate::answer::Answer;
-use crate::host::Host;
 use crate::host::call::Call;
+use crate::remote::Remote;
 use crate::verbs::manifest::ManifestRef;
 
 /// One entry of a list of referrers, with all its keys: it may have to be listed again elsewhere.
@@ -95,30 +95,29 @@ impl Page {
     }
 }
 
-impl Host {
+impl Remote {
     /// What refers to a manifest; `None` when the repository has no list of referrers: then the tag `sha256-<hex>` has it.
     ///
     /// # Errors
     /// When the host can't be asked. A refusal (401, 403, 429) is not the same as nothing.
     pub async fn referrers(
         &self,
-        repository: &Repository,
         digest: &Digest,
         recall: Recall,
     ) -> Result<Option<Listed>, RequestError> {
         if recall == Recall::Ignored {
-            return self.list_referrers(repository, digest).await.map(Page::listed);
+            return self.list_referrers(digest).await.map(Page::listed);
         }
-        let learned = self.learned(repository);
+        let learned = self.learned();
         let asking = learned.asking_referrers.lock().await;
         if learned.lists_no_referrers.load(Ordering::Acquire) {
             return Ok(None);
         }
         // Where it is known to list them, some manifests get a 405 all the same: aws/containers-roadmap#2783.
-        let lists = self.capabilities().lists_referrers().is_some_and(|lists| lists.value);
+        let lists = self.host.capabilities().lists_referrers().is_some_and(|lists| lists.value);
         let first = !lists && !learned.has_listed.load(Ordering::Acquire);
         let asking = first.then_some(asking);
-        let listed = self.list_referrers(repository, digest).await;
+        let listed = self.list_referrers(digest).await;
         match &listed {
             Ok(Page::Listed(_)) => learned.has_listed.store(true, Ordering::Release),
             // Once it has listed some, a refusal is about that manifest.
@@ -137,45 +136,35 @@ impl Host {
     /// When the host can't be asked, or refuses this tag alone.
     pub async fn look_for_tag(
         &self,
-        repository: &Repository,
         tag: &Tag,
         there: &Digest,
     ) -> Result<Option<Digest>, RequestError> {
-        match self.head_manifest(repository, ManifestRef::Tag(tag)).await {
-            Err(error) if self.means_missing(repository, &error, there).await => Ok(None),
+        match self.head_manifest(ManifestRef::Tag(tag)).await {
+            Err(error) if self.means_missing(&error, there).await => Ok(None),
             outcome => outcome,
         }
     }
 
     /// Whether a refusal means that something isn't there: where a manifest that is `there` can be looked at, and a tag that
     /// nobody has is refused alike.
-    pub async fn means_missing(
-        &self,
-        repository: &Repository,
-        error: &RequestError,
-        there: &Digest,
-    ) -> bool {
+    pub async fn means_missing(&self, error: &RequestError, there: &Digest) -> bool {
         let Some(refused @ (401 | 403)) = error.status() else { return false };
         let ask = || async {
             let Ok(tag) = NOBODY_HAS.parse::<Tag>() else { return None };
-            let known = self.head_manifest(repository, ManifestRef::Digest(there)).await;
+            let known = self.head_manifest(ManifestRef::Digest(there)).await;
             known.ok().flatten()?;
-            let asked = self.head_manifest(repository, ManifestRef::Tag(&tag)).await;
+            let asked = self.head_manifest(ManifestRef::Tag(&tag)).await;
             asked.err().and_then(|error| error.status())
         };
-        let learned = self.learned(repository);
+        let learned = self.learned();
         *learned.refuses_missing.get_or_init(ask).await == Some(refused)
     }
 
-    async fn list_referrers(
-        &self,
-        repository: &Repository,
-        digest: &Digest,
-    ) -> Result<Page, RequestError> {
+    async fn list_referrers(&self, digest: &Digest) -> Result<Page, RequestError> {
         let mut call = Call {
             method: Method::GET,
-            url: self.url(repository, &format!("referrers/{digest}")),
-            scope: self.read_scope(repository),
+            url: self.url(&format!("referrers/{digest}")),
+            scope: self.look_scope(),
             headers: HeaderMap::from_iter([(
                 header::ACCEPT,
                 HeaderValue::from_static(media_type::OCI_INDEX),
@@ -184,7 +173,7 @@ impl Host {
         };
         let mut found = Vec::new();
         for _ in 0..MAX_REFERRER_PAGES {
-            let (answer, body) = self.read(&call, MAX_MANIFEST_BYTES, |_| ()).await?;
+            let (answer, body) = self.host.read(&call, MAX_MANIFEST_BYTES, |_| ()).await?;
             match answer.status() {
                 200 if is_index(&answer) => {}
                 // Some web servers in front answer anything with a page.
@@ -197,7 +186,7 @@ impl Host {
                 }
                 _ => {
                     let error = answer.into_error().await;
-                    let missing = self.means_missing(repository, &error, digest).await;
+                    let missing = self.means_missing(&error, digest).await;
                     return if missing { Ok(Page::NoApi) } else { Err(error) };
                 }
             }
@@ -205,7 +194,7 @@ impl Host {
             found.extend(list(&answer, body)?);
             match next {
                 _ if found.len() > MAX_REFERRERS => return Ok(Page::Listed(Listed::capped(found))),
-                Some(next) if self.is_home(&next) => call.url = next,
+                Some(next) if self.host.is_home(&next) => call.url = next,
                 Some(_) => {
                     let why = "the next page of referrers is on another host".to_owned();
                     return Err(RequestError::new(answer.request, ErrorKind::Protocol(why)));

@@ -6,11 +6,11 @@ use bytes::Bytes;
 use http::Method;
 use http::header::HeaderMap;
 use mirror_failure::{ErrorKind, RequestError};
-use mirror_oci::{MAX_MANIFEST_BYTES, Repository};
+use mirror_oci::MAX_MANIFEST_BYTES;
 use serde::Deserialize;
 
-use crate::host::Host;
 use crate::host::call::Call;
+use crate::remote::Remote;
 use crate::verbs::referrers::next_page;
 
 /// Most tags that are read. Whoever has more publishes every commit.
@@ -24,24 +24,24 @@ struct List {
     tags: Option<Vec<String>>,
 }
 
-impl Host {
+impl Remote {
     /// All tags of a repository, as the host sends them.
     ///
     /// # Errors
     /// When the host can't be asked, or answers with no list of tags, or one without end.
-    pub async fn tags(&self, repository: &Repository) -> Result<Vec<String>, RequestError> {
-        let mut url = self.url(repository, "tags/list");
+    pub async fn tags(&self) -> Result<Vec<String>, RequestError> {
+        let mut url = self.url("tags/list");
         url.set_query(Some("n=1000"));
         let mut call = Call {
             method: Method::GET,
             url,
-            scope: self.read_scope(repository),
+            scope: self.look_scope(),
             headers: HeaderMap::new(),
             body: Bytes::new(),
         };
         let mut found = Vec::new();
         for _ in 0..MOST_PAGES {
-            let (answer, body) = self.read(&call, MAX_MANIFEST_BYTES, |_| ()).await?;
+            let (answer, body) = self.host.read(&call, MAX_MANIFEST_BYTES, |_| ()).await?;
             if answer.status() != 200 {
                 return Err(answer.into_error().await);
             }
@@ -61,7 +61,7 @@ impl Host {
                 Some(_) if found.len() > MOST_TAGS => {
                     return Err(protocol(format!("over {MOST_TAGS} tags")));
                 }
-                Some(next) if self.is_home(&next) => call.url = next,
+                Some(next) if self.host.is_home(&next) => call.url = next,
                 Some(_) => {
                     return Err(protocol("the next page of tags is on another host".to_owned()));
                 }

@@ -15,11 +15,11 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::answer::{describe, refusal};
 use crate::auth::{Scope, Sent};
-use crate::host::Host;
 use crate::host::call::Call;
 use crate::host::capabilities::Mounts;
 use crate::host::sessions::Permit;
 use crate::limits::pressure::{Pressure, Speed};
+use crate::remote::Remote;
 use crate::verbs::flow::{Flow, UploadBody, Watched, moving};
 use crate::verbs::session::{FRESH, Reply, Session};
 use crate::wire::{Body, Outgoing};
@@ -60,7 +60,6 @@ const FEW: u64 = 16 << 10;
 /// A blob and where it goes.
 #[derive(Debug, Clone, Copy)]
 struct Wanted<'a> {
-    repository: &'a Repository,
     digest: &'a Digest,
     size: u64,
     pressure: &'a Pressure,
@@ -72,23 +71,22 @@ struct BodyPermit {
     _session: Permit,
 }
 
-impl Host {
+impl Remote {
     /// Brings a blob of `size` bytes to `repository`. A mount that is declined becomes the upload it opened. `body` is
     /// called for each attempt. Being slow is a failure while there is `pressure`.
     ///
     /// # Errors
     /// When the registry refuses the blob for good, or `body` fails.
     pub async fn upload_blob(
-        self: &Arc<Self>,
-        repository: &Repository,
+        &self,
         digest: &Digest,
         size: u64,
         mount: &Mount,
         pressure: &Pressure,
         mut body: impl FnMut() -> Supply,
     ) -> Result<Upload, RequestError> {
-        let blob = Wanted { repository, digest, size, pressure };
-        let mut attempts = self.attempts();
+        let blob = Wanted { digest, size, pressure };
+        let mut attempts = self.host.attempts();
         let mut rejected = None;
         loop {
             let permit = self.body_permit(size).await?;
@@ -101,7 +99,7 @@ impl Host {
                 drop(_permit);
                 if size > FEW
                     && matches!(mount, Mount::From(_))
-                    && self.capabilities().is_mine_to_try()
+                    && self.host.capabilities().is_mine_to_try()
                 {
                     self.try_hint(blob).await;
                 }
@@ -119,13 +117,13 @@ impl Host {
     }
 
     async fn body_permit(&self, size: u64) -> Result<BodyPermit, RequestError> {
-        let large = self.large_upload(size).await?;
-        Ok(BodyPermit { _large: large, _session: self.sessions().permit().await })
+        let large = self.host.large_upload(size).await?;
+        Ok(BodyPermit { _large: large, _session: self.host.sessions().permit().await })
     }
 
     /// Finds out whether the blob is there, and opens a session if it isn't.
     async fn begin(
-        self: &Arc<Self>,
+        &self,
         blob: Wanted<'_>,
         mount: &Mount,
         permit: BodyPermit,
@@ -133,21 +131,21 @@ impl Host {
         let elsewhere = match mount {
             Mount::Never => return self.open(blob, None, permit).await.map(Opened::session),
             Mount::From(from)
-                if from != blob.repository
-                    && self.capabilities().mounts().value != Mounts::Nothing =>
+                if from != &self.repository
+                    && self.host.capabilities().mounts().value != Mounts::Nothing =>
             {
                 Some(from)
             }
             Mount::From(_) => None,
         };
         let known = |looks| {
-            self.capabilities().mounts_from_itself().is_some_and(|known| known.value == looks)
+            self.host.capabilities().mounts_from_itself().is_some_and(|known| known.value == looks)
         };
         let mut permit = permit;
         if let Some(from) = elsewhere {
             match self.open(blob, Some(from), permit).await? {
                 Opened::There => {
-                    self.capabilities().mounted(true);
+                    self.host.capabilities().mounted(true);
                     return Ok(None);
                 }
                 // It may be that the blob is here, and the mount was ignored.
@@ -155,15 +153,15 @@ impl Host {
                     return Ok(self.unless_there(blob, session).await.map(|s| (s, permit)));
                 }
                 Opened::Refused(again) => {
-                    self.capabilities().mounted(false);
+                    self.host.capabilities().mounted(false);
                     permit = again;
                 }
             }
         }
         if !known(false) {
-            match self.open(blob, Some(blob.repository), permit).await? {
+            match self.open(blob, Some(&self.repository), permit).await? {
                 Opened::There => {
-                    self.capabilities().learn_mounts_from_itself(true);
+                    self.host.capabilities().learn_mounts_from_itself(true);
                     return Ok(None);
                 }
                 Opened::Session(session, permit) if known(true) => {
@@ -179,7 +177,7 @@ impl Host {
                 return Ok(None);
             }
             let opened = self.open(blob, None, permit).await?;
-            self.capabilities().learn_mounts_from_itself(false);
+            self.host.capabilities().learn_mounts_from_itself(false);
             return Ok(opened.session());
         }
         if self.is_there(blob).await {
@@ -194,32 +192,32 @@ impl Host {
             return false;
         }
         // Not to know costs an upload, nothing else.
-        self.has_blob(blob.repository, blob.digest, blob.size).await.unwrap_or(false)
+        self.has_blob(blob.digest, blob.size).await.unwrap_or(false)
     }
 
     /// The session, unless it was opened for a blob that is there.
-    async fn unless_there(self: &Arc<Self>, blob: Wanted<'_>, session: Session) -> Option<Session> {
+    async fn unless_there(&self, blob: Wanted<'_>, session: Session) -> Option<Session> {
         if !self.is_there(blob).await {
             if blob.size > FEW {
-                self.capabilities().agreed();
+                self.host.capabilities().agreed();
             }
             return Some(session);
         }
-        self.capabilities().learn_mounts_from_itself(false);
-        self.give_back(session).await;
+        self.host.capabilities().learn_mounts_from_itself(false);
+        self.host.give_back(session).await;
         None
     }
 
     /// Finds out what the registry makes of a hint, with a blob that is there.
-    async fn try_hint(self: &Arc<Self>, blob: Wanted<'_>) {
+    async fn try_hint(&self, blob: Wanted<'_>) {
         let Ok(permit) = self.body_permit(0).await else { return };
-        match self.open(blob, Some(blob.repository), permit).await {
-            Ok(Opened::There) => self.capabilities().learn_mounts_from_itself(true),
+        match self.open(blob, Some(&self.repository), permit).await {
+            Ok(Opened::There) => self.host.capabilities().learn_mounts_from_itself(true),
             Ok(Opened::Session(session, _permit)) => {
-                self.capabilities().learn_mounts_from_itself(false);
-                self.give_back(session).await;
+                self.host.capabilities().learn_mounts_from_itself(false);
+                self.host.give_back(session).await;
             }
-            Ok(Opened::Refused(_)) => self.capabilities().learn_mounts_from_itself(false),
+            Ok(Opened::Refused(_)) => self.host.capabilities().learn_mounts_from_itself(false),
             Err(error) => tracing::debug!(%error, "what the registry makes of hints is unknown"),
         }
     }
@@ -227,7 +225,7 @@ impl Host {
     /// The bytes, with a session that is fresh when they are here. Whoever makes bytes that wait for nobody must not wait
     /// for a turn, and whoever waits for one must not keep a download waiting, or two hosts could wait for each other.
     async fn ready(
-        self: &Arc<Self>,
+        &self,
         blob: Wanted<'_>,
         supply: Supply,
         session: Session,
@@ -241,16 +239,16 @@ impl Host {
                 match tokio::time::timeout(FRESH, &mut opening).await {
                     Ok(Ok(body)) if !session.is_old() => return Ok((body, session, permit)),
                     Ok(Ok(body)) => {
-                        self.give_back(session).await;
+                        self.host.give_back(session).await;
                         return self.reopened(blob, body, permit).await;
                     }
                     Ok(Err(error)) => {
-                        self.give_back(session).await;
+                        self.host.give_back(session).await;
                         return Err(unread(error));
                     }
                     Err(_) => {}
                 }
-                self.give_back(session).await;
+                self.host.give_back(session).await;
                 drop(permit);
                 let body = opening.await.map_err(unread)?;
                 (body, self.body_permit(blob.size).await?)
@@ -258,7 +256,7 @@ impl Host {
             Supply::Passing(opening) => match opening.await {
                 Ok(body) if !session.is_old() => return Ok((body, session, permit)),
                 outcome => {
-                    self.give_back(session).await;
+                    self.host.give_back(session).await;
                     (outcome.map_err(unread)?, permit)
                 }
             },
@@ -268,7 +266,7 @@ impl Host {
 
     /// Another session, for bytes that are here.
     async fn reopened(
-        self: &Arc<Self>,
+        &self,
         blob: Wanted<'_>,
         body: UploadBody,
         permit: BodyPermit,
@@ -282,18 +280,18 @@ impl Host {
     /// Opens an upload session, perhaps with a mount that makes it unnecessary. Any refusal of a mount means only that
     /// (401 for one from a repository that does not exist: harbor#17097; 404 at pulp-container).
     async fn open(
-        self: &Arc<Self>,
+        &self,
         blob: Wanted<'_>,
         from: Option<&Repository>,
         permit: BodyPermit,
     ) -> Result<Opened, RequestError> {
-        let mut url = self.url(blob.repository, "blobs/uploads/");
-        let mut scope = Scope::push(blob.repository);
+        let mut url = self.url("blobs/uploads/");
+        let mut scope = self.push_scope();
         if let Some(from) = from {
             url.query_pairs_mut()
                 .append_pair("mount", blob.digest.as_str())
                 .append_pair("from", from.as_str());
-            scope = Scope::mount(blob.repository, from);
+            scope = Scope::mount(&self.repository, from);
         }
         let call = Call {
             method: Method::POST,
@@ -302,7 +300,7 @@ impl Host {
             headers: HeaderMap::new(),
             body: Bytes::new(),
         };
-        let scope = Scope::push(blob.repository);
+        let scope = self.push_scope();
         let (outcome, permit) = self.ask_for_session(&call, &scope, blob.size, permit).await?;
         let status = match &outcome {
             Ok(Reply::Session(_)) => Some(202),
@@ -326,20 +324,20 @@ impl Host {
     /// Sends the request that opens a session. A registry that has no more of them gets fewer requests at once; only when
     /// there is no other session of ours, its refusal means the host.
     async fn ask_for_session(
-        self: &Arc<Self>,
+        &self,
         call: &Call,
         scope: &Scope,
         size: u64,
         mut permit: BodyPermit,
     ) -> Result<(Result<Reply, RequestError>, BodyPermit), RequestError> {
-        let mut attempts = self.attempts();
+        let mut attempts = self.host.attempts();
         loop {
-            match self.open_session(call, scope).await {
+            match self.host.open_session(call, scope).await {
                 Ok(reply) => return Ok((Ok(reply), permit)),
-                Err(error) if self.wants_fewer_sessions(call, &error) => {
-                    self.sessions().fewer();
+                Err(error) if self.host.wants_fewer_sessions(call, &error) => {
+                    self.host.sessions().fewer();
                     drop(permit);
-                    tokio::time::sleep(self.pace().first_pause()).await;
+                    tokio::time::sleep(self.host.pace().first_pause()).await;
                     permit = self.body_permit(size).await?;
                 }
                 Err(error) => {
@@ -351,14 +349,9 @@ impl Host {
         }
     }
 
-    /// Whether an answer means that there are too many upload sessions, and not that the host wants a pause.
-    pub(crate) fn wants_fewer_sessions(&self, call: &Call, error: &RequestError) -> bool {
-        call.method == Method::POST && error.status() == Some(429) && self.sessions().are_shared()
-    }
-
     /// Sends the whole blob in one PUT. With the error comes what was sent as `Authorization`.
     async fn send_blob(
-        self: &Arc<Self>,
+        &self,
         blob: Wanted<'_>,
         session: Session,
         body: UploadBody,
@@ -374,7 +367,7 @@ impl Host {
             session.ended();
             return Err((sent, error.worth_another_try()));
         }
-        self.give_back(session).await;
+        self.host.give_back(session).await;
         Err((sent, error))
     }
 
@@ -390,15 +383,15 @@ impl Host {
         url.query_pairs_mut().append_pair("digest", blob.digest.as_str());
         let what = describe(&Method::PUT, &url);
         let nothing = |error| (Sent::Nothing, error);
-        self.rates().wait(&Method::PUT, "blobs").await;
-        let _slot = self.slot().await.map_err(nothing)?;
-        let entry = self.pace().enter().await;
+        self.host.rates().wait(&Method::PUT, "blobs").await;
+        let _slot = self.host.slot().await.map_err(nothing)?;
+        let entry = self.host.pace().enter().await;
         // A body may take its time; others need not wait to see whether it is taken.
         let entry =
             entry.map_err(|kind| nothing(RequestError::new(what.clone(), kind)))?.not_as_probe();
-        let scope = Scope::push(blob.repository);
+        let scope = self.push_scope();
         let (sent, authorization) =
-            self.upload_header(&url, &scope, rejected).await.map_err(nothing)?;
+            self.host.upload_header(&url, &scope, rejected).await.map_err(nothing)?;
         let flow = Arc::new(Flow::default());
         let body = Watched { body, flow: flow.clone() };
         let mut headers = HeaderMap::new();
@@ -407,8 +400,8 @@ impl Host {
         headers.extend(authorization.map(|value| (header::AUTHORIZATION, value)));
         let (method, reach) = (Method::PUT, session.reach);
         let outgoing = Outgoing { method, url, headers, body: Bytes::new(), reach };
-        let sending = self.wire().send_body(outgoing, Body::stream(body));
-        let idle = self.pace().idle();
+        let sending = self.host.wire().send_body(outgoing, Body::stream(body));
+        let idle = self.host.pace().idle();
         let speed = Speed::new(blob.pressure, blob.size, idle);
         let error = match moving(&what, blob.size, &flow, idle, speed, sending).await {
             Ok(response) if response.status().is_success() => {
@@ -416,10 +409,10 @@ impl Host {
                 return Ok(());
             }
             Ok(response) => {
-                let anonymous = !self.has_used_credentials();
-                refusal(response, what, idle, self.pace().clock()).await.anonymously(anonymous)
+                let anonymous = !self.host.has_used_credentials();
+                refusal(response, what, idle, self.host.pace().clock()).await.anonymously(anonymous)
             }
-            Err(error) if error.is_unreachable() && !self.is_home(&session.url) => {
+            Err(error) if error.is_unreachable() && !self.host.is_home(&session.url) => {
                 RequestError::new(what, leads_nowhere(session, &error))
             }
             Err(error) => error,

@@ -134,8 +134,8 @@ async fn beside(
         if *now == pinned || now.algorithm() != pinned.algorithm() {
             return Ok(None);
         }
-        let source = connections.source(&entry.name).map_err(failed)?;
-        let child = source.is_child(now, &pinned).await;
+        let origin = connections.origin(&entry.name).map_err(failed)?;
+        let child = origin.is_child(now, &pinned).await;
         if child.map_err(|error| failed(error.into()))? {
             return Ok(None);
         }
@@ -152,14 +152,10 @@ async fn look(
     let Some(tag) = entry.version.tag().filter(|_| *why != BotProof::Commit) else {
         return Ok(None);
     };
-    let listed = match connections.source(&entry.name) {
-        Ok(source) => {
-            let origin = source.origin;
-            origin
-                .host
-                .tags(&origin.repository)
-                .await
-                .map_err(|error| Failure::new(Side::Source, "", &error.into()))
+    let listed = match connections.origin(&entry.name) {
+        Ok(origin) => {
+            let tags = origin.remote.tags().await;
+            tags.map_err(|error| Failure::new(Side::Source, "", &error.into()))
         }
         Err(failure) => Err(failure),
     };

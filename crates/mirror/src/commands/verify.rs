@@ -72,7 +72,7 @@ async fn look(want: &Want, connections: &Connections, check: Check) -> Result<Ve
         // The digest of one platform's manifest is not in the tree.
         Platforms::One(_) => (Selection::All, None),
     };
-    let target = address::target(&want.target, want.source.version.digest(), connections)?;
+    let target = address::target(&want.target, connections)?;
     mirror_copy::verify(&target, expected, &selection, check).await.map_err(Failure::from)
 }
 

@@ -67,6 +67,7 @@ const ARROWS: &[(&str, &[&str], &[&str])] = &[
 /// The folders of each crate that has any: a room for each thing that it knows of.
 const FOLDERS: &[(&str, &[&str])] = &[
     ("mirror", &["commands", "commands/init"]),
+    ("mirror-copy", &["blob", "blob/spool", "graph", "referrers", "store", "store/layout"]),
     ("mirror-engine", &["look"]),
     ("mirror-plan", &["bots", "config", "plan", "provider", "provider/ecr", "report", "want"]),
     ("mirror-registry", &["auth", "auth/credentials", "host", "limits", "verbs", "wire"]),

@@ -5,10 +5,10 @@ use mirror_oci::{Digest, Links, Platform, RawManifest, Tag, Version, media_type}
 use mirror_registry::ManifestRef;
 use serde::Deserialize;
 
-use crate::about::read_config;
 use crate::error::CopyError;
-use crate::selection::{links, no_platform};
-use crate::source::{Place, Source};
+use crate::graph::about::read_config;
+use crate::graph::selection::{links, no_platform};
+use crate::store::origin::Origin;
 
 /// What a digest is wanted for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,7 +29,7 @@ impl Purpose {
     }
 }
 
-impl Source {
+impl Origin {
     /// The digest that `version` stands for; of its manifest for `platform`, if one is given.
     ///
     /// Without platform a pinned version costs nothing, a tag one HEAD. With a platform the index has to be read, which
@@ -58,11 +58,12 @@ impl Source {
 
     /// What a tag stands for, by one HEAD.
     async fn look_up(&self, tag: &Tag) -> Result<Digest, CopyError> {
-        let Place { host, repository } = &self.origin;
-        let found = host.head_manifest(repository, ManifestRef::Tag(tag)).await;
-        let step = || format!("looking up {repository}:{tag}");
+        let remote = &self.remote;
+        let found = remote.head_manifest(ManifestRef::Tag(tag)).await;
+        let step = || format!("looking up {}:{tag}", remote.repository());
         let found = found.map_err(|error| CopyError::source(step(), error))?;
-        let missing = || CopyError::new(Side::Source, step(), Cause::Missing(host.name().clone()));
+        let missing =
+            || CopyError::new(Side::Source, step(), Cause::Missing(remote.host().name().clone()));
         found.ok_or_else(missing)
     }
 
@@ -72,9 +73,9 @@ impl Source {
         platform: &Platform,
         purpose: Purpose,
     ) -> Result<Digest, CopyError> {
-        let step = format!("looking up {platform} of {}", self.origin.repository);
+        let step = format!("looking up {platform} of {}", self.remote.repository());
         let failed = |error| CopyError::source(step.clone(), error);
-        let Place { host, repository } = &self.origin;
+        let remote = &self.remote;
         if let Some(root) = version.digest().and_then(|digest| self.cache.get(digest)) {
             let child = self.child(&root, platform, &step).await;
             let alone = links(&root)?.manifests.is_empty();
@@ -87,9 +88,9 @@ impl Source {
         // Whoever comes first learns for all whether pulls are counted.
         let turn = self.turn().await;
         if let Version::Floating(tag) = version
-            && host.has_unlimited_pulls()
+            && remote.host().has_unlimited_pulls()
         {
-            let root = host.get_manifest(repository, ManifestRef::Tag(tag)).await;
+            let root = remote.get_manifest(ManifestRef::Tag(tag)).await;
             return self.child(&root.map_err(failed)?, platform, &step).await;
         }
         let digest = self.resolve_whole(version).await?;
@@ -106,7 +107,7 @@ impl Source {
             self.cache.put(&root);
         }
         // Where pulls are counted, what will be copied is read now: later its pull may be gone.
-        if purpose == Purpose::Copy && child != digest && host.pull_budget().is_some() {
+        if purpose == Purpose::Copy && child != digest && remote.host().pull_budget().is_some() {
             self.manifest(&child, pulls.as_ref()).await.map_err(failed)?;
         }
         Ok(child)
@@ -118,14 +119,12 @@ impl Source {
     /// # Errors
     /// When the source can't be asked, or the index can't be read.
     pub async fn is_child(&self, index: &Digest, digest: &Digest) -> Result<bool, CopyError> {
-        let step = || format!("looking for {digest} in {}@{index}", self.origin.repository);
+        let step = || format!("looking for {digest} in {}@{index}", self.remote.repository());
         let failed = |error| CopyError::source(step(), error);
-        let Place { host, repository } = &self.origin;
+        let remote = &self.remote;
         let asked = ManifestRef::Digest(digest);
-        let (one, other) = tokio::join!(
-            host.media_type(repository, asked),
-            host.media_type(repository, ManifestRef::Digest(index))
-        );
+        let (one, other) =
+            tokio::join!(remote.media_type(asked), remote.media_type(ManifestRef::Digest(index)));
         let is_index = |told: &Option<String>| {
             told.as_ref().map(|told| media_type::is_index(media_type::essence(told)))
         };
@@ -178,7 +177,7 @@ impl Source {
         let config = links.blobs.first().ok_or_else(|| {
             fail("the image has no configuration that names a platform".to_owned())
         })?;
-        let bytes = read_config(&self.origin, config, step).await?;
+        let bytes = read_config(&self.remote, config, step).await?;
         let config: Config = serde_json::from_slice(&bytes).map_err(|_| {
             fail("the image's configuration is not JSON, its platform is unknown".to_owned())
         })?;

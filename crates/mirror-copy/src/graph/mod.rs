@@ -1,7 +1,12 @@
 //! Everything an image consists of, as its source describes it.
 
+pub(crate) mod about;
+pub(crate) mod manifest_cache;
+pub(crate) mod manifest_room;
+pub(crate) mod resolve;
+pub(crate) mod selection;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fmt;
 use std::sync::Arc;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -13,10 +18,11 @@ use mirror_oci::caps::{
 use mirror_oci::{ByteSize, Digest, Links, Platform, RawManifest};
 use mirror_registry::Reservation;
 
+use crate::blob::Blob;
 use crate::error::CopyError;
-use crate::manifest_room::HeldManifests;
-use crate::selection::{Selection, links, selected};
-use crate::source::Source;
+use crate::graph::manifest_room::HeldManifests;
+use crate::graph::selection::{Selection, links, selected};
+use crate::store::origin::Origin;
 
 const AT_ONCE: usize = 8;
 
@@ -33,28 +39,13 @@ pub struct Graph {
     pub(crate) _held: Arc<HeldManifests>,
 }
 
-/// A config or layer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Blob {
-    /// Which bytes.
-    pub digest: Digest,
-    /// How many.
-    pub size: u64,
-}
-
-impl fmt::Display for Blob {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "blob {} ({})", self.digest.short(), ByteSize(self.size))
-    }
-}
-
 impl Graph {
     /// Reads the manifests of `root` and of everything below it, each once.
     ///
     /// # Errors
     /// When one can't be read or isn't a manifest that can be mirrored.
     pub async fn read(
-        source: &Source,
+        source: &Origin,
         root: &Digest,
         selection: &Selection,
     ) -> Result<Graph, CopyError> {
@@ -62,12 +53,12 @@ impl Graph {
     }
 
     /// The same for what refers to an image, of which there may be many.
-    pub(crate) async fn of_referrer(source: &Source, root: &Digest) -> Result<Graph, CopyError> {
+    pub(crate) async fn of_referrer(source: &Origin, root: &Digest) -> Result<Graph, CopyError> {
         Graph::from(source, root, &Selection::All, COMMON_REFERRER_BYTES).await
     }
 
     async fn from(
-        source: &Source,
+        source: &Origin,
         root: &Digest,
         selection: &Selection,
         share: u64,
@@ -98,14 +89,14 @@ impl Graph {
 
     /// Reads everything below the manifest of a referrer that was read already.
     pub(crate) async fn below_referrer(
-        source: &Source,
+        source: &Origin,
         root: RawManifest,
     ) -> Result<Graph, CopyError> {
         Graph::below(source, root, &Selection::All, COMMON_REFERRER_BYTES).await
     }
 
     async fn below(
-        source: &Source,
+        source: &Origin,
         root: RawManifest,
         selection: &Selection,
         share: u64,
@@ -222,7 +213,7 @@ impl Walk<'_> {
 /// Where the manifests of an image come from.
 enum Manifests<'a> {
     /// A registry, and the bytes that count for nobody else.
-    Source(&'a Source, u64),
+    Source(&'a Origin, u64),
     /// An earlier look at it.
     Saved(&'a BTreeMap<Digest, RawManifest>),
 }
@@ -266,12 +257,12 @@ impl Manifests<'_> {
 }
 
 async fn fetch(
-    source: &Source,
+    source: &Origin,
     digest: Digest,
     pulls: Option<&Reservation<'_>>,
 ) -> Result<(RawManifest, Links), CopyError> {
     let manifest = source.manifest(&digest, pulls).await;
-    let step = || format!("reading manifest {} of {}", digest.short(), source.origin.repository);
+    let step = || format!("reading manifest {} of {}", digest.short(), source.remote.repository());
     let manifest = manifest.map_err(|error| CopyError::source(step(), error))?;
     let links = links(&manifest)?;
     Ok((manifest, links))

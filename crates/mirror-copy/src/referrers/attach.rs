@@ -5,15 +5,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use mirror_failure::{Cause, Side};
 use mirror_oci::{Digest, RawManifest, Tag};
-use mirror_registry::{Listed, ManifestRef, Recall, Referrer};
+use mirror_registry::{Listed, Recall, Referrer};
 use serde_json::{Map, Value};
 
-use crate::companion::{self, Companion, Found, Link};
 use crate::copier::Copier;
 use crate::error::CopyError;
-use crate::job::{Companions, Copied, Job, Target, Transfer, Warning, WarningKind};
-use crate::listing;
-use crate::push::{self, Under};
+use crate::job::{Companions, Copied, CopyJob, Transfer, Warning, WarningKind};
+use crate::push;
+use crate::referrers::companion::{self, Companion, Found, Link};
+use crate::referrers::listing;
+use crate::store::{Store, Under};
 
 /// A companion whose blobs are wanted, until this is dropped.
 pub(crate) struct Claimed<'a> {
@@ -43,13 +44,13 @@ impl Copier {
     /// Looks for what belongs to the image, where it comes from.
     pub(crate) async fn find_companions(
         &self,
-        job: &Job,
+        job: &CopyJob,
     ) -> Result<(Vec<Claimed<'_>>, Vec<Warning>), CopyError> {
         if job.companions == Companions::Leave {
             return Ok((Vec::new(), Vec::new()));
         }
         let Found { companions, unasked, unread } =
-            companion::find(&job.source, &job.graph, recall(job)).await;
+            companion::find(&job.origin, &job.graph, recall(job)).await;
         let hold = |companion: Companion| {
             for blob in &companion.graph.blobs {
                 self.downloads.expect(&blob.digest);
@@ -78,7 +79,7 @@ impl Copier {
     /// Brings what was found, and lists it where the destination has no list of its own.
     pub(crate) async fn attach(
         &self,
-        job: &Job,
+        job: &CopyJob,
         found: &[Claimed<'_>],
         copied: &mut Copied,
     ) -> Result<(), CopyError> {
@@ -109,7 +110,7 @@ impl Copier {
     /// Blobs and manifests of something that belongs to an image; nothing if the destination keeps what it has.
     async fn companion(
         &self,
-        job: &Job,
+        job: &CopyJob,
         companion: &Companion,
     ) -> Result<Option<Transfer>, CopyError> {
         let mut under = Under::Digest;
@@ -117,19 +118,19 @@ impl Copier {
             && let Some(root) = companion.graph.root()
         {
             let Some(there) = job.graph.root() else { return Ok(None) };
-            match present(&job.target, tag, root, there.digest()).await? {
-                Present::Nothing | Present::Less => under = Under::Tag(tag),
+            match present(&job.target.store, tag, root, there.digest()).await? {
+                Present::Nothing | Present::Less => under = Under::Name(Some(tag)),
                 Present::Same => return Ok(Some(Transfer::default())),
                 Present::Other => return Ok(None),
             }
         }
         let transfer = self.blobs(job, &companion.graph).await?;
-        push::graph(&job.target, &companion.graph, under).await?;
+        push::graph(&job.target.store, &companion.graph, under).await?;
         Ok(Some(transfer))
     }
 
     /// Where the destination has no list of referrers, those that arrived are listed under a tag.
-    async fn list(&self, job: &Job, arrived: &[&Companion]) -> Result<(), CopyError> {
+    async fn list(&self, job: &CopyJob, arrived: &[&Companion]) -> Result<(), CopyError> {
         let mut by_subject: BTreeMap<&Digest, Vec<&Referrer>> = BTreeMap::new();
         for companion in arrived {
             if let Link::Subject(subject, referrer) = &companion.link {
@@ -138,56 +139,38 @@ impl Copier {
         }
         for (subject, referrers) in by_subject {
             // Several images may share a manifest: one list is written at a time.
-            let list = match &job.target {
-                Target::Registry { host, repository, .. } => {
-                    self.landings.list(host.name().as_str(), repository, subject)
-                }
-                Target::Layout { layout, repository, .. } => {
-                    let place = layout.folder().display().to_string();
-                    self.landings.list(&place, repository, subject)
-                }
-            };
+            let (place, repository) = job.target.store.key();
+            let list = self.landings.list(&place, &repository, subject);
             let _alone = list.lock().await;
-            list_at(&job.target, subject, &referrers, recall(job)).await?;
+            list_at(&job.target.store, subject, &referrers, recall(job)).await?;
         }
         Ok(())
     }
 }
 
 /// Where signatures are a must, no earlier answer is good enough.
-fn recall(job: &Job) -> Recall {
+fn recall(job: &CopyJob) -> Recall {
     if job.companions == Companions::Require { Recall::Ignored } else { Recall::Trusted }
 }
 
 async fn list_at(
-    target: &Target,
+    store: &Store,
     subject: &Digest,
     referrers: &[&Referrer],
     recall: Recall,
 ) -> Result<(), CopyError> {
-    match target {
-        // It lists them, though it may refuse to say so of some manifests.
-        Target::Registry { host, .. }
-            if host.capabilities().lists_referrers().is_some_and(|lists| lists.value) =>
-        {
-            Ok(())
-        }
-        Target::Registry { host, repository, .. } => {
-            let listed = host.referrers(repository, subject, recall).await;
-            let step = || format!("asking for referrers of {}", subject.short());
-            let listed = listed.map_err(|error| CopyError::destination(step(), error))?;
-            // An API that doesn't list what was pushed leads nobody to it; a list under the tag does.
-            let has = |listed: &Listed, one: &&Referrer| {
-                listed.more || listed.referrers.iter().any(|listed| listed.digest == one.digest)
-            };
-            match listed {
-                Some(listed) if referrers.iter().all(|one| has(&listed, one)) => Ok(()),
-                _ => listing::at_registry(host, repository, subject, referrers).await,
-            }
-        }
-        Target::Layout { layout, repository, .. } => {
-            listing::in_layout(layout, repository, subject, referrers)
-        }
+    // Where that is known it may refuse to say so of some manifests.
+    if store.lists_referrers() {
+        return Ok(());
+    }
+    let listed = store.referrers(subject, recall).await?;
+    // An API that doesn't list what was pushed leads nobody to it; a list under the tag does.
+    let has = |listed: &Listed, one: &&Referrer| {
+        listed.more || listed.referrers.iter().any(|listed| listed.digest == one.digest)
+    };
+    match listed {
+        Some(listed) if referrers.iter().all(|one| has(&listed, one)) => Ok(()),
+        _ => listing::add(store, subject, referrers).await,
     }
 }
 
@@ -195,35 +178,16 @@ async fn list_at(
 ///
 /// `there` is a manifest that the destination has by now.
 async fn present(
-    target: &Target,
+    store: &Store,
     tag: &Tag,
     ours: &RawManifest,
     there: &Digest,
 ) -> Result<Present, CopyError> {
-    let theirs = match target {
-        Target::Registry { host, repository, .. } => {
-            let fail = |error| CopyError::destination(format!("looking for {tag}"), error);
-            match host.look_for_tag(repository, tag, there).await.map_err(fail)? {
-                None => None,
-                Some(found) if found == *ours.digest() => return Ok(Present::Same),
-                Some(_) => {
-                    let found = host.find_manifest(repository, ManifestRef::Tag(tag)).await;
-                    found.map_err(fail)?
-                }
-            }
-        }
-        Target::Layout { layout, repository, .. } => {
-            match layout.digest_of(&format!("{repository}:{tag}"))? {
-                None => None,
-                Some(found) if found == *ours.digest() => return Ok(Present::Same),
-                Some(found) => {
-                    let read = layout.manifest(&found, "");
-                    let step = format!("reading {tag}");
-                    let fail = |why| CopyError::new(Side::Destination, step, Cause::Other(why));
-                    Some(read.map_err(fail)?)
-                }
-            }
-        }
+    let looking = format!("looking for {tag}");
+    let theirs = match store.digest_of_tag(tag, there, &looking).await? {
+        None => None,
+        Some(found) if found == *ours.digest() => return Ok(Present::Same),
+        Some(_) => store.tagged(tag, there, &looking).await?,
     };
     Ok(match theirs {
         None => Present::Nothing,
@@ -248,7 +212,7 @@ fn signs_less(theirs: &RawManifest, ours: &RawManifest) -> bool {
 
 /// What went wrong with a companion is a warning, unless they are required. An image whose signatures wait for a limit on
 /// pulls waits with them.
-fn tolerated(job: &Job, problem: &CopyError) -> Result<Warning, CopyError> {
+fn tolerated(job: &CopyJob, problem: &CopyError) -> Result<Warning, CopyError> {
     if job.companions == Companions::Require || problem.cause().kind().is_deferred() {
         return Err(problem.clone());
     }

@@ -15,8 +15,8 @@ use mirror_registry::{Listed, ManifestRef, Recall, Referrer};
 
 use crate::error::CopyError;
 use crate::graph::Graph;
-use crate::selection::links;
-use crate::source::Source;
+use crate::graph::selection::links;
+use crate::store::origin::Origin;
 
 const COSIGN: [&str; 3] = ["sig", "att", "sbom"];
 const AT_ONCE: usize = 4;
@@ -58,11 +58,11 @@ impl Found {
 }
 
 /// Finds the companions of all manifests of an image. One that can't be had does not hide the others.
-pub(crate) async fn find(source: &Source, graph: &Graph, recall: Recall) -> Found {
+pub(crate) async fn find(origin: &Origin, graph: &Graph, recall: Recall) -> Found {
     let subjects: Vec<Digest> =
         graph.manifests().map(|manifest| manifest.digest().clone()).collect();
     let left = AtomicUsize::new(MAX_IMAGE_REFERRERS);
-    let found = stream::iter(subjects).map(|subject| of_manifest(source, subject, recall, &left));
+    let found = stream::iter(subjects).map(|subject| of_manifest(origin, subject, recall, &left));
     let mut all = Found::default();
     for found in found.buffered(AT_ONCE).collect::<Vec<Found>>().await {
         all.add(found);
@@ -73,13 +73,13 @@ pub(crate) async fn find(source: &Source, graph: &Graph, recall: Recall) -> Foun
 
 /// At most four look-ups: the list of referrers or the tag in its place, and cosign's three tags.
 async fn of_manifest(
-    source: &Source,
+    origin: &Origin,
     subject: Digest,
     recall: Recall,
     left: &AtomicUsize,
 ) -> Found {
     let mut found = Found::default();
-    match listed(source, &subject, recall).await {
+    match listed(origin, &subject, recall).await {
         Ok(Listed { mut referrers, more }) => {
             // Nobody has to list one once.
             referrers.sort_by(|a, b| a.digest.cmp(&b.digest));
@@ -89,7 +89,7 @@ async fn of_manifest(
             if more || referrers.len() < before {
                 found.unread.push(too_many(&subject, referrers.len()));
             }
-            let reads = stream::iter(referrers).map(|referrer| read(source, &subject, referrer));
+            let reads = stream::iter(referrers).map(|referrer| read(origin, &subject, referrer));
             for one in reads.buffered(AT_ONCE).collect::<Vec<_>>().await {
                 match one {
                     Ok(companion) => found.companions.extend(companion),
@@ -100,9 +100,9 @@ async fn of_manifest(
         Err(problem) => found.unasked.push(problem),
     }
     for suffix in COSIGN {
-        match tagged(source, &subject, suffix).await {
+        match tagged(origin, &subject, suffix).await {
             Ok(None) => {}
-            Ok(Some(manifest)) => match Graph::below_referrer(source, manifest).await {
+            Ok(Some(manifest)) => match Graph::below_referrer(origin, manifest).await {
                 Ok(graph) => {
                     let link = Link::Tag(cosign_tag(&subject, suffix));
                     found.companions.push(Companion { link, graph });
@@ -118,11 +118,11 @@ async fn of_manifest(
 /// Reads a referrer. What a list names and what doesn't name the subject itself is none: registries have listed the
 /// platforms of an index like that (oras-project/oras-go#1396).
 async fn read(
-    source: &Source,
+    origin: &Origin,
     subject: &Digest,
     referrer: Referrer,
 ) -> Result<Option<Companion>, CopyError> {
-    let graph = Graph::of_referrer(source, &referrer.digest).await?;
+    let graph = Graph::of_referrer(origin, &referrer.digest).await?;
     let names = match graph.root() {
         Some(root) => links(root)?.subject.is_some_and(|named| named.digest == *subject),
         None => false,
@@ -147,14 +147,14 @@ fn too_many(subject: &Digest, taken: usize) -> CopyError {
 }
 
 /// Referrers by the API, or by the tag that stands for it where there is none.
-async fn listed(source: &Source, subject: &Digest, recall: Recall) -> Result<Listed, CopyError> {
-    let origin = &source.origin;
+async fn listed(origin: &Origin, subject: &Digest, recall: Recall) -> Result<Listed, CopyError> {
+    let remote = &origin.remote;
     let step = || format!("looking for signatures of {}", subject.short());
-    let listed = origin.host.referrers(&origin.repository, subject, recall).await;
+    let listed = remote.referrers(subject, recall).await;
     if let Some(listed) = listed.map_err(|error| CopyError::source(step(), error))? {
         return Ok(listed);
     }
-    let index = tagged(source, subject, "").await?;
+    let index = tagged(origin, subject, "").await?;
     let list = index.as_ref().and_then(|index| as_list(index, subject));
     let listed = list.transpose();
     let listed = listed.map_err(|why| CopyError::new(Side::Source, step(), Cause::Other(why)))?;
@@ -172,20 +172,19 @@ pub(crate) fn as_list(
 }
 
 async fn tagged(
-    source: &Source,
+    origin: &Origin,
     subject: &Digest,
     suffix: &str,
 ) -> Result<Option<RawManifest>, CopyError> {
     let tag = cosign_tag(subject, suffix);
-    let origin = &source.origin;
+    let remote = &origin.remote;
     let failed = |error| CopyError::source(format!("looking for {tag}"), error);
     // A HEAD is free where pulls are counted, and mostly there is nothing.
-    let found =
-        origin.host.look_for_tag(&origin.repository, &tag, subject).await.map_err(failed)?;
+    let found = remote.look_for_tag(&tag, subject).await.map_err(failed)?;
     if found.is_none_or(|found| found == *subject) {
         return Ok(None);
     }
-    origin.host.find_manifest(&origin.repository, ManifestRef::Tag(&tag)).await.map_err(failed)
+    remote.find_manifest(ManifestRef::Tag(&tag)).await.map_err(failed)
 }
 
 /// `sha256-<hex>`

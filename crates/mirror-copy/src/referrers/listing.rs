@@ -4,45 +4,24 @@
 
 use bytes::Bytes;
 use mirror_failure::{Cause, Side};
-use mirror_oci::{Digest, RawManifest, Repository, media_type};
-use mirror_registry::{Host, ManifestRef, Referrer};
+use mirror_oci::{Digest, RawManifest, media_type};
+use mirror_registry::Referrer;
 use serde_json::{Map, Value, json};
 
-use crate::companion::{as_list, fallback_tag};
 use crate::error::CopyError;
-use crate::layout::Layout;
+use crate::referrers::companion::{as_list, fallback_tag};
+use crate::store::{Store, Under};
 
-/// Lists referrers under the tag of their subject at a registry. What is there is read right before it is written.
-pub(crate) async fn at_registry(
-    host: &Host,
-    repository: &Repository,
+/// Lists referrers under the tag of their subject. What is there is read right before it is written.
+pub(crate) async fn add(
+    store: &Store,
     subject: &Digest,
     referrers: &[&Referrer],
 ) -> Result<(), CopyError> {
-    let fail = |error| CopyError::destination(step(subject), error);
-    let tag = fallback_tag(subject);
-    let present = match host.find_manifest(repository, ManifestRef::Tag(&tag)).await {
-        Err(error) if host.means_missing(repository, &error, subject).await => None,
-        present => present.map_err(fail)?,
-    };
+    let (tag, step) = (fallback_tag(subject), step(subject));
+    let present = store.tagged(&tag, subject, &step).await?;
     let Some(index) = united(present.as_ref(), subject, referrers)? else { return Ok(()) };
-    host.put_manifest(repository, ManifestRef::Tag(&tag), &index).await.map_err(fail)
-}
-
-/// The same in a layout, where nothing else would lead to them.
-pub(crate) fn in_layout(
-    layout: &Layout,
-    repository: &Repository,
-    subject: &Digest,
-    referrers: &[&Referrer],
-) -> Result<(), CopyError> {
-    let name = format!("{repository}:{}", fallback_tag(subject));
-    let present = match layout.digest_of(&name)? {
-        Some(digest) => Some(layout.manifest(&digest, "").map_err(|why| other(subject, why))?),
-        None => None,
-    };
-    let Some(index) = united(present.as_ref(), subject, referrers)? else { return Ok(()) };
-    layout.put_manifest(&index, Some(&name))
+    store.put_manifest(&index, Under::Name(Some(&tag)), &step).await
 }
 
 /// What is there with what is new; nothing if there is nothing new.

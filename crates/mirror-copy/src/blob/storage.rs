@@ -1,18 +1,15 @@
 //! Where the bytes of a download are, and how far it is.
 
-use std::fs::File;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
+use crate::blob::spool::Room;
+use crate::blob::spool::files::{BlobFile, remove};
+use crate::blob::window::Window;
 use crate::error::CopyError;
-use crate::spool::Room;
-use crate::window::Window;
-
-/// Written and read in pieces of this size.
-pub(crate) const PIECE: usize = 256 << 10;
 
 #[derive(Debug, Clone)]
 pub(crate) enum State {
@@ -78,7 +75,7 @@ impl Drop for Share {
 #[derive(Debug)]
 pub(crate) struct SpoolFile {
     pub(crate) path: PathBuf,
-    pub(crate) file: File,
+    pub(crate) file: BlobFile,
     pub(crate) room: Room,
 }
 
@@ -97,7 +94,7 @@ impl Drop for Storage {
             && !keep.load(Ordering::Relaxed)
             && let Some(SpoolFile { path, .. }) = place.get()
         {
-            let _ = std::fs::remove_file(path);
+            remove(path);
         }
     }
 }

@@ -4,21 +4,22 @@
 //! next run goes on where this one stopped, also after `kill -9`. Whoever writes a file holds its lock; a second
 //! process that wants the same blob takes a file of its own.
 
+pub(crate) mod documents;
+pub(crate) mod files;
+
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use mirror_oci::{ByteSize, Digest};
 use mirror_registry::{Chance, Pressure};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
-/// Files that nobody came back for are removed after this time.
-const STALE: Duration = Duration::from_secs(7 * 24 * 3600);
+use self::files::{BlobFile, Files, remove_idle};
 
 /// How often those who wait for room ask who can let go of some.
 const ASK_AGAIN: Duration = Duration::from_millis(100);
@@ -33,16 +34,13 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60);
 const STEP: u64 = 16 << 20;
 const PARTS: u64 = 16;
 
-/// How often the folder may vanish under us before that is an error.
-const MOST_REMOVALS: usize = 20;
-
 /// Tells our own files of one blob apart.
 static OWN_FILES: AtomicU64 = AtomicU64::new(0);
 
 /// A folder for blobs on their way.
 #[derive(Debug)]
 pub(crate) struct Spool {
-    folder: PathBuf,
+    files: Files,
     budget: Arc<Budget>,
     /// Files of earlier runs that nobody of this one has asked for yet. They count as used.
     leftovers: Mutex<BTreeMap<PathBuf, u64>>,
@@ -78,7 +76,7 @@ struct Taken {
 #[derive(Debug)]
 pub(crate) struct Spooled {
     pub(crate) path: PathBuf,
-    pub(crate) file: File,
+    pub(crate) file: BlobFile,
     /// Whether the next run would find it.
     pub(crate) resumable: bool,
     /// What is in it already.
@@ -88,13 +86,12 @@ pub(crate) struct Spooled {
 impl Spool {
     /// Uses `folder`, up to `limit` bytes; by default half of what is free.
     pub(crate) fn open(folder: &Path, limit: Option<u64>, chance: &Chance) -> io::Result<Spool> {
-        fs::create_dir_all(folder)?;
-        remove_stale(folder);
-        let leftovers = leftovers(folder);
+        let files = Files::open(folder)?;
+        let leftovers = files.leftovers();
         let used = leftovers.values().sum();
         let limit = match limit {
             Some(limit) => limit,
-            None => free_bytes(folder)?.saturating_add(used) / 2,
+            None => files.free_bytes()?.saturating_add(used) / 2,
         };
         let budget = Budget {
             limit,
@@ -104,7 +101,7 @@ impl Spool {
             pressure: Pressure::default(),
         };
         Ok(Spool {
-            folder: folder.to_owned(),
+            files,
             budget: Arc::new(budget),
             leftovers: Mutex::new(leftovers),
             chance: chance.clone(),
@@ -121,7 +118,7 @@ impl Spool {
     /// # Errors
     /// When the disk has not that much, whatever is let go of here.
     pub(crate) fn check(&self, bytes: u64) -> io::Result<()> {
-        let free = free_bytes(&self.folder)?;
+        let free = self.files.free_bytes()?;
         if bytes > free.saturating_add(*self.budget.used()) {
             return Err(too_large(bytes, free));
         }
@@ -164,7 +161,7 @@ impl Spool {
             if chosen.is_none() && started.elapsed() > PATIENT {
                 chosen = self.budget.beyond.clone().try_acquire_owned().ok();
             }
-            let free = free_bytes(&self.folder)?;
+            let free = self.files.free_bytes()?;
             let rest = size.saturating_sub(room.taken().bytes);
             if chosen.is_some() && rest <= free {
                 room.taken().beyond = chosen;
@@ -183,8 +180,7 @@ impl Spool {
         let mut freed = 0;
         leftovers.retain(|path, bytes| {
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-            let idle = || File::open(path).is_ok_and(|file| file.try_lock().is_ok());
-            let goes = !expects(name) && idle() && fs::remove_file(path).is_ok();
+            let goes = !expects(name) && remove_idle(path);
             freed += if goes { *bytes } else { 0 };
             !goes
         });
@@ -205,47 +201,31 @@ impl Spool {
     /// our own that nobody will come back for.
     pub(crate) fn file(&self, digest: &Digest) -> io::Result<Spooled> {
         let name = file_name(digest);
-        let path = self.folder.join(&name);
-        let file = self.open_file(&path)?;
-        if file.try_lock().is_ok() && still_there(&path, &file) {
+        let path = self.files.path(&name);
+        let file = self.files.file(&path)?;
+        if file.lock(&path) {
             // What an earlier run has left is counted; what another process has put there just now is not.
             let counted = self.leftovers().remove(&path).unwrap_or_default();
             return Ok(Spooled { path, file, resumable: true, room: self.room(counted) });
         }
         // Processes in containers share a folder and a process id; no name is taken twice all the same.
         let (number, random) = (OWN_FILES.fetch_add(1, Ordering::Relaxed), self.chance.number());
-        let path = self.folder.join(format!("{name}.{random:016x}.{number}"));
-        let file = self.open_file(&path)?;
+        let path = self.files.path(&format!("{name}.{random:016x}.{number}"));
+        let file = self.files.file(&path)?;
         // So that a clean-up elsewhere sees that it is in use.
-        let _ = file.try_lock();
+        let _ = file.lock(&path);
         Ok(Spooled { path, file, resumable: false, room: self.room(0) })
-    }
-
-    /// Another process may take the empty folder away at any time.
-    fn open_file(&self, path: &Path) -> io::Result<File> {
-        let open =
-            || OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
-        for _ in 0..MOST_REMOVALS {
-            match open() {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    fs::create_dir_all(&self.folder)?;
-                }
-                outcome => return outcome,
-            }
-        }
-        open()
     }
 
     /// The folder.
     pub(crate) fn folder(&self) -> &Path {
-        &self.folder
+        self.files.folder()
     }
 }
 
 impl Drop for Spool {
     fn drop(&mut self) {
-        // Goes only when it is empty: what is left in it is for the next run.
-        let _ = fs::remove_dir(&self.folder);
+        self.files.remove_if_empty();
     }
 }
 
@@ -310,61 +290,10 @@ pub(crate) fn file_name(digest: &Digest) -> String {
     digest.as_str().replace(':', "-")
 }
 
-/// Files of blobs that earlier runs have left.
-fn leftovers(folder: &Path) -> BTreeMap<PathBuf, u64> {
-    let Ok(entries) = fs::read_dir(folder) else { return BTreeMap::new() };
-    let files = entries.filter_map(|entry| {
-        let entry = entry.ok()?;
-        let metadata = entry.metadata().ok()?;
-        metadata.is_file().then(|| (entry.path(), metadata.len()))
-    });
-    files.collect()
-}
-
-/// Another process may have removed the file between our opening and locking it.
-#[cfg(unix)]
-fn still_there(path: &Path, file: &File) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    match (fs::metadata(path), file.metadata()) {
-        (Ok(named), Ok(opened)) => named.ino() == opened.ino() && named.dev() == opened.dev(),
-        _ => false,
-    }
-}
-
-#[cfg(not(unix))]
-fn still_there(_: &Path, _: &File) -> bool {
-    true
-}
-
-fn remove_stale(folder: &Path) {
-    let Ok(entries) = fs::read_dir(folder) else { return };
-    for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
-        let age = fs::metadata(&path)
-            .and_then(|metadata| metadata.modified())
-            .map(|time| SystemTime::now().duration_since(time));
-        let old = matches!(age, Ok(Ok(age)) if age > STALE);
-        if old && File::open(&path).is_ok_and(|file| file.try_lock().is_ok()) {
-            let _ = fs::remove_file(&path);
-        }
-    }
-}
-
-/// What is free for us on the disk of a folder.
-fn free_bytes(folder: &Path) -> io::Result<u64> {
-    #[cfg(unix)]
-    {
-        let disk = rustix::fs::statvfs(folder)?;
-        Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
-    }
-    #[cfg(not(unix))]
-    {
-        let _ = folder;
-        Ok(u64::MAX)
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn open(folder: &Path, limit: Option<u64>) -> io::Result<Spool> {

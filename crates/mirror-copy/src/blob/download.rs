@@ -4,26 +4,26 @@
 //! is proven.
 
 use std::collections::{BTreeSet, HashMap};
-use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::stream;
 use mirror_oci::Digest;
 use mirror_registry::{Pressure, UploadBody};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
+use crate::blob::fetch::Fetch;
+use crate::blob::spool::files::BlobFile;
+use crate::blob::spool::{Spool, file_name};
+use crate::blob::storage::{Allowance, Share, State, Storage};
+use crate::blob::window::Window;
+use crate::blob::{Blob, PIECE};
 use crate::error::{CopyError, starting_over};
-use crate::fetch::Fetch;
-use crate::graph::Blob;
 use crate::job::Flow;
-use crate::source::Source;
-use crate::spool::{Spool, file_name};
-use crate::storage::{Allowance, PIECE, Share, State, Storage};
-use crate::window::Window;
+use crate::store::origin::Origin;
 
 /// Blobs up to this size stay in memory: most are configs, and a file costs more than it saves.
 const SMALL: u64 = 1 << 20;
@@ -137,7 +137,7 @@ impl Downloads {
     /// The download of a blob, started if there is none to share; then the second value is true.
     pub(crate) fn get(
         &self,
-        source: &Source,
+        origin: &Origin,
         blob: &Blob,
         borrow: Borrow,
         flow: Flow,
@@ -164,8 +164,7 @@ impl Downloads {
         };
         let (others, spool) = (self.shared.clone(), self.spool.clone());
         let fetch = Fetch {
-            places: source.places().cloned().collect(),
-            layout: source.layout.clone(),
+            stores: origin.stores().collect(),
             blob: blob.clone(),
             spool: self.spool.clone(),
             make_room: Box::new(move || make_room(&others, &spool)),
@@ -251,8 +250,8 @@ impl Download {
                 // The upload is opened when bytes flow, not before: registries close sessions that wait.
                 let (_, round) = self.readable(1, None).await?;
                 let path = place.get().map(|spooled| spooled.path.clone()).ok_or_else(gone)?;
-                let file = tokio::task::spawn_blocking(move || File::open(path)).await??;
-                let follow = move |(download, file, at): (Arc<Download>, File, u64)| async move {
+                let file = tokio::task::spawn_blocking(move || BlobFile::open(&path)).await??;
+                let follow = move |(download, file, at): (Arc<Download>, BlobFile, u64)| async move {
                     let (piece, file) = download.piece(file, at, round).await?;
                     let next = at + piece.len() as u64;
                     Ok((!piece.is_empty()).then_some((piece, (download, file, next))))
@@ -283,7 +282,12 @@ impl Download {
     }
 
     /// The next bytes at `at`; none at the end.
-    async fn piece(&self, mut file: File, at: u64, round: u32) -> io::Result<(Bytes, File)> {
+    async fn piece(
+        &self,
+        mut file: BlobFile,
+        at: u64,
+        round: u32,
+    ) -> io::Result<(Bytes, BlobFile)> {
         if at >= self.size {
             return Ok((Bytes::new(), file));
         }
@@ -295,10 +299,8 @@ impl Download {
         }
         let want = usize::try_from(limit.min(self.size) - at).unwrap_or(PIECE).min(PIECE);
         tokio::task::spawn_blocking(move || {
-            let mut piece = BytesMut::zeroed(want);
-            file.seek(SeekFrom::Start(at))?;
-            file.read_exact(&mut piece)?;
-            Ok((piece.freeze(), file))
+            let piece = file.read(at, want)?;
+            Ok((piece, file))
         })
         .await?
     }

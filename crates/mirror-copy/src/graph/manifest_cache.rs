@@ -3,14 +3,15 @@
 //! changed is not believed.
 
 use std::collections::HashMap;
-use std::fs;
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::Path;
 use std::sync::{Mutex, Once, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use mirror_oci::{Digest, MAX_MANIFEST_BYTES, RawManifest};
+
+use crate::blob::spool::documents::Documents;
 
 /// What was not used for so long is deleted.
 const OLD: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -18,7 +19,7 @@ const OLD: Duration = Duration::from_secs(30 * 24 * 3600);
 /// Manifests by digest, in memory and in a folder.
 #[derive(Debug, Default)]
 pub struct ManifestCache {
-    folder: Option<PathBuf>,
+    documents: Option<Documents>,
     known: Mutex<HashMap<Digest, RawManifest>>,
     tidied: Tidied,
 }
@@ -35,7 +36,8 @@ impl Default for Tidied {
 impl ManifestCache {
     /// Keeps manifests in this folder, which is made when there is something to keep.
     pub fn in_folder(folder: &Path) -> ManifestCache {
-        ManifestCache { folder: Some(folder.to_owned()), ..ManifestCache::default() }
+        let documents = Some(Documents::in_folder(folder));
+        ManifestCache { documents, ..ManifestCache::default() }
     }
 
     /// A manifest that was kept.
@@ -61,54 +63,35 @@ impl ManifestCache {
         known.insert(manifest.digest().clone(), manifest.clone());
     }
 
-    fn path(&self, digest: &Digest) -> Option<PathBuf> {
-        let folder = self.folder.as_ref()?;
-        Some(folder.join(format!("{}-{}", digest.algorithm().name(), digest.hex())))
-    }
-
     /// The media type stands in the first line.
     fn read(&self, digest: &Digest) -> Option<RawManifest> {
-        let path = self.path(digest)?;
-        let metadata = fs::symlink_metadata(&path).ok()?;
-        if !metadata.is_file() || metadata.len() > 2 * MAX_MANIFEST_BYTES as u64 {
-            return None;
-        }
-        let bytes = fs::read(&path).ok()?;
+        let (documents, name) = (self.documents.as_ref()?, name(digest));
+        let bytes = documents.read(&name, 2 * MAX_MANIFEST_BYTES as u64).ok()??;
         let end = bytes.iter().position(|byte| *byte == b'\n')?;
         let media_type = std::str::from_utf8(bytes.get(..end)?).ok()?.to_owned();
         let content = Bytes::from(bytes).slice(end + 1..);
         let manifest = RawManifest::verified(content, &media_type, digest).ok()?;
         // Its age counts from the last use.
-        let file = fs::File::options().append(true).open(&path);
-        let _ = file.and_then(|file| file.set_modified(std::time::SystemTime::now()));
+        documents.touch(&name);
         Some(manifest)
     }
 
     fn write(&self, manifest: &RawManifest) -> io::Result<()> {
-        let Some((folder, path)) = self.folder.as_ref().zip(self.path(manifest.digest())) else {
-            return Ok(());
-        };
-        fs::create_dir_all(folder)?;
-        self.tidied.0.call_once(|| tidy(folder));
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
-        writeln!(file, "{}", manifest.media_type())?;
-        file.write_all(manifest.bytes())?;
-        file.persist(path).map_err(|error| error.error)?;
-        Ok(())
+        let Some(documents) = &self.documents else { return Ok(()) };
+        self.tidied.0.call_once(|| documents.tidy(OLD));
+        let parts = [manifest.media_type().as_bytes(), b"\n", manifest.bytes()];
+        documents.write(&name(manifest.digest()), &parts)
     }
 }
 
-fn tidy(folder: &Path) {
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        let age = entry.metadata().and_then(|metadata| metadata.modified());
-        if age.is_ok_and(|time| time.elapsed().is_ok_and(|age| age > OLD)) {
-            let _ = fs::remove_file(entry.path());
-        }
-    }
+fn name(digest: &Digest) -> String {
+    format!("{}-{}", digest.algorithm().name(), digest.hex())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn manifest(text: &str) -> RawManifest {
@@ -129,7 +112,7 @@ mod tests {
         let next = ManifestCache::in_folder(&folder.path().join("manifests"));
         let found = next.get(index.digest()).unwrap();
         assert_eq!((found.bytes(), found.media_type()), (index.bytes(), index.media_type()));
-        let path = next.path(index.digest()).unwrap();
+        let path = folder.path().join("manifests").join(name(index.digest()));
         let mut bytes = fs::read(&path).unwrap();
         *bytes.last_mut().unwrap() = b' ';
         fs::write(&path, bytes).unwrap();
@@ -143,8 +126,8 @@ mod tests {
         let (old, new) = (manifest(r#"{"old":1}"#), manifest(r#"{"new":1}"#));
         ManifestCache::in_folder(folder.path()).put(&old);
         let cache = ManifestCache::in_folder(folder.path());
-        let file =
-            fs::File::options().append(true).open(cache.path(old.digest()).unwrap()).unwrap();
+        let file = fs::File::options();
+        let file = file.clone().append(true).open(folder.path().join(name(old.digest()))).unwrap();
         file.set_modified(std::time::SystemTime::now() - OLD - Duration::from_secs(60)).unwrap();
         cache.put(&new);
         let next = ManifestCache::in_folder(folder.path());

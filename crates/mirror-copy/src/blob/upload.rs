@@ -4,33 +4,32 @@ use std::sync::Arc;
 
 use futures_util::StreamExt;
 use mirror_failure::Cause;
-use mirror_oci::Repository;
-use mirror_registry::{Host, Mount, Mounts, Supply, Upload, UploadBody};
+use mirror_registry::{Mount, Mounts, Remote, Supply, Upload, UploadBody};
 
+use crate::blob::Blob;
+use crate::blob::download::{Borrow, Download};
 use crate::copier::Copier;
-use crate::download::{Borrow, Download};
 use crate::error::CopyError;
-use crate::graph::Blob;
-use crate::job::{Event, Flow, Job, Target, Transfer};
-use crate::layout::Layout;
+use crate::job::{CopyJob, Event, Flow, Transfer};
+use crate::store::Store;
+use crate::store::layout::Layout;
 
 /// Each place that a blob is fetched from can send wrong bytes once.
 const MOST_RESTARTS: usize = 4;
 
 impl Copier {
     /// Brings one blob to the target, once for all images that want it there.
-    pub(crate) async fn blob(&self, job: &Job, blob: &Blob) -> Result<Transfer, CopyError> {
-        let transfer = match &job.target {
-            Target::Registry { host, repository, .. } => {
-                self.land(job, blob, host, repository).await?
-            }
-            Target::Layout { layout, repository, .. } => {
-                let place = layout.folder().display().to_string();
-                let first = self.landings.first(&place, &blob.digest);
+    pub(crate) async fn blob(&self, job: &CopyJob, blob: &Blob) -> Result<Transfer, CopyError> {
+        let transfer = match &job.target.store {
+            Store::Remote(remote) => self.land(job, blob, remote).await?,
+            Store::Layout(inside) => {
+                let (folder, repository) = job.target.store.key();
+                let first = self.landings.first(&folder, &blob.digest);
                 let mut first = first.lock().await;
+                let layout = &inside.layout;
                 let brought = again(async |borrow| self.write(job, blob, layout, borrow).await);
                 let brought = brought.await?;
-                first.get_or_insert_with(|| repository.clone());
+                first.get_or_insert(repository);
                 brought
             }
         };
@@ -43,12 +42,12 @@ impl Copier {
     /// Brings one blob to a repository: sent by whoever is first at that registry, mounted from there by the others.
     async fn land(
         &self,
-        job: &Job,
+        job: &CopyJob,
         blob: &Blob,
-        host: &Arc<Host>,
-        repository: &Repository,
+        remote: &Remote,
     ) -> Result<Option<Transfer>, CopyError> {
-        let here = self.landings.here(host.name().as_str(), repository, &blob.digest);
+        let here =
+            self.landings.here(remote.host().name().as_str(), remote.repository(), &blob.digest);
         let mut here = here.lock().await;
         let there = job.present.as_ref().is_some_and(|present| present.contains(&blob.digest));
         if *here || there {
@@ -56,15 +55,15 @@ impl Copier {
             return Ok(None);
         }
         let transfer = if job.missing.contains(&blob.digest) {
-            self.bring(job, blob, host, repository, Mount::Never).await?
+            self.bring(job, blob, remote, Mount::Never).await?
         } else {
-            match host.capabilities().mounts().value {
-                Mounts::Any => self.share(job, blob, host, repository).await?,
+            match remote.host().capabilities().mounts().value {
+                Mounts::Any => self.share(job, blob, remote).await?,
                 mounts => {
-                    let from = self.landings.first(host.name().as_str(), &blob.digest);
+                    let from = self.landings.first(remote.host().name().as_str(), &blob.digest);
                     let from = from.lock().await.clone().filter(|_| mounts == Mounts::OfManifests);
-                    let from = from.map_or_else(|| ask(job, repository), Mount::From);
-                    self.bring(job, blob, host, repository, from).await?
+                    let from = from.map_or_else(|| ask(job, remote), Mount::From);
+                    self.bring(job, blob, remote, from).await?
                 }
             }
         };
@@ -75,71 +74,67 @@ impl Copier {
     /// Brings a blob to the first repository, or mounts it from there.
     async fn share(
         &self,
-        job: &Job,
+        job: &CopyJob,
         blob: &Blob,
-        host: &Arc<Host>,
-        repository: &Repository,
+        remote: &Remote,
     ) -> Result<Option<Transfer>, CopyError> {
-        let first = self.landings.first(host.name().as_str(), &blob.digest);
+        let first = self.landings.first(remote.host().name().as_str(), &blob.digest);
         let mut first = first.lock().await;
         if let Some(from) = first.clone() {
             drop(first);
-            return self.bring(job, blob, host, repository, Mount::From(from)).await;
+            return self.bring(job, blob, remote, Mount::From(from)).await;
         }
-        let transfer = self.bring(job, blob, host, repository, ask(job, repository)).await?;
-        *first = Some(repository.clone());
+        let transfer = self.bring(job, blob, remote, ask(job, remote)).await?;
+        *first = Some(remote.repository().clone());
         Ok(transfer)
     }
 
     /// Blobs of an image that has arrived can be mounted from its repository, also where that takes a manifest.
-    pub(crate) fn mountable(&self, job: &Job) {
-        let Target::Registry { host, repository, .. } = &job.target else { return };
-        if host.capabilities().mounts().value != Mounts::OfManifests {
+    pub(crate) fn mountable(&self, job: &CopyJob) {
+        let Store::Remote(remote) = &job.target.store else { return };
+        if remote.host().capabilities().mounts().value != Mounts::OfManifests {
             return;
         }
         for blob in &job.graph.blobs {
-            let first = self.landings.first(host.name().as_str(), &blob.digest);
+            let first = self.landings.first(remote.host().name().as_str(), &blob.digest);
             if let Ok(mut first) = first.try_lock() {
-                first.get_or_insert_with(|| repository.clone());
+                first.get_or_insert_with(|| remote.repository().clone());
             }
         }
     }
 
     /// Uploads one blob of an image, whatever the destination says it has.
-    pub(crate) async fn send(&self, job: &Job, blob: &Blob) -> Result<Transfer, CopyError> {
-        let Target::Registry { host, repository, .. } = &job.target else {
-            return Ok(Transfer::default());
-        };
-        let here = self.landings.here(host.name().as_str(), repository, &blob.digest);
+    pub(crate) async fn send(&self, job: &CopyJob, blob: &Blob) -> Result<Transfer, CopyError> {
+        let Store::Remote(remote) = &job.target.store else { return Ok(Transfer::default()) };
+        let here =
+            self.landings.here(remote.host().name().as_str(), remote.repository(), &blob.digest);
         let _alone = here.lock().await;
-        let sent = self.bring(job, blob, host, repository, Mount::Never).await?;
+        let sent = self.bring(job, blob, remote, Mount::Never).await?;
         Ok(sent.unwrap_or_default())
     }
 
     async fn bring(
         &self,
-        job: &Job,
+        job: &CopyJob,
         blob: &Blob,
-        host: &Arc<Host>,
-        repository: &Repository,
+        remote: &Remote,
         from: Mount,
     ) -> Result<Option<Transfer>, CopyError> {
-        again(async |borrow| self.upload(job, blob, host, repository, &from, borrow).await).await
+        again(async |borrow| self.upload(job, blob, remote, &from, borrow).await).await
     }
 
     /// `None` when the registry had the blob.
     async fn upload(
         &self,
-        job: &Job,
+        job: &CopyJob,
         blob: &Blob,
-        host: &Arc<Host>,
-        repository: &Repository,
+        remote: &Remote,
         from: &Mount,
         borrow: Borrow,
     ) -> Brought {
         let mut wanted = Wanted::default();
         let pressure = self.downloads.pressure();
-        let upload = host.upload_blob(repository, &blob.digest, blob.size, from, pressure, || {
+        let upload = remote.upload_blob(&blob.digest, blob.size, from, pressure, || {
             let download = self.download(job, blob, borrow, &mut wanted);
             let (events, number) = (self.events.clone(), job.number);
             let (passing, flow) = (download.is_passing(), job.flow());
@@ -165,7 +160,7 @@ impl Copier {
     }
 
     /// `None` when the layout had the blob.
-    async fn write(&self, job: &Job, blob: &Blob, layout: &Layout, borrow: Borrow) -> Brought {
+    async fn write(&self, job: &CopyJob, blob: &Blob, layout: &Layout, borrow: Borrow) -> Brought {
         if layout.has(&blob.digest, blob.size) {
             return Ok(None);
         }
@@ -186,14 +181,14 @@ impl Copier {
     /// The running download of a blob, or a new one. One that failed is not joined.
     fn download(
         &self,
-        job: &Job,
+        job: &CopyJob,
         blob: &Blob,
         borrow: Borrow,
         wanted: &mut Wanted,
     ) -> Arc<Download> {
         let progress = self.fetched(job.number);
         let (download, started) =
-            self.downloads.get(&job.source, blob, borrow, job.flow(), progress);
+            self.downloads.get(&job.origin, blob, borrow, job.flow(), progress);
         wanted.own_downloads.extend(started.then(|| download.clone()));
         wanted.own = started;
         wanted.download = Some(download.clone());
@@ -210,8 +205,8 @@ impl Copier {
 
 /// Mounting from itself asks whether the blob is there, in the request that opens the upload; where what is there was asked
 /// in bulk, it isn't.
-fn ask(job: &Job, repository: &Repository) -> Mount {
-    if job.present.is_some() { Mount::Never } else { Mount::From(repository.clone()) }
+fn ask(job: &CopyJob, remote: &Remote) -> Mount {
+    if job.present.is_some() { Mount::Never } else { Mount::From(remote.repository().clone()) }
 }
 
 /// What came of bringing a blob; `None` when it was there.

@@ -3,12 +3,14 @@
 //! One folder holds all images; each is an entry of `index.json` under its name. Blobs are written beside their
 //! place and moved there, `index.json` comes last, so a killed run leaves no entry that isn't whole.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
-use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+pub(crate) mod files;
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
 use futures_util::StreamExt;
 use mirror_failure::{Cause, Side};
 use mirror_oci::caps::{MAX_IMAGE_MANIFEST_BYTES, MAX_MANIFEST_BYTES, MAX_MANIFESTS};
@@ -17,19 +19,17 @@ use mirror_registry::UploadBody;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use self::files::Files;
 use crate::error::CopyError;
-use crate::selection::{Selection, selected};
+use crate::graph::selection::{Selection, selected};
 
-const MARKER: &str = "oci-layout";
 const INDEX: &str = "index.json";
-const PART: &str = ".part-";
-const LOCK: &str = ".index.json.lock";
 const NAME: &str = "org.opencontainers.image.ref.name";
 
 /// A folder with images.
 #[derive(Debug)]
 pub struct Layout {
-    folder: PathBuf,
+    files: Files,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -65,53 +65,24 @@ impl Layout {
     /// # Errors
     /// When there is something else in the folder.
     pub fn open(folder: &Path) -> Result<Layout, CopyError> {
-        let layout = Layout { folder: folder.to_owned() };
-        let occupied = match fs::read_dir(folder) {
-            Ok(mut entries) => entries.next().is_some(),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => false,
-            Err(error) => {
-                return Err(CopyError::io(
-                    Side::Destination,
-                    "opening the image layout",
-                    folder,
-                    &error,
-                ));
-            }
-        };
-        if occupied && !folder.join(MARKER).exists() {
+        let layout = Layout { files: Files::of(folder) };
+        let step = "opening the image layout";
+        let occupied = layout.files.is_something_else();
+        if occupied.map_err(|error| CopyError::io(Side::Destination, step, folder, &error))? {
             let message = format!("{} is not empty and not an OCI image layout", folder.display());
-            return Err(CopyError::new(
-                Side::Destination,
-                "opening the image layout",
-                Cause::Other(message),
-            ));
+            return Err(CopyError::new(Side::Destination, step, Cause::Other(message)));
         }
         Ok(layout)
     }
 
-    /// Removes parts that a killed run left behind; a day is more than any blob takes. For those who write.
+    /// Removes parts that a killed run left behind. For those who write.
     pub fn remove_leftovers(&self) {
-        let old = |path: &Path| {
-            let age = fs::metadata(path)
-                .and_then(|metadata| metadata.modified())
-                .map(|time| time.elapsed());
-            matches!(age, Ok(Ok(age)) if age > Duration::from_secs(24 * 3600))
-        };
-        let entries = [self.folder.clone(), self.folder.join("blobs")]
-            .into_iter()
-            .filter_map(|folder| fs::read_dir(folder).ok());
-        for path in entries.flatten().filter_map(|entry| Some(entry.ok()?.path())) {
-            let part =
-                path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(PART));
-            if part && old(&path) {
-                let _ = fs::remove_file(&path);
-            }
-        }
+        self.files.remove_old_parts();
     }
 
     /// The folder.
     pub fn folder(&self) -> &Path {
-        &self.folder
+        self.files.folder()
     }
 
     /// The digest under a name, if the image is there.
@@ -120,10 +91,10 @@ impl Layout {
     /// When `index.json` can't be read.
     pub fn digest_of(&self, name: &str) -> Result<Option<Digest>, CopyError> {
         let index = self.read_index().map_err(|error| {
-            self.wrong("reading the image layout", &self.folder.join(INDEX), &error)
+            self.wrong("reading the image layout", &self.files.path(INDEX), &error)
         })?;
         let found = index.manifests.into_iter().find(|entry| entry.name() == Some(name));
-        Ok(found.map(|entry| entry.digest).filter(|digest| self.path(digest).exists()))
+        Ok(found.map(|entry| entry.digest).filter(|digest| self.files.size(digest).is_some()))
     }
 
     /// The digest under a name, if the image is there with everything below it that is wanted.
@@ -176,35 +147,42 @@ impl Layout {
         digest: &Digest,
         media_type: &str,
     ) -> Result<RawManifest, String> {
-        let read = || {
-            let mut bytes = Vec::new();
-            let file = File::open(self.path(digest))?;
-            file.take(MAX_MANIFEST_BYTES as u64 + 1).read_to_end(&mut bytes)?;
-            io::Result::Ok(bytes)
-        };
-        let bytes = read().map_err(|error| format!("can't be read: {error}"))?;
+        let bytes = self.files.read_blob(digest, MAX_MANIFEST_BYTES);
+        let bytes = bytes.map_err(|error| format!("can't be read: {error}"))?;
         RawManifest::verified(bytes.into(), media_type, digest).map_err(|error| error.to_string())
     }
 
     /// Whether a blob of this size is there.
     pub(crate) fn has(&self, digest: &Digest, size: u64) -> bool {
-        fs::metadata(self.path(digest))
-            .is_ok_and(|metadata| metadata.is_file() && metadata.len() == size)
+        self.files.size(digest) == Some(size)
+    }
+
+    /// The next bytes of a blob; none at the end.
+    pub(crate) async fn piece(self: &Arc<Self>, digest: &Digest, at: u64) -> io::Result<Bytes> {
+        let (layout, digest) = (self.clone(), digest.clone());
+        tokio::task::spawn_blocking(move || layout.files.piece(&digest, at)).await?
+    }
+
+    /// Hashes a blob; says what is wrong with it.
+    pub(crate) async fn hash(self: &Arc<Self>, digest: &Digest) -> Result<(), String> {
+        let (layout, digest) = (self.clone(), digest.clone());
+        let hashed = tokio::task::spawn_blocking(move || layout.files.hash(&digest)).await;
+        hashed.unwrap_or_else(|error| Err(error.to_string()))
     }
 
     /// Writes a blob from a body whose digest is proven by whoever made it.
     pub(crate) async fn put_blob(&self, digest: &Digest, mut body: UploadBody) -> io::Result<()> {
-        let mut file = self.temporary()?;
+        let mut part = self.files.begin()?;
         while let Some(piece) = body.next().await {
             let piece = piece?;
-            file = tokio::task::spawn_blocking(move || {
-                file.write_all(&piece)?;
-                io::Result::Ok(file)
+            part = tokio::task::spawn_blocking(move || {
+                part.write(&piece)?;
+                io::Result::Ok(part)
             })
             .await??;
         }
         let target = self.path(digest);
-        tokio::task::spawn_blocking(move || persist(file, &target)).await?
+        tokio::task::spawn_blocking(move || part.keep(&target)).await?
     }
 
     /// Writes a manifest, and if it has a name, the entry under it.
@@ -216,14 +194,14 @@ impl Layout {
         let path = self.path(manifest.digest());
         let step = || format!("writing manifest {}", manifest.digest().short());
         let write = || {
-            let mut file = self.temporary()?;
-            file.write_all(manifest.bytes())?;
-            persist(file, &path)
+            let mut part = self.files.begin()?;
+            part.write(manifest.bytes())?;
+            part.keep(&path)
         };
         write().map_err(|error| self.wrong(&step(), &path, &error))?;
         let Some(name) = name else { return Ok(()) };
         self.add_entry(manifest, name)
-            .map_err(|error| self.wrong(&step(), &self.folder.join(INDEX), &error))
+            .map_err(|error| self.wrong(&step(), &self.files.path(INDEX), &error))
     }
 
     /// An error of the file system at a path of this layout.
@@ -244,61 +222,33 @@ impl Layout {
 
     /// Where a blob or manifest is.
     pub(crate) fn path(&self, digest: &Digest) -> PathBuf {
-        self.folder.join("blobs").join(digest.algorithm().name()).join(digest.hex())
-    }
-
-    fn temporary(&self) -> io::Result<tempfile::NamedTempFile> {
-        let blobs = self.folder.join("blobs");
-        fs::create_dir_all(&blobs)?;
-        let marker = self.folder.join(MARKER);
-        if !marker.exists() {
-            fs::write(marker, "{\"imageLayoutVersion\":\"1.0.0\"}")?;
-        }
-        tempfile::Builder::new().prefix(PART).tempfile_in(blobs)
+        self.files.blob(digest)
     }
 
     fn read_index(&self) -> io::Result<Index> {
-        match fs::read(self.folder.join(INDEX)) {
-            // What is in the file is not repeated: it may be a link to anything.
-            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| {
-                let (line, column) = (error.line(), error.column());
-                io::Error::other(format!("it is no index: line {line}, column {column}"))
-            }),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                Ok(Index { schema_version: 2, manifests: Vec::new(), other: Map::new() })
-            }
-            Err(error) => Err(error),
-        }
+        let Some(bytes) = self.files.read(INDEX)? else {
+            return Ok(Index { schema_version: 2, manifests: Vec::new(), other: Map::new() });
+        };
+        // What is in the file is not repeated: it may be a link to anything.
+        serde_json::from_slice(&bytes).map_err(|error| {
+            let (line, column) = (error.line(), error.column());
+            io::Error::other(format!("it is no index: line {line}, column {column}"))
+        })
     }
 
-    /// Reads, changes and replaces `index.json` under a lock that other processes respect too.
     fn add_entry(&self, manifest: &RawManifest, name: &str) -> io::Result<()> {
-        let lock = File::create(self.folder.join(LOCK))?;
-        lock.lock()?;
-        let mut index = self.read_index()?;
-        index.manifests.retain(|entry| entry.name() != Some(name));
-        index.manifests.push(Entry {
-            media_type: manifest.media_type().to_owned(),
-            digest: manifest.digest().clone(),
-            size: manifest.bytes().len() as u64,
-            annotations: Map::from_iter([(NAME.to_owned(), Value::from(name))]),
-            other: Map::new(),
-        });
-        index.manifests.sort_by(|a, b| a.name().cmp(&b.name()));
-        let mut file = tempfile::Builder::new().prefix(PART).tempfile_in(&self.folder)?;
-        serde_json::to_writer_pretty(&mut file, &index)?;
-        persist(file, &self.folder.join(INDEX))
+        self.files.update(INDEX, || {
+            let mut index = self.read_index()?;
+            index.manifests.retain(|entry| entry.name() != Some(name));
+            index.manifests.push(Entry {
+                media_type: manifest.media_type().to_owned(),
+                digest: manifest.digest().clone(),
+                size: manifest.bytes().len() as u64,
+                annotations: Map::from_iter([(NAME.to_owned(), Value::from(name))]),
+                other: Map::new(),
+            });
+            index.manifests.sort_by(|a, b| a.name().cmp(&b.name()));
+            Ok(serde_json::to_vec_pretty(&index)?)
+        })
     }
-}
-
-/// Moves a finished file to its place, where a reader finds it whole or not at all.
-fn persist(file: tempfile::NamedTempFile, target: &Path) -> io::Result<()> {
-    if let Some(parent) = target.parent() {
-        fs::create_dir_all(parent)?;
-    }
-    file.as_file().sync_all()?;
-    #[cfg(unix)]
-    file.as_file().set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
-    file.persist(target).map_err(|error| error.error)?;
-    Ok(())
 }

@@ -3,13 +3,12 @@
 use bytes::{Bytes, BytesMut};
 use mirror_failure::{Cause, Side};
 use mirror_oci::{Descriptor, Digest, Platform, RawManifest, Verifier};
-use mirror_registry::{ManifestRef, Pressure};
+use mirror_registry::{ManifestRef, Pressure, Remote};
 use serde::Deserialize;
 
 use crate::error::CopyError;
 use crate::graph::Graph;
-use crate::selection::links;
-use crate::source::Place;
+use crate::graph::selection::links;
 
 /// Larger configurations are not read.
 const LARGEST_CONFIG: u64 = 4 << 20;
@@ -30,11 +29,10 @@ pub struct About {
 ///
 /// # Errors
 /// When it can't be read.
-pub async fn about(place: &Place, digest: &Digest) -> Result<Option<About>, CopyError> {
+pub async fn about(remote: &Remote, digest: &Digest) -> Result<Option<About>, CopyError> {
     let fail =
         |error| CopyError::destination(format!("reading manifest {}", digest.short()), error);
-    let Place { host, repository } = place;
-    let found = host.find_manifest(repository, ManifestRef::Digest(digest)).await.map_err(fail)?;
+    let found = remote.find_manifest(ManifestRef::Digest(digest)).await.map_err(fail)?;
     let Some(root) = found else { return Ok(None) };
     let children = links(&root)?.manifests;
     let mut platforms = offered(&children);
@@ -42,11 +40,11 @@ pub async fn about(place: &Place, digest: &Digest) -> Result<Option<About>, Copy
         None => Some(root.clone()),
         Some(child) => {
             let child = ManifestRef::Digest(child);
-            host.find_manifest(repository, child).await.map_err(fail)?
+            remote.find_manifest(child).await.map_err(fail)?
         }
     };
     let own = match image {
-        Some(image) => of_image(place, &image).await,
+        Some(image) => of_image(remote, &image).await,
         None => About::default(),
     };
     if platforms.is_empty() {
@@ -57,12 +55,12 @@ pub async fn about(place: &Place, digest: &Digest) -> Result<Option<About>, Copy
 
 impl Graph {
     /// What the image says of itself, as its source tells; not to know is no failure.
-    pub async fn about(&self, place: &Place) -> About {
+    pub async fn about(&self, remote: &Remote) -> About {
         let Some(root) = self.root() else { return About::default() };
         let children = root.links().map(|links| links.manifests).unwrap_or_default();
         let first = first_image(&children);
         let image = first.and_then(|first| self.manifests().find(|one| one.digest() == first));
-        let own = of_image(place, image.unwrap_or(root)).await;
+        let own = of_image(remote, image.unwrap_or(root)).await;
         let platforms = match offered(&children) {
             none if none.is_empty() => own.platforms,
             offered => offered,
@@ -89,7 +87,7 @@ fn first_image(children: &[Descriptor]) -> Option<&Digest> {
 }
 
 /// What an image of one platform says of itself, in its annotations or its configuration.
-async fn of_image(place: &Place, manifest: &RawManifest) -> About {
+async fn of_image(remote: &Remote, manifest: &RawManifest) -> About {
     #[derive(Default, Deserialize)]
     struct Config {
         created: Option<String>,
@@ -99,7 +97,7 @@ async fn of_image(place: &Place, manifest: &RawManifest) -> About {
     }
     let config = manifest.links().ok().and_then(|links| links.blobs.into_iter().next());
     let bytes = match config {
-        Some(config) => read_config(place, &config, "reading a configuration").await.ok(),
+        Some(config) => read_config(remote, &config, "reading a configuration").await.ok(),
         None => None,
     };
     let config = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
@@ -114,7 +112,7 @@ async fn of_image(place: &Place, manifest: &RawManifest) -> About {
 
 /// Reads the configuration of an image, and believes nothing that has another digest.
 pub(crate) async fn read_config(
-    place: &Place,
+    remote: &Remote,
     config: &Descriptor,
     step: &str,
 ) -> Result<Bytes, CopyError> {
@@ -123,8 +121,7 @@ pub(crate) async fn read_config(
         return Err(CopyError::new(Side::Source, step, why));
     }
     let nobody = Pressure::default();
-    let Place { host, repository } = place;
-    let mut reader = host.read_blob(repository, &config.digest, config.size, 0, &nobody);
+    let mut reader = remote.read_blob(&config.digest, config.size, 0, &nobody);
     let mut bytes = BytesMut::new();
     let mut verifier = Verifier::new(&config.digest);
     while let Some(chunk) = reader.chunk().await.map_err(|error| CopyError::source(step, error))? {

@@ -1,7 +1,6 @@
 //! Fetching one blob: from the first place that has it, on top of what an earlier run left, hashed on the way.
 
-use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
@@ -11,18 +10,19 @@ use mirror_oci::Verifier;
 use mirror_registry::BlobReader;
 use tokio::sync::watch;
 
+use crate::blob::spool::files::BlobFile;
+use crate::blob::spool::{Spool, Spooled};
+use crate::blob::storage::{SpoolFile, State, Storage};
+use crate::blob::window::Window;
+use crate::blob::{Blob, PIECE};
 use crate::error::CopyError;
-use crate::graph::Blob;
-use crate::layout::Layout;
-use crate::source::Place;
-use crate::spool::{Spool, Spooled};
-use crate::storage::{PIECE, SpoolFile, State, Storage};
-use crate::window::Window;
+use crate::store::Store;
+use crate::store::layout::Layout;
 
 /// A download at work.
 pub(crate) struct Fetch {
-    pub(crate) places: Vec<Place>,
-    pub(crate) layout: Option<Arc<Layout>>,
+    /// Where it may be had, the origin last.
+    pub(crate) stores: Vec<Store>,
     pub(crate) blob: Blob,
     pub(crate) spool: Arc<Spool>,
     pub(crate) make_room: Box<dyn Fn() + Send + Sync>,
@@ -61,7 +61,7 @@ impl Fetch {
 
     async fn through_memory(&self, memory: &OnceLock<Bytes>) -> Result<(), CopyError> {
         let mut outcome = Err(self.nowhere());
-        for from in self.from() {
+        for from in &self.stores {
             outcome = self.small(from).await;
             if let Ok(bytes) = &outcome {
                 let _ = memory.set(bytes.clone());
@@ -71,13 +71,7 @@ impl Fetch {
         outcome.map(|_| ())
     }
 
-    /// Where the blob may be had, the origin last.
-    fn from(&self) -> Vec<From<'_>> {
-        let places = self.places.iter().map(From::Place);
-        self.layout.iter().map(From::Layout).chain(places).collect()
-    }
-
-    async fn small(&self, from: From<'_>) -> Result<Bytes, CopyError> {
+    async fn small(&self, from: &Store) -> Result<Bytes, CopyError> {
         let mut reader = self.reader(from, 0);
         let mut bytes = BytesMut::new();
         while let Some(chunk) = reader.chunk(self).await? {
@@ -98,7 +92,7 @@ impl Fetch {
         let wrong = |error: io::Error| self.io(self.spool.folder(), &error);
         let Spooled { path, file, resumable, room } =
             self.spool.file(&self.blob.digest).map_err(wrong)?;
-        let here = file.metadata().map_err(wrong)?.len();
+        let here = file.length().map_err(wrong)?;
         self.spool.check(self.blob.size.saturating_sub(here)).map_err(wrong)?;
         if !resumable {
             self.storage.forget();
@@ -108,14 +102,14 @@ impl Fetch {
         let mut found = 0;
         // A place goes on with the bytes that are there, unless they were wrong. The origin, which is the last one,
         // has two tries: an earlier run may have left wrong bytes.
-        let from = self.from();
+        let from = &self.stores;
         for (number, place) in from.iter().chain(from.last()).enumerate() {
             let wrong = error_is_digest(&outcome);
             window.clear();
             let mut sink =
                 if wrong { self.emptied(spooled)? } else { self.resumed(spooled).await? };
             found = if wrong { 0 } else { found.max(sink.at) };
-            outcome = self.large(*place, &mut sink, Some(spooled), window).await;
+            outcome = self.large(place, &mut sink, Some(spooled), window).await;
             match &outcome {
                 Ok(()) => break,
                 Err(error) => tracing::debug!(%error, from = ?place, "blob not had from here"),
@@ -134,11 +128,7 @@ impl Fetch {
     }
 
     fn emptied(&self, spooled: &SpoolFile) -> Result<Sink, CopyError> {
-        let file = spooled.file.try_clone().and_then(|mut file| {
-            file.set_len(0)?;
-            file.seek(SeekFrom::Start(0))?;
-            Ok(file)
-        });
+        let file = spooled.file.emptied();
         let file = file.map_err(|error| self.io(&spooled.path, &error))?;
         let round = self.round() + 1;
         self.state.send_replace(State::Running { round, written: 0 });
@@ -147,30 +137,16 @@ impl Fetch {
 
     /// Hashes what an earlier attempt or run left in the file.
     async fn resumed(&self, spooled: &SpoolFile) -> Result<Sink, CopyError> {
-        let mut file = spooled.file.try_clone().map_err(|error| self.io(&spooled.path, &error))?;
         let (digest, size) = (self.blob.digest.clone(), self.blob.size);
-        let work = tokio::task::spawn_blocking(move || {
-            let mut verifier = Verifier::new(&digest);
-            let mut buffer = vec![0; PIECE];
-            let mut at = 0;
-            file.seek(SeekFrom::Start(0))?;
-            loop {
-                let read = file.read(&mut buffer)?;
-                if read == 0 {
-                    break;
-                }
-                at += read as u64;
-                verifier.update(buffer.get(..read).unwrap_or_default());
-            }
-            if at > size {
-                file.set_len(0)?;
-                file.seek(SeekFrom::Start(0))?;
-                (verifier, at) = (Verifier::new(&digest), 0);
-            }
-            io::Result::Ok(Sink { file: Some(file), verifier: Some(verifier), at })
-        });
-        let sink = work.await.map_err(io::Error::from).and_then(|sink| sink);
-        let sink = sink.map_err(|error| self.io(&spooled.path, &error))?;
+        let file = spooled.file.again();
+        let work =
+            file.map(|file| tokio::task::spawn_blocking(move || file.resumed(&digest, size)));
+        let resumed = match work {
+            Ok(work) => work.await.map_err(io::Error::from).and_then(|resumed| resumed),
+            Err(error) => Err(error),
+        };
+        let (file, verifier, at) = resumed.map_err(|error| self.io(&spooled.path, &error))?;
+        let sink = Sink { file: Some(file), verifier: Some(verifier), at };
         self.wrote(sink.at);
         Ok(sink)
     }
@@ -180,7 +156,7 @@ impl Fetch {
     async fn through_window(&self, window: &Window) -> Result<(), CopyError> {
         let mut sink = Sink { file: None, verifier: Some(Verifier::new(&self.blob.digest)), at: 0 };
         let mut outcome = Err(self.nowhere());
-        for from in self.from() {
+        for from in &self.stores {
             outcome = self.large(from, &mut sink, None, window).await;
             match &outcome {
                 Ok(()) => break,
@@ -196,7 +172,7 @@ impl Fetch {
     /// Reads the rest of a blob from one place.
     async fn large(
         &self,
-        from: From<'_>,
+        from: &Store,
         sink: &mut Sink,
         spooled: Option<&SpoolFile>,
         window: &Window,
@@ -237,13 +213,12 @@ impl Fetch {
         self.prove(sink.verifier.take().ok_or_else(|| self.nowhere())?)
     }
 
-    fn reader<'a>(&self, from: From<'a>, at: u64) -> Reader<'a> {
+    fn reader<'a>(&self, from: &'a Store, at: u64) -> Reader<'a> {
         let Blob { digest, size } = &self.blob;
         match from {
-            From::Layout(layout) => Reader::Layout(layout, at),
-            From::Place(Place { host, repository }) => {
-                let pressure = self.spool.pressure();
-                let reader = host.read_blob(repository, digest, *size, at, pressure);
+            Store::Layout(inside) => Reader::Layout(&inside.layout, at),
+            Store::Remote(remote) => {
+                let reader = remote.read_blob(digest, *size, at, self.spool.pressure());
                 Reader::Registry(Box::new(reader))
             }
         }
@@ -281,13 +256,6 @@ impl Fetch {
     }
 }
 
-/// Where a blob may be had.
-#[derive(Debug, Clone, Copy)]
-enum From<'a> {
-    Layout(&'a Arc<Layout>),
-    Place(&'a Place),
-}
-
 /// A blob on its way from there.
 enum Reader<'a> {
     /// And how far it was read.
@@ -301,20 +269,10 @@ impl Reader<'_> {
         match self {
             Reader::Registry(reader) => reader.chunk().await.map_err(|error| fetch.failed(error)),
             Reader::Layout(layout, at) => {
-                let (path, from) = (layout.path(&fetch.blob.digest), *at);
-                let read = tokio::task::spawn_blocking({
-                    let path = path.clone();
-                    move || {
-                        let mut piece = Vec::new();
-                        let mut file = File::open(path)?;
-                        file.seek(SeekFrom::Start(from))?;
-                        file.take(PIECE as u64).read_to_end(&mut piece)?;
-                        io::Result::Ok(Bytes::from(piece))
-                    }
-                });
-                let piece = read.await.map_err(io::Error::from).and_then(|piece| piece);
-                let wrong = |error| CopyError::io(Side::Source, fetch.step(), &path, &error);
-                let piece = piece.map_err(wrong)?;
+                let digest = &fetch.blob.digest;
+                let wrong =
+                    |error| CopyError::io(Side::Source, fetch.step(), &layout.path(digest), &error);
+                let piece = layout.piece(digest, *at).await.map_err(wrong)?;
                 *at += piece.len() as u64;
                 Ok((!piece.is_empty()).then_some(piece))
             }
@@ -356,7 +314,7 @@ impl Pieces {
 
 /// What has come: perhaps a file, and the hash of it.
 struct Sink {
-    file: Option<File>,
+    file: Option<BlobFile>,
     verifier: Option<Verifier>,
     at: u64,
 }
@@ -371,7 +329,7 @@ impl Sink {
                     verifier.update(piece);
                 }
                 if let Some(file) = file.as_mut() {
-                    file.write_all(piece)?;
+                    file.append(piece)?;
                 }
             }
             io::Result::Ok((verifier, file, pieces))
