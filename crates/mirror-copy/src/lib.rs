@@ -24,7 +24,6 @@ pub use graph::about::{About, about};
 pub use graph::manifest_cache::ManifestCache;
 pub use graph::manifest_room::ManifestRoom;
 pub use graph::resolve::Purpose;
-pub use graph::selection::Selection;
 pub use job::{Companions, Copied, CopyJob, Event, Scope, Target, Transfer, Warning, WarningKind};
 pub use store::layout::Layout;
 pub use store::origin::Origin;

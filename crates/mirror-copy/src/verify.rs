@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 
 use futures_util::{StreamExt, stream};
 use mirror_oci::caps::MAX_MANIFESTS;
-use mirror_oci::{Digest, Verifier};
+use mirror_oci::{Digest, Platforms, Verifier};
 use mirror_registry::{ManifestRef, Pressure, Remote};
 
 use crate::blob::Blob;
 use crate::error::CopyError;
-use crate::graph::selection::{Selection, links, selected};
+use crate::graph::links::links;
 use crate::job::Target;
 use crate::store::Store;
 
@@ -40,7 +40,7 @@ pub struct Hole {
 pub async fn verify(
     target: &Target,
     expected: Option<&Digest>,
-    selection: &Selection,
+    platforms: &Platforms,
     check: Check,
 ) -> Result<Vec<Hole>, CopyError> {
     let whole = |problem: String| vec![Hole { digest: None, problem }];
@@ -67,7 +67,7 @@ pub async fn verify(
                 let wanted = links
                     .manifests
                     .iter()
-                    .filter(|child| selected(selection, child.platform.as_ref()));
+                    .filter(|child| platforms.include(child.platform.as_ref()));
                 open.extend(
                     wanted
                         .map(|child| child.digest.clone())
@@ -96,7 +96,7 @@ pub async fn verify(
 pub async fn missing_children(
     target: &Target,
     root: &Digest,
-    selection: &Selection,
+    platforms: &Platforms,
 ) -> Result<Vec<Digest>, CopyError> {
     let Store::Remote(remote) = &target.store else { return Ok(Vec::new()) };
     let links = match target.store.manifest(root).await? {
@@ -104,7 +104,7 @@ pub async fn missing_children(
         Err(_) => return Ok(vec![root.clone()]),
     };
     let wanted = links.manifests.into_iter();
-    let wanted = wanted.filter(|child| selected(selection, child.platform.as_ref()));
+    let wanted = wanted.filter(|child| platforms.include(child.platform.as_ref()));
     let wanted: BTreeSet<Digest> = wanted.map(|child| child.digest).collect();
     let looks = stream::iter(wanted).map(|child| async move {
         let found = remote.head_manifest(ManifestRef::Digest(&child)).await;

@@ -10,11 +10,9 @@ use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 use http_body_util::BodyExt;
-use mirror_copy::{
-    Companions, Copier, CopyError, CopyJob, Graph, Origin, Scope, Selection, Store, Target,
-};
+use mirror_copy::{Companions, Copier, CopyError, CopyJob, Graph, Origin, Scope, Store, Target};
 use mirror_failure::ErrorKind;
-use mirror_oci::{Digest, media_type};
+use mirror_oci::{Digest, Platforms, media_type};
 use mirror_registry::{
     Access, Body, Chance, Credentials, Host, HostOptions, Patience, Remote, Wire, World,
 };
@@ -104,7 +102,7 @@ async fn run(scene: &Scene, spool: &Path) -> Vec<Result<(), CopyError>> {
                     mirror_copy::Purpose::Copy,
                 )
                 .await?;
-            let graph = Arc::new(Graph::read(&origin, &root, &Selection::All).await?);
+            let graph = Arc::new(Graph::read(&origin, &root, &Platforms::All).await?);
             let tag = Some("1".parse().unwrap());
             let target = Target { store: Store::Remote(at(&to, Access::PullPush)), tag };
             let companions = Companions::Require;

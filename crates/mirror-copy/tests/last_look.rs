@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mirror_copy::{
-    Companions, Copied, Copier, CopyError, CopyJob, Graph, Origin, Scope, Selection, Store, Target,
+    Companions, Copied, Copier, CopyError, CopyJob, Graph, Origin, Scope, Store, Target,
 };
-use mirror_oci::Digest;
+use mirror_oci::{Digest, Platforms};
 use mirror_registry::{Access, Credentials, Host, HostOptions, Remote};
 use mirror_testkit::{Image, ImageBuilder, Registry};
 use tokio::time::Instant;
@@ -32,7 +32,7 @@ async fn copy(
 ) -> Result<Copied, CopyError> {
     let (cache, room) = (Arc::default(), Arc::default());
     let origin = Origin { remote: app(from, Access::Pull), first: Vec::new(), cache, room };
-    let graph = Arc::new(Graph::read(&origin, image.digest(), &Selection::All).await.unwrap());
+    let graph = Arc::new(Graph::read(&origin, image.digest(), &Platforms::All).await.unwrap());
     let (events, _told) = tokio::sync::mpsc::unbounded_channel();
     let spool = tempfile::tempdir().unwrap();
     let copier = Copier::new(spool.path(), None, &mirror_registry::Chance::of(1), events).unwrap();

@@ -1,19 +1,11 @@
 //! What sources and targets are for the copier.
 
-use mirror_copy::{InLayout, Selection, Store};
+use mirror_copy::{InLayout, Store};
 use mirror_failure::Failure;
 use mirror_plan::config::Location;
-use mirror_plan::want::{Platforms, Source, Target};
+use mirror_plan::want::Target;
 
 use crate::connections::Connections;
-
-/// Which children of an index are wanted.
-pub fn selection(source: &Source) -> Selection {
-    match &source.platforms {
-        Platforms::Some(platforms) => Selection::Platforms(platforms.clone()),
-        Platforms::All | Platforms::One(_) => Selection::All,
-    }
-}
 
 /// Where an image goes.
 ///

@@ -6,15 +6,15 @@ use std::sync::Arc;
 use futures_util::{StreamExt, stream};
 use mirror_copy::{Graph, Origin, Purpose};
 use mirror_failure::{Failure, Side};
-use mirror_oci::{Digest, RawManifest};
+use mirror_oci::{Digest, Platforms, RawManifest};
 use mirror_plan::plan::{Action, Copy, Fit, Plan, Unchanged};
 use mirror_plan::report::{Outcome, Status, Transfer};
-use mirror_plan::want::{Platforms, Source, Want, Wants};
+use mirror_plan::want::{Source, Want, Wants};
 use mirror_registry::ManifestRef;
 
 use crate::connections::Connections;
 use crate::graphs::Graphs;
-use crate::{address, look};
+use crate::look;
 
 /// Look-ups on their way at once; each host has its own, lower limit.
 const AT_ONCE: usize = 256;
@@ -92,7 +92,7 @@ async fn saved(
     source: &Source,
     digest: &Digest,
 ) -> Result<Arc<Graph>, Failure> {
-    let graph = Graph::saved(manifests, digest, &address::selection(source)).await;
+    let graph = Graph::saved(manifests, digest, &source.platforms).await;
     graph.map(Arc::new).map_err(Failure::from)
 }
 

@@ -5,11 +5,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use mirror_copy::{Companions, Copied, CopyJob, Event, Scope, WarningKind};
 use mirror_failure::{Failure, Side, printable};
-use mirror_oci::Digest;
+use mirror_oci::{Digest, Platforms};
 use mirror_plan::config::{Location, Referrers};
 use mirror_plan::plan::{Change, Holder, Plan, Unchanged};
 use mirror_plan::report::{Outcome, Status, Transfer, Warning};
-use mirror_plan::want::{Platforms, Want, Wants};
+use mirror_plan::want::{Want, Wants};
 use tokio::time::Instant;
 
 use crate::address;

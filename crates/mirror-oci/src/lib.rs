@@ -10,6 +10,7 @@ mod endpoint;
 mod manifest;
 pub mod media_type;
 mod platform;
+mod platforms;
 mod reference;
 mod size;
 
@@ -19,6 +20,7 @@ pub use digest::{Algorithm, Digest, DigestError, DigestMismatch, Verifier};
 pub use endpoint::{Endpoint, EndpointError};
 pub use manifest::{Links, ManifestError, RawManifest};
 pub use platform::{Platform, PlatformError};
+pub use platforms::Platforms;
 pub use reference::{
     Name, Pinned, Reference, ReferenceError, ReferenceErrorKind, Registry, Repository, Tag, Version,
 };

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use crate::error::CopyError;
 use crate::graph::Graph;
-use crate::graph::selection::links;
+use crate::graph::links::links;
 
 /// Larger configurations are not read.
 const LARGEST_CONFIG: u64 = 4 << 20;

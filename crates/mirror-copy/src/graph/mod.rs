@@ -1,10 +1,10 @@
 //! Everything an image consists of, as its source describes it.
 
 pub(crate) mod about;
+pub(crate) mod links;
 pub(crate) mod manifest_cache;
 pub(crate) mod manifest_room;
 pub(crate) mod resolve;
-pub(crate) mod selection;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -15,13 +15,13 @@ use mirror_oci::caps::{
     COMMON_MANIFEST_BYTES, COMMON_REFERRER_BYTES, MAX_DEPTH, MAX_IMAGE_MANIFEST_BYTES,
     MAX_MANIFESTS,
 };
-use mirror_oci::{ByteSize, Digest, Links, Platform, RawManifest};
+use mirror_oci::{ByteSize, Digest, Links, Platform, Platforms, RawManifest};
 use mirror_registry::Reservation;
 
 use crate::blob::Blob;
 use crate::error::CopyError;
+use crate::graph::links::{check, links};
 use crate::graph::manifest_room::HeldManifests;
-use crate::graph::selection::{Selection, links, selected};
 use crate::store::origin::Origin;
 
 const AT_ONCE: usize = 8;
@@ -47,30 +47,30 @@ impl Graph {
     pub async fn read(
         source: &Origin,
         root: &Digest,
-        selection: &Selection,
+        platforms: &Platforms,
     ) -> Result<Graph, CopyError> {
-        Graph::from(source, root, selection, COMMON_MANIFEST_BYTES).await
+        Graph::from(source, root, platforms, COMMON_MANIFEST_BYTES).await
     }
 
     /// The same for what refers to an image, of which there may be many.
     pub(crate) async fn of_referrer(source: &Origin, root: &Digest) -> Result<Graph, CopyError> {
-        Graph::from(source, root, &Selection::All, COMMON_REFERRER_BYTES).await
+        Graph::from(source, root, &Platforms::All, COMMON_REFERRER_BYTES).await
     }
 
     async fn from(
         source: &Origin,
         root: &Digest,
-        selection: &Selection,
+        platforms: &Platforms,
         share: u64,
     ) -> Result<Graph, CopyError> {
         if let Some(known) = source.cache.get(root) {
-            return Graph::below(source, known, selection, share).await;
+            return Graph::below(source, known, platforms, share).await;
         }
         let turn = source.turn().await;
         let pulls = source.reserve(1)?;
         let (manifest, _) = fetch(source, root.clone(), pulls.as_ref()).await?;
         let _turn = source.needed(turn);
-        Graph::complete(&Manifests::Source(source, share), manifest, selection).await
+        Graph::complete(&Manifests::Source(source, share), manifest, platforms).await
     }
 
     /// Puts an image together from manifests that were read before.
@@ -80,11 +80,11 @@ impl Graph {
     pub async fn saved(
         manifests: &BTreeMap<Digest, RawManifest>,
         root: &Digest,
-        selection: &Selection,
+        platforms: &Platforms,
     ) -> Result<Graph, CopyError> {
         let saved = Manifests::Saved(manifests);
         let (manifest, _) = saved.get(root.clone(), None).await?;
-        Graph::complete(&saved, manifest, selection).await
+        Graph::complete(&saved, manifest, platforms).await
     }
 
     /// Reads everything below the manifest of a referrer that was read already.
@@ -92,31 +92,31 @@ impl Graph {
         source: &Origin,
         root: RawManifest,
     ) -> Result<Graph, CopyError> {
-        Graph::below(source, root, &Selection::All, COMMON_REFERRER_BYTES).await
+        Graph::below(source, root, &Platforms::All, COMMON_REFERRER_BYTES).await
     }
 
     async fn below(
         source: &Origin,
         root: RawManifest,
-        selection: &Selection,
+        platforms: &Platforms,
         share: u64,
     ) -> Result<Graph, CopyError> {
         let turn = source.turn().await;
         source.learn_pulls(root.digest()).await;
         let _turn = source.needed(turn);
-        Graph::complete(&Manifests::Source(source, share), root, selection).await
+        Graph::complete(&Manifests::Source(source, share), root, platforms).await
     }
 
     async fn complete(
         source: &Manifests<'_>,
         root: RawManifest,
-        selection: &Selection,
+        platforms: &Platforms,
     ) -> Result<Graph, CopyError> {
         let links_of_root = links(&root)?;
-        selection.check(&links_of_root)?;
+        check(platforms, &links_of_root)?;
         let mut walk = Walk {
             root: root.digest().clone(),
-            selection,
+            wanted: platforms,
             found: HashMap::new(),
             next: BTreeMap::new(),
             platforms: BTreeSet::new(),
@@ -153,7 +153,7 @@ impl Graph {
 /// A walk through an image, level by level. What is over a cap is known before it is fetched, as far as the image tells.
 struct Walk<'a> {
     root: Digest,
-    selection: &'a Selection,
+    wanted: &'a Platforms,
     found: HashMap<Digest, (RawManifest, Links)>,
     /// Children that were not read yet, with the size that their parent claims.
     next: BTreeMap<Digest, u64>,
@@ -165,7 +165,7 @@ struct Walk<'a> {
 impl Walk<'_> {
     fn add(&mut self, manifest: RawManifest, mut links: Links) -> Result<(), CopyError> {
         self.held.add(manifest.bytes().len()).map_err(|why| self.over(why))?;
-        links.manifests.retain(|child| selected(self.selection, child.platform.as_ref()));
+        links.manifests.retain(|child| self.wanted.include(child.platform.as_ref()));
         let platforms = links.manifests.iter().filter_map(|child| child.platform.clone());
         self.platforms.extend(platforms.filter(|platform| platform.os != "unknown"));
         let children = links.manifests.iter();

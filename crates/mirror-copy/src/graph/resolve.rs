@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use crate::error::CopyError;
 use crate::graph::about::read_config;
-use crate::graph::selection::{links, no_platform};
+use crate::graph::links::{links, no_platform};
 use crate::store::origin::Origin;
 
 /// What a digest is wanted for.

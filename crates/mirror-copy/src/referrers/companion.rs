@@ -15,7 +15,7 @@ use mirror_registry::{Listed, ManifestRef, Recall, Referrer};
 
 use crate::error::CopyError;
 use crate::graph::Graph;
-use crate::graph::selection::links;
+use crate::graph::links::links;
 use crate::store::origin::Origin;
 
 const COSIGN: [&str; 3] = ["sig", "att", "sbom"];

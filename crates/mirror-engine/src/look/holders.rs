@@ -5,15 +5,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
-use mirror_copy::{Graph, InLayout, Origin, Selection, Store};
+use mirror_copy::{Graph, InLayout, Origin, Store};
 use mirror_failure::Failure;
-use mirror_oci::Digest;
+use mirror_oci::{Digest, Platforms};
 use mirror_plan::config::Location;
 use mirror_plan::plan::Holder;
 use mirror_plan::want::{Source, Target, Want, Wants};
 use mirror_registry::ManifestRef;
 
-use crate::address;
 use crate::connections::Connections;
 
 /// Blobs that are asked for at once.
@@ -115,9 +114,9 @@ async fn whole(
     digest: &Digest,
     connections: &Connections,
 ) -> Result<Graph, Option<String>> {
-    let selection = address::selection(source);
+    let platforms = &source.platforms;
     if let Location::Layout(folder) = &target.location {
-        return in_layout(folder, digest, selection, connections).await.ok_or(None);
+        return in_layout(folder, digest, platforms, connections).await.ok_or(None);
     }
     let origin = at(target, connections).ok_or(None)?;
     let remote = &origin.remote;
@@ -129,7 +128,7 @@ async fn whole(
         Ok(None) | Err(_) => return Err(None),
     }
     let partly = |why: String| Some(format!("holds the image, but not all of it: {why}"));
-    let graph = Graph::read(&origin, digest, &selection).await;
+    let graph = Graph::read(&origin, digest, platforms).await;
     let graph = graph.map_err(|error| partly(error.to_string()))?;
     let looks = stream::iter(&graph.blobs).map(|blob| remote.has_blob(&blob.digest, blob.size));
     let found: Vec<_> = looks.buffer_unordered(AT_ONCE).collect().await;
@@ -144,12 +143,12 @@ async fn whole(
 async fn in_layout(
     folder: &str,
     digest: &Digest,
-    selection: Selection,
+    platforms: &Platforms,
     connections: &Connections,
 ) -> Option<Graph> {
     let (layout, wanted, root) =
-        (connections.layout(folder).ok()?, selection.clone(), digest.clone());
+        (connections.layout(folder).ok()?, platforms.clone(), digest.clone());
     let read = move || layout.whole_image(&root, &wanted);
     let manifests: BTreeMap<_, _> = tokio::task::spawn_blocking(read).await.ok()??;
-    Graph::saved(&manifests, digest, &selection).await.ok()
+    Graph::saved(&manifests, digest, platforms).await.ok()
 }

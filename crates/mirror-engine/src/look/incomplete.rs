@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use futures_util::{StreamExt, stream};
 use mirror_copy::Check;
 use mirror_failure::Failure;
-use mirror_oci::Digest;
+use mirror_oci::{Digest, Platforms};
 use mirror_plan::config::Location;
 use mirror_plan::plan::Plan;
-use mirror_plan::want::{Platforms, Source, Target};
+use mirror_plan::want::{Source, Target};
 
 use crate::address;
 use crate::connections::Connections;
@@ -58,14 +58,14 @@ async fn missing(
     connections: &Connections,
     closely: Closely,
 ) -> Result<Vec<Digest>, Failure> {
-    let selection = address::selection(source);
     let target = address::target(target, connections)?;
     match closely {
-        Closely::WhereNeeded => {
-            mirror_copy::missing_children(&target, digest, &selection).await.map_err(Failure::from)
-        }
+        Closely::WhereNeeded => mirror_copy::missing_children(&target, digest, &source.platforms)
+            .await
+            .map_err(Failure::from),
         Closely::Everywhere => {
-            let holes = mirror_copy::verify(&target, Some(digest), &selection, Check::Existence);
+            let holes =
+                mirror_copy::verify(&target, Some(digest), &source.platforms, Check::Existence);
             let holes = holes.await.map_err(Failure::from)?;
             Ok(holes.into_iter().filter_map(|hole| hole.digest).collect())
         }

@@ -10,15 +10,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
-use mirror_copy::{Graph, InLayout, Purpose, Selection};
+use mirror_copy::{Graph, InLayout, Purpose};
 use mirror_failure::{Failure, Side, printable};
-use mirror_oci::{Digest, Version};
+use mirror_oci::{Digest, Platforms, Version};
 use mirror_plan::config::Location;
 use mirror_plan::plan::{Holder, Image, Note, Observed, Plan, source_link};
-use mirror_plan::want::{Platforms, Source, Target, Want, Wants};
+use mirror_plan::want::{Source, Target, Want, Wants};
 use mirror_registry::{ManifestRef, Remote};
 
-use crate::address::selection;
 use crate::connections::Connections;
 use crate::graphs::Graphs;
 use crate::look::incomplete::Closely;
@@ -290,9 +289,9 @@ async fn look_at(
             let (layout, repository) = (connections.layout(folder)?, target.repository.clone());
             let inside = InLayout { layout: layout.clone(), repository };
             let name = inside.name(target.tag.as_ref(), digest.as_ref());
-            let selection = source.map_or(Selection::All, selection);
+            let platforms = source.map_or(Platforms::All, |source| source.platforms.clone());
             // Reading many manifests takes its time, and others have answers to wait for.
-            let look = move || layout.whole_digest_of(&name, &selection).map_err(Failure::from);
+            let look = move || layout.whole_digest_of(&name, &platforms).map_err(Failure::from);
             let broken = |error: tokio::task::JoinError| {
                 Err(Failure::other(Side::Destination, format!("reading the layout: {error}")))
             };
@@ -340,12 +339,11 @@ async fn read(
     wants: &Wants,
     connections: &Connections,
 ) -> Result<(Arc<Graph>, Option<Holder>), Failure> {
-    let selection = selection(source);
     let Some(Ok(root)) = resolved.get(source) else {
         return Err(Failure::other(Side::Source, format!("{source} was not resolved")));
     };
     let read = match connections.origin(&source.name) {
-        Ok(origin) => Graph::read(&origin, root, &selection).await.map_err(Failure::from),
+        Ok(origin) => Graph::read(&origin, root, &source.platforms).await.map_err(Failure::from),
         Err(failure) => Err(failure),
     };
     match read {

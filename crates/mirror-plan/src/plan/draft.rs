@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use mirror_failure::{Failure, Side};
-use mirror_oci::{Digest, Repository};
+use mirror_oci::{Digest, Platforms, Repository};
 
 use crate::plan::model::{Action, Change, Conflict, Copy, LookupFailure, Note, Plan, Unchanged};
 use crate::plan::observed::Observed;
 use crate::provider::setting::Settings;
-use crate::want::model::{Platforms, Postponed, Want, Wants};
+use crate::want::model::{Postponed, Want, Wants};
 use crate::want::resource::{RepositoryAction, RepositoryAt, RepositoryState, RepositoryWant};
 
 impl Plan {

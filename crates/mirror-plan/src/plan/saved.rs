@@ -5,14 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use mirror_oci::{Algorithm, Digest, RawManifest};
+use mirror_oci::{Algorithm, Digest, Platforms, RawManifest};
 use mirror_tree::Entry;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::plan::model::{Action, Change, Copy, Plan, Unchanged};
 use crate::provider::setting::Settings;
-use crate::want::model::{Platforms, Want, Wants};
+use crate::want::model::{Want, Wants};
 use crate::want::resource::{RepositoryAction, RepositoryWant};
 
 const VERSION: u32 = 1;

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use mirror_oci::{Name, Registry, Repository, Tag, Version};
+use mirror_oci::{Name, Platforms, Registry, Repository, Tag, Version};
 use mirror_tree::Entry;
 
 use crate::config::Config;
 use crate::config::location::Location;
 use crate::provider::Provider;
-use crate::want::model::{Collision, Platforms, Source, Target, Want, Wants};
+use crate::want::model::{Collision, Source, Target, Want, Wants};
 use crate::want::resource::{RepositoryAt, RepositoryWant};
 use crate::want::section::Destination;
 

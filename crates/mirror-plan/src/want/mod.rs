@@ -9,7 +9,7 @@ pub(crate) mod section;
 
 pub use base::{Base, ConfigChange, config_changes};
 pub use expand::expand;
-pub use model::{Collision, Platforms, Postponed, Source, Target, Unwanted, Want, Wants};
+pub use model::{Collision, Postponed, Source, Target, Unwanted, Want, Wants};
 pub use resource::{
     Expiring, RepositoryAction, RepositoryAt, RepositoryOutcome, RepositoryProblem,
     RepositoryState, RepositoryWant,

@@ -3,7 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use mirror_oci::{Digest, Name, Platform, Reference, Registry, Repository, Tag, Version};
+use mirror_oci::{
+    Digest, Name, Platform, Platforms, Reference, Registry, Repository, Tag, Version,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -51,17 +53,6 @@ impl Source {
         let tag = self.version.tag().map(|tag| format!(":{tag}")).unwrap_or_default();
         format!("{}{tag}", self.name)
     }
-}
-
-/// Which platforms of an image are wanted.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Platforms {
-    /// The image as it is.
-    All,
-    /// One platform's manifest, without the index around it.
-    One(Platform),
-    /// The index unchanged, but only these platforms' images.
-    Some(Vec<Platform>),
 }
 
 /// Where a copy goes.

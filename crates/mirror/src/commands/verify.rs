@@ -4,11 +4,12 @@ use std::path::Path;
 
 use clap::Args;
 use futures_util::{StreamExt, stream};
-use mirror_copy::{Check, Hole, Selection};
+use mirror_copy::{Check, Hole};
 use mirror_engine::{Connections, Errand, address};
 use mirror_failure::Failure;
+use mirror_oci::Platforms;
 use mirror_plan::report::{HoleFound, Verification, VerifyFailure};
-use mirror_plan::want::{Platforms, Want};
+use mirror_plan::want::Want;
 
 use crate::args::Format;
 use crate::exit::Exit;
@@ -64,16 +65,13 @@ pub(crate) fn run(images: Option<&Path>, command: &Verify) -> Exit {
 }
 
 async fn look(want: &Want, connections: &Connections, check: Check) -> Result<Vec<Hole>, Failure> {
-    let (selection, expected) = match &want.source.platforms {
-        Platforms::All => (Selection::All, want.source.version.digest()),
-        Platforms::Some(platforms) => {
-            (Selection::Platforms(platforms.clone()), want.source.version.digest())
-        }
-        // The digest of one platform's manifest is not in the tree.
-        Platforms::One(_) => (Selection::All, None),
-    };
+    // The digest of one platform's manifest is not in the tree.
+    let single = matches!(want.source.platforms, Platforms::One(_));
+    let expected = want.source.version.digest().filter(|_| !single);
     let target = address::target(&want.target, connections)?;
-    mirror_copy::verify(&target, expected, &selection, check).await.map_err(Failure::from)
+    mirror_copy::verify(&target, expected, &want.source.platforms, check)
+        .await
+        .map_err(Failure::from)
 }
 
 fn sum_up(wants: &[Want], found: Vec<Result<Vec<Hole>, Failure>>) -> Verification {

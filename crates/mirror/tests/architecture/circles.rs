@@ -28,7 +28,7 @@ fn modules(source: &Path) -> BTreeMap<String, PathBuf> {
 }
 
 /// What is compiled outside of tests, without comments.
-fn code(text: &str) -> String {
+pub(super) fn code(text: &str) -> String {
     let text = text.split("#[cfg(test)]").next().unwrap();
     text.lines().map(|line| line.split("//").next().unwrap()).collect::<Vec<_>>().join("\n")
 }

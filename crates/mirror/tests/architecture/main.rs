@@ -1,5 +1,5 @@
 //! Which crate may use which, held against the resolved graph, so that nothing sneaks in through a dependency; which folders
-//! a crate has; and that no file of it imports in a circle.
+//! a crate has; that no file of it imports in a circle; and which files reach outside.
 #![expect(
     clippy::unwrap_used,
     clippy::string_slice,
@@ -8,6 +8,7 @@
 )]
 
 mod circles;
+mod fences;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

@@ -14,14 +14,13 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use mirror_failure::{Cause, Side};
 use mirror_oci::caps::{MAX_IMAGE_MANIFEST_BYTES, MAX_MANIFEST_BYTES, MAX_MANIFESTS};
-use mirror_oci::{Digest, RawManifest};
+use mirror_oci::{Digest, Platforms, RawManifest};
 use mirror_registry::UploadBody;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use self::files::Files;
 use crate::error::CopyError;
-use crate::graph::selection::{Selection, selected};
 
 const INDEX: &str = "index.json";
 const NAME: &str = "org.opencontainers.image.ref.name";
@@ -104,10 +103,10 @@ impl Layout {
     pub fn whole_digest_of(
         &self,
         name: &str,
-        selection: &Selection,
+        platforms: &Platforms,
     ) -> Result<Option<Digest>, CopyError> {
         let root = self.digest_of(name)?;
-        Ok(root.filter(|root| self.whole_image(root, selection).is_some()))
+        Ok(root.filter(|root| self.whole_image(root, platforms).is_some()))
     }
 
     /// The manifests of an image, if all of it is there that is wanted. Looking costs no request here, so a blob that got
@@ -116,7 +115,7 @@ impl Layout {
     pub fn whole_image(
         &self,
         root: &Digest,
-        selection: &Selection,
+        platforms: &Platforms,
     ) -> Option<BTreeMap<Digest, RawManifest>> {
         let mut seen = BTreeSet::from([root.clone()]);
         let mut open = vec![root.clone()];
@@ -131,7 +130,7 @@ impl Layout {
             }
             manifests.insert(digest, manifest);
             let children = links.manifests.into_iter();
-            let wanted = children.filter(|child| selected(selection, child.platform.as_ref()));
+            let wanted = children.filter(|child| platforms.include(child.platform.as_ref()));
             let new = wanted.map(|child| child.digest).filter(|child| seen.insert(child.clone()));
             open.extend(new.collect::<Vec<_>>());
             if seen.len() > MAX_MANIFESTS || bytes > MAX_IMAGE_MANIFEST_BYTES {

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mirror_oci::{Registry, Repository};
+use mirror_oci::{Platforms, Registry, Repository};
 use serde_json::{Value, json};
 
 use crate::config::Config;
@@ -13,7 +13,7 @@ use crate::config::location::Location;
 use crate::provider::ecr::registry::{EcrRegistry, is_ecr_public};
 use crate::provider::ecr::settings::SETTINGS;
 use crate::provider::setting::Setting;
-use crate::want::model::{Platforms, Wants};
+use crate::want::model::Wants;
 
 /// What a role is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
