@@ -9,7 +9,6 @@ use mirror_plan::want::{Base, ConfigChange, config_changes};
 
 use crate::git::{AtCommit, GitError};
 use crate::load::{self, CONFIG, Loaded};
-use crate::print;
 
 /// What a pull request is held against.
 pub(crate) struct AtBase {
@@ -17,6 +16,8 @@ pub(crate) struct AtBase {
     pub(crate) base: Base,
     /// How the configuration differs from that.
     pub(crate) changes: Vec<ConfigChange>,
+    /// What there is to know of it.
+    pub(crate) note: Option<String>,
 }
 
 /// Reads the tree as it was at `revision`. A configuration that was missing there is the default, one that was broken knows
@@ -28,7 +29,8 @@ pub(crate) fn read(loaded: &Loaded, revision: &str) -> Result<AtBase, GitError> 
         // Then the default was in force.
         let config = Config::default();
         let base = Base::new(&config, &at.entries(&config.rules)?);
-        return Ok(AtBase { base, changes: config_changes(&texts, &loaded.texts) });
+        let changes = config_changes(&texts, &loaded.texts);
+        return Ok(AtBase { base, changes, note: None });
     };
     let read = RefCell::new(BTreeMap::new());
     let beside = |name: &str| {
@@ -42,17 +44,17 @@ pub(crate) fn read(loaded: &Loaded, revision: &str) -> Result<AtBase, GitError> 
     texts.extend(read.into_inner());
     texts.insert(CONFIG.to_owned(), text);
     let changes = config_changes(&texts, &loaded.texts);
-    let base = match config {
-        Ok(config) => Base::new(&config, &at.entries(&config.rules)?),
+    let (base, note) = match config {
+        Ok(config) => (Base::new(&config, &at.entries(&config.rules)?), None),
         Err(problems) => {
             let why = problems.first().map(|problem| printable(&problem.message));
-            print::message(&format!(
+            let note = format!(
                 "the configuration at {} is not valid, so nothing is known of it: {}",
                 printable(revision),
                 why.unwrap_or_default()
-            ));
-            Base::default()
+            );
+            (Base::default(), Some(note))
         }
     };
-    Ok(AtBase { base, changes })
+    Ok(AtBase { base, changes, note })
 }

@@ -9,6 +9,7 @@ use crate::commands::{
     completions::Completions, iam::Iam, init::Init, issue::Issue, man::Man, outdated::Outdated,
     pin::Pin, plan::Plan, report::Reports, verify::Verify,
 };
+use crate::error::CommandError;
 use crate::exit::{self, Exit};
 
 /// Keeps copies of container images in your own registry.
@@ -50,7 +51,7 @@ pub(crate) enum Command {
 }
 
 /// Runs a command to its end.
-pub(crate) fn run(cli: &Cli) -> Exit {
+pub(crate) fn run(cli: &Cli) -> Result<Exit, CommandError> {
     let images = cli.images.as_deref();
     match &cli.command {
         Command::Init(command) => commands::init::run(images, command),

@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use mirror_plan::report::Ending;
+
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
@@ -34,6 +36,20 @@ Exit codes:
   5    stale: a saved plan that no longer fits
   6    deferred: a registry's limit on pulls or requests is used up
   130  interrupted";
+
+impl From<Ending> for Exit {
+    fn from(ending: Ending) -> Exit {
+        match ending {
+            Ending::Interrupted => Exit::Interrupted,
+            Ending::Failed => Exit::Failed,
+            Ending::Stale => Exit::Stale,
+            Ending::Conflict => Exit::Conflict,
+            Ending::Deferred => Exit::Deferred,
+            Ending::Pending => Exit::Pending,
+            Ending::Done => Exit::Done,
+        }
+    }
+}
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> ExitCode {

@@ -3,8 +3,8 @@
 use mirror_github::{GitHub, Login, PUBLIC_API, Patience, RepositoryName};
 
 use crate::environment::{self, GitHubVariables};
+use crate::error::CommandError;
 use crate::exit::Exit;
-use crate::print;
 
 /// A repository on GitHub that commands write to.
 #[derive(Debug, clap::Args)]
@@ -20,12 +20,10 @@ pub(crate) struct At {
 }
 
 /// Opens the repository with what the environment says.
-pub(crate) async fn open(at: &At) -> Result<GitHub, Exit> {
+pub(crate) async fn open(at: &At) -> Result<GitHub, CommandError> {
     let GitHubVariables { token, app, repository, api } = environment::github();
-    let unusable = |why: &str, help: &str| {
-        print::error("could not log in to GitHub", why, Some(help));
-        Exit::Usage
-    };
+    let unusable =
+        |why: &str, help: &str| CommandError::usage("could not log in to GitHub", why, Some(help));
     let repository = match (at.repository.clone(), repository) {
         (Some(repository), _) => repository,
         (None, Some(text)) => text.parse().map_err(|why: String| {
@@ -51,13 +49,14 @@ pub(crate) async fn open(at: &At) -> Result<GitHub, Exit> {
     };
     let api = at.api_url.clone().or(api).unwrap_or_else(|| PUBLIC_API.to_owned());
     GitHub::new(&api, repository, &login, Patience::default()).await.map_err(|error| {
-        failed("could not log in to GitHub", &error);
-        if matches!(error, mirror_github::Error::Unusable(_)) { Exit::Usage } else { Exit::Failed }
+        let unusable = matches!(error, mirror_github::Error::Unusable(_));
+        let exit = if unusable { Exit::Usage } else { Exit::Failed };
+        failed("could not log in to GitHub", &error).ending(exit)
     })
 }
 
-/// Tells a failure, and how to end.
-pub(crate) fn failed(what: &str, error: &mirror_github::Error) -> Exit {
-    print::error(what, &mirror_failure::printable(&error.to_string()), error.help());
-    Exit::Failed
+/// What GitHub could not do.
+pub(crate) fn failed(what: &str, error: &mirror_github::Error) -> CommandError {
+    let why = mirror_failure::printable(&error.to_string());
+    CommandError::usage(what, why, error.help()).ending(Exit::Failed)
 }

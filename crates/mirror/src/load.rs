@@ -13,8 +13,9 @@ use mirror_plan::want::{Scope, Wants, expand};
 use mirror_tree::{Diagnostic, Entry, Rules, Tree};
 
 use crate::args::Only;
+use crate::error::{CommandError, Problem};
 use crate::exit::Exit;
-use crate::{environment, files, git, print};
+use crate::{environment, files, git};
 
 const FOLDER: &str = "images";
 pub(crate) const CONFIG: &str = "mirror.toml";
@@ -112,70 +113,80 @@ fn load_by(given: Option<&Path>, rules: impl Fn(&Rules) -> Rules) -> Loaded {
 
 impl Loaded {
     /// Stops here when the configuration is broken.
-    pub(crate) fn configured(&self) -> Result<(), Exit> {
-        let broken =
-            |finding: &&Finding| finding.severity == Level::Error && finding.code == "config";
-        let broken: Vec<&Finding> = self.findings.findings.iter().filter(broken).collect();
-        broken.iter().for_each(|finding| print::message(print::finding(finding).trim_end()));
-        if broken.is_empty() { Ok(()) } else { Err(Exit::Usage) }
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(crate) fn configured(&self) -> Result<(), CommandError> {
+        self.without(|finding| finding.code == "config")
     }
 
-    /// Tells where images go when nobody has said so.
-    pub(crate) fn tell_default(&self) {
-        if self.config.is_without_destination {
-            print::message(&format!(
+    /// Where images go when nobody has said so.
+    pub(crate) fn default_destination(&self) -> Option<String> {
+        self.config.is_without_destination.then(|| {
+            format!(
                 "no destination is configured in {}/{CONFIG}: images go to the image layout {DEFAULT_LAYOUT}",
                 self.shown
-            ));
-        }
+            )
+        })
     }
 
-    /// Leaves a part of what is wanted.
-    pub(crate) fn narrow(&mut self, only: &Only, since: Option<&str>) -> Result<(), Exit> {
+    /// Leaves a part of what is wanted, and says what there is to know of that.
+    ///
+    /// # Errors
+    /// When nobody can tell what has changed, or nothing is left.
+    pub(crate) fn narrow(
+        &mut self,
+        only: &Only,
+        since: Option<&str>,
+    ) -> Result<Option<&'static str>, CommandError> {
         let changes = since.map(|revision| {
             git::changes(&self.images, revision, &self.documents, &self.config.rules).map_err(
                 |error| {
                     let what =
                         format!("could not tell what has changed since {}", printable(revision));
-                    print::error(&what, &error.why, Some(&error.help));
-                    Exit::Usage
+                    CommandError::usage(what, error.why, Some(&error.help))
                 },
             )
         });
         let changes = changes.transpose()?;
         let scope = Scope { only: only.only.clone(), changes };
-        if scope.changes.as_ref().is_some_and(|changes| changes.configuration) {
-            print::message(
-                "the configuration has changed since that commit, or may have: everything is planned",
-            );
-        }
+        let everything = scope.changes.as_ref().is_some_and(|changes| changes.configuration);
         let wants = std::mem::take(&mut self.wants);
         self.wants = scope.narrow(wants, &self.config);
         let nothing = self.wants.wants.is_empty() && self.wants.collisions.is_empty();
         if !only.only.is_empty() && since.is_none() && nothing {
             let help = "globs are matched against names such as docker.io/library/postgres, or postgres in short";
-            print::error("nothing is planned", "`--only` matches no image of the tree", Some(help));
-            return Err(Exit::Usage);
+            let why = "`--only` matches no image of the tree";
+            return Err(CommandError::usage("nothing is planned", why, Some(help)));
         }
-        Ok(())
+        Ok(everything.then_some(
+            "the configuration has changed since that commit, or may have: everything is planned",
+        ))
     }
 
     /// Stops here when something is wrong that makes the tree unusable. Collisions don't: the others go on.
-    pub(crate) fn usable(&self) -> Result<(), Exit> {
-        let blocking =
-            |finding: &&Finding| finding.severity == Level::Error && finding.code != "conflict";
-        let blocked: Vec<&Finding> = self.findings.findings.iter().filter(blocking).collect();
-        if blocked.is_empty() {
-            let warnings = self.findings.count(Level::Warning);
-            if warnings > 0 {
-                let noun = mirror_failure::count(warnings as u64, "warning");
-                print::message(&format!("{noun} about the tree: `mirror check` shows them"));
-            }
-            return Ok(());
-        }
-        blocked.iter().for_each(|finding| print::message(print::finding(finding).trim_end()));
-        print::message("nothing was done: the tree has errors");
-        Err(Exit::Usage)
+    ///
+    /// Otherwise says how many warnings there are.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(crate) fn usable(&self) -> Result<Option<String>, CommandError> {
+        let usable = self.without(|finding| finding.code != "conflict");
+        usable.map_err(|error| error.so("nothing was done: the tree has errors"))?;
+        let warnings = self.findings.count(Level::Warning);
+        Ok((warnings > 0).then(|| {
+            let noun = mirror_failure::count(warnings as u64, "warning");
+            format!("{noun} about the tree: `mirror check` shows them")
+        }))
+    }
+
+    /// Stops at errors of a kind.
+    fn without(&self, of_kind: impl Fn(&Finding) -> bool) -> Result<(), CommandError> {
+        let errors = self.findings.findings.iter();
+        let errors = errors.filter(|one| one.severity == Level::Error && of_kind(one));
+        let problems: Vec<Problem> =
+            errors.map(|one| Problem::Finding(Box::new(one.clone()))).collect();
+        if problems.is_empty() { Ok(()) } else { Err(CommandError::of(problems, Exit::Usage)) }
     }
 }
 

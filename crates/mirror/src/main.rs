@@ -7,6 +7,7 @@ mod cli;
 mod commands;
 mod edit;
 mod environment;
+mod error;
 mod exit;
 mod files;
 mod git;
@@ -24,5 +25,9 @@ use clap::Parser;
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
     environment::start_logging(cli.verbose);
-    print::told(cli::run(&cli)).into()
+    let exit = cli::run(&cli).unwrap_or_else(|error| {
+        print::command_error(&error);
+        error.exit
+    });
+    print::told(exit).into()
 }

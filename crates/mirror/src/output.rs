@@ -8,8 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use tempfile::NamedTempFile;
 
-use crate::exit::Exit;
-use crate::print;
+use crate::error::CommandError;
 
 /// A file to be written.
 pub(crate) enum Output {
@@ -20,15 +19,17 @@ pub(crate) enum Output {
 }
 
 impl Output {
-    /// Gets ready to write `path`; tells when that can't be done. `what` is what it is for.
-    pub(crate) fn open(path: &Path, what: &str) -> Result<Output, Exit> {
+    /// Gets ready to write `path`. `what` is what it is for.
+    ///
+    /// # Errors
+    /// When that can't be done.
+    pub(crate) fn open(path: &Path, what: &str) -> Result<Output, CommandError> {
         Output::ready(path).map_err(|error| {
             let what = format!("could not {what} {}", path.display());
             let help = "name a file in a folder that is there and can be written";
             // Without the name of the file that would have been made first.
             let error = error.raw_os_error().map_or(error, io::Error::from_raw_os_error);
-            print::error(&what, &error.to_string(), Some(help));
-            Exit::Usage
+            CommandError::usage(what, error.to_string(), Some(help))
         })
     }
 

@@ -10,6 +10,7 @@ use mirror_plan::report::{Finding, Findings, Level};
 use serde::Serialize;
 
 use crate::environment;
+use crate::error::{CommandError, Problem};
 use crate::exit::Exit;
 
 /// Whether data was lost on its way to whoever asked for it.
@@ -43,6 +44,13 @@ pub(crate) fn message(text: &str) {
     let _ = anstream::stderr().write_all(format!("{text}\n").as_bytes());
 }
 
+/// Prints a message that is not data, if there is one.
+pub(crate) fn note(text: Option<impl AsRef<str>>) {
+    if let Some(text) = text {
+        message(text.as_ref());
+    }
+}
+
 /// Adds to the summary of the step, where GitHub Actions shows one.
 pub(crate) fn step_summary(text: impl FnOnce() -> String) {
     let Some(file) = environment::step_summary() else { return };
@@ -65,6 +73,24 @@ pub(crate) fn annotations(findings: impl FnOnce() -> Findings) {
 pub(crate) fn error(what: &str, cause: &str, help: Option<&str>) {
     let help = help.map(|help| format!("\n  help: {help}")).unwrap_or_default();
     message(&format!("\u{1b}[1m\u{1b}[31merror\u{1b}[0m: {what}\n  caused by: {cause}{help}"));
+}
+
+/// Says why a command ends.
+pub(crate) fn command_error(said: &CommandError) {
+    problems(&said.problems);
+    if let Some(outcome) = said.outcome {
+        message(outcome);
+    }
+}
+
+/// Says what is in the way.
+pub(crate) fn problems(problems: &[Problem]) {
+    for problem in problems {
+        match problem {
+            Problem::Error { what, cause, help } => error(what, cause, help.as_deref()),
+            Problem::Finding(one) => message(finding(one).trim_end()),
+        }
+    }
 }
 
 /// A finding with the lines concerned.

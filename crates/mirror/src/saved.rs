@@ -7,10 +7,10 @@ use std::path::Path;
 use mirror_engine::graphs::Graphs;
 use mirror_plan::plan::{Fit, Plan, SavedPlan, Unfit};
 
+use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::load::Loaded;
 use crate::output::{JsonLayout, Output};
-use crate::print;
 
 /// A plan for ten thousand images has a few dozen MiB.
 const LARGEST: u64 = 128 << 20;
@@ -24,7 +24,7 @@ pub(crate) fn write(file: Output, plan: &Plan, graphs: &Graphs, loaded: &Loaded)
 }
 
 /// Reads a plan and holds it against the tree; says why it won't do.
-pub(crate) fn read(path: &Path, loaded: &Loaded) -> Result<Fit, Exit> {
+pub(crate) fn read(path: &Path, loaded: &Loaded) -> Result<Fit, CommandError> {
     let (tree, config) = &loaded.digests;
     let fit = bytes(path, APPLIED)
         .and_then(|bytes| SavedPlan::read(&bytes).map_err(|unfit| refused(path, APPLIED, unfit)))?;
@@ -32,7 +32,7 @@ pub(crate) fn read(path: &Path, loaded: &Loaded) -> Result<Fit, Exit> {
 }
 
 /// Reads a plan to show it; it may come from anybody.
-pub(crate) fn read_plan(path: &Path) -> Result<Plan, Exit> {
+pub(crate) fn read_plan(path: &Path) -> Result<Plan, CommandError> {
     let bytes = bytes(path, SHOWN)?;
     let saved = SavedPlan::read(&bytes).and_then(|saved| saved.intact().map(|()| saved.plan));
     saved.map_err(|unfit| refused(path, SHOWN, unfit))
@@ -42,7 +42,7 @@ pub(crate) fn read_plan(path: &Path) -> Result<Plan, Exit> {
 const APPLIED: &str = "applied";
 const SHOWN: &str = "shown";
 
-fn bytes(path: &Path, verb: &str) -> Result<Vec<u8>, Exit> {
+fn bytes(path: &Path, verb: &str) -> Result<Vec<u8>, CommandError> {
     let mut bytes = Vec::new();
     let read = File::open(path).and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes));
     let why = match read {
@@ -55,12 +55,11 @@ fn bytes(path: &Path, verb: &str) -> Result<Vec<u8>, Exit> {
     Err(refused(path, verb, Unfit::Broken(why)))
 }
 
-fn refused(path: &Path, verb: &str, unfit: Unfit) -> Exit {
+fn refused(path: &Path, verb: &str, unfit: Unfit) -> CommandError {
     let (why, help, exit) = match unfit {
         Unfit::Broken(why) => (why, "make it anew: `mirror plan --out FILE`", Exit::Usage),
         Unfit::Stale(why) => (why, "look again: `mirror plan --out FILE`", Exit::Stale),
     };
     let what = format!("the plan {} can't be {verb}", path.display());
-    print::error(&what, &mirror_failure::printable(&why), Some(help));
-    exit
+    CommandError::usage(what, mirror_failure::printable(&why), Some(help)).ending(exit)
 }

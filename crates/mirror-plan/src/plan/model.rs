@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::provider::setting::SettingChange;
+use crate::report::ending::Ending;
 use crate::want::base::ConfigChange;
 use crate::want::model::{Postponed, Unwanted, Want};
 use crate::want::resource::{RepositoryAction, RepositoryAt};
@@ -335,6 +336,16 @@ impl Plan {
             Action::UpdateRepository(action) => Some((false, action)),
             Action::Copy(_) => None,
         })
+    }
+
+    /// How it ends, if it is all that is done.
+    pub fn ending(&self) -> Ending {
+        Ending::first([
+            (self.totals.failures > 0, Ending::Failed),
+            (!self.conflicts.is_empty(), Ending::Conflict),
+            (self.totals.deferred > 0, Ending::Deferred),
+            (!self.actions.is_empty() || self.owed().next().is_some(), Ending::Pending),
+        ])
     }
 
     /// Images that are as they should be, but whose signatures are to be looked for.

@@ -1,11 +1,13 @@
 //! What became of it, and what else the commands find.
 
+pub(crate) mod ending;
 pub(crate) mod event;
 pub(crate) mod finding;
 pub(crate) mod model;
 pub(crate) mod outdated;
 pub(crate) mod verification;
 
+pub use ending::Ending;
 pub use event::ProgressLine;
 pub use finding::{Finding, Findings, Level, Position};
 pub use model::{Outcome, Report, ReportTotals, Status, Transfer, Warning, WarningKind};

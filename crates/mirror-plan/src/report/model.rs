@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::plan::model::{Conflict, Holder, LookupFailure, Plan};
+use crate::report::ending::Ending;
 use crate::want::model::Want;
 use crate::want::resource::RepositoryOutcome;
 
@@ -232,6 +233,18 @@ impl Report {
             transfer,
             milliseconds,
         }
+    }
+
+    /// How the run ended.
+    pub fn ending(&self) -> Ending {
+        let totals = &self.totals;
+        Ending::first([
+            (self.interrupted || totals.cancelled > 0, Ending::Interrupted),
+            (totals.failed > 0, Ending::Failed),
+            (totals.stale > 0, Ending::Stale),
+            (totals.conflicts > 0, Ending::Conflict),
+            (totals.deferred > 0, Ending::Deferred),
+        ])
     }
 
     /// Puts reports of parts of one tree together. Time is that of the longest, since they ran side by side.

@@ -11,6 +11,7 @@ use mirror_oci::Version;
 use mirror_plan::report::{Finding, Level};
 use mirror_tree::{Entry, Rules, is_dockerfile_name};
 
+use crate::error::{CommandError, Problem};
 use crate::exit::Exit;
 use crate::load::{Loaded, load_unpinned};
 use crate::{bots, edit, print};
@@ -35,25 +36,29 @@ pub(crate) struct Add {
     pub(crate) pin: bool,
 }
 
-pub(crate) fn run(images: Option<&Path>, command: &Add) -> Exit {
+pub(crate) fn run(images: Option<&Path>, command: &Add) -> Result<Exit, CommandError> {
     let loaded = load_unpinned(images);
     let mut rules = loaded.config.rules;
     // The digest comes in a moment.
     rules.require_digest &= !command.pin;
-    let Some(new) = parsed(&command.references, &rules) else { return Exit::Usage };
-    let Some(mut new) = missing(new, &loaded) else { return Exit::Usage };
-    if command.pin
-        && let Err(exit) = pin(&mut new, &loaded)
-    {
-        return exit;
+    let new = parsed(&command.references, &rules)?;
+    let mut new = missing(new, &loaded)?;
+    if command.pin {
+        pin(&mut new, &loaded)?;
     }
     write(&loaded, new)
 }
 
-/// Those that are not in the tree yet, saying where the others are; nothing when one is there with another digest.
-pub(super) fn missing(new: Vec<Entry>, loaded: &Loaded) -> Option<Vec<Entry>> {
+/// What is said of all that was asked for, when a part of it can't be.
+const NOTHING: &str = "nothing was added";
+
+/// Those that are not in the tree yet, saying where the others are.
+///
+/// # Errors
+/// When one is there with another digest.
+pub(super) fn missing(new: Vec<Entry>, loaded: &Loaded) -> Result<Vec<Entry>, CommandError> {
     let mut left = Vec::new();
-    let mut good = true;
+    let mut problems = Vec::new();
     for entry in new {
         let Some(old) = loaded.entries.iter().find(|old| same_place(old, &entry)) else {
             left.push(entry);
@@ -64,16 +69,20 @@ pub(super) fn missing(new: Vec<Entry>, loaded: &Loaded) -> Option<Vec<Entry>> {
         if version.digest().is_some() && version.digest() != old.version.digest() {
             let what = format!("could not add {name}{version}");
             let help = "change it there, or let `mirror pin` write the digest that the tag has now";
-            print::error(&what, &format!("{file} has that tag, as {}", old.version), Some(help));
-            good = false;
+            let why = format!("{file} has that tag, as {}", old.version);
+            problems.push(Problem::new(what, why, Some(help)));
         } else {
             print::message(&format!("{name}{version} is in the tree already: {file}"));
         }
     }
-    if !good {
-        print::message("nothing was added");
+    all_or_nothing(left, problems)
+}
+
+fn all_or_nothing<T>(found: T, problems: Vec<Problem>) -> Result<T, CommandError> {
+    match problems.is_empty() {
+        true => Ok(found),
+        false => Err(CommandError::of(problems, Exit::Usage).so(NOTHING)),
     }
-    good.then_some(left)
 }
 
 /// Whether two entries are about one tag, or without tags about one digest.
@@ -85,18 +94,18 @@ fn same_place(one: &Entry, other: &Entry) -> bool {
     one.name == other.name && version(one) == version(other)
 }
 
-/// The entries that references stand for, in files yet to be named; nothing when one of them is wrong.
-pub(super) fn parsed(references: &[String], rules: &Rules) -> Option<Vec<Entry>> {
+/// The entries that references stand for, in files yet to be named.
+///
+/// # Errors
+/// When one of them is wrong.
+pub(super) fn parsed(references: &[String], rules: &Rules) -> Result<Vec<Entry>, CommandError> {
     let mut found: Vec<Entry> = Vec::new();
-    let mut good = true;
+    let (mut problems, mut good) = (Vec::new(), true);
     for reference in references {
         if reference.chars().any(|c| c.is_whitespace() || c.is_control()) {
             let what = format!("`{}` is no reference", printable(reference));
-            print::error(
-                &what,
-                "it has a space in it",
-                Some("name images one by one: postgres:14 redis:7"),
-            );
+            let help = "name images one by one: postgres:14 redis:7";
+            problems.push(Problem::new(what, "it has a space in it", Some(help)));
             good = false;
             continue;
         }
@@ -105,7 +114,7 @@ pub(super) fn parsed(references: &[String], rules: &Rules) -> Option<Vec<Entry>>
         for diagnostic in &parsed.diagnostics {
             let finding = Finding::of_tree("<command line>", diagnostic);
             good &= finding.severity == Level::Warning;
-            print::message(print::finding(&finding).trim_end());
+            problems.push(Problem::Finding(Box::new(finding)));
         }
         if let (Some(from), Some(source)) = (parsed.from, parsed.text) {
             let mirror_tree::FromLine { name, version, platform, span } = from;
@@ -115,75 +124,68 @@ pub(super) fn parsed(references: &[String], rules: &Rules) -> Option<Vec<Entry>>
             }
         }
     }
-    if !good {
-        print::message("nothing was added");
+    if good {
+        // Warnings are no reason not to.
+        print::problems(&std::mem::take(&mut problems));
     }
-    good.then_some(found)
+    all_or_nothing(found, problems)
 }
 
-fn pin(new: &mut [Entry], loaded: &Loaded) -> Result<(), Exit> {
+fn pin(new: &mut [Entry], loaded: &Loaded) -> Result<(), CommandError> {
     loaded.configured()?;
-    let mut exit = Ok(());
-    let done = super::in_runtime(async {
+    let unpinned = new.iter().filter(|entry| entry.version.digest().is_none());
+    let asked: Vec<_> = unpinned
+        .filter_map(|entry| Some((entry.name.clone(), entry.version.tag()?.clone())))
+        .collect();
+    let found = super::in_runtime(async {
         let connections = super::connect(new, loaded).await?;
-        let unpinned = new.iter().filter(|entry| entry.version.digest().is_none());
-        let asked: Vec<_> = unpinned
-            .filter_map(|entry| Some((entry.name.clone(), entry.version.tag()?.clone())))
-            .collect();
-        let found = tags::digests(asked, &connections).await;
-        for entry in new {
-            let Version::Floating(tag) = entry.version.clone() else { continue };
-            match found.get(&(entry.name.clone(), tag.clone())) {
-                Some(Ok(digest)) => {
-                    entry.source = format!("{}@{digest}\n", entry.source.trim_end()).into();
-                }
-                Some(Err(failure)) => {
-                    let what = format!("could not add {}:{tag}", entry.name);
-                    print::error(&what, &failure.message, failure.help.as_deref());
-                    exit = Err(Exit::Failed);
-                }
-                None => {}
-            }
-        }
-        Ok(Exit::Done)
+        Ok(tags::digests(asked, &connections).await)
     });
-    if exit.is_err() || done != Exit::Done {
-        print::message("nothing was added");
-        return Err(Exit::Failed);
+    let found = found.map_err(|error| error.so(NOTHING))?;
+    let mut problems = Vec::new();
+    for entry in new {
+        let Version::Floating(tag) = entry.version.clone() else { continue };
+        match found.get(&(entry.name.clone(), tag.clone())) {
+            Some(Ok(digest)) => {
+                entry.source = format!("{}@{digest}\n", entry.source.trim_end()).into();
+            }
+            Some(Err(failure)) => {
+                let what = format!("could not add {}:{tag}", entry.name);
+                let help = failure.help.as_deref();
+                problems.push(Problem::new(what, failure.message.clone(), help));
+            }
+            None => {}
+        }
     }
-    Ok(())
+    all_or_nothing((), problems).map_err(|error| error.ending(Exit::Failed))
 }
 
-/// The same entries in the files that they go to; says which one has no place left.
-pub(super) fn placed(loaded: &Loaded, mut new: Vec<Entry>) -> Option<Vec<Entry>> {
+/// The same entries in the files that they go to.
+///
+/// # Errors
+/// When one has no place left.
+pub(super) fn placed(loaded: &Loaded, mut new: Vec<Entry>) -> Result<Vec<Entry>, CommandError> {
     let mut taken = BTreeSet::new();
     for entry in &mut new {
         let Some(file) = free_place(loaded, entry, &mut taken) else {
             let what = format!("could not add {}{}", entry.name, entry.version);
             let why = format!("its folders are taken: {}", places(entry).join(", "));
             let help = "write the file by hand, in a variant folder of any other name";
-            print::error(&what, &why, Some(help));
-            print::message("nothing was added");
-            return None;
+            return Err(CommandError::usage(what, why, Some(help)).so(NOTHING));
         };
         entry.file = file;
     }
-    Some(new)
+    Ok(new)
 }
 
-fn write(loaded: &Loaded, new: Vec<Entry>) -> Exit {
-    let Some(new) = placed(loaded, new) else { return Exit::Usage };
+fn write(loaded: &Loaded, new: Vec<Entry>) -> Result<Exit, CommandError> {
+    let new = placed(loaded, new)?;
     let path = |entry: &Entry| (loaded.images.join(&entry.file), entry.source.to_string());
     let files: Vec<(PathBuf, String)> = new.iter().map(path).collect();
     if let Err((path, error)) = edit::create_all(&files) {
         let help = "check the permissions of the folders above it";
-        print::error(
-            &format!("could not write {}", path.display()),
-            &error.to_string(),
-            Some(help),
-        );
-        print::message("nothing was added");
-        return Exit::Usage;
+        let what = format!("could not write {}", path.display());
+        return Err(CommandError::usage(what, error.to_string(), Some(help)).so(NOTHING));
     }
     for (path, content) in &files {
         let file = path.strip_prefix(&loaded.images).unwrap_or(path);
@@ -193,7 +195,7 @@ fn write(loaded: &Loaded, new: Vec<Entry>) -> Exit {
     if !files.is_empty() {
         bots::remind(&loaded.images);
     }
-    Exit::Done
+    Ok(Exit::Done)
 }
 
 /// The first folder for an entry that holds none yet.

@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 
 use super::report;
 use crate::args::{OnLimit, Only, PageFormat, Progress};
+use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::load::load;
 use crate::output::{JsonLayout, Output};
@@ -77,29 +78,19 @@ pub(crate) struct Apply {
     pub(crate) spool: Option<PathBuf>,
 }
 
-pub(crate) fn run(images: Option<&Path>, command: &Apply) -> Exit {
+pub(crate) fn run(images: Option<&Path>, command: &Apply) -> Result<Exit, CommandError> {
     let mut loaded = load(images);
-    if let Err(exit) = loaded.usable() {
-        return exit;
-    }
-    loaded.tell_default();
-    let fit = match command.plan.as_deref().map(|file| saved::read(file, &loaded)).transpose() {
-        Ok(fit) => fit,
-        Err(exit) => return exit,
-    };
-    if let Err(exit) = loaded.narrow(&command.only, None) {
-        return exit;
-    }
+    print::note(loaded.usable()?);
+    print::note(loaded.default_destination());
+    let fit = command.plan.as_deref().map(|file| saved::read(file, &loaded)).transpose()?;
+    print::note(loaded.narrow(&command.only, None)?);
     // A saved plan is held against the whole tree, and then carried out in part.
     let whole = loaded.wants.clone();
     if let Some(shard) = command.shard {
         loaded.wants = shard.take(loaded.wants);
     }
     let file = command.report.as_deref().map(|path| Output::open(path, "write the report"));
-    let file = match file.transpose() {
-        Ok(file) => file,
-        Err(exit) => return exit,
-    };
+    let file = file.transpose()?;
     super::in_runtime(async {
         let stop = environment::listen_for_signals();
         let how = How {
@@ -127,13 +118,10 @@ pub(crate) fn run(images: Option<&Path>, command: &Apply) -> Exit {
             && let Err(error) = file.write(&report, JsonLayout::Pretty)
         {
             let what = format!("could not write the report {}", path.display());
-            print::error(
-                &what,
-                &error.to_string(),
-                Some("free some space there; what was copied stays"),
-            );
-            return Ok(Exit::Failed);
+            let help = "free some space there; what was copied stays";
+            let error = CommandError::usage(what, error.to_string(), Some(help));
+            return Err(error.ending(Exit::Failed));
         }
-        Ok(report::exit(&report))
+        Ok(report.ending().into())
     })
 }

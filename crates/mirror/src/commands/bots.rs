@@ -6,6 +6,7 @@ use std::path::Path;
 use clap::Args;
 
 use crate::bots::{Bot, BotFile, file};
+use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::load::load;
 use crate::{edit, print};
@@ -31,11 +32,9 @@ pub(crate) struct Bots {
     pub(crate) check: bool,
 }
 
-pub(crate) fn run(images: Option<&Path>, command: &Bots) -> Exit {
+pub(crate) fn run(images: Option<&Path>, command: &Bots) -> Result<Exit, CommandError> {
     let loaded = load(images);
-    if let Err(exit) = loaded.usable() {
-        return exit;
-    }
+    print::note(loaded.usable()?);
     let named = |bot: &Bot| command.bots.is_empty() || command.bots.contains(bot);
     let bots = [Bot::Dependabot, Bot::Renovate].into_iter().filter(named);
     let mut files: Vec<BotFile> = bots.map(|bot| file(bot, &loaded)).collect();
@@ -46,8 +45,8 @@ pub(crate) fn run(images: Option<&Path>, command: &Bots) -> Exit {
             let why =
                 "neither .github/dependabot.yml nor renovate.json has what `mirror bots` writes";
             let help = "write one of them: `mirror bots dependabot` or `mirror bots renovate`";
-            print::error("no bot keeps the images up to date", why, Some(help));
-            return Exit::Pending;
+            let what = "no bot keeps the images up to date";
+            return Err(CommandError::usage(what, why, Some(help)).ending(Exit::Pending));
         }
     }
     // Whoever has one of them doesn't want to be told everything twice.
@@ -84,7 +83,7 @@ pub(crate) fn run(images: Option<&Path>, command: &Bots) -> Exit {
             },
         }
     }
-    exit
+    Ok(exit)
 }
 
 /// Lines that go and lines that come; their order matters little in these files.

@@ -10,6 +10,7 @@ use mirror_failure::{count, printable};
 use mirror_plan::report::{Findings, Level};
 use mirror_tree::{Diagnostic, Fix};
 
+use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::load::{Loaded, load};
 use crate::{edit, print};
@@ -47,7 +48,7 @@ pub(crate) enum CheckFormat {
     Github,
 }
 
-pub(crate) fn run(images: Option<&Path>, command: &Check) -> Exit {
+pub(crate) fn run(images: Option<&Path>, command: &Check) -> Result<Exit, CommandError> {
     let mut loaded = load(images);
     let mut stuck = BTreeSet::new();
     if command.fix {
@@ -69,9 +70,9 @@ pub(crate) fn run(images: Option<&Path>, command: &Check) -> Exit {
     }
     let errors = findings.findings.iter().filter(|finding| finding.severity == Level::Error);
     match errors.map(|finding| finding.code == "conflict").reduce(|all, one| all && one) {
-        None => Exit::Done,
-        Some(true) => Exit::Conflict,
-        Some(false) => Exit::Usage,
+        None => Ok(Exit::Done),
+        Some(true) => Ok(Exit::Conflict),
+        Some(false) => Ok(Exit::Usage),
     }
 }
 

@@ -5,8 +5,10 @@ use std::path::PathBuf;
 use clap::Args;
 use mirror_github::{CommitId, CommitState, CommitStatus, Kept};
 use mirror_plan::plan::Plan;
+use mirror_plan::report::Ending;
 use mirror_render::ci::{COMMENT_BUDGET, headline, plan_markdown};
 
+use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::{github, print, saved};
 
@@ -49,20 +51,12 @@ pub(crate) struct Comment {
     pub(crate) at: github::At,
 }
 
-pub(crate) fn run(command: &Comment) -> Exit {
-    let plan = match command.plan.as_deref().map(saved::read_plan).transpose() {
-        Ok(plan) => plan,
-        Err(exit) => return exit,
-    };
+pub(crate) fn run(command: &Comment) -> Result<Exit, CommandError> {
+    let plan = command.plan.as_deref().map(saved::read_plan).transpose()?;
     super::in_runtime(async {
-        let github = match github::open(&command.at).await {
-            Ok(github) => github,
-            Err(exit) => return Ok(exit),
-        };
-        let found = match github.pull_requests(&command.head).await {
-            Ok(found) => found,
-            Err(error) => return Ok(github::failed("could not find the pull request", &error)),
-        };
+        let github = github::open(&command.at).await?;
+        let found = github.pull_requests(&command.head).await;
+        let found = found.map_err(|why| github::failed("could not find the pull request", &why))?;
         if found.is_empty() {
             print::message("no open pull request has this head (any more): nothing to comment");
             return Ok(Exit::Done);
@@ -71,10 +65,13 @@ pub(crate) fn run(command: &Comment) -> Exit {
             Some(plan) => plan_markdown(plan, COMMENT_BUDGET),
             None => NO_PLAN.to_owned(),
         };
-        let mut exit = Exit::Done;
+        let mut problems = Vec::new();
         let mut tell = |what: &str, outcome: Result<Kept, mirror_github::Error>| match outcome {
             Ok(kept) => print::message(&format!("{what} {}", word(kept))),
-            Err(error) => exit = github::failed(&format!("could not keep the {what}"), &error),
+            Err(error) => {
+                let what = format!("could not keep the {what}");
+                problems.extend(github::failed(&what, &error).problems);
+            }
         };
         for number in found {
             let outcome = github.keep_comment(number, COMMENT, &text).await;
@@ -83,18 +80,28 @@ pub(crate) fn run(command: &Comment) -> Exit {
         // The status is worth having even where the comment failed.
         let status = status(plan.as_ref(), command.url.clone());
         tell("status", github.keep_status(&command.head, &status).await);
-        Ok(exit)
+        match problems.is_empty() {
+            true => Ok(Exit::Done),
+            false => Err(CommandError::of(problems, Exit::Failed)),
+        }
     })
 }
 
 fn status(plan: Option<&Plan>, url: Option<String>) -> CommitStatus {
     let (state, description) = match plan {
         None => (CommitState::Error, "no plan".to_owned()),
-        Some(plan) if plan.totals.failures > 0 => (CommitState::Error, headline(plan)),
-        Some(plan) if plan.totals.conflicts > 0 => (CommitState::Failure, headline(plan)),
-        Some(plan) => (CommitState::Success, headline(plan)),
+        Some(plan) => (state(plan.ending()), headline(plan)),
     };
     CommitStatus { context: STATUS.to_owned(), state, description, url }
+}
+
+/// What an ending is for a commit: what only waits or is to be done is good to merge.
+fn state(ending: Ending) -> CommitState {
+    match ending {
+        Ending::Interrupted | Ending::Failed => CommitState::Error,
+        Ending::Stale | Ending::Conflict => CommitState::Failure,
+        Ending::Deferred | Ending::Pending | Ending::Done => CommitState::Success,
+    }
 }
 
 /// What was done, for a message.

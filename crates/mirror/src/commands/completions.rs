@@ -3,6 +3,7 @@
 use clap::{Args, Command};
 use clap_complete::Shell;
 
+use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::print;
 
@@ -20,9 +21,9 @@ pub(crate) struct Completions {
 }
 
 /// `whole` is the whole command line.
-pub(crate) fn run(command: &Completions, mut whole: Command) -> Exit {
+pub(crate) fn run(command: &Completions, mut whole: Command) -> Result<Exit, CommandError> {
     let mut script = Vec::new();
     clap_complete::generate(command.shell, &mut whole, "mirror", &mut script);
     print::data(&String::from_utf8_lossy(&script));
-    Exit::Done
+    Ok(Exit::Done)
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use clap::{Args, ValueEnum};
 use mirror_plan::provider::ecr::{Context, Role, Workflow, accounts, permissions, trust};
 
+use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::load::{Loaded, load};
 use crate::print;
@@ -60,41 +61,28 @@ pub(crate) enum IamRole {
     Apply,
 }
 
-pub(crate) fn run(images: Option<&Path>, command: &Iam) -> Exit {
+pub(crate) fn run(images: Option<&Path>, command: &Iam) -> Result<Exit, CommandError> {
     let loaded = load(images);
-    if let Err(exit) = loaded.usable() {
-        return exit;
-    }
+    print::note(loaded.usable()?);
     let role = match command.role {
         IamRole::Plan => Role::Plan,
         IamRole::Apply => Role::Apply,
     };
+    let wrong = |(what, help): (String, &str)| {
+        CommandError::usage("could not write the policy", what, Some(help))
+    };
     let document = match &command.trust {
-        None => Ok(permissions(role, &loaded.wants, &loaded.config)),
-        Some(repository) => workflow(repository, role, command, &loaded).map(|found| trust(&found)),
+        None => permissions(role, &loaded.wants, &loaded.config),
+        Some(repository) => trust(&workflow(repository, role, command, &loaded).map_err(wrong)?),
     };
-    let empty = |document: &serde_json::Value| {
-        document.get("Statement").and_then(|list| list.as_array()).is_some_and(Vec::is_empty)
-    };
-    match document {
-        Ok(document) if empty(&document) => {
-            let why = "nothing comes from or goes to Amazon ECR";
-            print::error(
-                "there is no policy to write",
-                why,
-                Some("name a registry of ECR as destination"),
-            );
-            Exit::Usage
-        }
-        Ok(document) => {
-            print::json(&document);
-            Exit::Done
-        }
-        Err((what, help)) => {
-            print::error("could not write the policy", &what, Some(help));
-            Exit::Usage
-        }
+    let statements = document.get("Statement").and_then(|list| list.as_array());
+    if statements.is_some_and(Vec::is_empty) {
+        let (what, why) =
+            ("there is no policy to write", "nothing comes from or goes to Amazon ECR");
+        return Err(CommandError::usage(what, why, Some("name a registry of ECR as destination")));
     }
+    print::json(&document);
+    Ok(Exit::Done)
 }
 
 fn workflow(

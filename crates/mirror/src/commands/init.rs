@@ -12,6 +12,7 @@ use mirror_tree::Entry;
 
 use super::add;
 use crate::bots::{self, Bot};
+use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::load::{Loaded, load_unpinned};
 use crate::{edit, print};
@@ -66,33 +67,27 @@ const WORKFLOWS: [(&str, &str); 3] = [
     ("apply", include_str!("init/apply.yml")),
 ];
 
-pub(crate) fn run(images: Option<&Path>, command: &Init) -> Exit {
+pub(crate) fn run(images: Option<&Path>, command: &Init) -> Result<Exit, CommandError> {
     let images = images.unwrap_or(Path::new("images"));
     let images = std::path::absolute(images).unwrap_or_else(|_| images.to_owned());
     let loaded = load_unpinned(Some(&images));
-    if let Err(exit) = loaded.configured() {
-        return exit;
-    }
+    loaded.configured()?;
     let example = [EXAMPLE.to_owned()];
     let references = if command.references.is_empty() && loaded.entries.is_empty() {
         &example[..]
     } else {
         &command.references[..]
     };
-    let Some(new) = add::parsed(references, &loaded.config.rules) else { return Exit::Usage };
-    let Some(new) = add::missing(new, &loaded) else { return Exit::Usage };
-    let Some(entries) = add::placed(&loaded, new) else { return Exit::Usage };
+    let new = add::parsed(references, &loaded.config.rules)?;
+    let new = add::missing(new, &loaded)?;
+    let entries = add::placed(&loaded, new)?;
     let root = bots::root(&images);
     let above = images.parent().unwrap_or(&images).to_owned();
     if command.workflows.is_some() && above != root {
         let help = "run this at the top of the repository, without `--images`";
         let why = format!("the tree would be in {}, below it", above.display());
-        print::error(
-            "the workflows look for the tree at the top of the repository",
-            &why,
-            Some(help),
-        );
-        return Exit::Usage;
+        let what = "the workflows look for the tree at the top of the repository";
+        return Err(CommandError::usage(what, why, Some(help)));
     }
     let mut files = vec![(images.join("mirror.toml"), configuration(command.registry.as_ref()))];
     let path = |entry: &Entry| (images.join(&entry.file), entry.source.to_string());
@@ -111,14 +106,12 @@ pub(crate) fn run(images: Option<&Path>, command: &Init) -> Exit {
         files.push((root.join(format!(".github/workflows/mirror-{name}.yml")), text));
     }
     files.push((above.join(".gitignore"), "/mirror-store\n/plan.json\n".to_owned()));
-    let exit = write(files, &root, command);
-    if exit == Exit::Done {
-        advise(&above, &images, command);
-    }
-    exit
+    write(files, &root, command)?;
+    advise(&above, &images, command);
+    Ok(Exit::Done)
 }
 
-fn write(files: Vec<(PathBuf, String)>, root: &Path, command: &Init) -> Exit {
+fn write(files: Vec<(PathBuf, String)>, root: &Path, command: &Init) -> Result<(), CommandError> {
     let shown = |path: &Path| {
         let path = path.strip_prefix(root).unwrap_or(path);
         printable(&path.display().to_string())
@@ -127,9 +120,9 @@ fn write(files: Vec<(PathBuf, String)>, root: &Path, command: &Init) -> Exit {
         files.into_iter().partition(|(path, _)| path.symlink_metadata().is_ok());
     if let Err((path, error)) = edit::create_all(&new) {
         let help = "check the permissions of the folders above it";
-        print::error(&format!("could not write {}", shown(&path)), &error.to_string(), Some(help));
-        print::message("nothing was written");
-        return Exit::Usage;
+        let what = format!("could not write {}", shown(&path));
+        let error = CommandError::usage(what, error.to_string(), Some(help));
+        return Err(error.so("nothing was written"));
     }
     kept.iter().for_each(|(path, _)| print::message(&format!("kept {}", shown(path))));
     new.iter().for_each(|(path, _)| print::message(&format!("wrote {}", shown(path))));
@@ -146,7 +139,7 @@ fn write(files: Vec<(PathBuf, String)>, root: &Path, command: &Init) -> Exit {
              repository or a copy of it is",
         );
     }
-    Exit::Done
+    Ok(())
 }
 
 /// What is to be done about files that were there already.

@@ -7,6 +7,7 @@ use mirror_plan::report::{Outdated, Report};
 use mirror_render::ci::{Earlier, attention_markdown};
 
 use super::{comment, report};
+use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::{environment, github, print};
 
@@ -40,48 +41,38 @@ pub(crate) struct Issue {
     pub(crate) at: github::At,
 }
 
-pub(crate) fn run(command: &Issue) -> Exit {
-    let report = match report::merged(&command.reports) {
-        Ok(report) => report,
-        Err(exit) => return exit,
-    };
-    let outdated: Option<Outdated> = match command
-        .outdated
-        .as_ref()
-        .map(|file| report::read(file))
-        .transpose()
-    {
-        Ok(found) if found.as_ref().is_some_and(|found: &Outdated| found.format_version != 1) => {
-            let help = "write it with the same version of mirror";
-            print::error("could not read what is outdated", "it is of another version", Some(help));
-            return Exit::Usage;
+pub(crate) fn run(command: &Issue) -> Result<Exit, CommandError> {
+    let report = report::merged(&command.reports)?;
+    let read = |file| {
+        let help = "it is written by `mirror outdated --format json`";
+        let found: Outdated = report::read(file).map_err(|why| {
+            CommandError::usage("could not read what is outdated", why, Some(help))
+        })?;
+        if found.format_version != 1 {
+            let (why, help) =
+                ("it is of another version", "write it with the same version of mirror");
+            return Err(CommandError::usage("could not read what is outdated", why, Some(help)));
         }
-        Ok(outdated) => outdated,
-        Err(why) => {
-            let help = "it is written by `mirror outdated --format json`";
-            print::error("could not read what is outdated", &why, Some(help));
-            return Exit::Usage;
-        }
+        Ok(found)
     };
+    let outdated = command.outdated.as_deref().map(read).transpose()?;
     keep(command, &report, outdated.as_ref())
 }
 
-fn keep(command: &Issue, report: &Report, outdated: Option<&Outdated>) -> Exit {
+fn keep(
+    command: &Issue,
+    report: &Report,
+    outdated: Option<&Outdated>,
+) -> Result<Exit, CommandError> {
     let today = environment::today();
     let text = |text: Option<&str>| {
         attention_markdown(report, outdated, &command.problem, &Earlier { text, today: &today })
     };
     super::in_runtime(async {
-        let github = match github::open(&command.at).await {
-            Ok(github) => github,
-            Err(exit) => return Ok(exit),
-        };
-        Ok(match github.keep_issue(ISSUE, TITLE, text).await {
-            Ok(kept) => {
-                print::message(&format!("issue {}", comment::word(kept)));
-                Exit::Done
-            }
-            Err(error) => github::failed("could not keep the issue", &error),
-        })
+        let github = github::open(&command.at).await?;
+        let kept = github.keep_issue(ISSUE, TITLE, text).await;
+        let kept = kept.map_err(|error| github::failed("could not keep the issue", &error))?;
+        print::message(&format!("issue {}", comment::word(kept)));
+        Ok(Exit::Done)
     })
 }

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Command};
 
+use crate::error::CommandError;
 use crate::exit::Exit;
-use crate::print;
 
 /// Write the manual pages, one for each command.
 #[derive(Debug, Args)]
@@ -19,16 +19,12 @@ pub(crate) struct Man {
 }
 
 /// `whole` is the whole command line.
-pub(crate) fn run(command: &Man, whole: Command) -> Exit {
+pub(crate) fn run(command: &Man, whole: Command) -> Result<Exit, CommandError> {
     let folder = &command.folder;
     let written =
         std::fs::create_dir_all(folder).and_then(|()| clap_mangen::generate_to(whole, folder));
-    match written {
-        Ok(()) => Exit::Done,
-        Err(error) => {
-            let what = format!("could not write the manual pages to {}", folder.display());
-            print::error(&what, &error.to_string(), Some("name a folder that you may write to"));
-            Exit::Usage
-        }
-    }
+    written.map(|()| Exit::Done).map_err(|error| {
+        let what = format!("could not write the manual pages to {}", folder.display());
+        CommandError::usage(what, error.to_string(), Some("name a folder that you may write to"))
+    })
 }

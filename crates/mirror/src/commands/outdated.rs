@@ -14,6 +14,7 @@ use mirror_plan::report::{MovedTag, NewerTag, TagsFailure, newest, stuck};
 use mirror_tree::{BotProof, Entry};
 
 use crate::args::{Format, Only};
+use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::load::load;
 use crate::print;
@@ -47,11 +48,10 @@ pub(crate) struct Outdated {
     pub(crate) only: Only,
 }
 
-pub(crate) fn run(images: Option<&Path>, command: &Outdated) -> Exit {
+pub(crate) fn run(images: Option<&Path>, command: &Outdated) -> Result<Exit, CommandError> {
     let mut loaded = load(images);
-    if let Err(exit) = loaded.usable().and_then(|()| loaded.narrow(&command.only, None)) {
-        return exit;
-    }
+    print::note(loaded.usable()?);
+    print::note(loaded.narrow(&command.only, None)?);
     let mut entries = loaded.entries.clone();
     entries.retain(|entry| command.only.includes(&entry.name));
     let stuck: Vec<(Entry, BotProof)> =

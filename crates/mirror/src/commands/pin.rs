@@ -9,6 +9,7 @@ use mirror_oci::{Digest, Name, Tag};
 use mirror_tree::Entry;
 
 use crate::args::Only;
+use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::load::load_unpinned;
 use crate::{edit, print};
@@ -32,15 +33,11 @@ pub(crate) struct Pin {
     pub(crate) only: Only,
 }
 
-pub(crate) fn run(images: Option<&Path>, command: &Pin) -> Exit {
+pub(crate) fn run(images: Option<&Path>, command: &Pin) -> Result<Exit, CommandError> {
     let mut loaded = load_unpinned(images);
-    if let Err(exit) = loaded.usable() {
-        return exit;
-    }
+    print::note(loaded.usable()?);
     // Entries with different files may be one want; each file gets its digest.
-    if let Err(exit) = loaded.narrow(&command.only, None) {
-        return exit;
-    }
+    print::note(loaded.narrow(&command.only, None)?);
     let mut entries = loaded.entries.clone();
     entries.retain(|entry| command.only.includes(&entry.name));
     super::in_runtime(async {

@@ -8,10 +8,12 @@ use mirror_engine::look::{self, Depth, Questions, Remarks};
 use mirror_engine::{Connections, Errand};
 use mirror_failure::printable;
 use mirror_plan::plan::{MOST_SHARDS, busy_shards};
+use mirror_plan::report::Ending;
 use mirror_render::ci::{COMMENT_BUDGET, SUMMARY_BUDGET, plan_findings, plan_markdown};
 
 use crate::args::{Only, PageFormat};
 use crate::base::{self, AtBase};
+use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::load::{Loaded, load};
 use crate::output::Output;
@@ -71,27 +73,18 @@ pub(crate) struct Plan {
     pub(crate) only: Only,
 }
 
-pub(crate) fn run(images: Option<&Path>, command: &Plan) -> Exit {
+pub(crate) fn run(images: Option<&Path>, command: &Plan) -> Result<Exit, CommandError> {
     let mut loaded = load(images);
-    if let Err(exit) = loaded.usable() {
-        return exit;
-    }
-    loaded.tell_default();
-    let at_base = match at_base(&loaded, command) {
-        Ok(at_base) => at_base,
-        Err(exit) => return exit,
-    };
-    if let Err(exit) = loaded.narrow(&command.only, command.changed_since.as_deref()) {
-        return exit;
-    }
+    print::note(loaded.usable()?);
+    print::note(loaded.default_destination());
+    let at_base = at_base(&loaded, command)?;
+    print::note(at_base.as_ref().and_then(|at_base| at_base.note.as_deref()));
+    print::note(loaded.narrow(&command.only, command.changed_since.as_deref())?);
     if let Some(AtBase { base, .. }) = &at_base {
         loaded.wants = std::mem::take(&mut loaded.wants).known_to(base, &loaded.config);
     }
     let out = command.out.as_deref().map(|path| Output::open(path, "save the plan in"));
-    let out = match out.transpose() {
-        Ok(out) => out,
-        Err(exit) => return exit,
-    };
+    let out = out.transpose()?;
     super::in_runtime(async {
         let surroundings = environment::surroundings(None)?;
         let base = at_base.as_ref().map(|at_base| &at_base.base);
@@ -108,12 +101,8 @@ pub(crate) fn run(images: Option<&Path>, command: &Plan) -> Exit {
             && let Err(error) = saved::write(file, &plan, &graphs, &loaded)
         {
             let what = format!("could not save the plan in {}", path.display());
-            print::error(
-                &what,
-                &error.to_string(),
-                Some("free some space there, or name another file"),
-            );
-            return Ok(Exit::Usage);
+            let help = "free some space there, or name another file";
+            return Err(CommandError::usage(what, error.to_string(), Some(help)));
         }
         match (command.matrix, command.format) {
             (Some(parts), _) => {
@@ -129,30 +118,18 @@ pub(crate) fn run(images: Option<&Path>, command: &Plan) -> Exit {
         }
         print::step_summary(|| plan_markdown(&plan, SUMMARY_BUDGET));
         print::annotations(|| plan_findings(&loaded.shown, &plan));
-        Ok(ending(&plan, command))
+        Ok(match plan.ending() {
+            Ending::Pending if !command.exit_code => Exit::Done,
+            ending => ending.into(),
+        })
     })
 }
 
 /// What decides on connections, for a pull request.
-fn at_base(loaded: &Loaded, command: &Plan) -> Result<Option<AtBase>, Exit> {
+fn at_base(loaded: &Loaded, command: &Plan) -> Result<Option<AtBase>, CommandError> {
     let Some(revision) = command.config_from.as_deref() else { return Ok(None) };
     base::read(loaded, revision).map(Some).map_err(|error| {
         let what = format!("could not read the configuration at {}", printable(revision));
-        print::error(&what, &error.why, Some(&error.help));
-        Exit::Usage
+        CommandError::usage(what, error.why, Some(&error.help))
     })
-}
-
-fn ending(plan: &mirror_plan::plan::Plan, command: &Plan) -> Exit {
-    if plan.totals.failures > 0 {
-        Exit::Failed
-    } else if !plan.conflicts.is_empty() {
-        Exit::Conflict
-    } else if plan.totals.deferred > 0 {
-        Exit::Deferred
-    } else if command.exit_code && (!plan.actions.is_empty() || plan.owed().next().is_some()) {
-        Exit::Pending
-    } else {
-        Exit::Done
-    }
 }

@@ -12,6 +12,7 @@ use mirror_render::ci::{COMMENT_BUDGET, SUMMARY_BUDGET, report_markdown};
 use serde::de::DeserializeOwned;
 
 use crate::args::PageFormat;
+use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::print;
 
@@ -36,13 +37,10 @@ pub(crate) struct Reports {
     pub(crate) files: Vec<PathBuf>,
 }
 
-pub(crate) fn run(command: &Reports) -> Exit {
-    let report = match merged(&command.files) {
-        Ok(report) => report,
-        Err(exit) => return exit,
-    };
+pub(crate) fn run(command: &Reports) -> Result<Exit, CommandError> {
+    let report = merged(&command.files)?;
     show(&report, command.format);
-    exit(&report)
+    Ok(report.ending().into())
 }
 
 /// Prints a report, and adds it to the summary of the step in GitHub Actions.
@@ -55,25 +53,8 @@ pub(crate) fn show(report: &Report, format: PageFormat) {
     print::step_summary(|| report_markdown(report, SUMMARY_BUDGET));
 }
 
-/// How a run ended, by its report.
-pub(crate) fn exit(report: &Report) -> Exit {
-    if report.interrupted || report.totals.cancelled > 0 {
-        Exit::Interrupted
-    } else if report.totals.failed > 0 {
-        Exit::Failed
-    } else if report.totals.stale > 0 {
-        Exit::Stale
-    } else if report.totals.conflicts > 0 {
-        Exit::Conflict
-    } else if report.totals.deferred > 0 {
-        Exit::Deferred
-    } else {
-        Exit::Done
-    }
-}
-
 /// Reads reports and puts them together; says which one is none.
-pub(super) fn merged(files: &[PathBuf]) -> Result<Report, Exit> {
+pub(super) fn merged(files: &[PathBuf]) -> Result<Report, CommandError> {
     let one = |file: &PathBuf| {
         let report: Result<Report, String> = read(file);
         let report = report.and_then(|report| match report.format_version {
@@ -83,8 +64,7 @@ pub(super) fn merged(files: &[PathBuf]) -> Result<Report, Exit> {
         report.map_err(|why| {
             let what = format!("could not read the report {}", file.display());
             let help = "reports are written by `mirror apply --report FILE`";
-            print::error(&what, &why, Some(help));
-            Exit::Usage
+            CommandError::usage(what, why, Some(help))
         })
     };
     let reports = files.iter().map(one).collect::<Result<Vec<_>, _>>()?;
@@ -93,12 +73,8 @@ pub(super) fn merged(files: &[PathBuf]) -> Result<Report, Exit> {
         reports.iter().filter_map(|report| report.shard.as_ref()).find(|part| !parts.insert(*part));
     if let Some(part) = twice {
         let help = "put together the reports of one run, each of them once";
-        print::error(
-            "could not put the reports together",
-            &format!("two are of part {part}"),
-            Some(help),
-        );
-        return Err(Exit::Usage);
+        let what = "could not put the reports together";
+        return Err(CommandError::usage(what, format!("two are of part {part}"), Some(help)));
     }
     Ok(Report::merge(reports))
 }

@@ -12,6 +12,7 @@ use mirror_plan::report::{HoleFound, Verification, VerifyFailure};
 use mirror_plan::want::Want;
 
 use crate::args::Format;
+use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::load::load;
 use crate::{environment, print};
@@ -39,11 +40,9 @@ pub(crate) struct Verify {
     pub(crate) deep: bool,
 }
 
-pub(crate) fn run(images: Option<&Path>, command: &Verify) -> Exit {
+pub(crate) fn run(images: Option<&Path>, command: &Verify) -> Result<Exit, CommandError> {
     let loaded = load(images);
-    if let Err(exit) = loaded.usable() {
-        return exit;
-    }
+    print::note(loaded.usable()?);
     super::in_runtime(async {
         let surroundings = environment::surroundings(None)?;
         let errand = Errand::look(&surroundings);

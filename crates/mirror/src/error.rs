@@ -1,0 +1,78 @@
+//! Why a command ends before its work is done. Commands return it; `main` says it.
+
+use mirror_failure::RequestError;
+use mirror_plan::report::Finding;
+
+use crate::exit::Exit;
+
+/// Why a command ends before its work is done, and how.
+#[derive(Debug)]
+pub(crate) struct CommandError {
+    /// Everything there is to say, in this order.
+    pub(crate) problems: Vec<Problem>,
+    /// What that means for what was asked for.
+    pub(crate) outcome: Option<&'static str>,
+    /// How the command ends.
+    pub(crate) exit: Exit,
+}
+
+/// Something that is in the way.
+#[derive(Debug)]
+pub(crate) enum Problem {
+    /// In the usual form: what could not be done, why, and what to do.
+    Error {
+        /// What could not be done.
+        what: String,
+        /// Why.
+        cause: String,
+        /// What to do.
+        help: Option<String>,
+    },
+    /// With the lines concerned.
+    Finding(Box<Finding>),
+}
+
+impl Problem {
+    pub(crate) fn new(
+        what: impl Into<String>,
+        cause: impl Into<String>,
+        help: Option<&str>,
+    ) -> Problem {
+        let help = help.map(str::to_owned);
+        Problem::Error { what: what.into(), cause: cause.into(), help }
+    }
+}
+
+impl CommandError {
+    /// Everything that is in the way.
+    pub(crate) fn of(problems: Vec<Problem>, exit: Exit) -> CommandError {
+        CommandError { problems, outcome: None, exit }
+    }
+
+    /// Something that whoever called can mend: arguments, files, the tree.
+    pub(crate) fn usage(
+        what: impl Into<String>,
+        cause: impl Into<String>,
+        help: Option<&str>,
+    ) -> CommandError {
+        CommandError::of(vec![Problem::new(what, cause, help)], Exit::Usage)
+    }
+
+    /// Ends in another way.
+    pub(crate) fn ending(self, exit: Exit) -> CommandError {
+        CommandError { exit, ..self }
+    }
+
+    /// Says what it means for what was asked for.
+    pub(crate) fn so(self, outcome: &'static str) -> CommandError {
+        CommandError { outcome: Some(outcome), ..self }
+    }
+}
+
+impl From<RequestError> for CommandError {
+    fn from(error: RequestError) -> CommandError {
+        let help = error.help();
+        CommandError::usage("could not start", error.to_string(), help.as_deref())
+            .ending(Exit::Failed)
+    }
+}
