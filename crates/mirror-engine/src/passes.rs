@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use mirror_plan::config::Config;
-use mirror_plan::plan::{Action, Fit, Plan, Shard};
+use mirror_plan::plan::{Action, Depth, Fit, Plan, Remarks, Shard};
 use mirror_plan::report::{Report, Status};
 use mirror_plan::want::{Want, Wants};
 use tokio::time::Instant;
@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use crate::connections::{Connections, Errand};
 use crate::event::{Event, Events};
 use crate::look::incomplete::Closely;
-use crate::look::{self, Depth, Questions, Remarks};
+use crate::look::{self, Ask};
 use crate::recheck::{self, Again};
 use crate::run as carry_out;
 use crate::stop::Stop;
@@ -136,7 +136,7 @@ async fn pass(with: &With<'_>, wants: &Wants, fit: Option<Fit>) -> Report {
         match fit {
             None => {
                 let closely = if how.repair { Closely::Everywhere } else { Closely::WhereNeeded };
-                let ask = Questions { depth, remarks: Remarks::Leave, closely };
+                let ask = Ask { depth, remarks: Remarks::Leave, closely };
                 let (plan, graphs) = look::plan(wants, tree.whole, connections, ask).await;
                 Again { plan, graphs, outcomes: Vec::new() }
             }
@@ -146,7 +146,7 @@ async fn pass(with: &With<'_>, wants: &Wants, fit: Option<Fit>) -> Report {
     let Again { plan, graphs, outcomes: left_alone } = tokio::select! {
         found = looking => found,
         () = stop.wait() => {
-            return Report { format_version: 1, interrupted: true, ..Report::default() };
+            return Report::unreached(wants);
         }
     };
     let prepared = prepare::prepare(&plan, connections, stop).await;

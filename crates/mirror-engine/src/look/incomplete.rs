@@ -8,7 +8,7 @@ use mirror_copy::Check;
 use mirror_failure::Failure;
 use mirror_oci::{Digest, Platforms};
 use mirror_plan::config::Location;
-use mirror_plan::plan::Plan;
+use mirror_plan::plan::Draft;
 use mirror_plan::want::{Source, Target};
 
 use crate::address;
@@ -28,23 +28,23 @@ pub enum Closely {
 
 /// What is missing of each image that counts as unchanged; nothing for those that are whole.
 pub(crate) async fn look(
-    plan: &Plan,
+    draft: &Draft<'_>,
     connections: &Connections,
     closely: Closely,
 ) -> BTreeMap<Target, Result<Vec<Digest>, Failure>> {
-    let unchanged = plan.unchanged.iter();
-    let unchanged = unchanged.map(|item| (&item.want.source, &item.want.target, &item.digest));
     // A layout is always looked at as a whole.
-    let looked = unchanged.filter(|(source, target, digest)| {
+    let looked = draft.fulfilled().filter(|(want, digest)| {
+        let (source, target) = (&want.source, &want.target);
         let sparse = || {
             matches!(source.platforms, Platforms::Some(_))
                 || connections.memory().is_sparse(target, digest)
         };
-        matches!(target.location, Location::Registry(_))
-            && (closely == Closely::Everywhere || sparse())
+        let at_registry = matches!(target.location, Location::Registry(_));
+        at_registry && (closely == Closely::Everywhere || sparse())
     });
-    let looks = looked.map(|(source, target, digest)| async move {
-        (target.clone(), missing(source, target, digest, connections, closely).await)
+    let looks = looked.map(|(want, digest)| async move {
+        let missing = missing(&want.source, &want.target, digest, connections, closely).await;
+        (want.target.clone(), missing)
     });
     let found: Vec<_> =
         stream::iter(looks.collect::<Vec<_>>()).buffer_unordered(AT_ONCE).collect().await;

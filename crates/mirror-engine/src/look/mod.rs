@@ -14,8 +14,10 @@ use mirror_copy::{Graph, InLayout, Purpose};
 use mirror_failure::{Failure, Side, printable};
 use mirror_oci::{Digest, Platforms, Version};
 use mirror_plan::config::Location;
-use mirror_plan::plan::{Holder, Image, Note, Observed, Plan, source_link};
-use mirror_plan::want::{Source, Target, Want, Wants};
+use mirror_plan::plan::{
+    Answers, Closer, Depth, Draft, Holder, Image, Observed, Plan, Remarks, source_link,
+};
+use mirror_plan::want::{Source, Target, Wants};
 use mirror_registry::{ManifestRef, Remote};
 
 use crate::connections::Connections;
@@ -25,30 +27,10 @@ use crate::look::incomplete::Closely;
 /// Look-ups on their way at once; each host has its own, lower limit.
 const AT_ONCE: usize = 256;
 
-/// Which questions to ask beyond what is needed to compare.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Depth {
-    /// Compare digests.
-    Digests,
-    /// And read the manifests of what will be copied.
-    Manifests,
-    /// And of everything else.
-    All,
-}
-
-/// Whether to find out what only a reviewer wants to know.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Remarks {
-    /// Where the tags beside digests point by now, and what the images before were like.
-    Ask,
-    /// Don't.
-    Leave,
-}
-
-/// Everything to be asked.
+/// What to look at.
 #[derive(Debug, Clone, Copy)]
-pub struct Questions {
-    /// What to read beyond what is needed to compare.
+pub struct Ask {
+    /// What to find out beyond what is needed to compare.
     pub depth: Depth,
     /// Whether to find out what only a reviewer wants to know.
     pub remarks: Remarks,
@@ -63,98 +45,54 @@ pub async fn plan(
     wants: &Wants,
     whole: &Wants,
     connections: &Connections,
-    ask: Questions,
+    ask: Ask,
 ) -> (Plan, Graphs) {
-    let mut observed = compare(wants, connections).await;
-    let mut rough = Plan::new(wants, &observed);
-    for (target, missing) in incomplete::look(&rough, connections, ask.closely).await {
-        match missing {
-            Ok(missing) => drop(observed.incomplete.insert(target, missing)),
-            // Not to know whether it is whole is not to know.
-            Err(failure) => drop(observed.targets.insert(target, Err(failure))),
-        }
-    }
-    let owed = rough.unchanged.iter().filter_map(|item| {
-        let target = &item.want.target;
-        connections.owes_signatures(target, &item.digest).then(|| target.clone())
-    });
-    observed.owed = owed.collect();
-    rough = Plan::new(wants, &observed);
-    if ask.remarks == Remarks::Ask {
-        observed.tags = moved(&rough, connections).await;
-        observed.gone = before::gone(wants, &expiring(&rough, wants), connections).await;
-    }
-    let mut graphs = Graphs::new();
-    if ask.depth != Depth::Digests {
-        graphs = read_all(&rough, whole, connections, ask.depth, &mut observed).await;
-        if ask.remarks == Remarks::Ask {
-            let with = before::With {
-                wants,
-                whole,
-                connections,
-                graphs: &graphs,
-                holder: &observed.holder,
-            };
-            observed.before = before::look(&rough, &with).await;
-        }
-    }
-    observed.pulls_left = connections.pulls_left();
-    observed.strangers = connections.strangers();
-    (Plan::new(wants, &observed), graphs)
+    let mut draft = Draft::new(wants, compare(wants, connections).await);
+    let incomplete = incomplete::look(&draft, connections, ask.closely).await;
+    let owed = draft.fulfilled();
+    let owed = owed.filter(|(want, digest)| connections.owes_signatures(&want.target, digest));
+    let owed = owed.map(|(want, _)| want.target.clone()).collect();
+    draft.look_closer(Closer { incomplete, owed });
+    let questions = draft.questions(ask.depth, ask.remarks);
+    let mut answers = Answers {
+        tags: moved(&questions.tags, connections).await,
+        gone: before::gone(&questions.gone, connections).await,
+        ..Answers::default()
+    };
+    let graphs = read_all(&questions.manifests, whole, connections, &mut answers).await;
+    let with = before::With { whole, connections, graphs: &graphs, holder: &answers.holder };
+    answers.before = before::look(&questions.replaced, &with).await;
+    answers.pulls_left = connections.pulls_left();
+    (draft.settle(&answers), graphs)
 }
 
-/// Where the tags beside digests point by now, of images that will be copied.
-async fn moved(rough: &Plan, connections: &Connections) -> BTreeMap<Source, Digest> {
-    let pinned = rough.copies().map(|copy| &copy.want.source);
-    let pinned = pinned
-        .filter(|source| source.platforms == Platforms::All && source.version.digest().is_some());
+/// Where the tags beside digests point by now.
+async fn moved(pinned: &BTreeSet<&Source>, connections: &Connections) -> BTreeMap<Source, Digest> {
     let moved =
-        all(pinned.collect(), |source| async move { tag_now(source, connections).await }).await;
+        all(pinned.clone(), |source| async move { tag_now(source, connections).await }).await;
     moved.into_iter().filter_map(|(source, digest)| Some((source, digest?))).collect()
 }
 
-/// Targets that a lifecycle policy would delete images of.
-fn expiring(rough: &Plan, wants: &Wants) -> BTreeSet<Target> {
-    let warned = rough.notes.iter().filter_map(|note| match note {
-        Note::WouldExpire { at, images, .. } => Some((at, images)),
-        _ => None,
-    });
-    let targets = warned.flat_map(|(at, images)| {
-        let here = wants.wants.iter().map(|want| &want.target).filter(move |target| {
-            target.destination == at.destination && target.repository == at.repository
-        });
-        here.filter(move |target| {
-            let tag = target.tag.as_ref().map(ToString::to_string);
-            tag.is_none_or(|tag| images.contains(&tag))
-        })
-    });
-    targets.cloned().collect()
-}
-
-/// Reads the manifests of what will be copied, from the source or from whoever holds it instead.
+/// Reads manifests, from the source or from whoever holds the image instead.
 async fn read_all(
-    rough: &Plan,
+    wanted: &BTreeMap<&Source, &Digest>,
     wants: &Wants,
     connections: &Connections,
-    depth: Depth,
-    observed: &mut Observed,
+    answers: &mut Answers,
 ) -> Graphs {
-    let mut wanted: BTreeSet<&Source> = rough.copies().map(|copy| &copy.want.source).collect();
-    let looked_at = |want: &&Want| depth == Depth::All || observed.owed.contains(&want.target);
-    let unchanged = rough.unchanged.iter().map(|item| &item.want).filter(looked_at);
-    let only_looked_at: BTreeSet<&Source> = unchanged.map(|want| &want.source).collect();
-    wanted.extend(only_looked_at);
-    let seen = &observed.sources;
-    let reads =
-        all(wanted, |source| async move { read(source, seen, wants, connections).await }).await;
+    let sources = wanted.keys().copied().collect();
+    let reads = all(sources, |source| {
+        let root = wanted.get(source).copied();
+        async move { read(source, root, wants, connections).await }
+    });
     let mut graphs = Graphs::new();
-    for (source, graph) in reads {
+    for (source, graph) in reads.await {
         let graph = graph.map(|(graph, holder)| {
-            observed.holder.extend(holder.map(|holder| (source.clone(), holder)));
+            answers.holder.extend(holder.map(|holder| (source.clone(), holder)));
             graph
         });
         let image = graph.as_ref().map(|graph| image(graph)).map_err(Clone::clone);
-        observed.images.insert(source.clone(), image);
+        answers.images.insert(source.clone(), image);
         graphs.insert(source, graph);
     }
     graphs
@@ -187,7 +125,8 @@ async fn compare(wants: &Wants, connections: &Connections) -> Observed {
         tokio::join!(untagged, bulk::look(wants, connections, resolved(wants, &sources)));
     targets.extend(untagged);
     targets.extend(seen.targets);
-    Observed { sources, targets, repositories: seen.repositories, ..Observed::default() }
+    let strangers = connections.strangers();
+    Observed { sources, targets, repositories: seen.repositories, strangers }
 }
 
 /// What targets have, where the sources were looked at before.
@@ -335,11 +274,11 @@ async fn found_at(
 /// The manifests of an image, and the destination that they are from if the source does not give them.
 async fn read(
     source: &Source,
-    resolved: &BTreeMap<Source, Result<Digest, Failure>>,
+    root: Option<&Digest>,
     wants: &Wants,
     connections: &Connections,
 ) -> Result<(Arc<Graph>, Option<Holder>), Failure> {
-    let Some(Ok(root)) = resolved.get(source) else {
+    let Some(root) = root else {
         return Err(Failure::other(Side::Source, format!("{source} was not resolved")));
     };
     let read = match connections.origin(&source.name) {

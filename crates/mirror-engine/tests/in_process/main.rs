@@ -2,6 +2,7 @@
 //! last request.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests may panic")]
 
+mod saved;
 mod world;
 
 use std::time::Duration;
@@ -9,7 +10,7 @@ use std::time::Duration;
 use mirror_engine::Event;
 use mirror_engine::passes::OnLimit;
 use mirror_testkit::{FakeEcr, Fault, ImageBuilder, Profile, Registry};
-use world::{Company, Images, REGION};
+use world::{Company, Images, REGION, listed_once};
 
 /// Three images of two platforms, one of which shares its layers, to a registry and to ECR.
 async fn night() -> Vec<Vec<(Duration, String)>> {
@@ -38,6 +39,8 @@ async fn night() -> Vec<Vec<(Duration, String)>> {
         let totals = &report.totals;
         assert_eq!((totals.copied, totals.unchanged, totals.failed), (copied, unchanged, 0));
         assert!(matches!(events.last(), Some(Event::Ended)));
+        let wants = mirror_plan::want::expand(&images.entries, &images.config);
+        assert_eq!(listed_once(&report, &wants), Ok(()));
         logs.push(company.take_log());
     }
     for (name, image) in [("app", &big), ("other", &small), ("same", &big)] {

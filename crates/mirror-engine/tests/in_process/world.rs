@@ -17,8 +17,9 @@ use mirror_engine::{Event, Stop, Surroundings};
 use mirror_failure::ErrorKind;
 use mirror_oci::Reference;
 use mirror_plan::config::Config;
+use mirror_plan::plan::Fit;
 use mirror_plan::report::Report;
-use mirror_plan::want::expand;
+use mirror_plan::want::{Want, Wants, expand};
 use mirror_registry::{Body, Clock, Credentials, Wire, World};
 use mirror_testkit::{FakeEcr, Registry};
 use mirror_tree::Entry;
@@ -150,6 +151,16 @@ impl Images {
         surroundings: &Surroundings,
         on_limit: OnLimit,
     ) -> (Vec<Event>, Report) {
+        self.carry_out(surroundings, on_limit, None).await
+    }
+
+    /// The same, perhaps with a plan that was made before.
+    pub(crate) async fn carry_out(
+        &self,
+        surroundings: &Surroundings,
+        on_limit: OnLimit,
+        fit: Option<Fit>,
+    ) -> (Vec<Event>, Report) {
         let wants = expand(&self.entries, &self.config);
         let how = How {
             surroundings: surroundings.clone(),
@@ -162,7 +173,7 @@ impl Images {
         let tree = Tree { config: &self.config, root, wants: &wants, whole: &wants };
         let (_stopper, stop) = Stop::new();
         let (events, mut told) = tokio::sync::mpsc::unbounded_channel();
-        let report = Box::pin(passes::run(tree, &how, None, &stop, &events)).await;
+        let report = Box::pin(passes::run(tree, &how, fit, &stop, &events)).await;
         drop(events);
         let mut happened = Vec::new();
         while let Some(event) = told.recv().await {
@@ -170,4 +181,23 @@ impl Images {
         }
         (happened, report)
     }
+}
+
+/// Whether each want is in one list of a report; otherwise the one that is not.
+pub(crate) fn listed_once(report: &Report, wants: &Wants) -> Result<(), String> {
+    let outcomes = report.outcomes.iter().map(|outcome| &outcome.want);
+    let unchanged = report.unchanged.iter().map(|item| &item.want);
+    let failures = report.failures.iter().map(|failed| &failed.want);
+    let listed = outcomes.chain(unchanged).chain(failures).chain(&report.unreached);
+    let listed: Vec<&Want> = listed.collect();
+    for want in &wants.wants {
+        let conflicts = report.conflicts.iter().filter(|conflict| {
+            conflict.files.contains(&want.file) && conflict.destination == want.target.destination
+        });
+        let times = listed.iter().filter(|listed| **listed == want).count() + conflicts.count();
+        if times != 1 {
+            return Err(format!("{times} times: {want:?} of {report:#?}"));
+        }
+    }
+    Ok(())
 }

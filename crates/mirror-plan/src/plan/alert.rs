@@ -3,7 +3,7 @@
 use mirror_oci::{Digest, Platform};
 
 use crate::plan::model::{Alert, Plan};
-use crate::plan::observed::Observed;
+use crate::plan::questions::Answers;
 use crate::want::model::{Want, Wants};
 
 impl Alert {
@@ -31,10 +31,10 @@ impl Alert {
 
 impl Plan {
     /// Finds what a reviewer should see first.
-    pub(crate) fn add_alerts(&mut self, wants: &Wants, observed: &Observed) {
+    pub(crate) fn add_alerts(&mut self, wants: &Wants, answers: &Answers) {
         let mut alerts: Vec<Alert> =
             wants.wants.iter().filter_map(|want| digest_removed(want, wants)).collect();
-        alerts.extend(wants.wants.iter().flat_map(|want| weaker(want, observed)));
+        alerts.extend(wants.wants.iter().flat_map(|want| weaker(want, answers)));
         // Several destinations get the same image.
         let mut seen: Vec<Alert> = Vec::new();
         for alert in alerts {
@@ -56,8 +56,8 @@ fn digest_removed(want: &Want, wants: &Wants) -> Option<Alert> {
     })
 }
 
-fn weaker(want: &Want, observed: &Observed) -> Vec<Alert> {
-    let Some((before, now)) = observed.before.get(&want.target) else { return Vec::new() };
+fn weaker(want: &Want, answers: &Answers) -> Vec<Alert> {
+    let Some((before, now)) = answers.before.get(&want.target) else { return Vec::new() };
     let file = || want.file.clone();
     let source = || format!("{}{}", want.source.name, want.source.version);
     let mut alerts = Vec::new();

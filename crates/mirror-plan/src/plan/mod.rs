@@ -5,15 +5,19 @@ pub(crate) mod draft;
 pub(crate) mod link;
 pub(crate) mod model;
 pub(crate) mod observed;
+pub(crate) mod questions;
+pub(crate) mod repositories;
 pub(crate) mod saved;
 pub(crate) mod shard;
 pub(crate) mod totals;
 
+pub use draft::Draft;
 pub use link::source_link;
 pub use model::{
     Action, Alert, Before, Change, Conflict, Copy, Holder, LookupFailure, Note, Plan, Pulls,
     Totals, Unchanged,
 };
 pub use observed::{Image, Observed};
+pub use questions::{Answers, Closer, Depth, Questions, Remarks, Replaced};
 pub use saved::{Fit, SavedManifest, SavedPlan, Unfit, tree_digest};
 pub use shard::{MOST_SHARDS, Shard, busy_shards};

@@ -4,7 +4,9 @@ use mirror_tree::Entry;
 
 use super::*;
 use crate::config::Config;
+use crate::plan::draft::Draft;
 use crate::plan::observed::{Image, Observed};
+use crate::plan::questions::Answers;
 use crate::want::expand::expand;
 use crate::want::model::Wants;
 
@@ -42,7 +44,7 @@ fn image(blobs: &[(&str, u64)]) -> Image {
 }
 
 /// One of each kind: new, changed, the same, moved tag, both kinds of failure, collision.
-fn example() -> (Wants, Observed) {
+fn example() -> (Wants, Observed, Answers) {
     let wants = wants(&[
         "new:1".into(),
         "changed:2".into(),
@@ -53,7 +55,7 @@ fn example() -> (Wants, Observed) {
         "a/twin:7".into(),
         "b/twin:7".into(),
     ]);
-    let mut observed = Observed::default();
+    let (mut observed, mut answers) = (Observed::default(), Answers::default());
     let failure = |side, message: &str| Failure {
         help: Some("do something".into()),
         ..Failure::other(side, message)
@@ -70,22 +72,22 @@ fn example() -> (Wants, Observed) {
         observed.sources.insert(want.source.clone(), source);
         observed.targets.insert(want.target.clone(), target);
         if name == "moved" {
-            observed.tags.insert(want.source.clone(), digest("elsewhere"));
+            answers.tags.insert(want.source.clone(), digest("elsewhere"));
         }
         let blobs: &[_] = if name == "new" {
             &[("own", 1000), ("shared", 5_000_000)]
         } else {
             &[("shared", 5_000_000)]
         };
-        observed.images.insert(want.source.clone(), Ok(image(blobs)));
+        answers.images.insert(want.source.clone(), Ok(image(blobs)));
     }
-    (wants, observed)
+    (wants, observed, answers)
 }
 
 #[test]
 fn each_want_has_one_place() {
-    let (wants, observed) = example();
-    let plan = Plan::new(&wants, &observed);
+    let (wants, observed, answers) = example();
+    let plan = Draft::new(&wants, observed).settle(&answers);
     let copies: Vec<_> = plan.copies().map(|copy| copy.want.target.shown()).collect();
     assert_eq!(copies, ["m/changed:2", "m/moved:4", "m/new:1"]);
     assert_eq!(plan.unchanged[0].want.target.shown(), "m/same:3");
@@ -105,20 +107,32 @@ fn each_want_has_one_place() {
         ..Totals::default()
     };
     assert_eq!(plan.totals, totals);
+    let copies = plan.copies().map(|copy| &copy.want);
+    let unchanged = plan.unchanged.iter().map(|item| &item.want);
+    let listed = copies.chain(unchanged).chain(plan.failures.iter().map(|failed| &failed.want));
+    let mut listed: Vec<_> = listed.collect();
+    listed.sort();
+    let mut all: Vec<_> = wants.wants.iter().collect();
+    all.sort();
+    assert_eq!(
+        listed, all,
+        "each is in one list, and those in the way of each other in none of these"
+    );
+    assert!(wants.contended.iter().all(|want| plan.conflicts[0].files.contains(&want.file)));
 }
 
 #[test]
 fn without_manifests_sizes_are_unknown() {
-    let (wants, mut observed) = example();
-    observed.images.clear();
-    let plan = Plan::new(&wants, &observed);
+    let (wants, observed, mut answers) = example();
+    answers.images.clear();
+    let plan = Draft::new(&wants, observed).settle(&answers);
     assert_eq!((plan.totals.bytes, plan.pulls[0].manifests), (None, 3));
 }
 
 #[test]
 fn json_round_trip() {
-    let (wants, observed) = example();
-    let plan = Plan::new(&wants, &observed);
+    let (wants, observed, answers) = example();
+    let plan = Draft::new(&wants, observed).settle(&answers);
     let json = serde_json::to_string(&plan).unwrap();
     assert_eq!(serde_json::from_str::<Plan>(&json).unwrap(), plan);
 }

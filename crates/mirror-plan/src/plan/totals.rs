@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use mirror_oci::{Digest, Name, Registry};
 
 use crate::plan::model::{Change, Plan, Pulls, Totals};
-use crate::plan::observed::{Image, Observed};
+use crate::plan::observed::Image;
+use crate::plan::questions::Answers;
 use crate::want::model::Source;
 
 impl Plan {
@@ -48,25 +49,27 @@ impl Plan {
     }
 
     /// The distinct sources of the copies, with what is known of their images.
-    fn images<'a>(&'a self, observed: &'a Observed) -> BTreeMap<&'a Source, Option<&'a Image>> {
+    fn images<'a>(&'a self, answers: &'a Answers) -> BTreeMap<&'a Source, Option<&'a Image>> {
         let sources = self.copies().map(|copy| &copy.want.source);
         sources
             .map(|source| {
-                (source, observed.images.get(source).and_then(|image| image.as_ref().ok()))
+                (source, answers.images.get(source).and_then(|image| image.as_ref().ok()))
             })
             .collect()
     }
 
-    pub(crate) fn count_pulls(&self, observed: &Observed) -> Vec<Pulls> {
+    pub(crate) fn count_pulls(&self, answers: &Answers) -> Vec<Pulls> {
         let mut manifests: BTreeMap<&Registry, BTreeSet<(&Name, &Digest)>> = BTreeMap::new();
-        let asked = |(source, _): &(&Source, Option<&Image>)| !observed.holder.contains_key(source);
-        for (source, image) in self.images(observed).into_iter().filter(asked) {
+        let roots: BTreeMap<&Source, &Digest> =
+            self.copies().map(|copy| (&copy.want.source, &copy.digest)).collect();
+        let asked = |(source, _): &(&Source, Option<&Image>)| !answers.holder.contains_key(source);
+        for (source, image) in self.images(answers).into_iter().filter(asked) {
             let pulled = manifests.entry(&source.name.registry).or_default();
-            match (image, observed.sources.get(source)) {
+            match (image, roots.get(source)) {
                 (Some(image), _) => {
                     pulled.extend(image.manifests.iter().map(|digest| (&source.name, digest)))
                 }
-                (None, Some(Ok(digest))) => pulled.extend([(&source.name, digest)]),
+                (None, Some(digest)) => pulled.extend([(&source.name, *digest)]),
                 (None, _) => {}
             }
         }
@@ -75,13 +78,13 @@ impl Plan {
             .map(|(registry, set)| Pulls {
                 registry: registry.clone(),
                 manifests: set.len() as u64,
-                left: observed.pulls_left.get(registry).copied(),
+                left: answers.pulls_left.get(registry).copied(),
             })
             .collect()
     }
 
-    pub(crate) fn count(&self, observed: &Observed) -> Totals {
-        let images: Option<Vec<&Image>> = self.images(observed).into_values().collect();
+    pub(crate) fn count(&self, answers: &Answers) -> Totals {
+        let images: Option<Vec<&Image>> = self.images(answers).into_values().collect();
         let distinct = |images: Vec<&Image>| {
             let blobs: BTreeMap<&Digest, u64> = images
                 .iter()

@@ -1,13 +1,15 @@
 //! The report: what became of each action.
 
+use std::collections::BTreeSet;
+
 use mirror_failure::Failure;
 use mirror_oci::{Digest, Registry};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::plan::model::{Conflict, Holder, LookupFailure, Plan};
+use crate::plan::model::{Conflict, Holder, LookupFailure, Plan, Unchanged};
 use crate::report::ending::Ending;
-use crate::want::model::Want;
+use crate::want::model::{Want, Wants};
 use crate::want::resource::RepositoryOutcome;
 
 /// What became of a plan.
@@ -19,11 +21,17 @@ pub struct Report {
     /// Which part of the tree it is about, `2/5`; none for all of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shard: Option<String>,
-    /// Whether the run was stopped. What it had not looked at by then is in none of the lists.
+    /// Whether the run was stopped.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub interrupted: bool,
     /// One for each action, in the order of the plan.
     pub outcomes: Vec<Outcome>,
+    /// What was as it should be, and nothing was to be done for.
+    #[serde(default)]
+    pub unchanged: Vec<Unchanged>,
+    /// What nobody had looked at when the run was stopped.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unreached: Vec<Want>,
     /// Repositories that were made or changed, or were to be.
     #[serde(default)]
     pub repositories: Vec<RepositoryOutcome>,
@@ -180,19 +188,28 @@ impl Report {
         milliseconds: u64,
     ) -> Report {
         let (conflicts, failures) = (plan.conflicts.clone(), plan.failures.clone());
-        let totals = ReportTotals::default();
+        let looked_at: BTreeSet<&Want> = outcomes.iter().map(|outcome| &outcome.want).collect();
+        let unchanged = plan.unchanged.iter().filter(|item| !looked_at.contains(&item.want));
+        let unchanged = unchanged.cloned().collect();
         let mut report = Report {
             format_version: 1,
-            shard: None,
-            interrupted: false,
             outcomes,
+            unchanged,
             repositories,
             conflicts,
             failures,
-            authenticated_sources: Vec::new(),
-            totals,
+            ..Report::default()
         };
         report.totals = report.tally(plan.unchanged.len(), milliseconds);
+        report
+    }
+
+    /// What is left of a run that was stopped before anything had been looked at.
+    pub fn unreached(wants: &Wants) -> Report {
+        let unreached = wants.wants.clone();
+        let mut report =
+            Report { format_version: 1, interrupted: true, unreached, ..Report::default() };
+        report.totals = report.tally(0, 0);
         report
     }
 
@@ -226,7 +243,9 @@ impl Report {
                     |status| matches!(status, Status::Failed { failure } if failure.is_deferred()),
                 ),
             stale: count(|status| matches!(status, Status::Stale { .. })),
-            cancelled: unreached + count(|status| *status == Status::Cancelled),
+            cancelled: self.unreached.len()
+                + unreached
+                + count(|status| *status == Status::Cancelled),
             conflicts: self.conflicts.len(),
             signatures_unknown: warned(WarningKind::SignaturesUnknown),
             signatures_missing: warned(WarningKind::SignatureMissing),
@@ -252,6 +271,8 @@ impl Report {
         let mut merged = Report { format_version: 1, ..Report::default() };
         for report in reports {
             let Report { outcomes, repositories, conflicts, failures, totals, .. } = report;
+            merged.unchanged.extend(report.unchanged);
+            merged.unreached.extend(report.unreached);
             merged.authenticated_sources.extend(report.authenticated_sources);
             merged.interrupted |= report.interrupted;
             merged.outcomes.extend(outcomes);
@@ -269,6 +290,9 @@ impl Report {
             };
             key(a).cmp(&key(b))
         });
+        let key = |want: &Want| (want.file.clone(), want.target.destination.clone());
+        merged.unchanged.sort_by_cached_key(|item| key(&item.want));
+        merged.unreached.sort_by_cached_key(|want| key(want));
         merged.repositories.sort_by(|a, b| a.at.cmp(&b.at));
         merged.authenticated_sources.sort_unstable();
         merged.authenticated_sources.dedup();

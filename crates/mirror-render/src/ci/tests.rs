@@ -1,7 +1,7 @@
 use mirror_failure::Side;
 use mirror_oci::{Algorithm, Digest};
 use mirror_plan::config::Config;
-use mirror_plan::plan::{Image, Observed};
+use mirror_plan::plan::{Answers, Draft, Image, Observed};
 use mirror_plan::want::expand;
 use mirror_tree::Entry;
 
@@ -29,7 +29,7 @@ fn plan(images: usize) -> Plan {
         .collect();
     let config = Config::parse("[[destination]]\nname='prod'\nregistry='r.io'").unwrap();
     let wants = expand(&entries, &config);
-    let mut observed = Observed::default();
+    let (mut observed, mut answers) = (Observed::default(), Answers::default());
     for (number, want) in wants.wants.iter().enumerate() {
         let digest = digest(&want.file);
         observed.sources.insert(want.source.clone(), Ok(digest.clone()));
@@ -41,11 +41,11 @@ fn plan(images: usize) -> Plan {
         observed.targets.insert(want.target.clone(), Ok(found));
         let blobs = [(digest, 3 << 20)].into_iter().collect();
         let platforms = vec!["linux/amd64".parse().unwrap(), "linux/arm64".parse().unwrap()];
-        observed
+        answers
             .images
             .insert(want.source.clone(), Ok(Image { platforms, blobs, ..Image::default() }));
     }
-    Plan::new(&wants, &observed)
+    Draft::new(&wants, observed).settle(&answers)
 }
 
 #[test]

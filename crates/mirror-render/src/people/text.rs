@@ -392,14 +392,15 @@ impl fmt::Display for Size<'_> {
 
 #[cfg(test)]
 mod tests {
-    use mirror_plan::plan::Observed;
+    use mirror_plan::plan::{Answers, Draft, Observed};
     use mirror_plan::want::Wants;
 
     use super::*;
 
     #[test]
     fn an_empty_plan_is_short() {
-        let plan = Plan::new(&Wants::default(), &Observed::default());
+        let wants = Wants::default();
+        let plan = Draft::new(&wants, Observed::default()).settle(&Answers::default());
         let text = render_plan(&plan);
         assert!(text.ends_with(": 0 to create, 0 to update, 0 unchanged\n"), "{text}");
     }

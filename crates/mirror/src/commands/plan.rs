@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use mirror_engine::look::incomplete::Closely;
-use mirror_engine::look::{self, Depth, Questions, Remarks};
+use mirror_engine::look::{self, Ask};
 use mirror_engine::{Connections, Errand};
 use mirror_failure::printable;
-use mirror_plan::plan::{MOST_SHARDS, busy_shards};
+use mirror_plan::plan::{Depth, MOST_SHARDS, Remarks, busy_shards};
 use mirror_plan::report::Ending;
 use mirror_render::ci::{COMMENT_BUDGET, SUMMARY_BUDGET, plan_findings, plan_markdown};
 
@@ -93,7 +93,7 @@ pub(crate) fn run(images: Option<&Path>, command: &Plan) -> Result<Exit, Command
             Connections::new(&loaded.wants, &loaded.config, &loaded.root, errand).await;
         let depth = if command.no_sizes { Depth::Digests } else { Depth::Manifests };
         let closely = if command.repair { Closely::Everywhere } else { Closely::WhereNeeded };
-        let ask = Questions { depth, remarks: Remarks::Ask, closely };
+        let ask = Ask { depth, remarks: Remarks::Ask, closely };
         let (mut plan, graphs) = look::plan(&loaded.wants, &loaded.wants, &connections, ask).await;
         plan.authenticated_sources = connections.authenticated_sources(&loaded.wants);
         plan.configuration = at_base.map(|at_base| at_base.changes).unwrap_or_default();
