@@ -99,7 +99,7 @@ impl ControlPlane {
         }
     }
 
-    /// Which of these blobs a repository has.
+    /// Which of these blobs a repository has; nothing, if it can't tell.
     ///
     /// # Errors
     /// When it refuses or can't be reached.
@@ -107,9 +107,9 @@ impl ControlPlane {
         &self,
         repository: &Repository,
         blobs: &[Digest],
-    ) -> Result<BTreeSet<Digest>, RequestError> {
+    ) -> Result<Option<BTreeSet<Digest>>, RequestError> {
         match self {
-            ControlPlane::Ecr(ecr) => ecr.layers(repository, blobs).await,
+            ControlPlane::Ecr(ecr) => ecr.layers(repository, blobs).await.map(Some),
         }
     }
 

@@ -104,10 +104,10 @@ impl Prepared {
             return Some(BTreeSet::new());
         }
         let present = plane.present_blobs(&target.repository, &blobs).await;
-        Some(present.unwrap_or_else(|error| {
+        present.unwrap_or_else(|error| {
             tracing::debug!(%error, "which blobs are there is unknown");
-            BTreeSet::new()
-        }))
+            Some(BTreeSet::new())
+        })
     }
 }
 
