@@ -137,10 +137,12 @@ async fn pass(with: &With<'_>, wants: &Wants, fit: Option<Fit>) -> Report {
             None => {
                 let closely = if how.repair { Closely::Everywhere } else { Closely::WhereNeeded };
                 let ask = Ask { depth, remarks: Remarks::Leave, closely };
-                let (plan, graphs) = look::plan(wants, tree.whole, connections, ask).await;
+                // Boxed, here and below: the layouts of futures within futures are otherwise too deep for the compiler.
+                let planned = Box::pin(look::plan(wants, tree.whole, connections, ask));
+                let (plan, graphs) = planned.await;
                 Again { plan, graphs, outcomes: Vec::new() }
             }
-            Some(fit) => recheck::look_again(fit, wants, connections).await,
+            Some(fit) => Box::pin(recheck::look_again(fit, wants, connections)).await,
         }
     };
     let Again { plan, graphs, outcomes: left_alone } = tokio::select! {
@@ -160,7 +162,7 @@ async fn pass(with: &With<'_>, wants: &Wants, fit: Option<Fit>) -> Report {
         looked,
     };
     let mut outcomes =
-        carry_out::run(&plan, &graphs, connections, &manner, &prepared, events).await;
+        Box::pin(carry_out::run(&plan, &graphs, connections, &manner, &prepared, events)).await;
     let _ = events.send(Event::Ended);
     outcomes.extend(left_alone);
     let report = Report::new(&plan, prepared.outcomes, outcomes, 0);
