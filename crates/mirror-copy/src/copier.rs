@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::{StreamExt, TryFutureExt, TryStreamExt, stream};
 use mirror_failure::{Cause, Side};
 use mirror_oci::{Digest, RawManifest};
-use mirror_registry::{Chance, ManifestRef};
+use mirror_registry::{ManifestRef, World};
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::blob::download::Downloads;
@@ -41,10 +41,10 @@ impl Copier {
     pub fn new(
         spool: &Path,
         limit: Option<u64>,
-        chance: &Chance,
+        world: &World,
         events: UnboundedSender<Event>,
     ) -> Result<Copier, CopyError> {
-        let opened = Spool::open(spool, limit, chance);
+        let opened = Spool::open(spool, limit, world);
         let opened = opened
             .map_err(|error| CopyError::io(Side::Local, "opening the spool", spool, &error))?;
         Ok(Copier { downloads: Downloads::new(opened), landings: Landings::default(), events })

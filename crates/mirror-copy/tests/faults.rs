@@ -14,7 +14,7 @@ use mirror_copy::{Companions, Copier, CopyError, CopyJob, Graph, Origin, Scope, 
 use mirror_failure::ErrorKind;
 use mirror_oci::{Digest, Platforms, media_type};
 use mirror_registry::{
-    Access, Body, Chance, Credentials, Host, HostOptions, Patience, Remote, Wire, World,
+    Access, Body, Credentials, Host, HostOptions, Patience, Remote, Wire, World,
 };
 use mirror_testkit::{Fault, Image, ImageBuilder, Profile, Registry, StoredManifest};
 
@@ -78,14 +78,23 @@ fn host(registry: &Arc<Registry>) -> Arc<Host> {
             Ok(response.map(|body| Body::new(body.map_err(broken))))
         }
     }));
-    let world = World::simulated(wire, std::time::SystemTime::UNIX_EPOCH, 1);
-    Arc::new(Host::new(&world, Arc::new(Credentials::default()), &name, &options).unwrap())
+    Arc::new(Host::new(&world(wire), Arc::new(Credentials::default()), &name, &options).unwrap())
+}
+
+fn world(wire: Wire) -> World {
+    World::simulated(wire, std::time::SystemTime::UNIX_EPOCH, 1)
 }
 
 /// One run over all images, each on its own.
 async fn run(scene: &Scene, spool: &Path) -> Vec<Result<(), CopyError>> {
     let (events, _told) = tokio::sync::mpsc::unbounded_channel();
-    let copier = Copier::new(spool, None, &Chance::of(1), events).unwrap();
+    let copier = Copier::new(
+        spool,
+        None,
+        &world(Wire::new(tower::service_fn(|_| async { Err(ErrorKind::Dns) }))),
+        events,
+    )
+    .unwrap();
     let (from, to) = (host(&scene.source), host(&scene.destination));
     let mut outcomes = Vec::new();
     for (number, (repository, _)) in scene.images.iter().enumerate() {

@@ -35,7 +35,8 @@ async fn copy(
     let graph = Arc::new(Graph::read(&origin, image.digest(), &Platforms::All).await.unwrap());
     let (events, _told) = tokio::sync::mpsc::unbounded_channel();
     let spool = tempfile::tempdir().unwrap();
-    let copier = Copier::new(spool.path(), None, &mirror_registry::Chance::of(1), events).unwrap();
+    let copier =
+        Copier::new(spool.path(), None, &mirror_registry::World::real().unwrap(), events).unwrap();
     let store = Store::Remote(app(to, Access::PullPush));
     let target = Target { store, tag: Some("1".parse().unwrap()) };
     let job = CopyJob {

@@ -10,7 +10,7 @@ use mirror_failure::{Failure, Side};
 use mirror_oci::{Digest, Name, Registry, Repository};
 use mirror_plan::config::{Alternative, Config, Referrers, RegistrySettings};
 use mirror_plan::want::{Base, Target, Wants};
-use mirror_registry::{Access, Credentials, Host, HostOptions, Patience, Remote, Role};
+use mirror_registry::{Access, Credentials, Host, HostOptions, Patience, Remote, Role, Threads};
 use mirror_tree::Entry;
 
 use crate::control::{ControlPlane, behind};
@@ -149,7 +149,7 @@ impl Connections {
             registries,
             written: written.collect(),
             alternatives,
-            layouts: layouts(&places, root, writes),
+            layouts: layouts(&places, root, writes, surroundings.world.threads),
             planes,
             manifests,
             room: Arc::default(),
@@ -301,13 +301,14 @@ fn layouts(
     places: &Places<'_>,
     root: &Path,
     writes: bool,
+    threads: Threads,
 ) -> BTreeMap<String, Result<Arc<Layout>, Failure>> {
     let folders = places.keys().filter_map(|place| match place {
         mirror_plan::config::Location::Layout(folder) => Some(folder),
         mirror_plan::config::Location::Registry(_) => None,
     });
     let open = |folder: &String| {
-        let layout = Layout::open(&root.join(folder)).map(Arc::new).map_err(Failure::from);
+        let layout = Layout::open(&root.join(folder), threads).map(Arc::new).map_err(Failure::from);
         layout.iter().filter(|_| writes).for_each(|layout| layout.remove_leftovers());
         (folder.clone(), layout)
     };

@@ -93,6 +93,7 @@ pub async fn run(
             break;
         }
         let go_on = tokio::select! {
+            biased;
             go_on = with.may_go_on(waiting.len(), probes) => go_on,
             () = stop.wait() => {
                 report.interrupted = true;
@@ -146,6 +147,7 @@ async fn pass(with: &With<'_>, wants: &Wants, fit: Option<Fit>) -> Report {
         }
     };
     let Again { plan, graphs, outcomes: left_alone } = tokio::select! {
+        biased;
         found = looking => found,
         () = stop.wait() => {
             return Report::unreached(wants);

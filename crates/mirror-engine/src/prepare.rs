@@ -35,6 +35,7 @@ pub(crate) async fn prepare(plan: &Plan, connections: &Connections, stop: &Stop)
         .buffered(AT_ONCE);
     loop {
         tokio::select! {
+            biased;
             next = work.next() => match next {
                 Some((outcome, made)) => prepared.add(outcome, made),
                 None => break,

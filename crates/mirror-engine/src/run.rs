@@ -38,7 +38,7 @@ pub(crate) async fn run(
     let (over, ended) = oneshot::channel();
     let watcher = tokio::spawn(watch(moved, ended, told.clone(), traffic.clone()));
     let Surroundings { spool, world, .. } = manner.surroundings;
-    match Copier::new(spool, None, &world.chance, events) {
+    match Copier::new(spool, None, world, events) {
         Err(error) => {
             let failure = Failure::from(error);
             outcomes.fill_with(|| Some(Ended::failed(failure.clone())));
@@ -138,6 +138,7 @@ async fn copy_all(
         .buffer_unordered(IMAGES_AT_ONCE);
     loop {
         tokio::select! {
+            biased;
             ended = finished.next() => match ended {
                 Some((number, ended)) => {
                     if let Some(place) = outcomes.get_mut(number) {

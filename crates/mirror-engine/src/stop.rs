@@ -1,32 +1,44 @@
 //! Being asked to stop.
 
-use tokio::sync::watch;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::sync::Notify;
 
 /// Whether somebody has asked the engine to stop; cloned for whoever has to know.
 #[derive(Debug, Clone)]
-pub struct Stop(watch::Receiver<bool>);
+pub struct Stop(Arc<Shared>);
 
 /// Asks the engine to stop.
 #[derive(Debug)]
-pub struct Stopper(watch::Sender<bool>);
+pub struct Stopper(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    asked: AtomicBool,
+    changed: Notify,
+}
 
 impl Stop {
     /// One that is asked by the [`Stopper`]. When that is dropped, nobody asks any more.
     pub fn new() -> (Stopper, Stop) {
-        let (sender, receiver) = watch::channel(false);
-        (Stopper(sender), Stop(receiver))
+        let shared = Arc::<Shared>::default();
+        (Stopper(shared.clone()), Stop(shared))
     }
 
     /// Whether it was asked for.
     pub fn is_asked(&self) -> bool {
-        *self.0.borrow()
+        self.0.asked.load(Ordering::Acquire)
     }
 
     /// Waits until it is asked for; at once, if it was already.
     pub async fn wait(&self) {
-        let mut asked = self.0.clone();
-        if asked.wait_for(|asked| *asked).await.is_err() {
-            std::future::pending::<()>().await;
+        let changed = self.0.changed.notified();
+        tokio::pin!(changed);
+        // What is asked from here on is not missed.
+        changed.as_mut().enable();
+        if !self.is_asked() {
+            changed.await;
         }
     }
 }
@@ -34,6 +46,7 @@ impl Stop {
 impl Stopper {
     /// Stops: what is done stays, what is not finished is cancelled, and there is a report.
     pub fn stop(&self) {
-        self.0.send_replace(true);
+        self.0.asked.store(true, Ordering::Release);
+        self.0.changed.notify_waiters();
     }
 }

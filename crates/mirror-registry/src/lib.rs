@@ -30,4 +30,4 @@ pub use verbs::manifest::ManifestRef;
 pub use verbs::referrers::{Listed, Recall, Referrer};
 pub use verbs::upload::{Mount, Opening, Supply, Upload};
 pub use wire::{Body, Reach, Wire};
-pub use world::{Chance, Clock, World};
+pub use world::{Chance, Clock, Threads, World};

@@ -2,6 +2,7 @@
 //! can be repeated to the last request.
 
 use std::hash::BuildHasher;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
@@ -20,6 +21,8 @@ pub struct World {
     pub clock: Clock,
     /// Where chance comes from.
     pub chance: Chance,
+    /// Where work is done that takes its time: hashing, files.
+    pub threads: Threads,
 }
 
 impl World {
@@ -29,13 +32,40 @@ impl World {
     /// When the trust store of the system can't be used.
     pub fn real() -> Result<World, RequestError> {
         let chance = Chance::of(std::hash::RandomState::new().hash_one(std::process::id()));
-        Ok(World { wire: Wire::internet()?, clock: Clock::system(), chance })
+        let (wire, clock) = (Wire::internet()?, Clock::system());
+        Ok(World { wire, clock, chance, threads: Threads::Apart })
     }
 
     /// One that is the same each time: requests go to `wire`, it is `start` now, chance follows from `seed`. Time goes on
-    /// as tokio's does, which may be paused.
+    /// as tokio's does, which may be paused. Nothing runs beside anything else, so the runtime must have one thread.
     pub fn simulated(wire: Wire, start: SystemTime, seed: u64) -> World {
-        World { wire, clock: Clock::starting(start), chance: Chance::of(seed) }
+        let (clock, chance) = (Clock::starting(start), Chance::of(seed));
+        World { wire, clock, chance, threads: Threads::Here }
+    }
+}
+
+/// Where work is done that waits for nobody, and takes its time: hashing, files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Threads {
+    /// On threads of its own, so that two transfers use two cores and nobody waits for a disk.
+    Apart,
+    /// Right here, one piece after the other: the order is the same each time.
+    Here,
+}
+
+impl Threads {
+    /// Does `work`.
+    ///
+    /// # Errors
+    /// When it panics, or the runtime ends.
+    pub async fn run<T: Send + 'static>(
+        self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> io::Result<T> {
+        match self {
+            Threads::Apart => Ok(tokio::task::spawn_blocking(work).await?),
+            Threads::Here => Ok(work()),
+        }
     }
 }
 

@@ -11,14 +11,14 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use bytes::Bytes;
 use futures_util::stream;
 use mirror_oci::Digest;
-use mirror_registry::{Pressure, UploadBody};
-use tokio::sync::watch;
+use mirror_registry::{Pressure, Threads, UploadBody};
 use tokio::task::AbortHandle;
 
 use crate::blob::fetch::Fetch;
 use crate::blob::spool::files::BlobFile;
 use crate::blob::spool::{Spool, file_name};
-use crate::blob::storage::{Allowance, Share, State, Storage};
+use crate::blob::state::{State, Told, beginning};
+use crate::blob::storage::{Allowance, Share, Storage};
 use crate::blob::window::Window;
 use crate::blob::{Blob, PIECE};
 use crate::error::{CopyError, starting_over};
@@ -70,8 +70,9 @@ pub(crate) struct Download {
     digest: Digest,
     size: u64,
     fetched: Arc<AtomicU64>,
-    state: watch::Receiver<State>,
+    state: Told,
     storage: Arc<Storage>,
+    threads: Threads,
     task: AbortHandle,
     _share: Option<Share>,
 }
@@ -155,7 +156,7 @@ impl Downloads {
         let (storage, share) = self.storage(blob.size, alone);
         let storage = Arc::new(storage);
         entry.again = true;
-        let (sender, state) = watch::channel(State::Running { round: 0, written: 0 });
+        let (teller, state) = beginning();
         let fetched = Arc::new(AtomicU64::new(0));
         let counter = fetched.clone();
         let counted = move |bytes| {
@@ -169,13 +170,21 @@ impl Downloads {
             spool: self.spool.clone(),
             make_room: Box::new(move || make_room(&others, &spool)),
             storage: storage.clone(),
-            state: sender,
+            state: teller,
             progress: Box::new(counted),
         };
         let task = tokio::spawn(fetch.run()).abort_handle();
         let (digest, size) = (blob.digest.clone(), blob.size);
-        let download =
-            Arc::new(Download { digest, size, fetched, state, storage, task, _share: share });
+        let download = Arc::new(Download {
+            digest,
+            size,
+            fetched,
+            state,
+            storage,
+            threads: self.spool.threads(),
+            task,
+            _share: share,
+        });
         entry.download = Some(download.clone());
         (download, true)
     }
@@ -205,8 +214,8 @@ fn make_room(shared: &Mutex<HashMap<Digest, Entry>>, spool: &Spool) {
 impl Download {
     /// Why it failed, if it did.
     pub(crate) fn failure(&self) -> Option<CopyError> {
-        match &*self.state.borrow() {
-            State::Failed(error) => Some(error.clone()),
+        match self.state.now() {
+            State::Failed(error) => Some(error),
             _ => None,
         }
     }
@@ -229,7 +238,7 @@ impl Download {
     /// Whether it takes room in the spool and nothing more comes.
     fn is_over(&self) -> bool {
         matches!(*self.storage, Storage::File(..))
-            && matches!(*self.state.borrow(), State::Done { .. } | State::Failed(_))
+            && matches!(self.state.now(), State::Done { .. } | State::Failed(_))
     }
 
     /// The bytes, from the first. A small blob is waited for; a larger one is followed while it comes.
@@ -250,7 +259,7 @@ impl Download {
                 // The upload is opened when bytes flow, not before: registries close sessions that wait.
                 let (_, round) = self.readable(1, None).await?;
                 let path = place.get().map(|spooled| spooled.path.clone()).ok_or_else(gone)?;
-                let file = tokio::task::spawn_blocking(move || BlobFile::open(&path)).await??;
+                let file = self.threads.run(move || BlobFile::open(&path)).await??;
                 let follow = move |(download, file, at): (Arc<Download>, BlobFile, u64)| async move {
                     let (piece, file) = download.piece(file, at, round).await?;
                     let next = at + piece.len() as u64;
@@ -298,11 +307,11 @@ impl Download {
             return Ok((piece, file));
         }
         let want = usize::try_from(limit.min(self.size) - at).unwrap_or(PIECE).min(PIECE);
-        tokio::task::spawn_blocking(move || {
+        let read = move || {
             let piece = file.read(at, want)?;
             Ok((piece, file))
-        })
-        .await?
+        };
+        self.threads.run(read).await?
     }
 
     /// The same without a file: all of it stays.
@@ -331,18 +340,18 @@ impl Download {
     /// Waits until `wanted` bytes can be read, and says how many can, in which round. The last byte is held back
     /// until the digest is proven, so that nobody can complete an upload of wrong bytes.
     async fn readable(&self, wanted: u64, reading: Option<u32>) -> io::Result<(u64, u32)> {
-        let mut state = self.state.clone();
         let (size, held) = (self.size, self.size.saturating_sub(1));
-        let limit = move |state: &State| match state {
+        let other = |round: u32| reading.is_some_and(|reading| reading != round);
+        let limit = |state: &State| match state {
             State::Running { round, written } => Some(((*written).min(held), *round)),
             State::Done { round } => Some((size + 1, *round)),
             State::Failed(_) => None,
         };
-        let other = |round: u32| reading.is_some_and(|reading| reading != round);
         let enough = |state: &State| {
-            limit(state).is_none_or(|(limit, round)| other(round) || limit >= wanted)
+            let limit = limit(state);
+            limit.is_none_or(|(limit, round)| other(round) || limit >= wanted).then_some(limit)
         };
-        let ready = state.wait_for(enough).await.ok().and_then(|state| limit(&state));
+        let ready = self.state.until(enough).await.flatten();
         match ready {
             Some((_, round)) if other(round) => Err(starting_over()),
             Some(ready) => Ok(ready),

@@ -7,12 +7,12 @@ use std::sync::{Arc, OnceLock};
 use bytes::{Bytes, BytesMut};
 use mirror_failure::{Cause, Side};
 use mirror_oci::Verifier;
-use mirror_registry::BlobReader;
-use tokio::sync::watch;
+use mirror_registry::{BlobReader, Threads};
 
 use crate::blob::spool::files::BlobFile;
 use crate::blob::spool::{Spool, Spooled};
-use crate::blob::storage::{SpoolFile, State, Storage};
+use crate::blob::state::{State, Teller};
+use crate::blob::storage::{SpoolFile, Storage};
 use crate::blob::window::Window;
 use crate::blob::{Blob, PIECE};
 use crate::error::CopyError;
@@ -27,7 +27,7 @@ pub(crate) struct Fetch {
     pub(crate) spool: Arc<Spool>,
     pub(crate) make_room: Box<dyn Fn() + Send + Sync>,
     pub(crate) storage: Arc<Storage>,
-    pub(crate) state: watch::Sender<State>,
+    pub(crate) state: Teller,
     pub(crate) progress: Box<dyn Fn(u64) + Send + Sync>,
 }
 
@@ -43,20 +43,13 @@ impl Fetch {
             }
             Storage::File(place, _, window) => self.through_file(place, window).await,
         };
-        let round = self.round();
-        self.state.send_replace(outcome.map_or_else(State::Failed, |()| State::Done { round }));
-    }
-
-    fn round(&self) -> u32 {
-        match &*self.state.borrow() {
-            State::Running { round, .. } | State::Done { round } => *round,
-            State::Failed(_) => 0,
-        }
+        let round = self.state.round();
+        self.state.tell(outcome.map_or_else(State::Failed, |()| State::Done { round }));
     }
 
     fn wrote(&self, written: u64) {
-        let round = self.round();
-        self.state.send_replace(State::Running { round, written });
+        let round = self.state.round();
+        self.state.tell(State::Running { round, written });
     }
 
     async fn through_memory(&self, memory: &OnceLock<Bytes>) -> Result<(), CopyError> {
@@ -130,8 +123,8 @@ impl Fetch {
     fn emptied(&self, spooled: &SpoolFile) -> Result<Sink, CopyError> {
         let file = spooled.file.emptied();
         let file = file.map_err(|error| self.io(&spooled.path, &error))?;
-        let round = self.round() + 1;
-        self.state.send_replace(State::Running { round, written: 0 });
+        let round = self.state.round() + 1;
+        self.state.tell(State::Running { round, written: 0 });
         Ok(Sink { file: Some(file), verifier: Some(Verifier::new(&self.blob.digest)), at: 0 })
     }
 
@@ -139,10 +132,9 @@ impl Fetch {
     async fn resumed(&self, spooled: &SpoolFile) -> Result<Sink, CopyError> {
         let (digest, size) = (self.blob.digest.clone(), self.blob.size);
         let file = spooled.file.again();
-        let work =
-            file.map(|file| tokio::task::spawn_blocking(move || file.resumed(&digest, size)));
-        let resumed = match work {
-            Ok(work) => work.await.map_err(io::Error::from).and_then(|resumed| resumed),
+        let threads = self.spool.threads();
+        let resumed = match file {
+            Ok(file) => threads.run(move || file.resumed(&digest, size)).await.and_then(|it| it),
             Err(error) => Err(error),
         };
         let (file, verifier, at) = resumed.map_err(|error| self.io(&spooled.path, &error))?;
@@ -197,7 +189,7 @@ impl Fetch {
                     grown.map_err(|error| self.io(path, &error))?;
                 }
                 let path = spooled.map_or(Path::new(""), |spooled| &spooled.path);
-                let kept = sink.keep(std::mem::take(&mut pieces).all()).await;
+                let kept = sink.keep(std::mem::take(&mut pieces).all(), self.spool.threads()).await;
                 window.add(before, kept.map_err(|error| self.io(path, &error))?);
                 (self.progress)(held as u64);
                 self.wrote(sink.at);
@@ -320,10 +312,10 @@ struct Sink {
 }
 
 impl Sink {
-    /// Hashes and writes on a thread of its own, so that two transfers use two cores; hands the pieces back.
-    async fn keep(&mut self, pieces: Vec<Bytes>) -> io::Result<Vec<Bytes>> {
+    /// Hashes and writes, on threads that two transfers can use two cores with; hands the pieces back.
+    async fn keep(&mut self, pieces: Vec<Bytes>, threads: Threads) -> io::Result<Vec<Bytes>> {
         let (mut verifier, mut file) = (self.verifier.take(), self.file.take());
-        let work = tokio::task::spawn_blocking(move || {
+        let work = threads.run(move || {
             for piece in &pieces {
                 if let Some(verifier) = verifier.as_mut() {
                     verifier.update(piece);

@@ -4,6 +4,7 @@ pub(crate) mod download;
 pub(crate) mod fetch;
 pub(crate) mod landing;
 pub(crate) mod spool;
+pub(crate) mod state;
 pub(crate) mod storage;
 pub(crate) mod upload;
 pub(crate) mod window;

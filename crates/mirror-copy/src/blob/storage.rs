@@ -9,22 +9,6 @@ use bytes::Bytes;
 use crate::blob::spool::Room;
 use crate::blob::spool::files::{BlobFile, remove};
 use crate::blob::window::Window;
-use crate::error::CopyError;
-
-#[derive(Debug, Clone)]
-pub(crate) enum State {
-    /// So many bytes can be read. The round grows when wrong bytes are thrown away: who has read some must start
-    /// over.
-    Running {
-        round: u32,
-        written: u64,
-    },
-    /// All bytes are here and hash to the digest.
-    Done {
-        round: u32,
-    },
-    Failed(CopyError),
-}
 
 #[derive(Debug)]
 pub(crate) enum Storage {

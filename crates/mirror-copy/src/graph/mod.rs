@@ -6,7 +6,7 @@ pub(crate) mod manifest_cache;
 pub(crate) mod manifest_room;
 pub(crate) mod resolve;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -117,7 +117,7 @@ impl Graph {
         let mut walk = Walk {
             root: root.digest().clone(),
             wanted: platforms,
-            found: HashMap::new(),
+            found: BTreeMap::new(),
             next: BTreeMap::new(),
             platforms: BTreeSet::new(),
             held: source.held(),
@@ -154,7 +154,7 @@ impl Graph {
 struct Walk<'a> {
     root: Digest,
     wanted: &'a Platforms,
-    found: HashMap<Digest, (RawManifest, Links)>,
+    found: BTreeMap<Digest, (RawManifest, Links)>,
     /// Children that were not read yet, with the size that their parent claims.
     next: BTreeMap<Digest, u64>,
     platforms: BTreeSet<Platform>,
@@ -269,7 +269,7 @@ async fn fetch(
 }
 
 fn distinct_blobs(
-    found: &HashMap<Digest, (RawManifest, Links)>,
+    found: &BTreeMap<Digest, (RawManifest, Links)>,
     root: &Digest,
 ) -> Result<Vec<Blob>, CopyError> {
     let mut sizes: BTreeMap<&Digest, u64> = BTreeMap::new();
@@ -291,8 +291,11 @@ fn distinct_blobs(
 }
 
 /// Orders manifests by the longest way down to a leaf: equal heights never point to each other.
-fn waves(root: &Digest, mut found: HashMap<Digest, (RawManifest, Links)>) -> Vec<Vec<RawManifest>> {
-    let mut heights: HashMap<Digest, usize> = HashMap::new();
+fn waves(
+    root: &Digest,
+    mut found: BTreeMap<Digest, (RawManifest, Links)>,
+) -> Vec<Vec<RawManifest>> {
+    let mut heights: BTreeMap<Digest, usize> = BTreeMap::new();
     height(root, &found, &mut heights);
     let mut ordered: Vec<(usize, Digest)> =
         heights.into_iter().map(|(digest, height)| (height, digest)).collect();
@@ -315,8 +318,8 @@ fn waves(root: &Digest, mut found: HashMap<Digest, (RawManifest, Links)>) -> Vec
 /// A manifest cannot contain its own hash, so there are no cycles.
 fn height(
     digest: &Digest,
-    found: &HashMap<Digest, (RawManifest, Links)>,
-    heights: &mut HashMap<Digest, usize>,
+    found: &BTreeMap<Digest, (RawManifest, Links)>,
+    heights: &mut BTreeMap<Digest, usize>,
 ) -> usize {
     if let Some(known) = heights.get(digest) {
         return *known;

@@ -100,9 +100,10 @@ impl Store {
     ) -> Result<Result<RawManifest, String>, CopyError> {
         match self {
             Store::Layout(InLayout { layout, .. }) => {
-                let (layout, digest) = (layout.clone(), digest.clone());
-                let read = move || layout.manifest(&digest, &layout.media_type_of(&digest));
-                let read = tokio::task::spawn_blocking(read).await;
+                let digest = digest.clone();
+                let read =
+                    move |layout: &Layout| layout.manifest(&digest, &layout.media_type_of(&digest));
+                let read = layout.run(read).await;
                 Ok(read.unwrap_or_else(|error| Err(error.to_string())))
             }
             Store::Remote(remote) => match remote.get_manifest(ManifestRef::Digest(digest)).await {
@@ -218,11 +219,11 @@ impl Store {
                     Under::Digest => None,
                     Under::Name(tag) => Some(inside.name(tag, Some(manifest.digest()))),
                 };
-                let (layout, manifest) = (inside.layout.clone(), manifest.clone());
-                let write = tokio::task::spawn_blocking(move || {
-                    layout.put_manifest(&manifest, name.as_deref())
-                });
-                let broken = |error: tokio::task::JoinError| {
+                let manifest = manifest.clone();
+                let write = inside
+                    .layout
+                    .run(move |layout| layout.put_manifest(&manifest, name.as_deref()));
+                let broken = |error: std::io::Error| {
                     let cause = Cause::Other(error.to_string());
                     Err(CopyError::new(Side::Destination, "writing a manifest", cause))
                 };

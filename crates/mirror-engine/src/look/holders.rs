@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
-use mirror_copy::{Graph, InLayout, Origin, Store};
+use mirror_copy::{Graph, InLayout, Layout, Origin, Store};
 use mirror_failure::Failure;
 use mirror_oci::{Digest, Platforms};
 use mirror_plan::config::Location;
@@ -148,7 +148,7 @@ async fn in_layout(
 ) -> Option<Graph> {
     let (layout, wanted, root) =
         (connections.layout(folder).ok()?, platforms.clone(), digest.clone());
-    let read = move || layout.whole_image(&root, &wanted);
-    let manifests: BTreeMap<_, _> = tokio::task::spawn_blocking(read).await.ok()??;
+    let read = move |layout: &Layout| layout.whole_image(&root, &wanted);
+    let manifests: BTreeMap<_, _> = layout.run(read).await.ok()??;
     Graph::saved(&manifests, digest, platforms).await.ok()
 }

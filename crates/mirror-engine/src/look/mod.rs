@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
-use mirror_copy::{Graph, InLayout, Purpose};
+use mirror_copy::{Graph, InLayout, Layout, Purpose};
 use mirror_failure::{Failure, Side, printable};
 use mirror_oci::{Digest, Platforms, Version};
 use mirror_plan::config::Location;
@@ -230,11 +230,13 @@ async fn look_at(
             let name = inside.name(target.tag.as_ref(), digest.as_ref());
             let platforms = source.map_or(Platforms::All, |source| source.platforms.clone());
             // Reading many manifests takes its time, and others have answers to wait for.
-            let look = move || layout.whole_digest_of(&name, &platforms).map_err(Failure::from);
-            let broken = |error: tokio::task::JoinError| {
+            let look = move |layout: &Layout| {
+                layout.whole_digest_of(&name, &platforms).map_err(Failure::from)
+            };
+            let broken = |error: std::io::Error| {
                 Err(Failure::other(Side::Destination, format!("reading the layout: {error}")))
             };
-            tokio::task::spawn_blocking(look).await.unwrap_or_else(broken)
+            layout.run(look).await.unwrap_or_else(broken)
         }
         Location::Registry(registry) => {
             let remote = connections.remote(registry, &target.repository)?;

@@ -12,7 +12,7 @@ use mirror_engine::passes::OnLimit;
 use mirror_testkit::{FakeEcr, Fault, ImageBuilder, Profile, Registry};
 use world::{Company, Images, REGION, listed_once};
 
-/// Three images of two platforms, one of which shares its layers, to a registry and to ECR.
+/// Four images, two of which share their layers and one of which is wide, to a registry and to ECR.
 async fn night() -> Vec<Vec<(Duration, String)>> {
     let (source, copy) = ("source.example", "copy.example");
     let company = Company::of([
@@ -22,19 +22,26 @@ async fn night() -> Vec<Vec<(Duration, String)>> {
     let platforms = ["linux/amd64", "linux/arm64"];
     let big = ImageBuilder::new("big").platforms(&platforms).layers(&[3 << 20, 2000]).build();
     let small = ImageBuilder::new("small").platforms(&platforms).build();
-    for (name, image) in [("app", &big), ("other", &small), ("same", &big)] {
+    let many =
+        ["386", "amd64", "arm/v5", "arm/v7", "arm64", "mips64le", "ppc64le", "riscv64", "s390x"];
+    let many: Vec<String> = many.iter().map(|kind| format!("linux/{kind}")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    let wide = ImageBuilder::new("wide").platforms(&many).layers(&[900, 800, 700, 70_000]).build();
+    let all = [("app", &big), ("other", &small), ("same", &big), ("wide", &wide)];
+    for (name, image) in all {
         company.registry(source).add(name, "1", image);
     }
     let ecr = FakeEcr::name(REGION);
     let config = format!(
         "[[destination]]\nname='copy'\nregistry='{copy}'\n[[destination]]\nname='ecr'\nregistry='{ecr}'\n"
     );
-    let references = ["source.example/app:1", "source.example/other:1", "source.example/same:1"];
+    let references = all.map(|(name, _)| format!("{source}/{name}:1"));
+    let references = references.each_ref().map(String::as_str);
     let images = Images::new(&references, &config);
     let folder = tempfile::tempdir().unwrap();
     let surroundings = company.surroundings(folder.path());
     let mut logs = Vec::new();
-    for (copied, unchanged) in [(6, 0), (0, 6)] {
+    for (copied, unchanged) in [(8, 0), (0, 8)] {
         let (events, report) = images.apply(&surroundings, OnLimit::Defer).await;
         let totals = &report.totals;
         assert_eq!((totals.copied, totals.unchanged, totals.failed), (copied, unchanged, 0));
@@ -43,7 +50,7 @@ async fn night() -> Vec<Vec<(Duration, String)>> {
         assert_eq!(listed_once(&report, &wants), Ok(()));
         logs.push(company.take_log());
     }
-    for (name, image) in [("app", &big), ("other", &small), ("same", &big)] {
+    for (name, image) in all {
         let repository = format!("{source}/{name}");
         assert!(company.registry(copy).holds(&repository, image), "{name}");
         assert!(company.registry(&ecr).holds(&repository, image), "{name}");

@@ -117,6 +117,7 @@ impl Pace {
             };
             match wait {
                 Some(until) => tokio::select! {
+                    biased;
                     () = tokio::time::sleep_until(until) => {}
                     () = changed => {}
                 },

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use mirror_oci::{ByteSize, Digest};
-use mirror_registry::{Chance, Pressure};
+use mirror_registry::{Chance, Pressure, Threads, World};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
@@ -45,6 +45,7 @@ pub(crate) struct Spool {
     /// Files of earlier runs that nobody of this one has asked for yet. They count as used.
     leftovers: Mutex<BTreeMap<PathBuf, u64>>,
     chance: Chance,
+    threads: Threads,
 }
 
 /// How much of the disk is used. Those who don't fit wait.
@@ -85,7 +86,7 @@ pub(crate) struct Spooled {
 
 impl Spool {
     /// Uses `folder`, up to `limit` bytes; by default half of what is free.
-    pub(crate) fn open(folder: &Path, limit: Option<u64>, chance: &Chance) -> io::Result<Spool> {
+    pub(crate) fn open(folder: &Path, limit: Option<u64>, world: &World) -> io::Result<Spool> {
         let files = Files::open(folder)?;
         let leftovers = files.leftovers();
         let used = leftovers.values().sum();
@@ -104,8 +105,14 @@ impl Spool {
             files,
             budget: Arc::new(budget),
             leftovers: Mutex::new(leftovers),
-            chance: chance.clone(),
+            chance: world.chance.clone(),
+            threads: world.threads,
         })
+    }
+
+    /// Where its files are read and written.
+    pub(crate) fn threads(&self) -> Threads {
+        self.threads
     }
 
     /// Whether somebody waits for room that others hold.
@@ -155,6 +162,7 @@ impl Spool {
             }
             // A blob that has arrived everywhere frees nothing by itself: it is let go when somebody asks.
             tokio::select! {
+                biased;
                 () = freed => {}
                 () = tokio::time::sleep(ASK_AGAIN) => {}
             }
@@ -298,7 +306,7 @@ mod tests {
 
     fn open(folder: &Path, limit: Option<u64>) -> io::Result<Spool> {
         // Each is another process.
-        Spool::open(folder, limit, &Chance::of(1))
+        Spool::open(folder, limit, &World::real().unwrap())
     }
 
     fn digest() -> Digest {

@@ -15,7 +15,7 @@ use futures_util::StreamExt;
 use mirror_failure::{Cause, Side};
 use mirror_oci::caps::{MAX_IMAGE_MANIFEST_BYTES, MAX_MANIFEST_BYTES, MAX_MANIFESTS};
 use mirror_oci::{Digest, Platforms, RawManifest};
-use mirror_registry::UploadBody;
+use mirror_registry::{Threads, UploadBody};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -29,6 +29,7 @@ const NAME: &str = "org.opencontainers.image.ref.name";
 #[derive(Debug)]
 pub struct Layout {
     files: Files,
+    threads: Threads,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -63,8 +64,8 @@ impl Layout {
     ///
     /// # Errors
     /// When there is something else in the folder.
-    pub fn open(folder: &Path) -> Result<Layout, CopyError> {
-        let layout = Layout { files: Files::of(folder) };
+    pub fn open(folder: &Path, threads: Threads) -> Result<Layout, CopyError> {
+        let layout = Layout { files: Files::of(folder), threads };
         let step = "opening the image layout";
         let occupied = layout.files.is_something_else();
         if occupied.map_err(|error| CopyError::io(Side::Destination, step, folder, &error))? {
@@ -77,6 +78,18 @@ impl Layout {
     /// Removes parts that a killed run left behind. For those who write.
     pub fn remove_leftovers(&self) {
         self.files.remove_old_parts();
+    }
+
+    /// Does `work` with it, which may take its time.
+    ///
+    /// # Errors
+    /// When it can't be done at all.
+    pub async fn run<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Layout) -> T + Send + 'static,
+    ) -> io::Result<T> {
+        let layout = self.clone();
+        self.threads.run(move || work(&layout)).await
     }
 
     /// The folder.
@@ -158,14 +171,14 @@ impl Layout {
 
     /// The next bytes of a blob; none at the end.
     pub(crate) async fn piece(self: &Arc<Self>, digest: &Digest, at: u64) -> io::Result<Bytes> {
-        let (layout, digest) = (self.clone(), digest.clone());
-        tokio::task::spawn_blocking(move || layout.files.piece(&digest, at)).await?
+        let digest = digest.clone();
+        self.run(move |layout| layout.files.piece(&digest, at)).await?
     }
 
     /// Hashes a blob; says what is wrong with it.
     pub(crate) async fn hash(self: &Arc<Self>, digest: &Digest) -> Result<(), String> {
-        let (layout, digest) = (self.clone(), digest.clone());
-        let hashed = tokio::task::spawn_blocking(move || layout.files.hash(&digest)).await;
+        let digest = digest.clone();
+        let hashed = self.run(move |layout| layout.files.hash(&digest)).await;
         hashed.unwrap_or_else(|error| Err(error.to_string()))
     }
 
@@ -174,14 +187,14 @@ impl Layout {
         let mut part = self.files.begin()?;
         while let Some(piece) = body.next().await {
             let piece = piece?;
-            part = tokio::task::spawn_blocking(move || {
+            let write = move || {
                 part.write(&piece)?;
                 io::Result::Ok(part)
-            })
-            .await??;
+            };
+            part = self.threads.run(write).await??;
         }
         let target = self.path(digest);
-        tokio::task::spawn_blocking(move || part.keep(&target)).await?
+        self.threads.run(move || part.keep(&target)).await?
     }
 
     /// Writes a manifest, and if it has a name, the entry under it.
