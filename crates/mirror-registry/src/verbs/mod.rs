@@ -3,6 +3,7 @@
 pub(crate) mod blob;
 pub(crate) mod flow;
 pub(crate) mod manifest;
+pub(crate) mod pages;
 pub(crate) mod referrers;
 pub(crate) mod session;
 pub(crate) mod tags;

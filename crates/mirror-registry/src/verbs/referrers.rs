@@ -7,17 +7,17 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 use http::Method;
 use http::header::{self, HeaderMap, HeaderValue};
-use mirror_failure::{ErrorKind, RequestError};
-use mirror_oci::caps::{MAX_MANIFEST_BYTES, MAX_REFERRER_PAGES, MAX_REFERRERS};
+use mirror_failure::RequestError;
+use mirror_oci::caps::{MAX_REFERRER_PAGES, MAX_REFERRERS};
 use mirror_oci::{Digest, Tag, media_type};
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use url::Url;
 
 use crate::answer::Answer;
 use crate::host::call::Call;
 use crate::remote::Remote;
 use crate::verbs::manifest::ManifestRef;
+use crate::verbs::pages::Pages;
 
 /// One entry of a list of referrers, with all its keys: it may have to be listed again elsewhere.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,12 +41,18 @@ impl Referrer {
     /// When it is no list of descriptors; says why.
     pub fn list(index: &[u8]) -> Result<Vec<Referrer>, String> {
         let list: List = serde_json::from_slice(index).map_err(|error| error.to_string())?;
+        list.entries()
+    }
+}
+
+impl List {
+    fn entries(self) -> Result<Vec<Referrer>, String> {
         let entry = |descriptor: Map<String, Value>| {
             let digest = descriptor.get("digest").and_then(Value::as_str).unwrap_or_default();
             let digest = digest.parse().map_err(|error| format!("`{digest}`: {error}"))?;
             Ok(Referrer { digest, descriptor })
         };
-        list.manifests.into_iter().map(entry).collect()
+        self.manifests.into_iter().map(entry).collect()
     }
 }
 
@@ -78,7 +84,7 @@ impl Listed {
 }
 
 /// What comes of asking for referrers.
-enum Page {
+enum Found {
     Listed(Listed),
     /// There is no such list in this repository.
     NoApi,
@@ -86,11 +92,11 @@ enum Page {
     Unknown,
 }
 
-impl Page {
+impl Found {
     fn listed(self) -> Option<Listed> {
         match self {
-            Page::Listed(listed) => Some(listed),
-            Page::NoApi | Page::Unknown => None,
+            Found::Listed(listed) => Some(listed),
+            Found::NoApi | Found::Unknown => None,
         }
     }
 }
@@ -106,7 +112,7 @@ impl Remote {
         recall: Recall,
     ) -> Result<Option<Listed>, RequestError> {
         if recall == Recall::Ignored {
-            return self.list_referrers(digest).await.map(Page::listed);
+            return self.list_referrers(digest).await.map(Found::listed);
         }
         let learned = self.learned();
         let asking = learned.asking_referrers.lock().await;
@@ -119,13 +125,13 @@ impl Remote {
         let asking = first.then_some(asking);
         let listed = self.list_referrers(digest).await;
         match &listed {
-            Ok(Page::Listed(_)) => learned.has_listed.store(true, Ordering::Release),
+            Ok(Found::Listed(_)) => learned.has_listed.store(true, Ordering::Release),
             // Once it has listed some, a refusal is about that manifest.
-            Ok(Page::NoApi) if first => learned.lists_no_referrers.store(true, Ordering::Release),
+            Ok(Found::NoApi) if first => learned.lists_no_referrers.store(true, Ordering::Release),
             _ => {}
         }
         drop(asking);
-        listed.map(Page::listed)
+        listed.map(Found::listed)
     }
 
     /// The digest under a tag that is mostly missing. Some registries refuse to tell what is missing
@@ -160,8 +166,8 @@ impl Remote {
         *learned.refuses_missing.get_or_init(ask).await == Some(refused)
     }
 
-    async fn list_referrers(&self, digest: &Digest) -> Result<Page, RequestError> {
-        let mut call = Call {
+    async fn list_referrers(&self, digest: &Digest) -> Result<Found, RequestError> {
+        let first = Call {
             method: Method::GET,
             url: self.url(&format!("referrers/{digest}")),
             scope: self.look_scope(),
@@ -171,48 +177,36 @@ impl Remote {
             )]),
             body: Bytes::new(),
         };
+        let mut pages = Pages::of("referrers", first);
         let mut found = Vec::new();
         for _ in 0..MAX_REFERRER_PAGES {
-            let (answer, body) = self.host.read(&call, MAX_MANIFEST_BYTES, |_| ()).await?;
-            match answer.status() {
-                200 if is_index(&answer) => {}
+            let Some(page) = pages.read(&self.host).await? else { break };
+            match page.answer.status() {
+                200 if is_index(&page.answer) => {}
                 // Some web servers in front answer anything with a page.
-                200 | 400 | 405 | 406 | 501 => return Ok(Page::NoApi),
+                200 | 400 | 405 | 406 | 501 => return Ok(Found::NoApi),
                 404 => {
-                    let error = answer.into_error().await;
+                    let error = page.answer.into_error().await;
                     let of_this = ["MANIFEST_UNKNOWN", "NAME_UNKNOWN"];
                     let of_this = error.code().is_some_and(|code| of_this.contains(&code));
-                    return Ok(if of_this { Page::Unknown } else { Page::NoApi });
+                    return Ok(if of_this { Found::Unknown } else { Found::NoApi });
                 }
                 _ => {
-                    let error = answer.into_error().await;
+                    let error = page.answer.into_error().await;
                     let missing = self.means_missing(&error, digest).await;
-                    return if missing { Ok(Page::NoApi) } else { Err(error) };
+                    return if missing { Ok(Found::NoApi) } else { Err(error) };
                 }
             }
-            let next = next_page(&answer);
-            found.extend(list(&answer, body)?);
-            match next {
-                _ if found.len() > MAX_REFERRERS => return Ok(Page::Listed(Listed::capped(found))),
-                Some(next) if self.host.is_home(&next) => call.url = next,
-                Some(_) => {
-                    let why = "the next page of referrers is on another host".to_owned();
-                    return Err(RequestError::new(answer.request, ErrorKind::Protocol(why)));
-                }
-                None => return Ok(Page::Listed(Listed::capped(found))),
+            let list: List = pages.parse(&page)?;
+            found.extend(list.entries().map_err(|why| pages.wrong(&page, &why))?);
+            if found.len() > MAX_REFERRERS {
+                break;
             }
         }
-        Ok(Page::Listed(Listed { referrers: found, more: true }))
+        let more = pages.has_more();
+        let Listed { referrers, more: cut } = Listed::capped(found);
+        Ok(Found::Listed(Listed { referrers, more: more || cut }))
     }
-}
-
-/// Reads one page of a list of referrers.
-fn list(answer: &Answer, body: Option<Bytes>) -> Result<Vec<Referrer>, RequestError> {
-    let protocol = |why| RequestError::new(answer.request.clone(), ErrorKind::Protocol(why));
-    let body =
-        body.ok_or_else(|| protocol("the list of referrers is longer than 4 MiB".to_owned()))?;
-    let list = Referrer::list(&body);
-    list.map_err(|why| protocol(format!("not a list of referrers: {why}")))
 }
 
 /// A tag to ask for what a registry says of one that is missing.
@@ -222,11 +216,4 @@ fn is_index(answer: &Answer) -> bool {
     answer
         .header("content-type")
         .is_some_and(|content_type| media_type::essence(content_type).ends_with("json"))
-}
-
-/// `Link: </v2/…?last=…>; rel="next"`
-pub(crate) fn next_page(answer: &Answer) -> Option<Url> {
-    let link = answer.header("link")?;
-    let (target, rest) = link.trim().strip_prefix('<')?.split_once('>')?;
-    rest.contains("next").then(|| answer.response.url().join(target).ok()).flatten()
 }

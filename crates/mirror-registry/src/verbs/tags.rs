@@ -6,12 +6,11 @@ use bytes::Bytes;
 use http::Method;
 use http::header::HeaderMap;
 use mirror_failure::{ErrorKind, RequestError};
-use mirror_oci::MAX_MANIFEST_BYTES;
 use serde::Deserialize;
 
 use crate::host::call::Call;
 use crate::remote::Remote;
-use crate::verbs::referrers::next_page;
+use crate::verbs::pages::Pages;
 
 /// Most tags that are read. Whoever has more publishes every commit.
 const MOST_TAGS: usize = 200_000;
@@ -32,43 +31,32 @@ impl Remote {
     pub async fn tags(&self) -> Result<Vec<String>, RequestError> {
         let mut url = self.url("tags/list");
         url.set_query(Some("n=1000"));
-        let mut call = Call {
+        let first = Call {
             method: Method::GET,
             url,
             scope: self.look_scope(),
             headers: HeaderMap::new(),
             body: Bytes::new(),
         };
+        let mut pages = Pages::of("tags", first);
         let mut found = Vec::new();
         for _ in 0..MOST_PAGES {
-            let (answer, body) = self.host.read(&call, MAX_MANIFEST_BYTES, |_| ()).await?;
-            if answer.status() != 200 {
-                return Err(answer.into_error().await);
+            let Some(page) = pages.read(&self.host).await? else { return Ok(found) };
+            if page.answer.status() != 200 {
+                return Err(page.answer.into_error().await);
             }
-            let next = next_page(&answer);
-            let request = answer.request.clone();
-            let protocol =
-                |why: String| RequestError::new(request.clone(), ErrorKind::Protocol(why));
-            let body =
-                body.ok_or_else(|| protocol("a page of tags is longer than 4 MiB".to_owned()))?;
-            let list: List = serde_json::from_slice(&body)
-                .map_err(|why| protocol(format!("not a list of tags: {why}")))?;
+            let list: List = pages.parse(&page)?;
             let tags = list.tags.unwrap_or_default();
             // A page without tags that has a next one would go on for ever.
-            let next = next.filter(|_| !tags.is_empty());
+            if tags.is_empty() {
+                return Ok(found);
+            }
             found.extend(tags);
-            match next {
-                Some(_) if found.len() > MOST_TAGS => {
-                    return Err(protocol(format!("over {MOST_TAGS} tags")));
-                }
-                Some(next) if self.host.is_home(&next) => call.url = next,
-                Some(_) => {
-                    return Err(protocol("the next page of tags is on another host".to_owned()));
-                }
-                None => return Ok(found),
+            if found.len() > MOST_TAGS && pages.has_more() {
+                return Err(pages.wrong(&page, &format!("over {MOST_TAGS} tags")));
             }
         }
         let why = format!("over {MOST_PAGES} pages of tags");
-        Err(RequestError::new(call.url.path(), ErrorKind::Protocol(why)))
+        Err(RequestError::new(self.url("tags/list").path(), ErrorKind::Protocol(why)))
     }
 }
