@@ -88,7 +88,7 @@ impl Memory {
     /// Other runs may use the same spool.
     fn write(&self, seen: &[Seen<'_>]) -> io::Result<()> {
         self.documents.alone(|| {
-            let mut known = read(&self.documents).unwrap_or_default();
+            let mut known = read(&self.documents)?;
             learn(&mut known, seen);
             if known == Known::default() {
                 return self.documents.clear();
@@ -119,9 +119,13 @@ fn holds(images: &BTreeSet<Image>, target: &Target, digest: &Digest) -> bool {
     !images.is_empty() && images.contains(&image(target, digest))
 }
 
+/// What is there; what can't be understood is nothing, what can't be read is left alone.
 fn read(documents: &Documents) -> io::Result<Known> {
-    let text = documents.read(FILE, LARGEST)?;
-    Ok(text.map(|text| serde_json::from_slice(&text)).transpose()?.unwrap_or_default())
+    let Some(text) = documents.read(FILE, LARGEST)? else { return Ok(Known::default()) };
+    Ok(serde_json::from_slice(&text).unwrap_or_else(|error| {
+        tracing::debug!(%error, "what was remembered can't be understood");
+        Known::default()
+    }))
 }
 
 fn image(target: &Target, digest: &Digest) -> Image {

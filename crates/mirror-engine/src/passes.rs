@@ -133,6 +133,7 @@ async fn pass(with: &With<'_>, wants: &Wants, fit: Option<Fit>) -> Report {
     let With { tree, how, connections, stop, events } = with;
     let looked = Instant::now();
     let depth = if how.refresh_referrers { Depth::All } else { Depth::Manifests };
+    let saved = fit.as_ref().map(|fit| fit.plan.clone());
     let looking = async {
         match fit {
             None => {
@@ -150,7 +151,7 @@ async fn pass(with: &With<'_>, wants: &Wants, fit: Option<Fit>) -> Report {
         biased;
         found = looking => found,
         () = stop.wait() => {
-            return Report::unreached(wants);
+            return saved.map_or_else(|| Report::unreached(wants), Report::unreached_of);
         }
     };
     let prepared = prepare::prepare(&plan, connections, stop).await;

@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 use mirror_failure::{ErrorKind, RequestError};
 use mirror_oci::{Algorithm, Digest, Repository, Tag, media_type};
 use mirror_registry::{
-    Access, Credentials, Host, HostOptions, Login, LoginSource, ManifestRef, Mount, Patience,
-    Pressure, Recall, Remote, Secret, Supply, UploadBody, World,
+    Access, Body, Credentials, Host, HostOptions, Login, LoginSource, ManifestRef, Mount, Patience,
+    Pressure, Recall, Remote, Secret, Supply, UploadBody, Wire, World,
 };
 use mirror_testkit::{AuthProfile, Fault, ImageBuilder, Profile, Registry};
 
@@ -411,4 +411,27 @@ fn supply(content: &'static [u8]) -> Supply {
     Supply::Stored(Box::pin(async move {
         Ok(Box::pin(stream::iter([Ok(Bytes::from_static(content))])) as UploadBody)
     }))
+}
+
+/// A web site in the place of a registry, whose pages never come to their end.
+#[tokio::test(start_paused = true)]
+async fn a_page_is_known_by_its_headers_and_not_waited_for() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counted = asked.clone();
+    let wire = Wire::new(tower::service_fn(move |_: http::Request<Body>| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        let page = stream::iter([Ok(Bytes::from("<html>"))]).chain(stream::pending());
+        let response = http::Response::builder().header("content-type", "text/html; charset=utf-8");
+        std::future::ready(Ok(response.body(Body::stream(page)).unwrap()))
+    }));
+    let world = World::simulated(wire, std::time::SystemTime::UNIX_EPOCH, 1);
+    let (name, options) = ("registry.example".parse().unwrap(), HostOptions::default());
+    let host = Host::new(&world, Arc::new(Credentials::default()), &name, &options).unwrap();
+    let (repository, tag) = names();
+    let remote = at(&Arc::new(host), &repository);
+    let (began, digest) = (tokio::time::Instant::now(), Digest::of(Algorithm::Sha256, b"x"));
+    assert_eq!(remote.referrers(&digest, Recall::Trusted).await.unwrap(), None);
+    let error = remote.get_manifest(ManifestRef::Tag(&tag)).await.unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::NotARegistry(_)), "{error}");
+    assert_eq!((began.elapsed(), asked.load(Ordering::Relaxed)), (Duration::ZERO, 2));
 }

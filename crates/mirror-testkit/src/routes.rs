@@ -365,7 +365,8 @@ fn start_upload(state: &State, asked: &Asked, repository: &str) -> Reply {
         && !state.profile.ignores_mounts
         && (state.profile.mount || from == repository)
         && (!state.profile.ecr || ecr_routes::may_mount(&store, from, digest))
-        && store.has_blob(from, digest)
+        && (store.has_blob(from, digest)
+            || (state.profile.one_store && from == repository && store.blobs.contains_key(digest)))
     {
         store.repository(repository).blobs.insert(digest.to_owned());
         return reply(201).with("location", format!("/v2/{repository}/blobs/{digest}"));

@@ -18,6 +18,8 @@ pub struct Profile {
     pub mount: bool,
     /// Whether a request for a mount always opens an upload, whatever is there.
     pub ignores_mounts: bool,
+    /// Whether a blob that came to one repository is found by a mount of another one from itself.
+    pub one_store: bool,
     /// The status that a request for a mount is refused with.
     pub refuses_mounts: Option<u16>,
     /// Upload sessions that may be open, and how long each of them is kept.
@@ -53,6 +55,7 @@ impl Default for Profile {
             auth: AuthProfile::Open,
             mount: true,
             ignores_mounts: false,
+            one_store: false,
             refuses_mounts: None,
             sessions: (usize::MAX, Duration::from_secs(3600)),
             gone: "BLOB_UPLOAD_UNKNOWN",

@@ -311,7 +311,14 @@ impl Download {
             let piece = file.read(at, want)?;
             Ok((piece, file))
         };
-        self.threads.run(read).await?
+        let read: io::Result<(Bytes, BlobFile)> = self.threads.run(read).await?;
+        // What can't be read may have been thrown away meanwhile.
+        read.map_err(|error| match self.state.now() {
+            State::Running { round: now, .. } | State::Done { round: now } if now != round => {
+                starting_over()
+            }
+            _ => error,
+        })
     }
 
     /// The same without a file: all of it stays.

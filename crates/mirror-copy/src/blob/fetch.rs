@@ -120,11 +120,12 @@ impl Fetch {
         outcome
     }
 
+    /// Throws away what is in the file. Whoever reads is told before the bytes are gone.
     fn emptied(&self, spooled: &SpoolFile) -> Result<Sink, CopyError> {
-        let file = spooled.file.emptied();
-        let file = file.map_err(|error| self.io(&spooled.path, &error))?;
         let round = self.state.round() + 1;
         self.state.tell(State::Running { round, written: 0 });
+        let file = spooled.file.emptied();
+        let file = file.map_err(|error| self.io(&spooled.path, &error))?;
         Ok(Sink { file: Some(file), verifier: Some(Verifier::new(&self.blob.digest)), at: 0 })
     }
 

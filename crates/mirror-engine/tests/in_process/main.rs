@@ -96,6 +96,44 @@ async fn hours_pass_in_no_time() {
     assert!((18..=20).contains(&hours), "{hours} h, {:?} in truth", real.elapsed());
 }
 
+/// A registry that refuses to mount, and has one store for all repositories: it says so when it is asked for a mount of a
+/// blob from the very repository that it goes to.
+#[tokio::test(start_paused = true)]
+async fn a_shared_layer_is_sent_once_where_mounts_are_refused() {
+    let one_store = Profile { one_store: true, ..Profile::default() };
+    let company = Company::of([
+        Registry::without_server(Profile::default(), "source.example"),
+        Registry::without_server(one_store, "copy.example"),
+    ]);
+    let names: Vec<String> = (0..20).map(|number| format!("image-{number}")).collect();
+    let copy = company.registry("copy.example");
+    for name in &names {
+        let image =
+            ImageBuilder::new(name).layers(&[100_000]).shared_layer("base", 200_000).build();
+        company.registry("source.example").add(name, "1", &image);
+    }
+    let base = ImageBuilder::new("any").shared_layer("base", 200_000).build();
+    let base = base.blobs.iter().find(|(_, bytes)| bytes.len() == 200_000).unwrap().0.clone();
+    copy.set_faults(move |exchange| {
+        let mount = exchange.method == "POST" && exchange.query.contains("mount=");
+        let own = exchange.path.trim_start_matches("/v2/").trim_end_matches("/blobs/uploads/");
+        let from_itself = exchange.query.ends_with(&own.replace('/', "%2F"));
+        (mount && !from_itself).then(|| Fault::refuse(403, "DENIED", "no mounts"))
+    });
+    let references: Vec<String> =
+        names.iter().map(|name| format!("source.example/{name}:1")).collect();
+    let references: Vec<&str> = references.iter().map(String::as_str).collect();
+    let config = "[[destination]]\nname='copy'\nregistry='copy.example'\n";
+    let images = Images::new(&references, config);
+    let folder = tempfile::tempdir().unwrap();
+    let (_, report) = images.apply(&company.surroundings(folder.path()), OnLimit::Defer).await;
+    assert_eq!((report.totals.copied, report.totals.failed), (20, 0), "{report:#?}");
+    let log = company.take_log();
+    let sent =
+        log.iter().filter(|(_, asked)| asked.starts_with("PUT") && asked.contains(base.hex()));
+    assert_eq!(sent.count(), 1, "{log:#?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_body_that_breaks_is_asked_for_again() {
     let company = Company::of([

@@ -142,7 +142,7 @@ impl<'a> Draft<'a> {
                 Decision::Unknown(failure, serves) => self.fail(want, failure, serves, &mut plan),
             }
         }
-        plan.conflicts.extend(self.wants.collisions.iter().map(conflict));
+        plan.conflicts.extend(self.wants.collisions.iter().map(Conflict::from));
         plan.unwanted.clone_from(&self.wants.unwanted);
         plan.postponed.extend(self.wants.postponed.iter().cloned());
         let strangers = self.observed.strangers.iter().cloned();
@@ -252,9 +252,11 @@ fn blocked(
     }
 }
 
-fn conflict(collision: &Collision) -> Conflict {
-    let Collision { files, destination, target, reason } = collision.clone();
-    Conflict { files, destination, target, reason }
+impl From<&Collision> for Conflict {
+    fn from(collision: &Collision) -> Conflict {
+        let Collision { files, destination, target, reason } = collision.clone();
+        Conflict { files, destination, target, reason }
+    }
 }
 
 /// Several destinations share one source; it is noted once.

@@ -136,3 +136,16 @@ fn json_round_trip() {
     let json = serde_json::to_string(&plan).unwrap();
     assert_eq!(serde_json::from_str::<Plan>(&json).unwrap(), plan);
 }
+
+#[test]
+fn what_is_left_of_a_plan_that_was_stopped_at_once() {
+    let (wants, observed, answers) = example();
+    let mut plan = Draft::new(&wants, observed).settle(&answers);
+    plan.unchanged[0].signatures_owed = true;
+    let report = crate::report::Report::unreached_of(plan.clone());
+    assert_eq!((report.unreached.len(), report.unchanged.len()), (4, 0));
+    assert_eq!((&report.failures, &report.conflicts), (&plan.failures, &plan.conflicts));
+    assert_eq!((report.totals.cancelled, report.totals.failed), (4, 2));
+    let report = crate::report::Report::unreached(&wants);
+    assert_eq!((report.totals.cancelled, report.totals.conflicts), (wants.wants.len(), 1));
+}

@@ -206,10 +206,24 @@ impl Report {
 
     /// What is left of a run that was stopped before anything had been looked at.
     pub fn unreached(wants: &Wants) -> Report {
-        let unreached = wants.wants.clone();
-        let mut report =
-            Report { format_version: 1, interrupted: true, unreached, ..Report::default() };
-        report.totals = report.tally(0, 0);
+        let conflicts = wants.collisions.iter().map(Conflict::from).collect();
+        Report { unreached: wants.wants.clone(), conflicts, ..Report::default() }.stopped(0)
+    }
+
+    /// The same of a run that was to carry out a plan.
+    pub fn unreached_of(plan: Plan) -> Report {
+        let unreached =
+            plan.copies().map(|copy| &copy.want).chain(plan.owed().map(|owed| &owed.want));
+        let unreached = unreached.cloned().collect();
+        let Plan { mut unchanged, conflicts, failures, .. } = plan;
+        unchanged.retain(|item| !item.signatures_owed);
+        let known = unchanged.len();
+        Report { unreached, unchanged, conflicts, failures, ..Report::default() }.stopped(known)
+    }
+
+    fn stopped(self, unchanged: usize) -> Report {
+        let mut report = Report { format_version: 1, interrupted: true, ..self };
+        report.totals = report.tally(unchanged, 0);
         report
     }
 

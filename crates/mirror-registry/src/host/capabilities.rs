@@ -99,13 +99,16 @@ impl Capabilities {
 
     /// Which blobs can be mounted.
     pub fn mounts(&self) -> Known<Mounts> {
-        let learned = *self.learned_mounts.lock().unwrap_or_else(PoisonError::into_inner);
-        let refuses =
-            !self.mounted.load(Ordering::Relaxed) && self.refused.load(Ordering::Relaxed) >= ENOUGH;
-        match refuses.then_some(Mounts::Nothing).or(learned) {
+        match *self.learned_mounts.lock().unwrap_or_else(PoisonError::into_inner) {
             Some(value) => Known { value, by: KnownBy::Answers },
             None => known(self.presets.mounts, Mounts::Any),
         }
+    }
+
+    /// Whether it has refused so many mounts from other repositories that they are not worth a request. It may still find
+    /// a blob that came to another one when it is asked for a mount from itself.
+    pub(crate) fn refuses_mounts(&self) -> bool {
+        !self.mounted.load(Ordering::Relaxed) && self.refused.load(Ordering::Relaxed) >= ENOUGH
     }
 
     /// Somebody else has said which blobs can be mounted, such as a setting of the account.
@@ -212,9 +215,9 @@ mod tests {
     fn three_refusals_are_enough_unless_one_has_worked() {
         let host = Capabilities::new(Presets::default());
         (0..3).for_each(|_| host.mounted(false));
-        assert_eq!(host.mounts().value, Mounts::Nothing);
+        assert!(host.refuses_mounts() && host.mounts().value == Mounts::Any);
         host.mounted(true);
-        assert_eq!(host.mounts().value, Mounts::Any);
+        assert!(!host.refuses_mounts());
     }
 
     #[test]

@@ -237,19 +237,19 @@ impl Host {
     }
 
     /// Sends a request and reads the body of a 200, up to `cap` bytes: nothing of one that is longer. A body that breaks is
-    /// asked for again. `heard` is told of each answer.
+    /// asked for again. `wanted` is told of each answer, and says whether the body of a 200 is worth waiting for.
     pub(crate) async fn read(
         &self,
         call: &Call,
         cap: usize,
-        heard: impl Fn(&Answer),
+        wanted: impl Fn(&Answer) -> bool,
     ) -> Result<(Answer, Option<Bytes>), RequestError> {
         let mut attempts = self.attempts();
         loop {
             let outcome = async {
                 let mut answer = self.send(call).await?;
-                heard(&answer);
-                if answer.status() != 200 {
+                let wanted = wanted(&answer);
+                if answer.status() != 200 || !wanted {
                     return Ok((answer, None));
                 }
                 let idle = answer.trickle.idle;

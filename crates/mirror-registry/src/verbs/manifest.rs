@@ -131,6 +131,7 @@ impl Remote {
                 pulls.made(answer.response.headers());
             }
             self.hear(answer);
+            !is_html(answer)
         };
         let found = self.host.read(&call, MAX_MANIFEST_BYTES, heard).await;
         let (answer, body) = found.inspect_err(|_| self.host.pulls.heard_nothing())?;
@@ -214,14 +215,18 @@ impl Remote {
 
 /// A page instead of a manifest means that this is a web site.
 fn html(answer: &Answer) -> Result<(), RequestError> {
-    let content_type = answer.header("content-type").unwrap_or_default().to_ascii_lowercase();
-    if !content_type.starts_with("text/html") {
+    if !is_html(answer) {
         return Ok(());
     }
     Err(RequestError::new(
         answer.request.clone(),
         ErrorKind::NotARegistry("it answers with an HTML page".to_owned()),
     ))
+}
+
+fn is_html(answer: &Answer) -> bool {
+    let content_type = answer.header("content-type").unwrap_or_default().to_ascii_lowercase();
+    content_type.starts_with("text/html")
 }
 
 /// 404 with a page is no registry's way to say that a manifest isn't there.

@@ -18,6 +18,7 @@ pub(crate) struct Pages {
     named_by: String,
     /// What it is a list of, for messages.
     what: &'static str,
+    is_page: fn(&Answer) -> bool,
 }
 
 /// One page, and what is to be said of it.
@@ -27,9 +28,9 @@ pub(crate) struct Page {
 }
 
 impl Pages {
-    /// A list that begins with the answer to this.
-    pub(crate) fn of(what: &'static str, first: Call) -> Pages {
-        Pages { next: Some(first), named_by: String::new(), what }
+    /// A list that begins with the answer to this. What is no page of it, as headers tell, is not read.
+    pub(crate) fn of(what: &'static str, first: Call, is_page: fn(&Answer) -> bool) -> Pages {
+        Pages { next: Some(first), named_by: String::new(), what, is_page }
     }
 
     /// Whether there is another page.
@@ -44,7 +45,7 @@ impl Pages {
             let why = format!("the next page of {} is on another host", self.what);
             return Err(RequestError::new(self.named_by.as_str(), ErrorKind::Protocol(why)));
         }
-        let (answer, body) = host.read(&call, MAX_MANIFEST_BYTES, |_| ()).await?;
+        let (answer, body) = host.read(&call, MAX_MANIFEST_BYTES, self.is_page).await?;
         self.named_by.clone_from(&answer.request);
         if answer.status() == 200 {
             self.next = link(&answer).map(|url| Call { url, ..call });

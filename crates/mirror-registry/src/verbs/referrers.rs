@@ -177,7 +177,7 @@ impl Remote {
             )]),
             body: Bytes::new(),
         };
-        let mut pages = Pages::of("referrers", first);
+        let mut pages = Pages::of("referrers", first, is_index);
         let mut found = Vec::new();
         for _ in 0..MAX_REFERRER_PAGES {
             let Some(page) = pages.read(&self.host).await? else { break };

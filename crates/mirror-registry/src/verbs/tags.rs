@@ -38,7 +38,7 @@ impl Remote {
             headers: HeaderMap::new(),
             body: Bytes::new(),
         };
-        let mut pages = Pages::of("tags", first);
+        let mut pages = Pages::of("tags", first, |_| true);
         let mut found = Vec::new();
         for _ in 0..MOST_PAGES {
             let Some(page) = pages.read(&self.host).await? else { return Ok(found) };

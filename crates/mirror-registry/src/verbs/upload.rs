@@ -16,7 +16,6 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::answer::{describe, refusal};
 use crate::auth::{Scope, Sent};
 use crate::host::call::Call;
-use crate::host::capabilities::Mounts;
 use crate::host::sessions::Permit;
 use crate::limits::pressure::{Pressure, Speed};
 use crate::remote::Remote;
@@ -131,8 +130,7 @@ impl Remote {
         let elsewhere = match mount {
             Mount::Never => return self.open(blob, None, permit).await.map(Opened::session),
             Mount::From(from)
-                if from != &self.repository
-                    && self.host.capabilities().mounts().value != Mounts::Nothing =>
+                if from != &self.repository && !self.host.capabilities().refuses_mounts() =>
             {
                 Some(from)
             }

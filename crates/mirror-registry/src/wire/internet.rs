@@ -147,7 +147,7 @@ fn kind_of(error: &reqwest::Error) -> ErrorKind {
     if let Some(PrivateAddress(host)) = private {
         return ErrorKind::PrivateAddress(host.clone());
     }
-    if error.is_timeout() {
+    if error.is_timeout() && error.is_connect() {
         return ErrorKind::TimedOut(CONNECT);
     }
     match (io_kind, tls) {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use clap::Args;
 use futures_util::{StreamExt, stream};
-use mirror_copy::{Check, Hole};
+use mirror_copy::{Check, Hole, Purpose};
 use mirror_engine::{Connections, Errand, address};
 use mirror_failure::Failure;
 use mirror_oci::Platforms;
@@ -23,7 +23,7 @@ const AT_ONCE: usize = 32;
 /// Look for holes in what the destinations hold.
 ///
 /// A tag does not prove that everything below it is there. Walks every image of the tree at every destination:
-/// manifests, children, blobs. Sources are not asked, nothing is changed. `apply` repairs image layouts by itself;
+/// manifests, children, blobs. Sources are not asked, but for one platform of an index that has no tag; nothing is changed. `apply` repairs image layouts by itself;
 /// `apply --repair` puts back what is missing at a registry.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -64,13 +64,19 @@ pub(crate) fn run(images: Option<&Path>, command: &Verify) -> Result<Exit, Comma
 }
 
 async fn look(want: &Want, connections: &Connections, check: Check) -> Result<Vec<Hole>, Failure> {
-    // The digest of one platform's manifest is not in the tree.
-    let single = matches!(want.source.platforms, Platforms::One(_));
-    let expected = want.source.version.digest().filter(|_| !single);
-    let target = address::target(&want.target, connections)?;
-    mirror_copy::verify(&target, expected, &want.source.platforms, check)
-        .await
-        .map_err(Failure::from)
+    let Want { source, target, .. } = want;
+    let expected = match (&source.platforms, &target.tag) {
+        (Platforms::All | Platforms::Some(_), _) => source.version.digest().cloned(),
+        // The digest of one platform's manifest is not in the tree.
+        (Platforms::One(_), Some(_)) => None,
+        // Without a tag nothing else leads to it: its index says what it is, as kept in the spool or at the source.
+        (Platforms::One(platform), None) => {
+            let origin = connections.origin(&source.name)?;
+            Some(origin.resolve(&source.version, Some(platform), Purpose::Compare).await?)
+        }
+    };
+    let at = address::target(target, connections)?;
+    Ok(mirror_copy::verify(&at, expected.as_ref(), &source.platforms, check).await?)
 }
 
 fn sum_up(wants: &[Want], found: Vec<Result<Vec<Hole>, Failure>>) -> Verification {

@@ -78,3 +78,30 @@ fn image_layouts_too() {
         ran.stdout
     );
 }
+
+/// Without a tag, the digest of one platform's manifest is all that leads to it, and the tree has that of the index.
+#[test]
+fn one_platform_without_a_tag() {
+    let image = ImageBuilder::new("p").platforms(&["linux/amd64", "linux/arm64"]).build();
+    let single = ImageBuilder::new("s").build();
+    let pair = Pair::new(&[("library/app", "1", &image), ("library/single", "1", &single)]);
+    let config = |destination: &str| {
+        format!(
+            "[check]\nallow_digest_only = true\n[[destination]]\nname = \"d\"\n{destination}\n\
+             [registry.\"docker.io\"]\nendpoint = \"{}\"\n",
+            pair.source.endpoint()
+        )
+    };
+    std::fs::remove_dir_all(pair.project.path().join("images/docker.io")).unwrap();
+    for (name, digest) in [("app", image.digest()), ("single", single.digest())] {
+        let from = format!("FROM --platform=linux/amd64 {name}@{digest}\n");
+        pair.project.write(&format!("images/docker.io/library/{name}/Dockerfile"), &from);
+    }
+    let registry = format!("registry = \"{}\"", pair.destination.host());
+    for destination in ["layout = \"./store\"", registry.as_str()] {
+        pair.project.write("images/mirror.toml", &config(destination));
+        pair.project.mirror(&["apply"]).run();
+        let ran = pair.project.mirror(&["verify", "--deep"]).run();
+        assert_eq!(ran.stdout, "verified: 2 of 2 images whole\n");
+    }
+}

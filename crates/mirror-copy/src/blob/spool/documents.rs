@@ -19,16 +19,19 @@ impl Documents {
         Documents { folder: folder.to_owned() }
     }
 
-    /// A document; nothing, if it isn't there or is no plain file of at most `cap` bytes.
+    /// A document; nothing, if it isn't there.
     ///
     /// # Errors
-    /// When it can't be read.
+    /// When it can't be read, or is no plain file of at most `cap` bytes.
     pub fn read(&self, name: &str, cap: u64) -> io::Result<Option<Vec<u8>>> {
         let path = self.folder.join(name);
         match fs::symlink_metadata(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
-            Ok(metadata) if !metadata.is_file() || metadata.len() > cap => Ok(None),
+            Ok(metadata) if !metadata.is_file() => Err(io::Error::other("it is no plain file")),
+            Ok(metadata) if metadata.len() > cap => {
+                Err(io::Error::from(io::ErrorKind::FileTooLarge))
+            }
             Ok(_) => fs::read(&path).map(Some),
         }
     }
@@ -80,5 +83,22 @@ impl Documents {
     /// When the folder can't be removed.
     pub fn clear(&self) -> io::Result<()> {
         fs::remove_dir_all(&self.folder)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_too_large_or_no_file_is_not_taken_for_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let documents = Documents::in_folder(&folder.path().join("below"));
+        assert_eq!(documents.read("a", 10).unwrap(), None);
+        documents.write("a", &[b"one ", b"two"]).unwrap();
+        assert_eq!(documents.read("a", 7).unwrap().unwrap(), b"one two");
+        assert_eq!(documents.read("a", 6).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+        fs::create_dir(folder.path().join("below/b")).unwrap();
+        assert!(documents.read("b", 10).is_err());
     }
 }
