@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use mirror_oci::{Digest, Verifier};
@@ -20,6 +20,24 @@ const PIECE: u64 = 256 << 10;
 #[derive(Debug)]
 pub(crate) struct Files {
     folder: PathBuf,
+}
+
+/// What tells that a file has changed. Each time that it is replaced it is another file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    modified: Option<SystemTime>,
+    length: u64,
+    number: u64,
+}
+
+impl Stamp {
+    fn of(metadata: &fs::Metadata) -> Stamp {
+        #[cfg(unix)]
+        let number = std::os::unix::fs::MetadataExt::ino(metadata);
+        #[cfg(not(unix))]
+        let number = 0;
+        Stamp { modified: metadata.modified().ok(), length: metadata.len(), number }
+    }
 }
 
 /// A file on its way to its place, where a reader finds it whole or not at all.
@@ -69,6 +87,14 @@ impl Files {
             if part && old(&path) {
                 let _ = fs::remove_file(&path);
             }
+        }
+    }
+
+    /// What tells that a file of the folder itself has changed; nothing, if it isn't there.
+    pub(crate) fn stamp(&self, name: &str) -> io::Result<Option<Stamp>> {
+        match fs::metadata(self.path(name)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            metadata => Ok(Some(Stamp::of(&metadata?))),
         }
     }
 
@@ -134,6 +160,7 @@ impl Files {
         name: &str,
         change: impl FnOnce() -> io::Result<Vec<u8>>,
     ) -> io::Result<()> {
+        fs::create_dir_all(&self.folder)?;
         let lock = File::create(self.path(LOCK))?;
         lock.lock()?;
         let bytes = change()?;

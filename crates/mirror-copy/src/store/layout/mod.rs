@@ -4,6 +4,7 @@
 //! place and moved there, `index.json` comes last, so a killed run leaves no entry that isn't whole.
 
 pub(crate) mod files;
+mod index;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -16,47 +17,17 @@ use mirror_failure::{Cause, Side};
 use mirror_oci::caps::{MAX_IMAGE_MANIFEST_BYTES, MAX_MANIFEST_BYTES, MAX_MANIFESTS};
 use mirror_oci::{Digest, Platforms, RawManifest};
 use mirror_registry::{Threads, UploadBody};
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
 use self::files::Files;
+use self::index::Index;
 use crate::error::CopyError;
-
-const INDEX: &str = "index.json";
-const NAME: &str = "org.opencontainers.image.ref.name";
 
 /// A folder with images.
 #[derive(Debug)]
 pub struct Layout {
     files: Files,
     threads: Threads,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Index {
-    schema_version: u32,
-    manifests: Vec<Entry>,
-    #[serde(flatten)]
-    other: Map<String, Value>,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Entry {
-    media_type: String,
-    digest: Digest,
-    size: u64,
-    #[serde(default)]
-    annotations: Map<String, Value>,
-    #[serde(flatten)]
-    other: Map<String, Value>,
-}
-
-impl Entry {
-    fn name(&self) -> Option<&str> {
-        self.annotations.get(NAME).and_then(Value::as_str)
-    }
+    index: Index,
 }
 
 impl Layout {
@@ -65,7 +36,7 @@ impl Layout {
     /// # Errors
     /// When there is something else in the folder.
     pub fn open(folder: &Path, threads: Threads) -> Result<Layout, CopyError> {
-        let layout = Layout { files: Files::of(folder), threads };
+        let layout = Layout { files: Files::of(folder), threads, index: Index::default() };
         let step = "opening the image layout";
         let occupied = layout.files.is_something_else();
         if occupied.map_err(|error| CopyError::io(Side::Destination, step, folder, &error))? {
@@ -102,11 +73,11 @@ impl Layout {
     /// # Errors
     /// When `index.json` can't be read.
     pub fn digest_of(&self, name: &str) -> Result<Option<Digest>, CopyError> {
-        let index = self.read_index().map_err(|error| {
-            self.wrong("reading the image layout", &self.files.path(INDEX), &error)
+        let names = self.index.names(&self.files).map_err(|error| {
+            self.wrong("reading the image layout", &Index::path(&self.files), &error)
         })?;
-        let found = index.manifests.into_iter().find(|entry| entry.name() == Some(name));
-        Ok(found.map(|entry| entry.digest).filter(|digest| self.files.size(digest).is_some()))
+        let found = names.digest(name);
+        Ok(found.filter(|digest| self.files.size(digest).is_some()).cloned())
     }
 
     /// The digest under a name, if the image is there with everything below it that is wanted.
@@ -212,8 +183,9 @@ impl Layout {
         };
         write().map_err(|error| self.wrong(&step(), &path, &error))?;
         let Some(name) = name else { return Ok(()) };
-        self.add_entry(manifest, name)
-            .map_err(|error| self.wrong(&step(), &self.files.path(INDEX), &error))
+        self.index
+            .add(&self.files, manifest, name)
+            .map_err(|error| self.wrong(&step(), &Index::path(&self.files), &error))
     }
 
     /// An error of the file system at a path of this layout.
@@ -223,44 +195,12 @@ impl Layout {
 
     /// What `index.json` says a manifest is; nothing for those that only other manifests name.
     pub(crate) fn media_type_of(&self, digest: &Digest) -> String {
-        let index = self.read_index().ok();
-        let entries = index.map(|index| index.manifests).unwrap_or_default();
-        entries
-            .into_iter()
-            .find(|entry| entry.digest == *digest)
-            .map(|entry| entry.media_type)
-            .unwrap_or_default()
+        let names = self.index.names(&self.files).unwrap_or_default();
+        names.media_type(digest).unwrap_or_default().to_owned()
     }
 
     /// Where a blob or manifest is.
     pub(crate) fn path(&self, digest: &Digest) -> PathBuf {
         self.files.blob(digest)
-    }
-
-    fn read_index(&self) -> io::Result<Index> {
-        let Some(bytes) = self.files.read(INDEX)? else {
-            return Ok(Index { schema_version: 2, manifests: Vec::new(), other: Map::new() });
-        };
-        // What is in the file is not repeated: it may be a link to anything.
-        serde_json::from_slice(&bytes).map_err(|error| {
-            let (line, column) = (error.line(), error.column());
-            io::Error::other(format!("it is no index: line {line}, column {column}"))
-        })
-    }
-
-    fn add_entry(&self, manifest: &RawManifest, name: &str) -> io::Result<()> {
-        self.files.update(INDEX, || {
-            let mut index = self.read_index()?;
-            index.manifests.retain(|entry| entry.name() != Some(name));
-            index.manifests.push(Entry {
-                media_type: manifest.media_type().to_owned(),
-                digest: manifest.digest().clone(),
-                size: manifest.bytes().len() as u64,
-                annotations: Map::from_iter([(NAME.to_owned(), Value::from(name))]),
-                other: Map::new(),
-            });
-            index.manifests.sort_by(|a, b| a.name().cmp(&b.name()));
-            Ok(serde_json::to_vec_pretty(&index)?)
-        })
     }
 }
