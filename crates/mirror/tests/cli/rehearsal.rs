@@ -252,8 +252,10 @@ fn a_run_that_is_cancelled_leaves_its_report() {
     });
     let runner = Runner::new(project);
     let script = script("apply.yml", "apply", "apply");
-    let mut child = Command::new("bash")
-        .args(["-e", "-c", &script])
+    // Whoever runs the tests in the background has them ignore SIGINT, and a shell can't trap what it was started to
+    // ignore. Perl, which every Debian and Ubuntu has, undoes that: not every `env` knows --default-signal.
+    let mut child = Command::new("perl")
+        .args(["-e", "$SIG{INT} = 'DEFAULT'; exec @ARGV", "bash", "-e", "-c", &script])
         .current_dir(runner.project.path())
         .env_clear()
         .envs([("PATH", runner.path.as_str()), ("SHARD", "1/1")])
