@@ -15,18 +15,14 @@ pub(crate) fn starting_over() -> std::io::Error {
 
 /// A step of a copy that failed for good.
 #[derive(Debug, Clone)]
-pub struct CopyError(Arc<(Side, String, Cause)>, About);
-
-/// What a step was about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum About {
-    Image,
-    Companions,
+pub struct CopyError {
+    step: Arc<(Side, String, Cause)>,
+    of_companions: bool,
 }
 
 impl CopyError {
     pub(crate) fn new(side: Side, step: impl Into<String>, cause: Cause) -> CopyError {
-        CopyError(Arc::new((side, step.into(), cause)), About::Image)
+        CopyError { step: Arc::new((side, step.into(), cause)), of_companions: false }
     }
 
     pub(crate) fn source(step: impl Into<String>, cause: RequestError) -> CopyError {
@@ -55,22 +51,22 @@ impl CopyError {
 
     /// It was about signatures and the like, not about the image itself.
     pub(crate) fn of_companions(self) -> CopyError {
-        CopyError(self.0, About::Companions)
+        CopyError { of_companions: true, ..self }
     }
 
     /// Whether it was about signatures and the like: the image itself may be there.
     pub fn is_of_companions(&self) -> bool {
-        self.1 == About::Companions
+        self.of_companions
     }
 
     /// Which side failed.
     pub fn side(&self) -> Side {
-        self.0.0
+        self.step.0
     }
 
     /// What was behind it.
     pub fn cause(&self) -> &Cause {
-        &self.0.2
+        &self.step.2
     }
 
     /// Whether a destination refused a manifest because it lacks what the manifest points to:
@@ -100,13 +96,13 @@ impl CopyError {
 
     /// What plan and report keep of it.
     pub fn failure(&self) -> Failure {
-        Failure::new(self.side(), &self.0.1, self.cause())
+        Failure::new(self.side(), &self.step.1, self.cause())
     }
 }
 
 impl fmt::Display for CopyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.0.1, self.cause())
+        write!(f, "{}: {}", self.step.1, self.cause())
     }
 }
 

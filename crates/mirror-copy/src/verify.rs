@@ -11,7 +11,7 @@ use crate::blob::Blob;
 use crate::error::CopyError;
 use crate::graph::links::links;
 use crate::job::Target;
-use crate::store::Store;
+use crate::store::{Problem, Store};
 
 const AT_ONCE: usize = 8;
 
@@ -31,6 +31,16 @@ pub struct Hole {
     pub digest: Option<Digest>,
     /// What is wrong with it.
     pub problem: String,
+    /// Whether it isn't there, or not all of it.
+    pub is_missing: bool,
+}
+
+impl Hole {
+    fn of(digest: Option<Digest>, what: &str, problem: &Problem) -> Hole {
+        let Problem { is_missing, text } = problem;
+        let separator = if what.is_empty() { "" } else { " " };
+        Hole { digest, problem: format!("{what}{separator}{text}"), is_missing: *is_missing }
+    }
 }
 
 /// Walks an image at its target. `expected` is the digest it must have, if the tree says so.
@@ -43,12 +53,13 @@ pub async fn verify(
     platforms: &Platforms,
     check: Check,
 ) -> Result<Vec<Hole>, CopyError> {
-    let whole = |problem: String| vec![Hole { digest: None, problem }];
+    let whole = |problem: &Problem| vec![Hole::of(None, "", problem)];
     let Some(root) = target.store.resolve(target.tag.as_ref(), expected).await? else {
-        return Ok(whole("it is not there".to_owned()));
+        return Ok(whole(&Problem::wrong("it is not there")));
     };
     if let Some(expected) = expected.filter(|expected| **expected != root) {
-        return Ok(whole(format!("it is {root}, the tree wants {expected}")));
+        let why = format!("it is {root}, the tree wants {expected}");
+        return Ok(whole(&Problem::wrong(why)));
     }
     let mut holes = Vec::new();
     let mut blobs: BTreeSet<(u64, Digest)> = BTreeSet::new();
@@ -56,10 +67,11 @@ pub async fn verify(
     let mut open = vec![root];
     while let Some(digest) = open.pop() {
         if seen.len() > MAX_MANIFESTS {
-            return Ok(whole(format!("it has over {MAX_MANIFESTS} manifests")));
+            let why = format!("it has over {MAX_MANIFESTS} manifests");
+            return Ok(whole(&Problem::wrong(why)));
         }
         let links = match target.store.manifest(&digest).await? {
-            Ok(manifest) => manifest.links().map_err(|error| error.to_string()),
+            Ok(manifest) => manifest.links().map_err(Problem::wrong),
             Err(problem) => Err(problem),
         };
         match links {
@@ -75,9 +87,7 @@ pub async fn verify(
                 );
                 blobs.extend(links.blobs.into_iter().map(|blob| (blob.size, blob.digest)));
             }
-            Err(problem) => {
-                holes.push(Hole { digest: Some(digest), problem: format!("manifest {problem}") })
-            }
+            Err(problem) => holes.push(Hole::of(Some(digest), "manifest", &problem)),
         }
     }
     let looked =
@@ -123,28 +133,32 @@ async fn look(store: &Store, blob: Blob, check: Check) -> Result<Option<Hole>, C
     let problem = match (store, check) {
         (Store::Layout(_), Check::Existence) => {
             let found = store.has_blob(&blob).await?;
-            (!found).then(|| "is missing or cut off".to_owned())
+            (!found).then(|| Problem::missing("is missing or cut off"))
         }
-        (Store::Layout(inside), Check::Content) => inside.layout.hash(&blob.digest).await.err(),
+        (Store::Layout(inside), Check::Content) => {
+            inside.layout.hash(&blob.digest).await.map_err(Problem::wrong).err()
+        }
         // Some registries serve what they deny to have, or tell another size of it.
         (Store::Remote(_), Check::Existence) if store.has_blob(&blob).await? => None,
         (Store::Remote(remote), _) => read_through(remote, &blob).await?,
     };
-    Ok(problem
-        .map(|problem| Hole { problem: format!("{blob} {problem}"), digest: Some(blob.digest) }))
+    let what = blob.to_string();
+    Ok(problem.map(|problem| Hole::of(Some(blob.digest), &what, &problem)))
 }
 
 /// Reads and hashes a blob; says what is wrong with it.
-async fn read_through(remote: &Remote, blob: &Blob) -> Result<Option<String>, CopyError> {
+async fn read_through(remote: &Remote, blob: &Blob) -> Result<Option<Problem>, CopyError> {
     let mut verifier = Verifier::new(&blob.digest);
     let nobody = Pressure::default();
     let mut reader = remote.read_blob(&blob.digest, blob.size, 0, &nobody);
     loop {
         match reader.chunk().await {
             Ok(Some(chunk)) => verifier.update(&chunk),
-            Ok(None) => return Ok(verifier.finish().map_err(|error| error.to_string()).err()),
-            Err(error) if error.status() == Some(404) => return Ok(Some("is missing".to_owned())),
-            Err(error) if error.is_content() => return Ok(Some(error.to_string())),
+            Ok(None) => return Ok(verifier.finish().map_err(Problem::wrong).err()),
+            Err(error) if error.status() == Some(404) => {
+                return Ok(Some(Problem::missing("is missing")));
+            }
+            Err(error) if error.is_content() => return Ok(Some(Problem::wrong(error))),
             Err(error) => return Err(CopyError::destination(format!("reading {blob}"), error)),
         }
     }

@@ -9,9 +9,9 @@ use mirror_plan::provider::Setting;
 use mirror_plan::want::Expiring;
 use serde_json::{Map, Value, json};
 
-use crate::Ecr;
 use crate::error::translate;
 use crate::repositories::{mutability, tags};
+use crate::{Client, Ecr};
 
 /// Pages of a preview, a hundred images each.
 const MOST_PAGES: u32 = 2000;
@@ -175,23 +175,7 @@ impl Ecr {
     ) -> Result<Vec<Expiring>, RequestError> {
         let (ecr, account) = (&self.client.ecr, &self.client.registry.account);
         let resource = self.client.registry.arn(repository.as_str());
-        let begin = async || {
-            let call = ecr.start_lifecycle_policy_preview().registry_id(account);
-            let call = call.repository_name(repository.as_str());
-            match call.lifecycle_policy_text(policy.to_string()).send().await {
-                // Another run asks at this moment; its answer is ours if the policy is.
-                Err(error)
-                    if error
-                        .as_service_error()
-                        .is_some_and(|e| e.is_lifecycle_policy_preview_in_progress_exception()) =>
-                {
-                    Ok(())
-                }
-                Ok(_) => Ok(()),
-                Err(error) => Err(translate("ecr:StartLifecyclePolicyPreview", &resource, error)),
-            }
-        };
-        self.host.retrying(begin).await?;
+        self.host.retrying(async || self.begin_preview(repository, policy).await).await?;
         let mut expiring = Vec::new();
         let mut next: Option<String> = None;
         let mut looks = 0;
@@ -229,6 +213,31 @@ impl Ecr {
             }
         }
         Err(self.no_preview(repository, "it has no end"))
+    }
+
+    async fn begin_preview(
+        &self,
+        repository: &Repository,
+        policy: &Value,
+    ) -> Result<(), RequestError> {
+        let Client { ecr, registry, .. } = &self.client;
+        let call = ecr.start_lifecycle_policy_preview().registry_id(&registry.account);
+        let call = call.repository_name(repository.as_str());
+        match call.lifecycle_policy_text(policy.to_string()).send().await {
+            Ok(_) => Ok(()),
+            // Another run asks at this moment; its answer is ours if the policy is.
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(|e| e.is_lifecycle_policy_preview_in_progress_exception()) =>
+            {
+                Ok(())
+            }
+            Err(error) => {
+                let resource = registry.arn(repository.as_str());
+                Err(translate("ecr:StartLifecyclePolicyPreview", &resource, error))
+            }
+        }
     }
 
     fn no_preview(&self, repository: &Repository, why: &str) -> RequestError {

@@ -21,9 +21,9 @@ type Failed = Box<dyn std::error::Error + Send + Sync>;
 
 /// Copies one image into the layout `store` below `root`, and gives what happened with the report.
 pub async fn copy(reference: &str, root: &Path) -> Result<(Vec<Event>, Report), Failed> {
-    let Reference { name, .. } = reference.parse()?;
-    let version = reference.parse::<Reference>()?.version().ok_or("name a tag or a digest")?;
-    let file = "Dockerfile".to_owned();
+    let reference: Reference = reference.parse()?;
+    let version = reference.version().ok_or("name a tag or a digest")?;
+    let (file, name) = ("Dockerfile".to_owned(), reference.name);
     let entry = Entry { file, name, version, platform: None, span: 0..0, source: "".into() };
     let config = Config::parse("[[destination]]\nname = \"store\"\nlayout = \"./store\"\n")
         .map_err(|problems| format!("{problems:?}"))?;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use mirror_copy::{Layout, ManifestCache, ManifestRoom, Origin, Store};
 use mirror_failure::{Failure, Side};
 use mirror_oci::{Digest, Name, Registry, Repository};
-use mirror_plan::config::{Alternative, Config, Referrers, RegistrySettings};
+use mirror_plan::config::{Alternative, Config, Location, Referrers, RegistrySettings};
 use mirror_plan::want::{Base, Target, Wants};
 use mirror_registry::{Access, Credentials, Host, HostOptions, Patience, Remote, Role, Threads};
 use mirror_tree::Entry;
@@ -40,7 +40,7 @@ pub struct Connections {
 }
 
 /// Where images go: repositories by registry or layout.
-type Places<'a> = BTreeMap<&'a mirror_plan::config::Location, BTreeSet<Repository>>;
+type Locations<'a> = BTreeMap<&'a Location, BTreeSet<Repository>>;
 
 /// What connections are opened for.
 #[derive(Debug, Clone, Copy)]
@@ -72,21 +72,21 @@ impl Connections {
     ) -> Connections {
         let mut sources: BTreeSet<&Registry> =
             wants.wants.iter().map(|want| &want.source.name.registry).collect();
-        let mut places: Places<'_> = BTreeMap::new();
+        let mut locations: Locations<'_> = BTreeMap::new();
         for Target { location, repository, .. } in wants.wants.iter().map(|want| &want.target) {
-            places.entry(location).or_default().insert(repository.clone());
+            locations.entry(location).or_default().insert(repository.clone());
         }
         // Where images may have gone once is only read.
-        let written: BTreeSet<&mirror_plan::config::Location> = places.keys().copied().collect();
-        for place in wants.elsewhere.iter().map(|want| &want.target.location) {
-            match place {
+        let written: BTreeSet<&Location> = locations.keys().copied().collect();
+        for location in wants.elsewhere.iter().map(|want| &want.target.location) {
+            match location {
                 // A destination can be read as it is, and is no source for that: it would be waited for like one.
-                _ if written.contains(place) => {}
-                mirror_plan::config::Location::Registry(registry) => drop(sources.insert(registry)),
-                mirror_plan::config::Location::Layout(_) => drop(places.entry(place).or_default()),
+                _ if written.contains(location) => {}
+                Location::Registry(registry) => drop(sources.insert(registry)),
+                Location::Layout(_) => drop(locations.entry(location).or_default()),
             }
         }
-        Connections::of(sources, places, config, root, errand).await
+        Connections::of(sources, locations, config, root, errand).await
     }
 
     /// Gets ready for the registries that entries come from, whether or not anything can be made of them at a
@@ -103,7 +103,7 @@ impl Connections {
 
     async fn of(
         sources: BTreeSet<&Registry>,
-        places: Places<'_>,
+        locations: Locations<'_>,
         config: &Config,
         root: &Path,
         errand: Errand<'_>,
@@ -111,9 +111,9 @@ impl Connections {
         let Errand { writes, share, surroundings, base } = errand;
         let spool = &surroundings.spool;
         let settings = base.map_or(&config.registries, |base| &base.registries);
-        let targets = places.iter().filter_map(|(place, repositories)| match place {
-            mirror_plan::config::Location::Registry(registry) => Some((registry, repositories)),
-            mirror_plan::config::Location::Layout(_) => None,
+        let targets = locations.iter().filter_map(|(location, repositories)| match location {
+            Location::Registry(registry) => Some((registry, repositories)),
+            Location::Layout(_) => None,
         });
         let targets: BTreeMap<&Registry, &BTreeSet<Repository>> = targets.collect();
         let alternatives = sources.iter().filter_map(|name| settings.get(*name));
@@ -149,7 +149,7 @@ impl Connections {
             registries,
             written: written.collect(),
             alternatives,
-            layouts: layouts(&places, root, writes, surroundings.world.threads),
+            layouts: layouts(&locations, root, writes, surroundings.world.threads),
             planes,
             manifests,
             room: Arc::default(),
@@ -298,14 +298,14 @@ fn role(is_written: bool, is_source: bool) -> Role {
 
 /// All layouts that images go to.
 fn layouts(
-    places: &Places<'_>,
+    locations: &Locations<'_>,
     root: &Path,
     writes: bool,
     threads: Threads,
 ) -> BTreeMap<String, Result<Arc<Layout>, Failure>> {
-    let folders = places.keys().filter_map(|place| match place {
-        mirror_plan::config::Location::Layout(folder) => Some(folder),
-        mirror_plan::config::Location::Registry(_) => None,
+    let folders = locations.keys().filter_map(|location| match location {
+        Location::Layout(folder) => Some(folder),
+        Location::Registry(_) => None,
     });
     let open = |folder: &String| {
         let layout = Layout::open(&root.join(folder), threads).map(Arc::new).map_err(Failure::from);

@@ -89,7 +89,7 @@ impl Prepared {
         let Location::Registry(registry) = &target.location else { return None };
         let failure = self.missing.get(&(registry.clone(), target.repository.clone()))?;
         let message = format!("its repository could not be made: {}", failure.message);
-        Some(Failure { message, ..failure.clone() })
+        Some(failure.clone().saying(&message))
     }
 
     /// Which of these blobs the target has, where that is asked in bulk. Not to know costs uploads, nothing else.
@@ -107,7 +107,7 @@ impl Prepared {
         let present = plane.present_blobs(&target.repository, &blobs).await;
         present.unwrap_or_else(|error| {
             tracing::debug!(%error, "which blobs are there is unknown");
-            Some(BTreeSet::new())
+            None
         })
     }
 }

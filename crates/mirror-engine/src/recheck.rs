@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
 use mirror_copy::{Graph, Origin, Purpose};
-use mirror_failure::{Failure, Side};
+use mirror_failure::{Cause, Failure, Side};
 use mirror_oci::{Digest, Platforms, RawManifest};
 use mirror_plan::plan::{Action, Copy, Fit, Plan, Unchanged};
 use mirror_plan::report::{Outcome, Status, Transfer};
@@ -113,13 +113,10 @@ async fn unknown(plan: &Plan, connections: &Connections) -> BTreeMap<Source, Fai
         let failure = match found {
             Ok(true) => return None,
             Err(failure) => failure,
-            Ok(false) => Failure {
-                help: Some("look again: `mirror plan --out FILE`".to_owned()),
-                ..Failure::other(
-                    Side::Source,
-                    format!("{source} has never been, or is no longer, {digest} there"),
-                )
-            },
+            Ok(false) => {
+                let why = format!("{source} has never been, or is no longer, {digest} there");
+                Failure::new(Side::Source, "", &Cause::Outdated(why))
+            }
         };
         Some((source, failure))
     };

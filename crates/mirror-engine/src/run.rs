@@ -214,7 +214,7 @@ async fn copy(mut job: CopyJob, task: &Task<'_>, with: &With<'_>) -> Ended {
                 let failure = Failure::from(error.clone());
                 let of_holder = first.filter(|_| error.side() == Side::Source);
                 return Ended::failed(match of_holder {
-                    Some(first) => Failure { help: Some(failure.message), ..first },
+                    Some(first) => first.with_help(&failure.message),
                     None => failure,
                 });
             }
@@ -245,7 +245,7 @@ async fn instead(
     let found =
         holders::find(source, task.digest, &failure, tried, wants, connections).await.ok()?;
     let origin = || connections.origin(&source.name);
-    job.origin = holders::source(&found.holder, origin, wants, connections)?;
+    job.origin = holders::origin(&found.holder, origin, wants, connections)?;
     let in_layout = holders::is_in_layout(&found.holder, wants);
     if in_layout && job.companions == Companions::Require {
         return None;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use mirror_copy::{Companions, Copied, CopyJob, Event, Scope, WarningKind};
-use mirror_failure::{Failure, Side, printable};
+use mirror_failure::{Cause, Failure, Side, printable};
 use mirror_oci::{Digest, Platforms};
 use mirror_plan::config::{Location, Referrers};
 use mirror_plan::plan::{Change, Holder, Plan, Unchanged};
@@ -102,15 +102,14 @@ impl Task<'_> {
         let graph = graphs.get(source).cloned().unwrap_or_else(|| Err(missing("manifests")))?;
         if graph.root().map(|root| root.digest()) != Some(self.digest) {
             let why = format!("its manifests are not those of {}", self.digest);
-            let help = Some("look again: `mirror plan --out FILE`".to_owned());
-            return Err(Failure { help, ..Failure::other(Side::Source, why) });
+            return Err(Failure::new(Side::Source, "", &Cause::Outdated(why)));
         }
         let to = address::target(target, connections)?;
         let origin = || connections.origin(&source.name);
         let holder = self.holder;
         let companions = self.companions(manner)?;
         let instead =
-            holder.and_then(|holder| holders::source(holder, origin, manner.wants, connections));
+            holder.and_then(|holder| holders::origin(holder, origin, manner.wants, connections));
         let origin = match (instead, holder) {
             (Some(instead), _) => instead,
             (None, Some(holder)) => {
@@ -145,12 +144,12 @@ impl Task<'_> {
         {
             let message =
                 format!("its signatures can't be looked for: {}", unsigned.failure.message);
-            return Err(Failure { message, ..unsigned.failure.clone() });
+            return Err(unsigned.failure.clone().saying(&message));
         }
         let in_layout = holder.filter(|holder| holders::is_in_layout(holder, manner.wants));
         if let Some(holder) = in_layout.filter(|_| manner.referrers == Referrers::Require) {
             let why = "its signatures can't be looked for in the layout that holds it";
-            return Err(Failure { message: why.to_owned(), ..holder.failure.clone() });
+            return Err(holder.failure.clone().saying(why));
         }
         Ok(match manner.referrers {
             // Nobody is asked about those of an image in a layout.

@@ -6,7 +6,6 @@ use mirror_oci::{Digest, DigestMismatch, ManifestError, Registry};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::help::TAMPERING;
 use crate::kind::FailureKind;
 use crate::request::RequestError;
 use crate::text::printable;
@@ -40,12 +39,16 @@ pub enum Cause {
     Io(std::io::ErrorKind, String),
     /// More of something than is taken from any registry.
     TooMuch(String),
+    /// A saved plan says what is not so, or is not so any more.
+    Outdated(String),
     /// Anything else, in words.
     Other(String),
 }
 
-/// Why something could not be looked up or done.
+/// Why something could not be looked up or done. [`Failure::new`] makes it, so that kind, help and request are those of its
+/// cause, and what comes from outside is safe to show.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct Failure {
     /// Which side failed.
     pub side: Side,
@@ -107,8 +110,18 @@ impl Failure {
             kind: cause.kind(),
             message: printable(&format!("{step}{separator}{cause}")),
             request,
-            help: cause.help().map(|help| printable(&help)),
+            help: cause.help(side).map(|help| printable(&help)),
         }
+    }
+
+    /// The same failure, where what it means here says more than what it is.
+    pub fn saying(self, message: &str) -> Failure {
+        Failure { message: printable(message), ..self }
+    }
+
+    /// The same failure, where something else can be done about it than about most of its kind.
+    pub fn with_help(self, help: &str) -> Failure {
+        Failure { help: Some(printable(help)), ..self }
     }
 
     /// A failure that is nothing but what its message says.
@@ -132,45 +145,6 @@ impl Failure {
     }
 }
 
-impl Cause {
-    /// The kind of failure that it makes.
-    pub fn kind(&self) -> FailureKind {
-        match self {
-            Cause::Request(error) => error.failure_kind(),
-            Cause::Digest(_) | Cause::Manifest(ManifestError::Digest(_)) => FailureKind::Tampering,
-            Cause::Manifest(_) | Cause::TooMuch(_) => FailureKind::Content,
-            Cause::Missing(_) => FailureKind::Missing,
-            Cause::Moved(_) => FailureKind::Moved,
-            Cause::Io(..) => FailureKind::Disk,
-            Cause::Other(_) => FailureKind::Other,
-        }
-    }
-
-    /// What the person at the keyboard can do about it.
-    pub fn help(&self) -> Option<String> {
-        use std::io::ErrorKind::{PermissionDenied, StorageFull};
-        let text = match self {
-            Cause::Request(error) => return error.help(),
-            Cause::Other(_) => return None,
-            Cause::Missing(_) => "check the name and the tag, and that they still exist there",
-            Cause::Digest(_) | Cause::Manifest(ManifestError::Digest(_)) => TAMPERING,
-            Cause::Manifest(_) => {
-                "ask the publisher of the image; no registry can hold it byte for byte as it is"
-            }
-            Cause::Io(StorageFull, _) => {
-                "free some space, and run again: what is there already is kept"
-            }
-            Cause::Io(PermissionDenied, _) => "mend the permissions of that path",
-            Cause::Io(..) => "check the path, and the disk it is on",
-            Cause::Moved(_) => "somebody pushed there; run again to look again",
-            Cause::TooMuch(_) => {
-                "no honest image is like that: ask its publisher, or take it out of the tree"
-            }
-        };
-        Some(text.to_owned())
-    }
-}
-
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -180,7 +154,10 @@ impl fmt::Display for Cause {
             Cause::Moved(Some(found)) => write!(f, "the tag is {found} by now"),
             Cause::Moved(None) => f.write_str("the tag is gone by now"),
             Cause::Missing(registry) => write!(f, "{registry} has no such image (404)"),
-            Cause::Io(_, text) | Cause::TooMuch(text) | Cause::Other(text) => f.write_str(text),
+            Cause::Io(_, text)
+            | Cause::TooMuch(text)
+            | Cause::Outdated(text)
+            | Cause::Other(text) => f.write_str(text),
         }
     }
 }
@@ -233,6 +210,21 @@ mod tests {
         });
         assert_eq!(json, expected);
         assert_eq!(serde_json::from_value::<Failure>(json).unwrap(), failure);
+    }
+
+    #[test]
+    fn help_is_by_side_too() {
+        let help =
+            |side| Failure::new(side, "", &refused(404, "NAME_UNKNOWN").into()).help.unwrap();
+        assert_eq!(
+            help(Side::Source),
+            "check the name and the tag, and that they still exist there"
+        );
+        assert_eq!(
+            help(Side::Destination),
+            "check `registry` and `repository` of the destination in images/mirror.toml; if they are right, make the \
+             repository there"
+        );
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use dockerfile_parser::{Dockerfile, FromInstruction, Instruction};
-use mirror_oci::{Name, Platform, Reference, ReferenceErrorKind, Version};
+use mirror_oci::{Name, Platform, Reference, ReferenceError, ReferenceErrorKind, Version};
 
 use crate::bots::bot_proof;
 use crate::diagnostic::{Code, Diagnostic, Fix};
@@ -349,10 +349,11 @@ impl Notes<'_> {
             problem.fix = certain(&bare).then_some(Fix::Replace { span: at, text: String::new() });
             return None;
         }
-        let error = match written.parse::<Reference>() {
-            Ok(reference) => return Some(reference),
-            Err(error) => error,
-        };
+        let parsed = written.parse::<Reference>();
+        parsed.map_err(|error| self.bad_reference(written, span, error)).ok()
+    }
+
+    fn bad_reference(&mut self, written: &str, span: &Range<usize>, error: ReferenceError) {
         let at = span.start + error.span.start..span.start + error.span.end;
         let code = match error.kind {
             ReferenceErrorKind::UpperCase(_) => Code::UpperCase,
@@ -387,7 +388,6 @@ impl Notes<'_> {
                 )
             }
         }
-        None
     }
 
     fn version(
@@ -396,7 +396,6 @@ impl Notes<'_> {
         span: &Range<usize>,
         rules: &Rules,
     ) -> Option<Version> {
-        let end = span.end..span.end;
         let name = reference.name.familiar();
         let Some(version) = reference.version() else {
             let problem =
@@ -442,12 +441,9 @@ impl Notes<'_> {
                 let message = format!(
                     "`{tag}` moves: what is mirrored changes without a commit, and no bot proposes it"
                 );
-                self.add(
-                    Code::FloatingTag,
-                    Some(end.start - tag.as_str().len()..end.end),
-                    message,
-                )
-                .help = Some("name a version, or append the digest: `tag@sha256:…`".into());
+                let at = span.end - tag.as_str().len()..span.end;
+                self.add(Code::FloatingTag, Some(at), message).help =
+                    Some("name a version, or append the digest: `tag@sha256:…`".into());
             }
             _ => {}
         }

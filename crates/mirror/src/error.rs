@@ -1,6 +1,6 @@
 //! Why a command ends before its work is done. Commands return it; `main` says it.
 
-use mirror_failure::RequestError;
+use mirror_failure::{Failure, RequestError, Side};
 use mirror_plan::report::Finding;
 
 use crate::exit::Exit;
@@ -58,6 +58,15 @@ impl CommandError {
         CommandError::of(vec![Problem::new(what, cause, help)], Exit::Usage)
     }
 
+    /// Something that was tried and failed.
+    pub(crate) fn failed(
+        what: impl Into<String>,
+        cause: impl Into<String>,
+        help: Option<&str>,
+    ) -> CommandError {
+        CommandError::usage(what, cause, help).ending(Exit::Failed)
+    }
+
     /// Ends in another way.
     pub(crate) fn ending(self, exit: Exit) -> CommandError {
         CommandError { exit, ..self }
@@ -71,8 +80,7 @@ impl CommandError {
 
 impl From<RequestError> for CommandError {
     fn from(error: RequestError) -> CommandError {
-        let help = error.help();
-        CommandError::usage("could not start", error.to_string(), help.as_deref())
-            .ending(Exit::Failed)
+        let Failure { message, help, .. } = Failure::new(Side::Local, "", &error.into());
+        CommandError::failed("could not start", message, help.as_deref())
     }
 }

@@ -58,5 +58,5 @@ pub(crate) async fn open(at: &At) -> Result<GitHub, CommandError> {
 /// What GitHub could not do.
 pub(crate) fn failed(what: &str, error: &mirror_github::Error) -> CommandError {
     let why = mirror_failure::printable(&error.to_string());
-    CommandError::usage(what, why, error.help()).ending(Exit::Failed)
+    CommandError::failed(what, why, error.help())
 }

@@ -10,11 +10,26 @@ pub(crate) mod upload;
 pub(crate) mod window;
 
 use std::fmt;
+use std::io::{self, Read};
 
-use mirror_oci::{ByteSize, Digest};
+use mirror_oci::{ByteSize, Digest, Verifier};
 
 /// Written and read in pieces of this size.
 pub(crate) const PIECE: usize = 256 << 10;
+
+/// Hashes what is left to be read; says how much that was.
+pub(crate) fn hash(from: &mut impl Read, verifier: &mut Verifier) -> io::Result<u64> {
+    let mut buffer = vec![0; PIECE];
+    let mut hashed = 0;
+    loop {
+        let read = from.read(&mut buffer)?;
+        if read == 0 {
+            return Ok(hashed);
+        }
+        hashed += read as u64;
+        verifier.update(buffer.get(..read).unwrap_or_default());
+    }
+}
 
 /// A config or layer.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! Where the bytes of a download are, and how far it is.
+//! Where the bytes of a download are.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -113,24 +113,19 @@ impl Origin {
         Ok(child)
     }
 
-    /// Whether the image `digest`, which is no index itself, is one of those that an index names. Two requests that
-    /// are no pulls, and a pull where only the other one is an index.
+    /// Whether the image `digest`, which is no index itself, is one of those that an index names. One request that
+    /// is no pull; where that is no index, another one, and where only the other image is an index, a pull.
     ///
     /// # Errors
     /// When the source can't be asked, or the index can't be read.
     pub async fn is_child(&self, index: &Digest, digest: &Digest) -> Result<bool, CopyError> {
         let step = || format!("looking for {digest} in {}@{index}", self.remote.repository());
         let failed = |error| CopyError::source(step(), error);
-        let remote = &self.remote;
-        let asked = ManifestRef::Digest(digest);
-        let (one, other) =
-            tokio::join!(remote.media_type(asked), remote.media_type(ManifestRef::Digest(index)));
-        let is_index = |told: &Option<String>| {
-            told.as_ref().map(|told| media_type::is_index(media_type::essence(told)))
+        let is_index = async |digest: &Digest| {
+            let told = self.remote.media_type(ManifestRef::Digest(digest)).await.map_err(failed)?;
+            Ok(told.map(|told| media_type::is_index(media_type::essence(&told))))
         };
-        if (is_index(&one.map_err(failed)?), is_index(&other.map_err(failed)?))
-            != (Some(false), Some(true))
-        {
+        if is_index(digest).await? != Some(false) || is_index(index).await? != Some(true) {
             return Ok(false);
         }
         let pulls = self.reserve(1)?;

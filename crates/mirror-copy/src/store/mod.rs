@@ -31,6 +31,15 @@ pub struct InLayout {
     pub repository: Repository,
 }
 
+/// What is wrong with something that a store should have.
+#[derive(Debug, Clone)]
+pub(crate) struct Problem {
+    /// Whether it isn't there, or not all of it.
+    pub(crate) is_missing: bool,
+    /// In words that go on after what it is about.
+    pub(crate) text: String,
+}
+
 /// What a manifest is to be found under.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Under<'a> {
@@ -38,6 +47,16 @@ pub(crate) enum Under<'a> {
     Digest,
     /// This tag; without one its digest, by whoever knows it.
     Name(Option<&'a Tag>),
+}
+
+impl Problem {
+    pub(crate) fn missing(text: &str) -> Problem {
+        Problem { is_missing: true, text: text.to_owned() }
+    }
+
+    pub(crate) fn wrong(text: impl ToString) -> Problem {
+        Problem { is_missing: false, text: text.to_string() }
+    }
 }
 
 impl InLayout {
@@ -97,19 +116,21 @@ impl Store {
     pub(crate) async fn manifest(
         &self,
         digest: &Digest,
-    ) -> Result<Result<RawManifest, String>, CopyError> {
+    ) -> Result<Result<RawManifest, Problem>, CopyError> {
         match self {
             Store::Layout(InLayout { layout, .. }) => {
                 let digest = digest.clone();
                 let read =
                     move |layout: &Layout| layout.manifest(&digest, &layout.media_type_of(&digest));
                 let read = layout.run(read).await;
-                Ok(read.unwrap_or_else(|error| Err(error.to_string())))
+                Ok(read.unwrap_or_else(|error| Err(error.to_string())).map_err(Problem::wrong))
             }
             Store::Remote(remote) => match remote.get_manifest(ManifestRef::Digest(digest)).await {
                 Ok(manifest) => Ok(Ok(manifest)),
-                Err(error) if error.status() == Some(404) => Ok(Err("is missing".to_owned())),
-                Err(error) if error.is_content() => Ok(Err(error.to_string())),
+                Err(error) if error.status() == Some(404) => {
+                    Ok(Err(Problem::missing("is missing")))
+                }
+                Err(error) if error.is_content() => Ok(Err(Problem::wrong(error))),
                 Err(error) => {
                     let step = format!("reading manifest {}", digest.short());
                     Err(CopyError::destination(step, error))

@@ -45,7 +45,7 @@ async fn look_at(change: &Replaced<'_>, with: &With<'_>) -> Option<(Target, (Bef
             let graph = with.graphs.get(*source)?.as_ref().ok()?;
             let origin = || with.connections.origin(&source.name);
             let from = match with.holder.get(*source) {
-                Some(holder) => holders::source(holder, origin, with.whole, with.connections)?,
+                Some(holder) => holders::origin(holder, origin, with.whole, with.connections)?,
                 None => origin().ok()?,
             };
             graph.about(&from.remote).await

@@ -51,11 +51,10 @@ pub(crate) async fn look(
         };
         let told = kept.iter().map(|want| (want.at.clone(), expected(&want.at.repository)));
         seen.repositories.extend(told);
-        let is_kept =
-            |repository: &Repository| kept.iter().any(|want| want.at.repository == *repository);
+        let is_kept: BTreeSet<&Repository> = kept.iter().map(|want| &want.at.repository).collect();
         let looks = stream::iter(targets).map(|(repository, targets)| {
             // One that makes itself may be there or not.
-            let state = match is_kept(repository) {
+            let state = match is_kept.contains(repository) {
                 true => expected(repository).map(|state| state.is_some()),
                 false => Ok(true),
             };

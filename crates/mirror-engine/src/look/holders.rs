@@ -69,10 +69,10 @@ pub(crate) async fn find(
     Err(nearly)
 }
 
-/// Where such an image is read from instead of its `origin`.
-pub(crate) fn source(
+/// Where such an image is read from instead of its `own` origin.
+pub(crate) fn origin(
     holder: &Holder,
-    origin: impl FnOnce() -> Result<Origin, Failure>,
+    own: impl FnOnce() -> Result<Origin, Failure>,
     wants: &Wants,
     connections: &Connections,
 ) -> Option<Origin> {
@@ -82,7 +82,7 @@ pub(crate) fn source(
     match &target.location {
         Location::Registry(_) => at(target, connections),
         Location::Layout(folder) => {
-            let (layout, origin) = (connections.layout(folder).ok()?, origin().ok()?);
+            let (layout, origin) = (connections.layout(folder).ok()?, own().ok()?);
             let inside = InLayout { layout, repository: target.repository.clone() };
             let first = [Store::Layout(inside)].into_iter().chain(origin.first).collect();
             Some(Origin { first, ..origin })

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
 use mirror_copy::{Graph, InLayout, Layout, Purpose};
-use mirror_failure::{Failure, Side, printable};
+use mirror_failure::{Failure, Side};
 use mirror_oci::{Digest, Platforms, Version};
 use mirror_plan::config::Location;
 use mirror_plan::plan::{
@@ -293,7 +293,7 @@ async fn read(
             match holders::find(source, root, &failure, &[], wants, connections).await {
                 Ok(holders::Found { graph, holder }) => Ok((graph, Some(holder))),
                 // Whoever nearly has it is more help than a look at the name.
-                Err(Some(nearly)) => Err(Failure { help: Some(printable(&nearly)), ..failure }),
+                Err(Some(nearly)) => Err(failure.with_help(&nearly)),
                 Err(None) => Err(failure),
             }
         }

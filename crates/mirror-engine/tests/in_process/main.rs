@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use mirror_engine::Event;
 use mirror_engine::passes::OnLimit;
-use mirror_testkit::{FakeEcr, Fault, ImageBuilder, Profile, Registry};
+use mirror_testkit::{FakeEcr, Fault, Image, ImageBuilder, Profile, Registry};
 use world::{Company, Images, REGION, listed_once};
 
 /// Four images, two of which share their layers and one of which is wide, to a registry and to ECR.
@@ -69,6 +69,18 @@ async fn two_nights_are_the_same_to_the_last_request() {
     assert!(copies.clone().all(|(_, request)| request.starts_with("HEAD")), "{second:#?}");
 }
 
+/// Twenty images at `source.example`, to be copied to `copy.example`.
+fn twenty(company: &Company, image: impl Fn(&str) -> Image) -> Images {
+    let names: Vec<String> = (0..20).map(|number| format!("image-{number}")).collect();
+    for name in &names {
+        company.registry("source.example").add(name, "1", &image(name));
+    }
+    let references: Vec<String> =
+        names.iter().map(|name| format!("source.example/{name}:1")).collect();
+    let references: Vec<&str> = references.iter().map(String::as_str).collect();
+    Images::new(&references, "[[destination]]\nname='copy'\nregistry='copy.example'\n")
+}
+
 #[tokio::test(start_paused = true)]
 async fn hours_pass_in_no_time() {
     let limit = Profile { pull_limit: Some((6, 6 * 3600)), ..Profile::default() };
@@ -76,16 +88,7 @@ async fn hours_pass_in_no_time() {
         Registry::without_server(limit, "source.example"),
         Registry::without_server(Profile::default(), "copy.example"),
     ]);
-    let names: Vec<String> = (0..20).map(|number| format!("image-{number}")).collect();
-    for name in &names {
-        let image = ImageBuilder::new(name).build();
-        company.registry("source.example").add(name, "1", &image);
-    }
-    let references: Vec<String> =
-        names.iter().map(|name| format!("source.example/{name}:1")).collect();
-    let references: Vec<&str> = references.iter().map(String::as_str).collect();
-    let config = "[[destination]]\nname='copy'\nregistry='copy.example'\n";
-    let images = Images::new(&references, config);
+    let images = twenty(&company, |name| ImageBuilder::new(name).build());
     let folder = tempfile::tempdir().unwrap();
     let surroundings = company.surroundings(folder.path());
     let (began, real) = (tokio::time::Instant::now(), std::time::Instant::now());
@@ -105,13 +108,10 @@ async fn a_shared_layer_is_sent_once_where_mounts_are_refused() {
         Registry::without_server(Profile::default(), "source.example"),
         Registry::without_server(one_store, "copy.example"),
     ]);
-    let names: Vec<String> = (0..20).map(|number| format!("image-{number}")).collect();
+    let images = twenty(&company, |name| {
+        ImageBuilder::new(name).layers(&[100_000]).shared_layer("base", 200_000).build()
+    });
     let copy = company.registry("copy.example");
-    for name in &names {
-        let image =
-            ImageBuilder::new(name).layers(&[100_000]).shared_layer("base", 200_000).build();
-        company.registry("source.example").add(name, "1", &image);
-    }
     let base = ImageBuilder::new("any").shared_layer("base", 200_000).build();
     let base = base.blobs.iter().find(|(_, bytes)| bytes.len() == 200_000).unwrap().0.clone();
     copy.set_faults(move |exchange| {
@@ -120,11 +120,6 @@ async fn a_shared_layer_is_sent_once_where_mounts_are_refused() {
         let from_itself = exchange.query.ends_with(&own.replace('/', "%2F"));
         (mount && !from_itself).then(|| Fault::refuse(403, "DENIED", "no mounts"))
     });
-    let references: Vec<String> =
-        names.iter().map(|name| format!("source.example/{name}:1")).collect();
-    let references: Vec<&str> = references.iter().map(String::as_str).collect();
-    let config = "[[destination]]\nname='copy'\nregistry='copy.example'\n";
-    let images = Images::new(&references, config);
     let folder = tempfile::tempdir().unwrap();
     let (_, report) = images.apply(&company.surroundings(folder.path()), OnLimit::Defer).await;
     assert_eq!((report.totals.copied, report.totals.failed), (20, 0), "{report:#?}");
@@ -159,4 +154,37 @@ async fn a_body_that_breaks_is_asked_for_again() {
     assert_eq!((report.totals.copied, report.totals.failed), (1, 0), "{report:#?}");
     assert!(report.outcomes[0].warnings.is_empty(), "{report:#?}");
     assert!(company.registry("copy.example").holds("source.example/app", &image));
+}
+
+/// Whoever may not ask ECR in bulk asks for each blob, and sends what is missing.
+#[tokio::test(start_paused = true)]
+async fn blobs_that_nobody_may_ask_for_in_bulk_are_asked_for_one_by_one() {
+    let company = Company::of([Registry::without_server(Profile::default(), "source.example")]);
+    let first = ImageBuilder::new("first").shared_layer("base", 200_000).build();
+    let second = ImageBuilder::new("second").shared_layer("base", 200_000).build();
+    let base = first.blobs.iter().find(|(_, bytes)| bytes.len() == 200_000).unwrap().0.clone();
+    company.registry("source.example").add("app", "1", &first);
+    company.registry("source.example").add("app", "2", &second);
+    let ecr = FakeEcr::name(REGION);
+    let config = format!("[[destination]]\nname='ecr'\nregistry='{ecr}'\n");
+    company.account.set_refusals(|call| {
+        (call.action == "ecr:BatchCheckLayerAvailability").then_some((
+            400,
+            "AccessDeniedException",
+            "not authorized",
+        ))
+    });
+    let folder = tempfile::tempdir().unwrap();
+    for (references, sent) in
+        [(&["source.example/app:1"][..], 1), (&["source.example/app:1", "source.example/app:2"], 0)]
+    {
+        let images = Images::new(references, &config);
+        let surroundings = company.surroundings(folder.path());
+        let (_, report) = images.apply(&surroundings, OnLimit::Defer).await;
+        assert_eq!((report.totals.copied, report.totals.failed), (1, 0), "{report:#?}");
+        let log = company.take_log();
+        let puts =
+            log.iter().filter(|(_, asked)| asked.starts_with("PUT") && asked.contains(base.hex()));
+        assert_eq!(puts.count(), sent, "{log:#?}");
+    }
 }

@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 use super::{BotRules, Group, Keep, secret};
 
 /// Lines before and behind, and an indentation.
-type Location<'a> = (&'a [&'a str], &'a [&'a str], usize);
+type Place<'a> = (&'a [&'a str], &'a [&'a str], usize);
 
 /// A part of the file that is ours.
 struct Part {
@@ -61,7 +61,7 @@ impl Part {
     /// Puts `ours` below the key, in place of what was ours there; nothing, and no key of ours, if it is empty.
     fn put(&self, text: &str, ours: &str) -> Result<String, String> {
         let lines: Vec<&str> = text.lines().collect();
-        let Some((before, after, indent)) = self.location(&lines, ours.is_empty())? else {
+        let Some((before, after, indent)) = self.place(&lines, ours.is_empty())? else {
             return Ok(ended(text));
         };
         let keyed = before.iter().any(|line| self.is_key(line));
@@ -102,11 +102,7 @@ impl Part {
     }
 
     /// What stands before our part and behind it, and how far it is indented; nothing, if there is none and `optional`.
-    fn location<'a>(
-        &self,
-        lines: &'a [&'a str],
-        optional: bool,
-    ) -> Result<Option<Location<'a>>, String> {
+    fn place<'a>(&self, lines: &'a [&'a str], optional: bool) -> Result<Option<Place<'a>>, String> {
         let split = |end: usize, start: usize, indent: usize| {
             let before = lines.get(..end).unwrap_or_default();
             Ok(Some((before, lines.get(start..).unwrap_or_default(), indent)))

@@ -198,15 +198,19 @@ impl SavedPlan {
         }
         // What the tree does not ask for is said first: it is the more telling of the two.
         intact?;
-        let mut manifests = BTreeMap::new();
-        for (digest, saved) in self.manifests {
-            let broken = |why: String| Unfit::Broken(format!("manifest {digest}: {why}"));
-            let bytes = STANDARD.decode(&saved.content).map_err(|why| broken(why.to_string()))?;
-            let parsed: Digest = digest.parse().map_err(|why| broken(format!("{why}")))?;
-            let manifest = RawManifest::verified(Bytes::from(bytes), &saved.media_type, &parsed);
-            manifests.insert(parsed, manifest.map_err(|why| broken(why.to_string()))?);
-        }
-        Ok(Fit { plan, manifests })
+        let manifests = self.manifests.iter().map(|(digest, saved)| saved.verified(digest));
+        Ok(Fit { plan, manifests: manifests.collect::<Result<_, _>>()? })
+    }
+}
+
+impl SavedManifest {
+    /// The manifest, which must be the one of this digest.
+    fn verified(&self, digest: &str) -> Result<(Digest, RawManifest), Unfit> {
+        let broken = |why: String| Unfit::Broken(format!("manifest {digest}: {why}"));
+        let bytes = STANDARD.decode(&self.content).map_err(|why| broken(why.to_string()))?;
+        let parsed: Digest = digest.parse().map_err(|why| broken(format!("{why}")))?;
+        let manifest = RawManifest::verified(Bytes::from(bytes), &self.media_type, &parsed);
+        Ok((parsed, manifest.map_err(|why| broken(why.to_string()))?))
     }
 }
 

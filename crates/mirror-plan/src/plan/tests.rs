@@ -56,10 +56,7 @@ fn example() -> (Wants, Observed, Answers) {
         "b/twin:7".into(),
     ]);
     let (mut observed, mut answers) = (Observed::default(), Answers::default());
-    let failure = |side, message: &str| Failure {
-        help: Some("do something".into()),
-        ..Failure::other(side, message)
-    };
+    let failure = |side, message: &str| Failure::other(side, message).with_help("do something");
     for want in &wants.wants {
         let name = want.target.repository.as_str().trim_start_matches("m/");
         let (source, target) = match name {

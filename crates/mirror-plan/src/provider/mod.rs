@@ -57,10 +57,12 @@ impl Provider {
 
     /// What differs, compared by meaning and not by text.
     pub fn changes(&self, wanted: &Settings, found: &Settings) -> Vec<SettingChange> {
+        let is_same = |setting: &Setting, found: &Value, to: &Value| match self.setting(*setting) {
+            Some(row) => (row.is_same)(found, to),
+            None => found == to,
+        };
         let differing = wanted.iter().filter(|(setting, to)| {
-            let is_same =
-                self.setting(**setting).map_or(plainly as fn(_, _) -> _, |row| row.is_same);
-            !found.get(setting).is_some_and(|found| is_same(found, to))
+            !found.get(setting).is_some_and(|found| is_same(setting, found, to))
         });
         let change = |(setting, to): (&Setting, &Value)| SettingChange {
             setting: *setting,
@@ -77,7 +79,8 @@ impl Provider {
 
     /// Whether a tag that is there can't become another image in a repository with these settings.
     pub(crate) fn keeps_tag(&self, settings: &Settings, tag: &Tag) -> bool {
-        let immutable = settings.get(&Setting::ImmutableTags);
+        let immutable = self.setting(Setting::ImmutableTags);
+        let immutable = immutable.and_then(|row| settings.get(&row.setting));
         immutable.is_some_and(|immutable| is_immutable(immutable, tag.as_str()))
     }
 
@@ -109,8 +112,4 @@ impl Provider {
                     endpoint in its region";
         Some((message, help.to_owned()))
     }
-}
-
-fn plainly(found: &Value, wanted: &Value) -> bool {
-    found == wanted
 }

@@ -34,6 +34,8 @@ pub struct HoleFound {
     pub digest: Option<Digest>,
     /// What is wrong.
     pub problem: String,
+    /// Whether it isn't there, or not all of it: `mirror apply --repair` puts that back.
+    pub missing: bool,
 }
 
 /// An image that could not be looked at.

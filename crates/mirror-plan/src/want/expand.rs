@@ -55,12 +55,13 @@ pub fn expand(entries: &[Entry], config: &Config) -> Wants {
 impl Wants {
     /// Two destinations of one registry may lead to one repository, but they can't both have their way with it.
     fn drop_contradictions(&mut self) {
-        let mut by_place: BTreeMap<(Registry, Repository), Vec<RepositoryWant>> = BTreeMap::new();
+        let mut by_repository: BTreeMap<(Registry, Repository), Vec<RepositoryWant>> =
+            BTreeMap::new();
         for want in std::mem::take(&mut self.repositories) {
-            let location = (want.at.registry.clone(), want.at.repository.clone());
-            by_place.entry(location).or_default().push(want);
+            let repository = (want.at.registry.clone(), want.at.repository.clone());
+            by_repository.entry(repository).or_default().push(want);
         }
-        for ((registry, repository), kept) in by_place {
+        for ((registry, repository), kept) in by_repository {
             let first = kept.first().map(|want| (want.create, want.settings.clone()));
             if kept.iter().all(|want| Some((want.create, want.settings.clone())) == first) {
                 self.repositories.extend(kept);

@@ -1,4 +1,4 @@
-//! What can be set for a host, and the client that all of them share.
+//! What can be set for a host.
 
 use mirror_oci::Endpoint;
 

@@ -1,4 +1,4 @@
-//! The steps of the protocol, as methods of a host.
+//! The steps of the protocol, as methods of [`Remote`](crate::Remote).
 
 pub(crate) mod blob;
 pub(crate) mod flow;

@@ -71,7 +71,7 @@ struct BodyPermit {
 }
 
 impl Remote {
-    /// Brings a blob of `size` bytes to `repository`. A mount that is declined becomes the upload it opened. `body` is
+    /// Brings a blob of `size` bytes to the repository. A mount that is declined becomes the upload it opened. `body` is
     /// called for each attempt. Being slow is a failure while there is `pressure`.
     ///
     /// # Errors
@@ -139,7 +139,7 @@ impl Remote {
         let known = |looks| {
             self.host.capabilities().mounts_from_itself().is_some_and(|known| known.value == looks)
         };
-        let mut permit = permit;
+        let (mut permit, mut refused) = (permit, false);
         if let Some(from) = elsewhere {
             match self.open(blob, Some(from), permit).await? {
                 Opened::There => {
@@ -168,20 +168,18 @@ impl Remote {
                 Opened::Session(session, permit) => {
                     return Ok(self.unless_there(blob, session).await.map(|s| (s, permit)));
                 }
-                Opened::Refused(again) => permit = again,
+                Opened::Refused(again) => (permit, refused) = (again, true),
             }
-            // A session without the hint shows that it was the hint that was refused.
-            if self.is_there(blob).await {
-                return Ok(None);
-            }
-            let opened = self.open(blob, None, permit).await?;
-            self.host.capabilities().learn_mounts_from_itself(false);
-            return Ok(opened.session());
         }
         if self.is_there(blob).await {
             return Ok(None);
         }
-        self.open(blob, None, permit).await.map(Opened::session)
+        let opened = self.open(blob, None, permit).await?;
+        if refused {
+            // A session without the hint shows that it was the hint that was refused.
+            self.host.capabilities().learn_mounts_from_itself(false);
+        }
+        Ok(opened.session())
     }
 
     /// Whether a blob that is worth asking for is there.

@@ -1,4 +1,3 @@
-use mirror_failure::Side;
 use mirror_oci::{Algorithm, Digest};
 use mirror_plan::config::Config;
 use mirror_plan::plan::{Answers, Draft, Image, Observed};
@@ -117,12 +116,11 @@ fn nothing_from_outside_is_markdown() {
     );
     assert_eq!((code("").as_str(), code(" `").as_str()), ("–", "`'`"));
     let mut plan = plan(1);
-    let failure = Failure {
-        // As a file says it that somebody has written.
-        message: hostile.repeat(2000),
-        help: Some(hostile.to_owned()),
-        ..Failure::other(Side::Source, "")
-    };
+    // As a file says it that somebody has written.
+    let failure = serde_json::json!({
+        "side": "source", "kind": "other", "message": hostile.repeat(2000), "help": hostile,
+    });
+    let failure: Failure = serde_json::from_value(failure).unwrap();
     let want = plan.copies().next().unwrap().want.clone();
     plan.failures.push(mirror_plan::plan::LookupFailure { want, failure, serves: None });
     plan.pulls = (0..5000)

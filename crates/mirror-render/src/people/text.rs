@@ -66,7 +66,7 @@ pub fn render_verification(found: &Verification) -> String {
         let _ = write!(text, "; {}", count(found.holes.len() as u64, "hole"));
     }
     out.line(STRONG, "verified", &text);
-    if found.holes.iter().any(|hole| hole.problem.contains("is missing")) {
+    if found.holes.iter().any(|hole| hole.missing) {
         out.detail("help: ", "`mirror apply --repair` puts back what is missing");
     }
     out.0

@@ -119,8 +119,7 @@ pub(crate) fn run(images: Option<&Path>, command: &Apply) -> Result<Exit, Comman
         {
             let what = format!("could not write the report {}", path.display());
             let help = "free some space there; what was copied stays";
-            let error = CommandError::usage(what, error.to_string(), Some(help));
-            return Err(error.ending(Exit::Failed));
+            return Err(CommandError::failed(what, error.to_string(), Some(help)));
         }
         Ok(report.ending().into())
     })

@@ -21,15 +21,13 @@ use mirror_tree::Entry;
 
 use crate::environment;
 use crate::error::CommandError;
-use crate::exit::Exit;
 use crate::load::Loaded;
 
 /// Runs what needs the network.
 fn in_runtime<T>(work: impl Future<Output = Result<T, CommandError>>) -> Result<T, CommandError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| {
-        CommandError::usage("could not start", error.to_string(), None).ending(Exit::Failed)
-    })?;
+    let runtime = runtime
+        .map_err(|error| CommandError::failed("could not start", error.to_string(), None))?;
     let outcome = runtime.block_on(work);
     // A thread may still wait for a name server; nobody waits for that.
     runtime.shutdown_background();

@@ -23,8 +23,9 @@ const AT_ONCE: usize = 32;
 /// Look for holes in what the destinations hold.
 ///
 /// A tag does not prove that everything below it is there. Walks every image of the tree at every destination:
-/// manifests, children, blobs. Sources are not asked, but for one platform of an index that has no tag; nothing is changed. `apply` repairs image layouts by itself;
-/// `apply --repair` puts back what is missing at a registry.
+/// manifests, children, blobs. Nothing is changed. Sources are asked in one case alone: which manifest of an index is that of
+/// a platform, for an entry without tag. `apply` repairs image layouts by itself; `apply --repair` puts back what is missing
+/// at a registry.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -85,13 +86,10 @@ fn sum_up(wants: &[Want], found: Vec<Result<Vec<Hole>, Failure>>) -> Verificatio
     for (want, outcome) in wants.iter().zip(found) {
         match outcome {
             Ok(holes) if holes.is_empty() => sum.whole += 1,
-            Ok(holes) => {
-                sum.holes.extend(holes.into_iter().map(|Hole { digest, problem }| HoleFound {
-                    want: want.clone(),
-                    digest,
-                    problem,
-                }))
-            }
+            Ok(holes) => sum.holes.extend(holes.into_iter().map(|hole| {
+                let Hole { digest, problem, is_missing: missing } = hole;
+                HoleFound { want: want.clone(), digest, problem, missing }
+            })),
             Err(failure) => sum.failures.push(VerifyFailure { want: want.clone(), failure }),
         }
     }

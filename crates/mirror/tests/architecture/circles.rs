@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Modules of one crate, and which others each of them names.
-type Imports = BTreeMap<String, BTreeSet<String>>;
+/// Modules of one crate, and which others each of them names, with the path it names them by.
+type Imports = BTreeMap<String, BTreeMap<String, String>>;
 
 /// The sources of a crate, by the path of the module: `plan::draft`, and nothing for the root.
 fn modules(source: &Path) -> BTreeMap<String, PathBuf> {
@@ -92,17 +92,57 @@ fn take_apart(text: &str, mut base: Vec<String>, found: &mut Vec<Vec<String>>) {
     }
 }
 
+/// Every path that `use` names in a file, groups taken apart.
+pub(super) fn used(code: &str) -> Vec<Vec<String>> {
+    let mut found = Vec::new();
+    for line in code.match_indices("use ").map(|(at, _)| at) {
+        let begins = code[..line].chars().next_back().is_none_or(char::is_whitespace);
+        if begins {
+            take_apart(&code[line + 4..], Vec::new(), &mut found);
+        }
+    }
+    found
+}
+
+/// What each module takes from the modules below it and names as its own: `Plan` of `plan` is that of `plan::model`.
+fn passed_on(modules: &BTreeMap<String, String>) -> BTreeMap<(String, String), String> {
+    let mut found = BTreeMap::new();
+    for (module, text) in modules {
+        for path in used(text) {
+            let Some((name, below)) = path.split_last() else { continue };
+            let below = if module.is_empty() {
+                below.join("::")
+            } else {
+                format!("{module}::{}", below.join("::"))
+            };
+            if modules.contains_key(&below) {
+                found.insert((module.clone(), name.clone()), below);
+            }
+        }
+    }
+    found
+}
+
 /// Which modules each module names; the root composes, and is left out.
 fn imports(source: &Path) -> Imports {
-    let modules = modules(source);
+    let modules = modules(source).into_iter();
+    let modules: BTreeMap<String, String> =
+        modules.map(|(module, path)| (module, code(&fs::read_to_string(path).unwrap()))).collect();
+    let passed_on = passed_on(&modules);
     let mut found = Imports::new();
-    for (module, path) in modules.iter().filter(|(module, _)| !module.is_empty()) {
-        let named = paths(&code(&fs::read_to_string(path).unwrap()), module);
-        let known = named.iter().filter_map(|path| {
-            let whole = (1..=path.len()).rev().map(|length| path[..length].join("::"));
-            whole.into_iter().find(|name| modules.contains_key(name) && name != module)
+    for (module, text) in modules.iter().filter(|(module, _)| !module.is_empty()) {
+        let named = paths(text, module).into_iter().filter_map(|path| {
+            let mut whole =
+                (0..=path.len()).rev().map(|length| (path[..length].join("::"), length));
+            let (mut at, length) = whole.find(|(name, _)| modules.contains_key(name))?;
+            let name = path.get(length);
+            while let Some(below) = name.and_then(|name| passed_on.get(&(at.clone(), name.clone())))
+            {
+                at.clone_from(below);
+            }
+            (at != *module && !at.is_empty()).then(|| (at, path.join("::")))
         });
-        found.insert(module.clone(), known.collect());
+        found.insert(module.clone(), named.collect());
     }
     found
 }
@@ -124,7 +164,7 @@ fn circle(imports: &Imports) -> Option<Vec<&str>> {
             return false;
         }
         way.push(at);
-        for next in imports.get(at).into_iter().flatten() {
+        for next in imports.get(at).into_iter().flat_map(BTreeMap::keys) {
             if walk(next, way, done, imports) {
                 return true;
             }
@@ -143,14 +183,22 @@ fn circle(imports: &Imports) -> Option<Vec<&str>> {
 fn no_file_imports_in_a_circle() {
     for source in super::sources() {
         let imports = imports(&source);
-        let circle = circle(&imports).map(|way| way.join(" -> "));
-        assert_eq!(
-            circle,
-            None,
-            "{}: move what both need into a file below them",
-            source.display()
-        );
+        if let Some(way) = circle(&imports) {
+            panic!("{}: {}", source.display(), advice(&way, &imports));
+        }
     }
+}
+
+/// What to do about a circle: each step of it by the path that makes it.
+fn advice(way: &[&str], imports: &Imports) -> String {
+    let steps = way
+        .windows(2)
+        .map(|step| format!("{} names crate::{}", step[0], imports[step[0]][step[1]]));
+    let steps: Vec<String> = steps.collect();
+    format!(
+        "imports go in a circle: {}. Move what one of these paths names into a file below both, or hand it in as an argument",
+        steps.join(", ")
+    )
 }
 
 #[test]
@@ -167,10 +215,21 @@ fn a_circle_is_seen() {
     write("b/d.rs", "// crate::a\n#[cfg(test)]\nuse crate::a::X;");
     write("c.rs", "fn f() { crate::b::d::g() }");
     let found = imports(folder.path());
-    let named = |module: &str| found[module].iter().map(String::as_str).collect::<Vec<_>>();
+    let named = |module: &str| found[module].keys().map(String::as_str).collect::<Vec<_>>();
     assert_eq!((named("a"), named("c")), (vec!["b", "c"], vec!["b::d"]));
     assert_eq!(named("b::d"), Vec::<&str>::new());
     assert_eq!(circle(&found), None);
     write("b/d.rs", "use super::super::c::Three;\n");
     assert_eq!(circle(&imports(folder.path())), Some(vec!["c", "b::d", "c"]));
+    // Through what a module passes on.
+    write("b/mod.rs", "pub(crate) mod d;\npub use d::{Four, Five as Six};\n");
+    write("b/d.rs", "use crate::c::Three;\n");
+    write("c.rs", "use crate::b::{Four, e::Seven};\n");
+    let found = imports(folder.path());
+    let way = circle(&found).unwrap();
+    assert_eq!(
+        advice(&way, &found),
+        "imports go in a circle: c names crate::b::Four, b::d names crate::c::Three. Move what one of these paths names into \
+         a file below both, or hand it in as an argument"
+    );
 }

@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use super::circles::code;
+use super::circles::{code, used};
 
 /// What is reached, the words that show it, and the files and folders that may.
 const FENCES: &[(&str, &[&str], &[&str])] = &[
     (
         "the disk",
-        &["std::fs", "tokio::fs", "tempfile::", "walkdir::"],
+        &["std::fs", "tokio::fs", "tempfile::", "walkdir::", ".exists()"],
         &[
             "mirror-copy/src/blob/spool/documents.rs",
             "mirror-copy/src/blob/spool/files.rs",
@@ -78,7 +78,9 @@ fn delivered() -> Vec<(String, String)> {
             let inside = path.strip_prefix(source.parent().unwrap()).unwrap().to_str().unwrap();
             let test = inside.ends_with("tests.rs");
             if path.extension().is_some_and(|extension| extension == "rs") && !test {
-                let text = code(&fs::read_to_string(&path).unwrap());
+                let mut text = code(&fs::read_to_string(&path).unwrap());
+                let used = used(&text).into_iter().map(|path| format!("{}::\n", path.join("::")));
+                text.push_str(&used.collect::<String>());
                 found.push((Path::new(&name).join(inside).to_str().unwrap().to_owned(), text));
             }
         }

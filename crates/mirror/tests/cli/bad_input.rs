@@ -198,7 +198,11 @@ fn refusals_of_the_destination() {
     for (status, code, help) in [
         (401, "UNAUTHORIZED", "check the credentials"),
         (403, "DENIED", "these credentials may not do that"),
-        (404, "NAME_UNKNOWN", "check the name and the tag"),
+        (
+            404,
+            "NAME_UNKNOWN",
+            "check `registry` and `repository` of the destination in images/mirror.toml",
+        ),
         (500, "UNKNOWN", "the registry has a problem"),
     ] {
         let pair = Pair::new(&[("library/bad", "1.0", &image)]);

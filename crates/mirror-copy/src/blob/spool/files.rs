@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use bytes::{Bytes, BytesMut};
 use mirror_oci::{Digest, Verifier};
 
-use crate::blob::PIECE;
+use crate::blob::hash;
 
 /// Files that nobody came back for are removed after this time.
 const STALE: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -148,17 +148,8 @@ impl BlobFile {
     ) -> io::Result<(BlobFile, Verifier, u64)> {
         let BlobFile(mut file) = self;
         let mut verifier = Verifier::new(digest);
-        let mut buffer = vec![0; PIECE];
-        let mut at = 0;
         file.seek(SeekFrom::Start(0))?;
-        loop {
-            let read = file.read(&mut buffer)?;
-            if read == 0 {
-                break;
-            }
-            at += read as u64;
-            verifier.update(buffer.get(..read).unwrap_or_default());
-        }
+        let at = hash(&mut file, &mut verifier)?;
         if at > size {
             return Ok((BlobFile(file).emptied()?, Verifier::new(digest), 0));
         }

@@ -8,13 +8,13 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use mirror_oci::{Digest, Verifier};
 
+use crate::blob::{PIECE, hash};
+
 const MARKER: &str = "oci-layout";
 const PART: &str = ".part-";
 const LOCK: &str = ".index.json.lock";
 /// A day is more than any blob takes.
 const OLD: Duration = Duration::from_secs(24 * 3600);
-/// Blobs are read in pieces of this size.
-const PIECE: u64 = 256 << 10;
 
 /// A folder.
 #[derive(Debug)]
@@ -124,7 +124,7 @@ impl Files {
         let mut piece = Vec::new();
         let mut file = File::open(self.blob(digest))?;
         file.seek(SeekFrom::Start(at))?;
-        file.take(PIECE).read_to_end(&mut piece)?;
+        file.take(PIECE as u64).read_to_end(&mut piece)?;
         Ok(Bytes::from(piece))
     }
 
@@ -133,14 +133,8 @@ impl Files {
         let wrong = |error: io::Error| format!("can't be read: {error}");
         let mut file = File::open(self.blob(digest)).map_err(wrong)?;
         let mut verifier = Verifier::new(digest);
-        let mut buffer = vec![0; PIECE as usize];
-        loop {
-            let read = file.read(&mut buffer).map_err(wrong)?;
-            if read == 0 {
-                return verifier.finish().map_err(|error| error.to_string());
-            }
-            verifier.update(buffer.get(..read).unwrap_or_default());
-        }
+        hash(&mut file, &mut verifier).map_err(wrong)?;
+        verifier.finish().map_err(|error| error.to_string())
     }
 
     /// Begins a blob or manifest. The folder becomes a layout with the first.
