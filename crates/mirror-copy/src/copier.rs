@@ -6,15 +6,14 @@ use std::time::Duration;
 use futures_util::{StreamExt, TryFutureExt, TryStreamExt, stream};
 use mirror_failure::{Cause, Side};
 use mirror_oci::{Digest, RawManifest};
-use mirror_registry::{ManifestRef, World};
-use tokio::sync::mpsc::UnboundedSender;
+use mirror_registry::{Listener, ManifestRef, World};
 
 use crate::blob::download::Downloads;
 use crate::blob::landing::Landings;
 use crate::blob::spool::Spool;
 use crate::error::CopyError;
 use crate::graph::Graph;
-use crate::job::{Copied, CopyJob, Event, Scope, Transfer};
+use crate::job::{Copied, CopyJob, Moved, Scope, Traffic};
 use crate::push;
 use crate::store::{Store, Under};
 
@@ -29,12 +28,12 @@ const BLOBS_AT_ONCE: usize = 6;
 pub struct Copier {
     pub(crate) downloads: Downloads,
     pub(crate) landings: Landings,
-    pub(crate) events: UnboundedSender<Event>,
+    pub(crate) traffic: Listener<Traffic>,
 }
 
 impl Copier {
     /// Spools larger blobs in the folder `spool`, up to `limit` bytes, half of what is free if none is given. What
-    /// moves is told to `events`.
+    /// moves is told to `traffic`.
     ///
     /// # Errors
     /// When the folder can't be used.
@@ -42,12 +41,12 @@ impl Copier {
         spool: &Path,
         limit: Option<u64>,
         world: &World,
-        events: UnboundedSender<Event>,
+        traffic: Listener<Traffic>,
     ) -> Result<Copier, CopyError> {
         let opened = Spool::open(spool, limit, world);
         let opened = opened
             .map_err(|error| CopyError::io(Side::Local, "opening the spool", spool, &error))?;
-        Ok(Copier { downloads: Downloads::new(opened), landings: Landings::default(), events })
+        Ok(Copier { downloads: Downloads::new(opened), landings: Landings::default(), traffic })
     }
 
     /// Announces a job: what it shares with others is kept until all of them have it. Each job is announced before
@@ -69,6 +68,11 @@ impl Copier {
         outcome
     }
 
+    /// Tells what moved for a job.
+    pub(crate) fn moved(&self, job: &CopyJob, moved: Moved) {
+        self.traffic.tell(Traffic { job: job.number, moved });
+    }
+
     pub(crate) fn settle(&self, graph: &Graph, arrived: bool) {
         graph.blobs.iter().for_each(|blob| self.downloads.settle(&blob.digest, arrived));
     }
@@ -77,20 +81,19 @@ impl Copier {
         let own_blobs = async {
             match job.scope {
                 Scope::Image => self.blobs(job, &job.graph).await,
-                Scope::Companions => Ok(Transfer::default()),
+                Scope::Companions => Ok(()),
             }
         };
         // Looking for signatures goes on beside the blobs, so it costs no time; when those fail, nobody needs it.
-        let (transfer, (found, warnings)) = tokio::try_join!(
+        let ((), (found, warnings)) = tokio::try_join!(
             own_blobs,
             self.find_companions(job).map_err(CopyError::of_companions)
         )?;
-        let mut copied = Copied { transfer, warnings };
+        let mut copied = Copied { warnings };
         if job.scope == Scope::Image {
             // Without companions the root goes up once, by tag; with them the tag waits until they are there.
             let root = if found.is_empty() { job.own_name() } else { Under::Digest };
-            let again = self.push_image(job, root).await?;
-            copied.transfer = copied.transfer.plus(again);
+            self.push_image(job, root).await?;
         }
         self.attach(job, &found, &mut copied).await.map_err(CopyError::of_companions)?;
         if job.scope == Scope::Image && !found.is_empty() {
@@ -99,9 +102,8 @@ impl Copier {
         Ok(copied)
     }
 
-    /// Manifests of the image. A registry that misses a blob it said it had gets all blobs anew, once: that is what is
-    /// given.
-    async fn push_image(&self, job: &CopyJob, root: Under<'_>) -> Result<Transfer, CopyError> {
+    /// Manifests of the image. A registry that misses a blob it said it had gets all blobs anew, once.
+    async fn push_image(&self, job: &CopyJob, root: Under<'_>) -> Result<(), CopyError> {
         let push = async || {
             push::children(&job.target.store, &job.graph).await?;
             self.push_root(job, root).await
@@ -109,10 +111,10 @@ impl Copier {
         match push().await {
             Err(error) if error.misses_content() => {
                 tracing::debug!(%error, "the destination misses what it said it had; pushing it again");
-                let moved = self.heal(job).await?;
-                push().await.map(|()| moved)
+                self.heal(job).await?;
+                push().await
             }
-            outcome => outcome.map(|()| Transfer::default()),
+            outcome => outcome,
         }
     }
 
@@ -154,17 +156,17 @@ impl Copier {
         Err(CopyError::new(Side::Destination, "before the last step", Cause::Moved(found)))
     }
 
-    pub(crate) async fn blobs(&self, job: &CopyJob, graph: &Graph) -> Result<Transfer, CopyError> {
+    pub(crate) async fn blobs(&self, job: &CopyJob, graph: &Graph) -> Result<(), CopyError> {
         let blobs = stream::iter(&graph.blobs)
             .map(|blob| self.blob(job, blob))
             .buffer_unordered(BLOBS_AT_ONCE);
-        blobs.try_fold(Transfer::default(), |sum, one| async move { Ok(sum.plus(one)) }).await
+        blobs.try_collect().await
     }
 
     /// Uploads every blob of the image, whatever the destination says it has.
-    async fn heal(&self, job: &CopyJob) -> Result<Transfer, CopyError> {
+    async fn heal(&self, job: &CopyJob) -> Result<(), CopyError> {
         let again = stream::iter(&job.graph.blobs).map(|blob| self.send(job, blob));
         let again = again.buffer_unordered(BLOBS_AT_ONCE);
-        again.try_fold(Transfer::default(), |sum, one| async move { Ok(sum.plus(one)) }).await
+        again.try_collect().await
     }
 }

@@ -89,8 +89,6 @@ pub enum Scope {
 /// What came of a job.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Copied {
-    /// What was moved.
-    pub transfer: Transfer,
     /// What is not as it should be with its referrers and signatures.
     pub warnings: Vec<Warning>,
 }
@@ -104,36 +102,24 @@ pub struct Target {
     pub tag: Option<Tag>,
 }
 
-/// Something moved.
+/// Bytes or blobs that moved for a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Event {
-    /// Bytes came from the source, on behalf of this job.
-    Fetched(usize, u64),
-    /// Bytes went to the destination of this job.
-    Pushed(usize, u64),
-    /// A blob of so many bytes was found at the destination of this job.
-    Landed(usize, u64),
+pub struct Traffic {
+    /// The number of the job.
+    pub job: usize,
+    /// What moved.
+    pub moved: Moved,
 }
 
-/// What was moved for one job.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Transfer {
-    /// Bytes of blobs read from the source.
-    pub fetched_bytes: u64,
-    /// Bytes of blobs written to the destination.
-    pub pushed_bytes: u64,
-    /// Blobs that were there already, or could be mounted.
-    pub reused_blobs: u64,
-}
-
-impl Transfer {
-    pub(crate) fn plus(self, other: Transfer) -> Transfer {
-        Transfer {
-            fetched_bytes: self.fetched_bytes + other.fetched_bytes,
-            pushed_bytes: self.pushed_bytes + other.pushed_bytes,
-            reused_blobs: self.reused_blobs + other.reused_blobs,
-        }
-    }
+/// What moved for a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moved {
+    /// Bytes of blobs came from the source.
+    Fetched(u64),
+    /// Bytes of blobs went to the destination. Those of an upload that is made again count again.
+    Pushed(u64),
+    /// A blob of so many bytes was at the destination already, or was mounted there.
+    Reused(u64),
 }
 
 /// What is not as it should be with the referrers and signatures of an image that was copied.

@@ -24,7 +24,7 @@ pub use graph::about::{About, about};
 pub use graph::manifest_cache::ManifestCache;
 pub use graph::manifest_room::ManifestRoom;
 pub use graph::resolve::Purpose;
-pub use job::{Companions, Copied, CopyJob, Event, Scope, Target, Transfer, Warning, WarningKind};
+pub use job::{Companions, Copied, CopyJob, Moved, Scope, Target, Traffic, Warning, WarningKind};
 pub use store::layout::Layout;
 pub use store::origin::Origin;
 pub use store::{InLayout, Store};

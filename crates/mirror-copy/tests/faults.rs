@@ -87,12 +87,11 @@ fn world(wire: Wire) -> World {
 
 /// One run over all images, each on its own.
 async fn run(scene: &Scene, spool: &Path) -> Vec<Result<(), CopyError>> {
-    let (events, _told) = tokio::sync::mpsc::unbounded_channel();
     let copier = Copier::new(
         spool,
         None,
         &world(Wire::new(tower::service_fn(|_| async { Err(ErrorKind::Dns) }))),
-        events,
+        mirror_registry::Listener::default(),
     )
     .unwrap();
     let (from, to) = (host(&scene.source), host(&scene.destination));

@@ -33,10 +33,14 @@ async fn copy(
     let (cache, room) = (Arc::default(), Arc::default());
     let origin = Origin { remote: app(from, Access::Pull), first: Vec::new(), cache, room };
     let graph = Arc::new(Graph::read(&origin, image.digest(), &Platforms::All).await.unwrap());
-    let (events, _told) = tokio::sync::mpsc::unbounded_channel();
     let spool = tempfile::tempdir().unwrap();
-    let copier =
-        Copier::new(spool.path(), None, &mirror_registry::World::real().unwrap(), events).unwrap();
+    let copier = Copier::new(
+        spool.path(),
+        None,
+        &mirror_registry::World::real().unwrap(),
+        mirror_registry::Listener::default(),
+    )
+    .unwrap();
     let store = Store::Remote(app(to, Access::PullPush));
     let target = Target { store, tag: Some("1".parse().unwrap()) };
     let job = CopyJob {

@@ -62,8 +62,13 @@ async fn a_layout_gets_the_right_ones() {
         let folder = tempfile::tempdir().unwrap();
         let (_, wrong) = remote(&world, &image, true);
         let (world, right) = remote(&world, &image, false);
-        let (events, _told) = tokio::sync::mpsc::unbounded_channel();
-        let copier = Copier::new(&folder.path().join("spool"), None, &world, events).unwrap();
+        let copier = Copier::new(
+            &folder.path().join("spool"),
+            None,
+            &world,
+            mirror_registry::Listener::default(),
+        )
+        .unwrap();
         let (cache, room) = (Arc::default(), Arc::default());
         let origin = Origin { remote: right, first: vec![Store::Remote(wrong)], cache, room };
         let graph = Graph::read(&origin, image.digest(), &Platforms::All).await.unwrap();

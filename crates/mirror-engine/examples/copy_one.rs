@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use mirror_engine::passes::{self, How, OnLimit, Tree};
-use mirror_engine::{Event, Stop, Surroundings};
+use mirror_engine::{Event, Events, Stop, Surroundings};
 use mirror_oci::Reference;
 use mirror_plan::config::Config;
 use mirror_plan::report::Report;
@@ -36,10 +36,9 @@ pub async fn copy(reference: &str, root: &Path) -> Result<(Vec<Event>, Report), 
         repair: false,
     };
     let tree = Tree { config: &config, root, wants: &wants, whole: &wants };
-    let ((_stopper, stop), (events, mut told)) =
-        (Stop::new(), tokio::sync::mpsc::unbounded_channel());
+    let ((_stopper, stop), (events, mut told)) = (Stop::new(), Events::new(None));
     let report = passes::run(tree, &how, None, &stop, &events).await;
-    drop(events);
+    events.close();
     let mut happened = Vec::new();
     while let Some(event) = told.recv().await {
         happened.push(event);

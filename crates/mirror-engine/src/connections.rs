@@ -10,10 +10,13 @@ use mirror_failure::{Failure, Side};
 use mirror_oci::{Digest, Name, Registry, Repository};
 use mirror_plan::config::{Alternative, Config, Location, Referrers, RegistrySettings};
 use mirror_plan::want::{Base, Target, Wants};
-use mirror_registry::{Access, Credentials, Host, HostOptions, Patience, Remote, Role, Threads};
+use mirror_registry::{
+    Access, Credentials, Host, HostEvent, HostOptions, Listener, Patience, Remote, Role, Threads,
+};
 use mirror_tree::Entry;
 
 use crate::control::{ControlPlane, behind};
+use crate::event::Events;
 use crate::memory::Memory;
 use crate::surroundings::Surroundings;
 
@@ -53,12 +56,14 @@ pub struct Errand<'a> {
     pub surroundings: &'a Surroundings,
     /// What decides on connections instead of the configuration, for a pull request.
     pub base: Option<&'a Base>,
+    /// Who is told of pauses, and of what hosts show.
+    pub events: &'a Events,
 }
 
 impl<'a> Errand<'a> {
     /// To look and change nothing.
-    pub fn look(surroundings: &'a Surroundings) -> Errand<'a> {
-        Errand { writes: false, share: 1, surroundings, base: None }
+    pub fn look(surroundings: &'a Surroundings, events: &'a Events) -> Errand<'a> {
+        Errand { writes: false, share: 1, surroundings, base: None, events }
     }
 }
 
@@ -108,7 +113,7 @@ impl Connections {
         root: &Path,
         errand: Errand<'_>,
     ) -> Connections {
-        let Errand { writes, share, surroundings, base } = errand;
+        let Errand { writes, share, surroundings, base, events } = errand;
         let spool = &surroundings.spool;
         let settings = base.map_or(&config.registries, |base| &base.registries);
         let targets = locations.iter().filter_map(|(location, repositories)| match location {
@@ -120,7 +125,7 @@ impl Connections {
         let alternatives =
             alternatives.flat_map(|settings| &settings.alternatives).map(|other| &other.registry);
         let sources: BTreeSet<&Registry> = sources.iter().copied().chain(alternatives).collect();
-        let opening = Opening { surroundings, share };
+        let opening = Opening { surroundings, share, listener: events.hosts() };
         let mut registries = BTreeMap::new();
         let mut strangers = BTreeSet::new();
         let mut planes = BTreeMap::new();
@@ -319,13 +324,15 @@ fn layouts(
 struct Opening<'a> {
     surroundings: &'a Surroundings,
     share: u32,
+    listener: Listener<HostEvent>,
 }
 
 impl Opening<'_> {
     /// A registry that gets no credentials of any kind.
     fn as_stranger(&self, name: &Registry) -> Result<Arc<Host>, Failure> {
         let nobody = Arc::new(Credentials::default());
-        let options = HostOptions { concurrency: CONCURRENCY, ..HostOptions::default() };
+        let listener = self.listener.clone();
+        let options = HostOptions { concurrency: CONCURRENCY, listener, ..HostOptions::default() };
         let host = Host::new(&self.surroundings.world, nobody, name, &options);
         host.map(Arc::new).map_err(|error| Failure::new(Side::Source, "", &error.into()))
     }
@@ -348,6 +355,7 @@ impl Opening<'_> {
             login: behind.login.take(),
             share: self.share,
             private_redirects: settings.private_redirects,
+            listener: self.listener.clone(),
         };
         let Surroundings { world, credentials, .. } = self.surroundings;
         let host = Host::new(world, credentials.clone(), name, &options);

@@ -1,30 +1,88 @@
-//! What the engine tells while it works.
+//! The one channel of a run: what happens is sent once, goes into the report, and to whoever listens.
 
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use mirror_oci::Registry;
-use mirror_plan::plan::Plan;
-use mirror_plan::report::Status;
-use tokio::sync::mpsc::UnboundedSender;
+use mirror_copy::{Moved, Traffic};
+use mirror_plan::plan::Shard;
+use mirror_plan::report::{Event, Report, ReportFold, Transfer};
+use mirror_registry::{HostEvent, HostNews, Listener};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::time::Instant;
 
-/// Something that happened. Images are numbered as the copies of the plan that is carried out.
+/// The one channel of a run.
 #[derive(Debug, Clone)]
-pub enum Event {
-    /// A plan is carried out from here on.
-    Planned(Box<Plan>),
-    /// An image has its turn.
-    Started(usize),
-    /// Bytes moved.
-    Moved(mirror_copy::Event),
-    /// An image has ended.
-    Finished(usize, Status),
-    /// The plan was carried out, as far as it went.
-    Ended,
-    /// So many images wait for a limit on pulls or requests; it is looked at again after this time.
-    Waiting(usize, Duration),
-    /// These hosts serve again, and so many images that were deferred are looked at again.
-    ServesAgain(Vec<Registry>, usize),
+pub struct Events(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    began: Instant,
+    fold: Mutex<ReportFold>,
+    listener: Mutex<Option<UnboundedSender<Event>>>,
 }
 
-/// Who is told. Nobody need listen.
-pub type Events = UnboundedSender<Event>;
+impl Events {
+    /// The channel of a run that does all, or one part of it, and what comes out of it. Nobody need listen.
+    pub fn new(shard: Option<Shard>) -> (Events, UnboundedReceiver<Event>) {
+        let (sender, receiver) = unbounded_channel();
+        let shared = Shared {
+            began: Instant::now(),
+            fold: Mutex::new(ReportFold::new(shard)),
+            listener: Mutex::new(Some(sender)),
+        };
+        (Events(Arc::new(shared)), receiver)
+    }
+
+    /// What the run has come to, so far: it may be asked for at any time.
+    pub fn report(&self) -> Report {
+        lock(&self.0.fold).report(self.0.began.elapsed())
+    }
+
+    /// Nobody is told anything from here on, so that whoever listens comes to an end.
+    pub fn close(&self) {
+        lock(&self.0.listener).take();
+    }
+
+    /// The run was stopped by whoever drops it.
+    pub fn stopped(&self) {
+        self.send(Event::Stopped);
+    }
+
+    pub(crate) fn send(&self, event: Event) {
+        lock(&self.0.fold).add(&event);
+        if let Some(listener) = &*lock(&self.0.listener) {
+            // Nobody need listen.
+            let _ = listener.send(event);
+        }
+    }
+
+    /// Tells what the copier moves.
+    pub(crate) fn traffic(&self) -> Listener<Traffic> {
+        let events = self.clone();
+        Listener::new(move |Traffic { job, moved }| {
+            let nothing = Transfer::default();
+            let (transfer, reused_bytes) = match moved {
+                Moved::Fetched(bytes) => (Transfer { fetched_bytes: bytes, ..nothing }, 0),
+                Moved::Pushed(bytes) => (Transfer { pushed_bytes: bytes, ..nothing }, 0),
+                Moved::Reused(bytes) => (Transfer { reused_blobs: 1, ..nothing }, bytes),
+            };
+            events.send(Event::Moved { image: job, transfer, reused_bytes });
+        })
+    }
+
+    /// Tells what hosts show.
+    pub(crate) fn hosts(&self) -> Listener<HostEvent> {
+        let events = self.clone();
+        Listener::new(move |HostEvent { host, news }| {
+            events.send(match news {
+                HostNews::Paused { wait, why } => Event::Paused { host, wait, why },
+                HostNews::Learned { capability, value } => {
+                    Event::Learned { host, capability, value }
+                }
+            });
+        })
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -6,7 +6,7 @@
 pub mod address;
 pub mod connections;
 mod control;
-pub mod event;
+mod event;
 pub mod graphs;
 pub mod look;
 mod memory;
@@ -19,6 +19,7 @@ mod surroundings;
 mod tasks;
 
 pub use connections::{Connections, Errand};
-pub use event::{Event, Events};
+pub use event::Events;
+pub use mirror_plan::report::Event;
 pub use stop::{Stop, Stopper};
 pub use surroundings::Surroundings;

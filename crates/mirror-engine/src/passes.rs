@@ -2,19 +2,20 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use mirror_plan::config::Config;
-use mirror_plan::plan::{Action, Depth, Fit, Plan, Remarks, Shard};
-use mirror_plan::report::{Report, Status};
+use mirror_plan::plan::{Action, Depth, Plan, Planned, Remarks, Shard};
+use mirror_plan::report::{Event, Outcome, Report, Status};
 use mirror_plan::want::{Want, Wants};
 use tokio::time::Instant;
 
 use crate::connections::{Connections, Errand};
-use crate::event::{Event, Events};
+use crate::event::Events;
 use crate::look::incomplete::Closely;
 use crate::look::{self, Ask};
-use crate::recheck::{self, Again};
+use crate::recheck::{self, Rechecked};
 use crate::run as carry_out;
 use crate::stop::Stop;
 use crate::surroundings::Surroundings;
@@ -64,63 +65,76 @@ pub struct How {
     pub repair: bool,
 }
 
-/// Plans and carries out; `fit` is a saved plan that is carried out instead. Connections, and what they have told, outlive
+/// Plans and carries out; `saved` is a plan that is carried out instead. Connections, and what they have told, outlive
 /// a pass. What happens is told to `events`, whether or not anybody listens.
+///
+/// # Cancellation
+/// When the future is dropped, what is at the destinations stays, no tag names anything half done, and
+/// [`Events::report`] says how far it came. Upload sessions that were open are left to the registries.
 pub async fn run(
     tree: Tree<'_>,
     how: &How,
-    fit: Option<Fit>,
+    saved: Option<Planned>,
     stop: &Stop,
     events: &Events,
 ) -> Report {
-    let started = Instant::now();
-    let share = how.shard.map_or(1, |shard| shard.of);
-    let errand = Errand { writes: true, share, surroundings: &how.surroundings, base: None };
-    let connections = Connections::new(tree.whole, tree.config, tree.root, errand).await;
-    let with = With { tree, how, connections: &connections, stop, events };
     let mut wants = tree.wants.clone();
-    let mut fit = fit.map(|mut fit| {
+    let mut saved = saved.map(|mut saved| {
         if let Some(shard) = how.shard {
-            fit.plan = shard.part(fit.plan);
+            saved.plan = shard.part(saved.plan);
         }
-        fit
+        saved
     });
-    let mut report = Box::pin(pass(&with, &wants, fit.clone())).await;
+    // Told before anything is asked: whoever stops the run while it logs in gets a report too.
+    events.send(beginning(&wants, saved.as_ref()));
+    let share = how.shard.map_or(1, |shard| shard.of);
+    let errand = Errand { writes: true, share, ..Errand::look(&how.surroundings, events) };
+    let connections = tokio::select! {
+        biased;
+        connections = Connections::new(tree.whole, tree.config, tree.root, errand) => connections,
+        () = stop.wait() => {
+            events.send(Event::Stopped);
+            return events.report();
+        }
+    };
+    let run = Run { tree, how, connections: &connections, stop, events };
     let mut probes = 0;
     loop {
-        let waiting = waiting(&report, fit.as_ref());
-        if waiting.is_empty() || report.interrupted {
+        // Boxed, here and below: the layouts of futures within futures are otherwise too deep for the compiler.
+        Box::pin(run.pass(&wants, saved.clone())).await;
+        let waiting = waiting(&events.report(), saved.as_ref());
+        if waiting.is_empty() || stop.is_asked() {
             break;
         }
-        let go_on = tokio::select! {
+        let goes_on = tokio::select! {
             biased;
-            go_on = with.may_go_on(waiting.len(), probes) => go_on,
-            () = stop.wait() => {
-                report.interrupted = true;
-                break;
-            }
+            goes_on = run.may_go_on(waiting.len(), probes) => goes_on,
+            () = stop.wait() => false,
         };
-        if !go_on {
+        if !goes_on {
             break;
         }
         probes += 1;
         wants = narrowed(wants, &waiting);
-        fit = fit.map(|fit| of_those(fit, &waiting));
-        let next = Box::pin(pass(&with, &wants, fit.clone())).await;
-        if next.outcomes.is_empty() && next.interrupted {
-            report.interrupted = true;
-            break;
-        }
-        report = report.continued(&waiting, next);
+        saved = saved.map(|saved| of_those(saved, &waiting));
+        events.send(beginning(&wants, saved.as_ref()));
     }
-    report.shard = how.shard.map(|shard| shard.to_string());
-    report.totals.milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-    report.authenticated_sources = connections.authenticated_sources(tree.wants);
-    report
+    if stop.is_asked() {
+        events.send(Event::Stopped);
+    }
+    events.report()
+}
+
+/// How a pass begins.
+fn beginning(wants: &Wants, saved: Option<&Planned>) -> Event {
+    match saved {
+        Some(saved) => Event::Rechecking(Arc::new(saved.plan.clone())),
+        None => Event::Looking(Arc::new(wants.clone())),
+    }
 }
 
 /// What all passes work with.
-struct With<'a> {
+struct Run<'a> {
     tree: Tree<'a>,
     how: &'a How,
     connections: &'a Connections,
@@ -128,51 +142,50 @@ struct With<'a> {
     events: &'a Events,
 }
 
-/// One time through what is wanted; nothing is in the report when it was stopped while looking.
-async fn pass(with: &With<'_>, wants: &Wants, fit: Option<Fit>) -> Report {
-    let With { tree, how, connections, stop, events } = with;
-    let looked = Instant::now();
-    let depth = if how.refresh_referrers { Depth::All } else { Depth::Manifests };
-    let saved = fit.as_ref().map(|fit| fit.plan.clone());
-    let looking = async {
-        match fit {
-            None => {
-                let closely = if how.repair { Closely::Everywhere } else { Closely::WhereNeeded };
-                let ask = Ask { depth, remarks: Remarks::Leave, closely };
-                // Boxed, here and below: the layouts of futures within futures are otherwise too deep for the compiler.
-                let planned = Box::pin(look::plan(wants, tree.whole, connections, ask));
-                let (plan, graphs) = planned.await;
-                Again { plan, graphs, outcomes: Vec::new() }
-            }
-            Some(fit) => Box::pin(recheck::look_again(fit, wants, connections)).await,
+impl Run<'_> {
+    /// One time through what is wanted.
+    async fn pass(&self, wants: &Wants, saved: Option<Planned>) {
+        let Run { tree, how, connections, stop, events } = self;
+        let looked = Instant::now();
+        let found = tokio::select! {
+            biased;
+            found = Box::pin(self.look(wants, saved)) => Some(found),
+            () = stop.wait() => None,
+        };
+        events.send(Event::Authenticated(connections.authenticated_sources(tree.wants)));
+        let Some(Rechecked { plan, graphs, left_alone }) = found else { return };
+        let refresh = how.refresh_referrers;
+        events.send(Event::Planned { plan: Arc::new(plan.clone()), refresh });
+        for outcome in left_alone {
+            events.send(Event::LeftAlone(Box::new(outcome)));
         }
-    };
-    let Again { plan, graphs, outcomes: left_alone } = tokio::select! {
-        biased;
-        found = looking => found,
-        () = stop.wait() => {
-            return saved.map_or_else(|| Report::unreached(wants), Report::unreached_of);
-        }
-    };
-    let prepared = prepare::prepare(&plan, connections, stop).await;
-    let _ = events.send(Event::Planned(Box::new(plan.clone())));
-    let manner = tasks::Manner {
-        surroundings: &how.surroundings,
-        referrers: tree.config.referrers,
-        refresh: how.refresh_referrers,
-        stop,
-        wants: tree.whole,
-        looked,
-    };
-    let mut outcomes =
-        Box::pin(carry_out::run(&plan, &graphs, connections, &manner, &prepared, events)).await;
-    let _ = events.send(Event::Ended);
-    outcomes.extend(left_alone);
-    let report = Report::new(&plan, prepared.outcomes, outcomes, 0);
-    Report { interrupted: stop.is_asked(), ..report }
-}
+        let prepared = prepare::prepare(&plan, connections, stop, events).await;
+        let options = tasks::RunOptions {
+            surroundings: &how.surroundings,
+            referrers: tree.config.referrers,
+            refresh,
+            stop,
+            wants: tree.whole,
+            looked,
+        };
+        Box::pin(carry_out::run(&plan, &graphs, connections, &options, &prepared, events)).await;
+        events.send(Event::Authenticated(connections.authenticated_sources(tree.wants)));
+        events.send(Event::PassEnded);
+    }
 
-impl With<'_> {
+    /// Plans, or compares a saved plan with what is there now.
+    async fn look(&self, wants: &Wants, saved: Option<Planned>) -> Rechecked {
+        let Some(saved) = saved else {
+            let depth = if self.how.refresh_referrers { Depth::All } else { Depth::Manifests };
+            let closely = if self.how.repair { Closely::Everywhere } else { Closely::WhereNeeded };
+            let ask = Ask { depth, remarks: Remarks::Leave, closely };
+            let planned = Box::pin(look::plan(wants, self.tree.whole, self.connections, ask));
+            let (plan, graphs) = planned.await;
+            return Rechecked { plan, graphs, left_alone: Vec::new() };
+        };
+        Box::pin(recheck::look_again(saved, wants, self.connections)).await
+    }
+
     /// Waits for what so many images wait for, or finds out whether it is over; whether to look again.
     async fn may_go_on(&self, images: usize, probes: usize) -> bool {
         match self.how.on_limit {
@@ -185,7 +198,7 @@ impl With<'_> {
     async fn wait(&self, images: usize) -> bool {
         let wait = self.connections.pull_window().unwrap_or(BETWEEN.1) / 20;
         let wait = wait.clamp(BETWEEN.0, BETWEEN.1);
-        let _ = self.events.send(Event::Waiting(images, wait));
+        self.events.send(Event::Waiting { images, wait });
         tokio::time::sleep(wait).await;
         self.connections.forget_pulls();
         true
@@ -197,17 +210,17 @@ impl With<'_> {
         if serving.is_empty() {
             return false;
         }
-        let _ = self.events.send(Event::ServesAgain(serving, images));
+        self.events.send(Event::ServesAgain { hosts: serving, images });
         true
     }
 }
 
 /// What waits for a limit, and can be tried again. What a saved plan could not look up, it has no manifests of.
-fn waiting(report: &Report, fit: Option<&Fit>) -> Vec<Want> {
-    let deferred = |outcome: &&mirror_plan::report::Outcome| matches!(&outcome.status, Status::Failed { failure } if failure.is_deferred());
+fn waiting(report: &Report, saved: Option<&Planned>) -> Vec<Want> {
+    let deferred = |outcome: &&Outcome| matches!(&outcome.status, Status::Failed { failure } if failure.is_deferred());
     let outcomes = report.outcomes.iter().filter(deferred).map(|outcome| &outcome.want);
     let failures =
-        report.failures.iter().filter(|failed| failed.failure.is_deferred() && fit.is_none());
+        report.failures.iter().filter(|failed| failed.failure.is_deferred() && saved.is_none());
     outcomes.chain(failures.map(|failed| &failed.want)).cloned().collect()
 }
 
@@ -226,9 +239,9 @@ fn narrowed(wants: Wants, waiting: &[Want]) -> Wants {
 }
 
 /// The copies of a saved plan that are tried again.
-fn of_those(fit: Fit, waiting: &[Want]) -> Fit {
-    let copies = fit.plan.actions.into_iter();
+fn of_those(saved: Planned, waiting: &[Want]) -> Planned {
+    let copies = saved.plan.actions.into_iter();
     let copies = copies
         .filter(|action| matches!(action, Action::Copy(copy) if waiting.contains(&copy.want)));
-    Fit { plan: Plan { actions: copies.collect(), ..Plan::default() }, ..fit }
+    Planned { plan: Plan { actions: copies.collect(), ..Plan::default() }, ..saved }
 }

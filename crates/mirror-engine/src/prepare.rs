@@ -8,10 +8,12 @@ use mirror_oci::{Digest, Registry, Repository};
 use mirror_plan::config::Location;
 use mirror_plan::plan::Plan;
 use mirror_plan::provider::{Provider, Settings};
+use mirror_plan::report::Event;
 use mirror_plan::want::{RepositoryAction, RepositoryOutcome, RepositoryProblem, Target};
 
 use crate::connections::Connections;
 use crate::control::ControlPlane;
+use crate::event::Events;
 use crate::stop::Stop;
 
 /// Repositories at once. Making one has a rate of its own, which AWS does not tell.
@@ -20,15 +22,20 @@ const AT_ONCE: usize = 8;
 /// Repositories as they are now.
 #[derive(Debug, Default)]
 pub(crate) struct Prepared {
-    pub(crate) outcomes: Vec<RepositoryOutcome>,
     /// Those that could not be made, and why.
     missing: BTreeMap<(Registry, Repository), Failure>,
     /// Those that were made just now, and are empty.
     new: BTreeSet<(Registry, Repository)>,
 }
 
-/// Carries out what the plan says of repositories; what Ctrl-C leaves is left.
-pub(crate) async fn prepare(plan: &Plan, connections: &Connections, stop: &Stop) -> Prepared {
+/// Carries out what the plan says of repositories, and tells what became of each. When it is asked to stop, the rest is
+/// left; what was on its way may have been done or not.
+pub(crate) async fn prepare(
+    plan: &Plan,
+    connections: &Connections,
+    stop: &Stop,
+    events: &Events,
+) -> Prepared {
     let mut prepared = Prepared::default();
     let mut work = stream::iter(plan.repositories())
         .map(|(create, action)| one(create, action, connections))
@@ -37,14 +44,13 @@ pub(crate) async fn prepare(plan: &Plan, connections: &Connections, stop: &Stop)
         tokio::select! {
             biased;
             next = work.next() => match next {
-                Some((outcome, made)) => prepared.add(outcome, made),
+                Some((outcome, made)) => {
+                    prepared.add(&outcome, made);
+                    events.send(Event::Prepared(Box::new(outcome)));
+                }
                 None => break,
             },
-            () = stop.wait() => {
-                drop(work);
-                prepared.leave(plan);
-                return prepared;
-            }
+            () = stop.wait() => return prepared,
         }
     }
     let copied: BTreeSet<&Registry> = plan
@@ -61,19 +67,7 @@ pub(crate) async fn prepare(plan: &Plan, connections: &Connections, stop: &Stop)
 }
 
 impl Prepared {
-    /// Names what was not reached. What was on its way may have been done or not.
-    fn leave(&mut self, plan: &Plan) {
-        let reached = self.outcomes.len();
-        let left = plan.repositories().skip(reached).map(|(create, action)| RepositoryOutcome {
-            at: action.at.clone(),
-            create,
-            problems: Vec::new(),
-            cancelled: true,
-        });
-        self.outcomes.extend(left);
-    }
-
-    fn add(&mut self, outcome: RepositoryOutcome, made: bool) {
+    fn add(&mut self, outcome: &RepositoryOutcome, made: bool) {
         let key = (outcome.at.registry.clone(), outcome.at.repository.clone());
         let fatal = outcome.problems.iter().find(|problem| problem.setting.is_none());
         if let Some(problem) = fatal.filter(|_| outcome.create) {
@@ -81,11 +75,10 @@ impl Prepared {
         } else if made {
             self.new.insert(key);
         }
-        self.outcomes.push(outcome);
     }
 
     /// Why nothing can be copied to this target.
-    pub(crate) fn hindrance(&self, target: &Target) -> Option<Failure> {
+    pub(crate) fn blocked(&self, target: &Target) -> Option<Failure> {
         let Location::Registry(registry) = &target.location else { return None };
         let failure = self.missing.get(&(registry.clone(), target.repository.clone()))?;
         let message = format!("its repository could not be made: {}", failure.message);

@@ -7,8 +7,8 @@ use futures_util::{StreamExt, stream};
 use mirror_copy::{Graph, Origin, Purpose};
 use mirror_failure::{Cause, Failure, Side};
 use mirror_oci::{Digest, Platforms, RawManifest};
-use mirror_plan::plan::{Action, Copy, Fit, Plan, Unchanged};
-use mirror_plan::report::{Outcome, Status, Transfer};
+use mirror_plan::plan::{Action, Copy, Plan, Planned, Unchanged};
+use mirror_plan::report::{Outcome, Status};
 use mirror_plan::want::{Source, Want, Wants};
 use mirror_registry::ManifestRef;
 
@@ -20,23 +20,28 @@ use crate::look;
 const AT_ONCE: usize = 256;
 
 /// What is left of a plan when its destinations were looked at again.
-pub(crate) struct Again {
+pub(crate) struct Rechecked {
     pub(crate) plan: Plan,
     pub(crate) graphs: Graphs,
     /// Of copies that are not made.
-    pub(crate) outcomes: Vec<Outcome>,
+    pub(crate) left_alone: Vec<Outcome>,
 }
 
 /// Looks at the destinations again: what has moved is left alone, what is there by now is unchanged.
-pub(crate) async fn look_again(fit: Fit, wants: &Wants, connections: &Connections) -> Again {
-    let Fit { mut plan, manifests } = fit;
+pub(crate) async fn look_again(
+    planned: Planned,
+    wants: &Wants,
+    connections: &Connections,
+) -> Rechecked {
+    let Planned { mut plan, manifests } = planned;
     let digests: BTreeMap<Source, Result<Digest, Failure>> =
         plan.copies().map(|copy| (copy.want.source.clone(), Ok(copy.digest.clone()))).collect();
     let concerned =
         Wants { wants: plan.copies().map(|copy| copy.want.clone()).collect(), ..wants.clone() };
     let (found, unknown) =
         tokio::join!(look::targets(&concerned, connections, &digests), unknown(&plan, connections));
-    let mut again = Again { plan: Plan::default(), graphs: Graphs::new(), outcomes: Vec::new() };
+    let mut rechecked =
+        Rechecked { plan: Plan::default(), graphs: Graphs::new(), left_alone: Vec::new() };
     let mut actions = Vec::new();
     for action in std::mem::take(&mut plan.actions) {
         let Action::Copy(copy) = action else {
@@ -44,36 +49,38 @@ pub(crate) async fn look_again(fit: Fit, wants: &Wants, connections: &Connection
             continue;
         };
         let Want { source, target, .. } = &copy.want;
-        if let Some(failure) = unknown.get(source) {
-            let status = Status::Failed { failure: failure.clone() };
-            again.outcomes.push(ended(&copy, status));
-            continue;
-        }
-        let unasked =
-            || Err(Failure::other(Side::Destination, "it was not looked at; please report this"));
-        match found.get(target).cloned().unwrap_or_else(unasked) {
-            Err(failure) => again.outcomes.push(ended(&copy, Status::Failed { failure })),
-            Ok(Some(now)) if now == copy.digest && !copy.is_incomplete() => plan
-                .unchanged
-                .push(Unchanged { want: copy.want, digest: copy.digest, signatures_owed: false }),
-            Ok(now) if now.as_ref() != copy.expected() => {
-                again.outcomes.push(ended(&copy, Status::Stale { found: now }));
+        let end = match (unknown.get(source), found.get(target)) {
+            (Some(failure), _) => Status::Failed { failure: failure.clone() },
+            (None, None) => {
+                let why = "it was not looked at; please report this";
+                Status::Failed { failure: Failure::other(Side::Destination, why) }
             }
-            Ok(_) => match saved(&manifests, source, &copy.digest).await {
+            (None, Some(Err(failure))) => Status::Failed { failure: failure.clone() },
+            (None, Some(Ok(Some(now)))) if *now == copy.digest && !copy.is_incomplete() => {
+                let Copy { want, digest, .. } = *copy;
+                plan.unchanged.push(Unchanged { want, digest, signatures_owed: false });
+                continue;
+            }
+            (None, Some(Ok(now))) if now.as_ref() != copy.expected() => {
+                Status::Stale { found: now.clone() }
+            }
+            (None, Some(Ok(_))) => match saved(&manifests, source, &copy.digest).await {
                 Ok(graph) => {
-                    again.graphs.insert(source.clone(), Ok(graph));
+                    rechecked.graphs.insert(source.clone(), Ok(graph));
                     actions.push(Action::Copy(copy));
+                    continue;
                 }
-                Err(failure) => again.outcomes.push(ended(&copy, Status::Failed { failure })),
+                Err(failure) => Status::Failed { failure },
             },
-        }
+        };
+        rechecked.left_alone.push(Outcome::of(&copy.want, &copy.digest, end));
     }
     plan.actions = actions;
     for (source, graph) in owed(&plan, &manifests).await {
-        again.graphs.entry(source).or_insert(graph);
+        rechecked.graphs.entry(source).or_insert(graph);
     }
-    again.plan = plan;
-    again
+    rechecked.plan = plan;
+    rechecked
 }
 
 /// The manifests of images whose signatures are looked for again.
@@ -134,16 +141,4 @@ async fn stands_for(origin: &Origin, source: &Source, digest: &Digest) -> Result
     let look = origin.remote.head_manifest(ManifestRef::Digest(digest));
     let found = look.await.map_err(|error| Failure::new(Side::Source, "", &error.into()))?;
     Ok(found.is_some())
-}
-
-fn ended(copy: &Copy, status: Status) -> Outcome {
-    Outcome {
-        want: copy.want.clone(),
-        digest: copy.digest.clone(),
-        status,
-        transfer: Transfer::default(),
-        holder: None,
-        serves: None,
-        warnings: Vec::new(),
-    }
 }

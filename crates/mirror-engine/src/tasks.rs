@@ -1,14 +1,13 @@
 //! What a plan comes to for the copier, and what came of it for the report.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::collections::BTreeSet;
 
-use mirror_copy::{Companions, Copied, CopyJob, Event, Scope, WarningKind};
+use mirror_copy::{Companions, CopyJob, Scope, WarningKind};
 use mirror_failure::{Cause, Failure, Side, printable};
 use mirror_oci::{Digest, Platforms};
 use mirror_plan::config::{Location, Referrers};
 use mirror_plan::plan::{Change, Holder, Plan, Unchanged};
-use mirror_plan::report::{Outcome, Status, Transfer, Warning};
+use mirror_plan::report::{Outcome, Status, Warning};
 use mirror_plan::want::{Want, Wants};
 use tokio::time::Instant;
 
@@ -21,7 +20,7 @@ use crate::stop::Stop;
 use crate::surroundings::Surroundings;
 
 /// How to carry out a plan.
-pub(crate) struct Manner<'a> {
+pub(crate) struct RunOptions<'a> {
     /// Where all of it happens.
     pub(crate) surroundings: &'a Surroundings,
     /// What to do about signatures and the like.
@@ -48,17 +47,17 @@ pub(crate) struct Task<'a> {
     expected: Option<&'a Digest>,
 }
 
-/// How a task ended, and what was moved for it.
+/// How a task ended.
 #[derive(Debug, Clone)]
-pub(crate) struct Ended {
+pub(crate) struct TaskEnd {
     pub(crate) status: Status,
-    pub(crate) copied: Copied,
+    pub(crate) warnings: Vec<mirror_copy::Warning>,
     pub(crate) holder: Option<Holder>,
 }
 
-impl Ended {
-    pub(crate) fn failed(failure: Failure) -> Ended {
-        Ended { status: Status::Failed { failure }, copied: Copied::default(), holder: None }
+impl TaskEnd {
+    pub(crate) fn failed(failure: Failure) -> TaskEnd {
+        TaskEnd { status: Status::Failed { failure }, warnings: Vec::new(), holder: None }
     }
 
     fn is_there(&self) -> bool {
@@ -67,7 +66,7 @@ impl Ended {
 }
 
 /// Everything that a plan asks for.
-pub(crate) fn of<'a>(plan: &'a Plan, manner: &Manner<'_>) -> Vec<Task<'a>> {
+pub(crate) fn of<'a>(plan: &'a Plan, options: &RunOptions<'_>) -> Vec<Task<'a>> {
     let copies = plan.copies().map(|copy| Task {
         digest: &copy.digest,
         want: &copy.want,
@@ -76,7 +75,7 @@ pub(crate) fn of<'a>(plan: &'a Plan, manner: &Manner<'_>) -> Vec<Task<'a>> {
         change: Some(&copy.change),
         expected: copy.expected(),
     });
-    let look = |item: &&Unchanged| manner.refresh || item.signatures_owed;
+    let look = |item: &&Unchanged| options.refresh || item.signatures_owed;
     let unchanged = plan.unchanged.iter().filter(look).map(|item| Task {
         digest: &item.digest,
         want: &item.want,
@@ -94,7 +93,7 @@ impl Task<'_> {
         number: usize,
         graphs: &Graphs,
         connections: &Connections,
-        manner: &Manner<'_>,
+        options: &RunOptions<'_>,
     ) -> Result<CopyJob, Failure> {
         let missing =
             |what: &str| Failure::other(Side::Source, format!("the plan holds no {what}"));
@@ -107,9 +106,9 @@ impl Task<'_> {
         let to = address::target(target, connections)?;
         let origin = || connections.origin(&source.name);
         let holder = self.holder;
-        let companions = self.companions(manner)?;
+        let companions = self.companions(options)?;
         let instead =
-            holder.and_then(|holder| holders::origin(holder, origin, manner.wants, connections));
+            holder.and_then(|holder| holders::origin(holder, origin, options.wants, connections));
         let origin = match (instead, holder) {
             (Some(instead), _) => instead,
             (None, Some(holder)) => {
@@ -132,49 +131,40 @@ impl Task<'_> {
             present: None,
             missing,
             expected: self.expected.cloned(),
-            looked: manner.looked,
+            looked: options.looked,
         })
     }
 
     /// What to do about its signatures; a failure, where they are required and nobody can be asked for them.
-    fn companions(&self, manner: &Manner<'_>) -> Result<Companions, Failure> {
+    fn companions(&self, options: &RunOptions<'_>) -> Result<Companions, Failure> {
         let holder = self.holder;
         if let Some(unsigned) = holder
-            .filter(|holder| !holder.failure.is_gone() && manner.referrers == Referrers::Require)
+            .filter(|holder| !holder.failure.is_gone() && options.referrers == Referrers::Require)
         {
             let message =
                 format!("its signatures can't be looked for: {}", unsigned.failure.message);
             return Err(unsigned.failure.clone().saying(&message));
         }
-        let in_layout = holder.filter(|holder| holders::is_in_layout(holder, manner.wants));
-        if let Some(holder) = in_layout.filter(|_| manner.referrers == Referrers::Require) {
+        let in_layout = holder.filter(|holder| holders::is_in_layout(holder, options.wants));
+        if let Some(holder) = in_layout.filter(|_| options.referrers == Referrers::Require) {
             let why = "its signatures can't be looked for in the layout that holds it";
             return Err(holder.failure.clone().saying(why));
         }
-        Ok(match manner.referrers {
+        Ok(match options.referrers {
             // Nobody is asked about those of an image in a layout.
             _ if in_layout.is_some() => Companions::Leave,
             referrers => companions(referrers),
         })
     }
 
-    pub(crate) fn outcome(&self, ended: Option<Ended>, moved: mirror_copy::Transfer) -> Outcome {
-        let ended = ended.unwrap_or_else(|| Ended {
-            status: Status::Cancelled,
-            copied: Copied::default(),
-            holder: None,
-        });
-        let Copied { warnings, .. } = ended.copied;
-        let mirror_copy::Transfer { fetched_bytes, pushed_bytes, reused_blobs } = moved;
-        let failed = matches!(ended.status, Status::Failed { .. });
+    /// How it ended, for the report.
+    pub(crate) fn outcome(&self, end: &TaskEnd) -> Outcome {
+        let failed = matches!(end.status, Status::Failed { .. });
         Outcome {
-            want: self.want.clone(),
-            digest: self.digest.clone(),
-            status: ended.status,
-            transfer: Transfer { fetched_bytes, pushed_bytes, reused_blobs },
-            holder: ended.holder,
+            holder: end.holder.clone(),
             serves: self.expected.filter(|_| failed).cloned(),
-            warnings: warnings.into_iter().map(warning).collect(),
+            warnings: end.warnings.iter().map(warning).collect(),
+            ..Outcome::of(self.want, self.digest, end.status.clone())
         }
     }
 }
@@ -189,50 +179,27 @@ pub(crate) fn companions(referrers: Referrers) -> Companions {
 }
 
 /// Keeps what the next run should know of those that are there.
-pub(crate) fn remember(tasks: &[Task<'_>], outcomes: &[Option<Ended>], connections: &Connections) {
-    let seen = tasks.iter().zip(outcomes).filter_map(|(task, ended)| {
-        let ended = ended.as_ref().filter(|ended| ended.is_there())?;
+pub(crate) fn remember(tasks: &[Task<'_>], ends: &[Option<TaskEnd>], connections: &Connections) {
+    let seen = tasks.iter().zip(ends).filter_map(|(task, end)| {
+        let end = end.as_ref().filter(|end| end.is_there())?;
         let Want { source, target, .. } = task.want;
         let copied = task.scope == Scope::Image && matches!(target.location, Location::Registry(_));
         Some(Seen {
             target,
             digest: task.digest,
-            owes_signatures: ended.copied.warnings.iter().any(|warning| warning.again),
+            owes_signatures: end.warnings.iter().any(|warning| warning.again),
             is_sparse: copied.then_some(matches!(source.platforms, Platforms::Some(_))),
         })
     });
     connections.memory().keep(&seen.collect::<Vec<_>>());
 }
 
-fn warning(warning: mirror_copy::Warning) -> Warning {
+fn warning(warning: &mirror_copy::Warning) -> Warning {
     let mirror_copy::Warning { kind, message, .. } = warning;
     let kind = match kind {
         WarningKind::Unknown => mirror_plan::report::WarningKind::SignaturesUnknown,
         WarningKind::Missing => mirror_plan::report::WarningKind::SignatureMissing,
         WarningKind::Kept => mirror_plan::report::WarningKind::SignatureKept,
     };
-    Warning { kind, message: printable(&message) }
-}
-
-/// What has moved for each task, as it does: also for those that don't come to their end.
-#[derive(Debug, Default)]
-pub(crate) struct Traffic(Mutex<BTreeMap<usize, mirror_copy::Transfer>>);
-
-impl Traffic {
-    pub(crate) fn count(&self, event: Event) {
-        let mut all = self.lock();
-        match event {
-            Event::Fetched(number, bytes) => all.entry(number).or_default().fetched_bytes += bytes,
-            Event::Pushed(number, bytes) => all.entry(number).or_default().pushed_bytes += bytes,
-            Event::Landed(number, _) => all.entry(number).or_default().reused_blobs += 1,
-        }
-    }
-
-    pub(crate) fn of(&self, number: usize) -> mirror_copy::Transfer {
-        self.lock().get(&number).copied().unwrap_or_default()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<usize, mirror_copy::Transfer>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+    Warning { kind, message: printable(message) }
 }

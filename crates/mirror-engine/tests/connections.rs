@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use mirror_engine::{Connections, Errand, Surroundings};
+use mirror_engine::{Connections, Errand, Events, Surroundings};
 use mirror_oci::Reference;
 use mirror_plan::config::Config;
 use mirror_plan::want::expand;
@@ -27,7 +27,8 @@ async fn a_destination_that_an_image_does_not_go_to_is_no_source() {
     let wants = expand(&[entry("app:1"), entry("other:1")], &config);
     let spool = tempfile::tempdir().unwrap();
     let surroundings = Surroundings::real(Arc::new(Credentials::default()), spool.path()).unwrap();
-    let errand = Errand { writes: true, ..Errand::look(&surroundings) };
+    let (events, _told) = Events::new(None);
+    let errand = Errand { writes: true, ..Errand::look(&surroundings, &events) };
     let connections = Connections::new(&wants, &config, spool.path(), errand).await;
     let host = |name: &str| connections.registry(&name.parse().unwrap()).unwrap();
     for name in ["a.example", "b.example"] {

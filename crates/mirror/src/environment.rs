@@ -112,11 +112,19 @@ pub(crate) fn start_logging(verbose: bool) {
         .init();
 }
 
+/// What a run is told by signals.
+pub(crate) struct Signals {
+    /// Somebody wants it to end: what is open is closed, and there is a report.
+    pub(crate) stop: Stop,
+    /// Somebody does not want to wait for that.
+    pub(crate) at_once: Stop,
+}
+
 /// Listens for Ctrl-C, and whatever else asks us to end: CI sends SIGTERM, a closed terminal SIGHUP. From the start, so that
 /// a signal that comes while nobody waits for one is not lost. Needs the runtime.
-pub(crate) fn listen_for_signals() -> Stop {
-    let (stopper, stop) = Stop::new();
-    let heard = Arc::new(Heard { stopper, first: Mutex::new(None) });
+pub(crate) fn listen_for_signals() -> Signals {
+    let ((stopper, stop), (hurry, at_once)) = (Stop::new(), Stop::new());
+    let heard = Arc::new(Heard { stopper, hurry, times: Mutex::new(Vec::new()) });
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};
@@ -136,29 +144,32 @@ pub(crate) fn listen_for_signals() -> Stop {
             heard.one_more();
         }
     });
-    stop
+    Signals { stop, at_once }
 }
 
 /// Signals that were heard.
 struct Heard {
     stopper: Stopper,
-    first: Mutex<Option<Instant>>,
+    hurry: Stopper,
+    times: Mutex<Vec<Instant>>,
 }
 
 /// Signals that come together are one: `timeout` sends two.
 const ONE: Duration = Duration::from_millis(300);
 
 impl Heard {
-    /// Takes a signal. The first one ends what is done in order; whoever sends another doesn't want to wait for that.
+    /// Takes a signal. The first one ends what is done in order, the second one at once, with what is known by then; whoever
+    /// sends a third one does not even want that.
     fn one_more(&self) {
-        let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
-        match *first {
-            Some(first) if first.elapsed() > ONE => std::process::exit(Exit::Interrupted as i32),
-            Some(_) => {}
-            None => {
-                *first = Some(Instant::now());
-                self.stopper.stop();
-            }
+        let mut times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
+        if times.last().is_some_and(|last| last.elapsed() <= ONE) {
+            return;
+        }
+        times.push(Instant::now());
+        match times.len() {
+            1 => self.stopper.stop(),
+            2 => self.hurry.stop(),
+            _ => std::process::exit(Exit::Interrupted as i32),
         }
     }
 }

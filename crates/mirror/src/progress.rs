@@ -6,12 +6,13 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use mirror_engine::Event;
+use mirror_engine::{Event, Events};
 use mirror_failure::count;
 use mirror_oci::{ByteSize, Registry};
-use mirror_plan::plan::Plan;
+use mirror_plan::plan::{Plan, Shard};
 use mirror_plan::report::{ProgressLine, Status};
 use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::args::Progress;
@@ -23,8 +24,21 @@ const MOST_BARS: usize = 16;
 /// How often rates, remaining time and the width of the terminal are looked at.
 const REDRAW: Duration = Duration::from_millis(200);
 
-/// Shows what the engine tells, until it tells no more.
-pub(crate) async fn show(progress: Progress, mut events: UnboundedReceiver<Event>) {
+/// Shorter pauses of a host are not worth a line.
+const WORTH_A_LINE: Duration = Duration::from_secs(2);
+
+/// Opens the channel of a run, and shows what comes out of it until it is closed.
+pub(crate) fn listen(progress: Progress, shard: Option<Shard>) -> (Events, JoinHandle<()>) {
+    let (events, told) = Events::new(shard);
+    (events, tokio::spawn(show(progress, told)))
+}
+
+/// The same for a command that only looks: nothing but pauses is shown.
+pub(crate) fn listen_to_pauses() -> Events {
+    listen(Progress::Lines, None).0
+}
+
+async fn show(progress: Progress, mut events: UnboundedReceiver<Event>) {
     let mut clock = tokio::time::interval(REDRAW);
     let mut display: Option<Display> = None;
     loop {
@@ -37,34 +51,53 @@ pub(crate) async fn show(progress: Progress, mut events: UnboundedReceiver<Event
         };
         let Some(event) = event else { break };
         match event {
-            Event::Planned(plan) => display = Some(Display::new(progress, &plan)),
-            Event::Started(number) => display.iter().for_each(|display| display.started(number)),
-            Event::Moved(moved) => display.iter().for_each(|display| display.moved(moved)),
-            Event::Finished(number, status) => {
-                display.iter().for_each(|display| display.finished(number, &status));
-            }
-            Event::Ended => display.take().iter().for_each(Display::finish),
-            Event::Waiting(images, wait) => {
-                let images = count(images as u64, "image");
-                let seconds = wait.as_secs();
-                print::message(&format!(
-                    "{images} wait for a limit on pulls or requests; looking again in {seconds} s"
-                ));
-            }
-            Event::ServesAgain(hosts, images) => {
-                let hosts: Vec<&str> = hosts.iter().map(Registry::as_str).collect();
-                let images = count(images as u64, "deferred image");
-                let hosts = hosts.join(" and ");
-                print::message(&format!("{hosts} serves again: looking at {images} again"));
-            }
+            Event::Planned { plan, .. } => display = Some(Display::new(progress, &plan)),
+            Event::PassEnded => display.take().iter().for_each(Display::finish),
+            event => match &display {
+                Some(display) => display.add(&event),
+                None => notice(progress, &event, print::message),
+            },
         }
     }
     display.iter().for_each(Display::finish);
 }
 
+/// Says what is worth a line whatever is on the screen.
+fn notice(progress: Progress, event: &Event, say: impl Fn(&str)) {
+    match event {
+        Event::Waiting { images, wait } => {
+            let images = count(*images as u64, "image");
+            let seconds = wait.as_secs();
+            say(&format!(
+                "{images} wait for a limit on pulls or requests; looking again in {seconds} s"
+            ));
+        }
+        Event::ServesAgain { hosts, images } => {
+            let hosts: Vec<&str> = hosts.iter().map(Registry::as_str).collect();
+            let images = count(*images as u64, "deferred image");
+            let hosts = hosts.join(" and ");
+            say(&format!("{hosts} serves again: looking at {images} again"));
+        }
+        Event::Paused { host, wait, why } if progress == Progress::Json => {
+            let (host, seconds, why) = (host.to_string(), wait.as_secs_f64(), why.clone());
+            json(&ProgressLine::Paused { host, seconds, why });
+        }
+        Event::Paused { host, wait, why } if *wait >= WORTH_A_LINE => {
+            let seconds = wait.as_secs_f64().round();
+            say(&format!("{host} asks for a pause ({why}): going on in {seconds} s"));
+        }
+        Event::Learned { host, capability, value } if progress == Progress::Json => {
+            let (host, capability) = (host.to_string(), (*capability).to_owned());
+            json(&ProgressLine::Learned { host, capability, value: value.clone() });
+        }
+        _ => {}
+    }
+}
+
 /// Shows what is happening.
 struct Display {
     images: Vec<Shown>,
+    progress: Progress,
     kind: Kind,
     state: Mutex<State>,
 }
@@ -132,7 +165,29 @@ impl Display {
             bar.set_message(format!("0 of {} images", images.len()));
             state.total = Some(bar);
         }
-        Display { images, kind, state: Mutex::new(state) }
+        Display { images, progress, kind, state: Mutex::new(state) }
+    }
+
+    /// Shows what happened.
+    fn add(&self, event: &Event) {
+        match event {
+            Event::Started(number) => self.started(*number),
+            Event::Moved { image, transfer, reused_bytes } => {
+                self.moved(*image, transfer.pushed_bytes, *reused_bytes);
+            }
+            Event::Finished(number, outcome) => self.finished(*number, &outcome.status),
+            event => notice(self.progress, event, |text| self.say(text)),
+        }
+    }
+
+    /// Prints a line, through the bars, so that they make room for it.
+    fn say(&self, line: &str) {
+        match &self.kind {
+            Kind::Bars(bars) => {
+                let _ = bars.println(line);
+            }
+            Kind::Lines | Kind::Json => print::message(line),
+        }
     }
 
     /// An image has its turn.
@@ -140,7 +195,7 @@ impl Display {
         let Some(image) = self.images.get(number) else { return };
         if matches!(self.kind, Kind::Json) {
             let (name, destination) = (image.name.clone(), image.destination.clone());
-            say(&ProgressLine::Started { image: name, destination, bytes: image.size });
+            json(&ProgressLine::Started { image: name, destination, bytes: image.size });
         }
         let running = Running { since: Instant::now(), pushed: 0, moved: 0, bar: None };
         self.state().running.insert(number, running);
@@ -177,18 +232,17 @@ impl Display {
     }
 
     /// Bytes moved.
-    fn moved(&self, event: mirror_copy::Event) {
-        let (number, bytes, pushed) = match event {
-            mirror_copy::Event::Fetched(..) => return,
-            mirror_copy::Event::Pushed(number, bytes) => (number, bytes, bytes),
-            mirror_copy::Event::Landed(number, bytes) => (number, bytes, 0),
-        };
+    fn moved(&self, number: usize, pushed: u64, reused: u64) {
+        if pushed + reused == 0 {
+            return;
+        }
         let mut state = self.state();
         state.pushed += pushed;
         if let Some(running) = state.running.get_mut(&number) {
             running.pushed += pushed;
         }
-        state.advance(number, bytes, self.images.get(number).map_or(0, |image| image.size));
+        let size = self.images.get(number).map_or(0, |image| image.size);
+        state.advance(number, pushed + reused, size);
         self.show(&mut state, number);
         self.tell(&mut state);
     }
@@ -201,7 +255,7 @@ impl Display {
             return;
         }
         state.told = Some(now);
-        say(&ProgressLine::Moved {
+        json(&ProgressLine::Moved {
             pushed_bytes: state.pushed,
             bytes: self.images.iter().map(|image| image.size).sum(),
             finished: state.finished,
@@ -234,12 +288,9 @@ impl Display {
             ),
         };
         match &self.kind {
-            // Printed through the bars, so that they make room for it.
-            Kind::Bars(bars) => {
-                let _ = bars.println(line);
-            }
-            Kind::Lines => print::message(&format!("[{finished}/{all}] {line}")),
-            Kind::Json => say(&ProgressLine::Finished {
+            Kind::Bars(_) => self.say(&line),
+            Kind::Lines => self.say(&format!("[{finished}/{all}] {line}")),
+            Kind::Json => json(&ProgressLine::Finished {
                 image: image.name.clone(),
                 destination: image.destination.clone(),
                 pushed_bytes: running.pushed,
@@ -267,7 +318,7 @@ impl Display {
     }
 }
 
-fn say(line: &ProgressLine) {
+fn json(line: &ProgressLine) {
     print::message(&serde_json::to_string(line).unwrap_or_default());
 }
 

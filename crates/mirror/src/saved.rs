@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use mirror_engine::graphs::Graphs;
-use mirror_plan::plan::{Fit, Plan, SavedPlan, Unfit};
+use mirror_plan::plan::{Plan, PlanRefusal, Planned, SavedPlan};
 
 use crate::error::CommandError;
 use crate::exit::Exit;
@@ -24,18 +24,19 @@ pub(crate) fn write(file: Output, plan: &Plan, graphs: &Graphs, loaded: &Loaded)
 }
 
 /// Reads a plan and holds it against the tree; says why it won't do.
-pub(crate) fn read(path: &Path, loaded: &Loaded) -> Result<Fit, CommandError> {
+pub(crate) fn read(path: &Path, loaded: &Loaded) -> Result<Planned, CommandError> {
     let (tree, config) = &loaded.digests;
-    let fit = bytes(path, APPLIED)
-        .and_then(|bytes| SavedPlan::read(&bytes).map_err(|unfit| refused(path, APPLIED, unfit)))?;
-    fit.fit(tree, config, &loaded.wants).map_err(|unfit| refused(path, APPLIED, unfit))
+    let bytes = bytes(path, APPLIED)?;
+    let saved =
+        SavedPlan::read(&bytes).and_then(|saved| saved.checked(tree, config, &loaded.wants));
+    saved.map_err(|refusal| refused(path, APPLIED, refusal))
 }
 
 /// Reads a plan to show it; it may come from anybody.
 pub(crate) fn read_plan(path: &Path) -> Result<Plan, CommandError> {
     let bytes = bytes(path, SHOWN)?;
     let saved = SavedPlan::read(&bytes).and_then(|saved| saved.intact().map(|()| saved.plan));
-    saved.map_err(|unfit| refused(path, SHOWN, unfit))
+    saved.map_err(|refusal| refused(path, SHOWN, refusal))
 }
 
 /// What a plan is read for.
@@ -52,13 +53,13 @@ fn bytes(path: &Path, verb: &str) -> Result<Vec<u8>, CommandError> {
         }
         Ok(_) => return Ok(bytes),
     };
-    Err(refused(path, verb, Unfit::Broken(why)))
+    Err(refused(path, verb, PlanRefusal::Broken(why)))
 }
 
-fn refused(path: &Path, verb: &str, unfit: Unfit) -> CommandError {
-    let (why, help, exit) = match unfit {
-        Unfit::Broken(why) => (why, "make it anew: `mirror plan --out FILE`", Exit::Usage),
-        Unfit::Stale(why) => (why, "look again: `mirror plan --out FILE`", Exit::Stale),
+fn refused(path: &Path, verb: &str, refusal: PlanRefusal) -> CommandError {
+    let (why, help, exit) = match refusal {
+        PlanRefusal::Broken(why) => (why, "make it anew: `mirror plan --out FILE`", Exit::Usage),
+        PlanRefusal::Stale(why) => (why, "look again: `mirror plan --out FILE`", Exit::Stale),
     };
     let what = format!("the plan {} can't be {verb}", path.display());
     CommandError::usage(what, mirror_failure::printable(&why), Some(help)).ending(exit)

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use bytes::Bytes;
@@ -69,7 +69,6 @@ pub(crate) enum Borrow {
 pub(crate) struct Download {
     digest: Digest,
     size: u64,
-    fetched: Arc<AtomicU64>,
     state: Told,
     storage: Arc<Storage>,
     threads: Threads,
@@ -157,12 +156,6 @@ impl Downloads {
         let storage = Arc::new(storage);
         entry.again = true;
         let (teller, state) = beginning();
-        let fetched = Arc::new(AtomicU64::new(0));
-        let counter = fetched.clone();
-        let counted = move |bytes| {
-            counter.fetch_add(bytes, Ordering::Relaxed);
-            progress(bytes);
-        };
         let (others, spool) = (self.shared.clone(), self.spool.clone());
         let fetch = Fetch {
             stores: origin.stores().collect(),
@@ -171,14 +164,13 @@ impl Downloads {
             make_room: Box::new(move || make_room(&others, &spool)),
             storage: storage.clone(),
             state: teller,
-            progress: Box::new(counted),
+            progress: Box::new(progress),
         };
         let task = tokio::spawn(fetch.run()).abort_handle();
         let (digest, size) = (blob.digest.clone(), blob.size);
         let download = Arc::new(Download {
             digest,
             size,
-            fetched,
             state,
             storage,
             threads: self.spool.threads(),
@@ -218,11 +210,6 @@ impl Download {
             State::Failed(error) => Some(error),
             _ => None,
         }
-    }
-
-    /// Bytes that came over the wire for it.
-    pub(crate) fn fetched(&self) -> u64 {
-        self.fetched.load(Ordering::Relaxed)
     }
 
     /// Whether its bytes come only when they are taken.

@@ -10,7 +10,7 @@ use crate::blob::Blob;
 use crate::blob::download::{Borrow, Download};
 use crate::copier::Copier;
 use crate::error::CopyError;
-use crate::job::{CopyJob, Event, Flow, Transfer};
+use crate::job::{CopyJob, Flow, Moved, Traffic};
 use crate::store::Store;
 use crate::store::layout::Layout;
 
@@ -19,8 +19,8 @@ const MOST_RESTARTS: usize = 4;
 
 impl Copier {
     /// Brings one blob to the target, once for all images that want it there.
-    pub(crate) async fn blob(&self, job: &CopyJob, blob: &Blob) -> Result<Transfer, CopyError> {
-        let transfer = match &job.target.store {
+    pub(crate) async fn blob(&self, job: &CopyJob, blob: &Blob) -> Result<(), CopyError> {
+        let upload = match &job.target.store {
             Store::Remote(remote) => self.land(job, blob, remote).await?,
             Store::Layout(inside) => {
                 let (folder, repository) = job.target.store.key();
@@ -33,28 +33,23 @@ impl Copier {
                 brought
             }
         };
-        if transfer.is_none() {
-            let _ = self.events.send(Event::Landed(job.number, blob.size));
+        if upload == Upload::Reused {
+            self.moved(job, Moved::Reused(blob.size));
         }
-        Ok(transfer.unwrap_or(Transfer { reused_blobs: 1, ..Transfer::default() }))
+        Ok(())
     }
 
     /// Brings one blob to a repository: sent by whoever is first at that registry, mounted from there by the others.
-    async fn land(
-        &self,
-        job: &CopyJob,
-        blob: &Blob,
-        remote: &Remote,
-    ) -> Result<Option<Transfer>, CopyError> {
+    async fn land(&self, job: &CopyJob, blob: &Blob, remote: &Remote) -> Result<Upload, CopyError> {
         let here =
             self.landings.here(remote.host().name().as_str(), remote.repository(), &blob.digest);
         let mut here = here.lock().await;
         let there = job.present.as_ref().is_some_and(|present| present.contains(&blob.digest));
         if *here || there {
             *here = true;
-            return Ok(None);
+            return Ok(Upload::Reused);
         }
-        let transfer = if job.missing.contains(&blob.digest) {
+        let upload = if job.missing.contains(&blob.digest) {
             self.bring(job, blob, remote, Mount::Never).await?
         } else {
             match remote.host().capabilities().mounts().value {
@@ -68,7 +63,7 @@ impl Copier {
             }
         };
         *here = true;
-        Ok(transfer)
+        Ok(upload)
     }
 
     /// Brings a blob to the first repository, or mounts it from there.
@@ -77,16 +72,16 @@ impl Copier {
         job: &CopyJob,
         blob: &Blob,
         remote: &Remote,
-    ) -> Result<Option<Transfer>, CopyError> {
+    ) -> Result<Upload, CopyError> {
         let first = self.landings.first(remote.host().name().as_str(), &blob.digest);
         let mut first = first.lock().await;
         if let Some(from) = first.clone() {
             drop(first);
             return self.bring(job, blob, remote, Mount::From(from)).await;
         }
-        let transfer = self.bring(job, blob, remote, ask(job, remote)).await?;
+        let upload = self.bring(job, blob, remote, ask(job, remote)).await?;
         *first = Some(remote.repository().clone());
-        Ok(transfer)
+        Ok(upload)
     }
 
     /// Blobs of an image that has arrived can be mounted from its repository, also where that takes a manifest.
@@ -104,13 +99,12 @@ impl Copier {
     }
 
     /// Uploads one blob of an image, whatever the destination says it has.
-    pub(crate) async fn send(&self, job: &CopyJob, blob: &Blob) -> Result<Transfer, CopyError> {
-        let Store::Remote(remote) = &job.target.store else { return Ok(Transfer::default()) };
+    pub(crate) async fn send(&self, job: &CopyJob, blob: &Blob) -> Result<(), CopyError> {
+        let Store::Remote(remote) = &job.target.store else { return Ok(()) };
         let here =
             self.landings.here(remote.host().name().as_str(), remote.repository(), &blob.digest);
         let _alone = here.lock().await;
-        let sent = self.bring(job, blob, remote, Mount::Never).await?;
-        Ok(sent.unwrap_or_default())
+        self.bring(job, blob, remote, Mount::Never).await.map(drop)
     }
 
     async fn bring(
@@ -119,11 +113,10 @@ impl Copier {
         blob: &Blob,
         remote: &Remote,
         from: Mount,
-    ) -> Result<Option<Transfer>, CopyError> {
+    ) -> Result<Upload, CopyError> {
         again(async |borrow| self.upload(job, blob, remote, &from, borrow).await).await
     }
 
-    /// `None` when the registry had the blob.
     async fn upload(
         &self,
         job: &CopyJob,
@@ -136,41 +129,40 @@ impl Copier {
         let pressure = self.downloads.pressure();
         let upload = remote.upload_blob(&blob.digest, blob.size, from, pressure, || {
             let download = self.download(job, blob, borrow, &mut wanted);
-            let (events, number) = (self.events.clone(), job.number);
+            let (traffic, number) = (self.traffic.clone(), job.number);
             let (passing, flow) = (download.is_passing(), job.flow());
             let opening = Box::pin(async move {
                 let body = download.body(flow).await?;
                 Ok(Box::pin(body.inspect(move |piece| {
                     let length = piece.as_ref().map_or(0, bytes::Bytes::len) as u64;
-                    let _ = events.send(Event::Pushed(number, length));
+                    traffic.tell(Traffic { job: number, moved: Moved::Pushed(length) });
                 })) as UploadBody)
             });
             if passing { Supply::Passing(opening) } else { Supply::Stored(opening) }
         });
         match upload.await {
-            Ok(Upload::Reused) => Ok(None),
             Ok(Upload::Sent) => {
                 self.downloads.sent(&blob.digest);
-                Ok(Some(wanted.transfer(blob)))
+                Ok(Upload::Sent)
             }
+            Ok(Upload::Reused) => Ok(Upload::Reused),
             Err(error) => {
                 Err(wanted.failed(|| CopyError::uploading(format!("upload of {blob}"), error)))
             }
         }
     }
 
-    /// `None` when the layout had the blob.
     async fn write(&self, job: &CopyJob, blob: &Blob, layout: &Layout, borrow: Borrow) -> Brought {
         if layout.has(&blob.digest, blob.size) {
-            return Ok(None);
+            return Ok(Upload::Reused);
         }
         let mut wanted = Wanted::default();
         let download = self.download(job, blob, borrow, &mut wanted);
         let write = async { layout.put_blob(&blob.digest, download.body(Flow::Any).await?).await };
         match write.await {
             Ok(()) => {
-                let _ = self.events.send(Event::Pushed(job.number, blob.size));
-                Ok(Some(wanted.transfer(blob)))
+                self.moved(job, Moved::Pushed(blob.size));
+                Ok(Upload::Sent)
             }
             Err(error) => Err(wanted.failed(|| {
                 layout.wrong(&format!("writing {blob}"), &layout.path(&blob.digest), &error)
@@ -189,17 +181,14 @@ impl Copier {
         let progress = self.fetched(job.number);
         let (download, started) =
             self.downloads.get(&job.origin, blob, borrow, job.flow(), progress);
-        wanted.own_downloads.extend(started.then(|| download.clone()));
         wanted.own = started;
         wanted.download = Some(download.clone());
         download
     }
 
-    fn fetched(&self, number: usize) -> impl Fn(u64) + Send + Sync + 'static {
-        let events = self.events.clone();
-        move |bytes| {
-            let _ = events.send(Event::Fetched(number, bytes));
-        }
+    fn fetched(&self, job: usize) -> impl Fn(u64) + Send + Sync + 'static {
+        let traffic = self.traffic.clone();
+        move |bytes| traffic.tell(Traffic { job, moved: Moved::Fetched(bytes) })
     }
 }
 
@@ -209,8 +198,8 @@ fn ask(job: &CopyJob, remote: &Remote) -> Mount {
     if job.present.is_some() { Mount::Never } else { Mount::From(remote.repository().clone()) }
 }
 
-/// What came of bringing a blob; `None` when it was there.
-type Brought = Result<Option<Transfer>, Failed>;
+/// What came of bringing a blob.
+type Brought = Result<Upload, Failed>;
 
 struct Failed {
     error: CopyError,
@@ -225,15 +214,9 @@ struct Failed {
 struct Wanted {
     download: Option<Arc<Download>>,
     own: bool,
-    own_downloads: Vec<Arc<Download>>,
 }
 
 impl Wanted {
-    fn transfer(&self, blob: &Blob) -> Transfer {
-        let fetched_bytes = self.own_downloads.iter().map(|download| download.fetched()).sum();
-        Transfer { fetched_bytes, pushed_bytes: blob.size, reused_blobs: 0 }
-    }
-
     /// A download that failed is the cause; the destination only saw its upload end early.
     fn failed(&self, otherwise: impl FnOnce() -> CopyError) -> Failed {
         let failure = self.download.as_ref().and_then(|download| download.failure());
@@ -250,7 +233,7 @@ impl Wanted {
 
 /// Brings a blob. What failed because another image's source did is tried from our own; an upload that followed
 /// bytes which turned out wrong is made anew, since the right ones are on their way.
-async fn again(bring: impl AsyncFn(Borrow) -> Brought) -> Result<Option<Transfer>, CopyError> {
+async fn again(bring: impl AsyncFn(Borrow) -> Brought) -> Result<Upload, CopyError> {
     let mut borrow = Borrow::Yes;
     let mut restarts = 0;
     loop {

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use crate::copier::Copier;
 use crate::error::CopyError;
-use crate::job::{Companions, Copied, CopyJob, Transfer, Warning, WarningKind};
+use crate::job::{Companions, Copied, CopyJob, Warning, WarningKind};
 use crate::push;
 use crate::referrers::companion::{self, Companion, Found, Link};
 use crate::referrers::listing;
@@ -88,11 +88,8 @@ impl Copier {
             let one = self.companion(job, &held.companion).await;
             held.arrived.store(one.is_ok(), Ordering::Relaxed);
             match one {
-                Ok(Some(transfer)) => {
-                    copied.transfer = copied.transfer.plus(transfer);
-                    arrived.push(&held.companion);
-                }
-                Ok(None) => {
+                Ok(true) => arrived.push(&held.companion),
+                Ok(false) => {
                     if let Link::Tag(tag) = &held.companion.link {
                         let (kind, message) = (WarningKind::Kept, tag.to_string());
                         copied.warnings.push(Warning { kind, message, again: false });
@@ -107,26 +104,23 @@ impl Copier {
         Ok(())
     }
 
-    /// Blobs and manifests of something that belongs to an image; nothing if the destination keeps what it has.
-    async fn companion(
-        &self,
-        job: &CopyJob,
-        companion: &Companion,
-    ) -> Result<Option<Transfer>, CopyError> {
+    /// Blobs and manifests of something that belongs to an image; whether it is there now, and the destination does not
+    /// keep another one.
+    async fn companion(&self, job: &CopyJob, companion: &Companion) -> Result<bool, CopyError> {
         let mut under = Under::Digest;
         if let Link::Tag(tag) = &companion.link
             && let Some(root) = companion.graph.root()
         {
-            let Some(there) = job.graph.root() else { return Ok(None) };
+            let Some(there) = job.graph.root() else { return Ok(false) };
             match present(&job.target.store, tag, root, there.digest()).await? {
                 Present::Nothing | Present::Less => under = Under::Name(Some(tag)),
-                Present::Same => return Ok(Some(Transfer::default())),
-                Present::Other => return Ok(None),
+                Present::Same => return Ok(true),
+                Present::Other => return Ok(false),
             }
         }
-        let transfer = self.blobs(job, &companion.graph).await?;
+        self.blobs(job, &companion.graph).await?;
         push::graph(&job.target.store, &companion.graph, under).await?;
-        Ok(Some(transfer))
+        Ok(true)
     }
 
     /// Where the destination has no list of referrers, those that arrived are listed under a tag.

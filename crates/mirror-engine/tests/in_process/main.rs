@@ -45,7 +45,7 @@ async fn night() -> Vec<Vec<(Duration, String)>> {
         let (events, report) = images.apply(&surroundings, OnLimit::Defer).await;
         let totals = &report.totals;
         assert_eq!((totals.copied, totals.unchanged, totals.failed), (copied, unchanged, 0));
-        assert!(matches!(events.last(), Some(Event::Ended)));
+        assert!(matches!(events.last(), Some(Event::PassEnded)));
         let wants = mirror_plan::want::expand(&images.entries, &images.config);
         assert_eq!(listed_once(&report, &wants), Ok(()));
         logs.push(company.take_log());
@@ -186,5 +186,45 @@ async fn blobs_that_nobody_may_ask_for_in_bulk_are_asked_for_one_by_one() {
         let puts =
             log.iter().filter(|(_, asked)| asked.starts_with("PUT") && asked.contains(base.hex()));
         assert_eq!(puts.count(), sent, "{log:#?}");
+    }
+}
+
+/// Stops a run, or drops it, after each number of events: whatever was wanted is in one list of the report, and no tag
+/// names anything that isn't whole.
+#[tokio::test(start_paused = true)]
+async fn a_run_that_is_stopped_anywhere_has_its_report() {
+    let limit = Profile { pull_limit: Some((6, 3600)), ..Profile::default() };
+    let image = |name: &str| ImageBuilder::new(name).build();
+    for dropped in [false, true] {
+        // A future that was never polled has done nothing at all.
+        let mut after = 1;
+        loop {
+            let company = Company::of([
+                Registry::without_server(limit.clone(), "source.example"),
+                Registry::without_server(Profile::default(), "copy.example"),
+            ]);
+            let images = twenty(&company, image);
+            let folder = tempfile::tempdir().unwrap();
+            let surroundings = company.surroundings(folder.path());
+            let ended = images.stopped_after(&surroundings, after, dropped).await;
+            let wants = mirror_plan::want::expand(&images.entries, &images.config);
+            assert_eq!(listed_once(&ended.report, &wants), Ok(()), "after {after} events");
+            let totals = &ended.report.totals;
+            let copy = company.registry("copy.example");
+            // What was dropped in the middle of its last request may be there without anybody knowing.
+            let known = copy.tags().len();
+            assert!(totals.copied <= known && (dropped || totals.copied == known), "{totals:?}");
+            for tag in copy.tags() {
+                let (repository, _) = tag.split_once(':').unwrap();
+                assert!(copy.holds(repository, &image(repository.rsplit('/').next().unwrap())));
+            }
+            if ended.was_over {
+                assert_eq!((totals.copied, totals.cancelled), (20, 0));
+                break;
+            }
+            assert!(ended.report.interrupted, "after {after} events");
+            after += 47;
+        }
+        assert!(after > 100, "{after}");
     }
 }

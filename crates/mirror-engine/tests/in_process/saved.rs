@@ -6,9 +6,9 @@ use std::time::Duration;
 use mirror_engine::look::incomplete::Closely;
 use mirror_engine::look::{self, Ask};
 use mirror_engine::passes::OnLimit;
-use mirror_engine::{Connections, Errand};
+use mirror_engine::{Connections, Errand, Events};
 use mirror_oci::{Algorithm, Digest};
-use mirror_plan::plan::{Depth, Fit, Remarks, SavedPlan};
+use mirror_plan::plan::{Depth, Planned, Remarks, SavedPlan};
 use mirror_plan::want::expand;
 use mirror_testkit::{FakeEcr, ImageBuilder, Profile, Registry};
 use proptest::prelude::*;
@@ -83,7 +83,8 @@ async fn requests(cases: &[Case], written: bool) -> Vec<(Duration, String)> {
     let folder = tempfile::tempdir().unwrap();
     let surroundings = company.surroundings(folder.path());
     let wants = expand(&images.entries, &images.config);
-    let errand = Errand::look(&surroundings);
+    let (events, _told) = Events::new(None);
+    let errand = Errand::look(&surroundings, &events);
     let connections = Connections::new(&wants, &images.config, folder.path(), errand).await;
     let ask =
         Ask { depth: Depth::Manifests, remarks: Remarks::Leave, closely: Closely::WhereNeeded };
@@ -93,10 +94,10 @@ async fn requests(cases: &[Case], written: bool) -> Vec<(Duration, String)> {
         let zero = Digest::of(Algorithm::Sha256, b"");
         let saved = SavedPlan::new(plan, zero.clone(), zero.clone(), manifests);
         let bytes = serde_json::to_vec(&saved).unwrap();
-        SavedPlan::read(&bytes).unwrap().fit(&zero, &zero, &wants).unwrap()
+        SavedPlan::read(&bytes).unwrap().checked(&zero, &zero, &wants).unwrap()
     } else {
         let by_digest = manifests.map(|manifest| (manifest.digest().clone(), manifest.clone()));
-        Fit { manifests: by_digest.collect::<BTreeMap<_, _>>(), plan }
+        Planned { manifests: by_digest.collect::<BTreeMap<_, _>>(), plan }
     };
     for (number, case) in cases.iter().enumerate() {
         let newer = ImageBuilder::new(format!("newer-{number}")).build();

@@ -13,11 +13,11 @@ use aws_smithy_types::body::SdkBody;
 use http_body_util::BodyExt;
 use mirror_ecr::Aws;
 use mirror_engine::passes::{self, How, OnLimit, Tree};
-use mirror_engine::{Event, Stop, Surroundings};
+use mirror_engine::{Event, Events, Stop, Surroundings};
 use mirror_failure::ErrorKind;
 use mirror_oci::Reference;
 use mirror_plan::config::Config;
-use mirror_plan::plan::Fit;
+use mirror_plan::plan::Planned;
 use mirror_plan::report::Report;
 use mirror_plan::want::{Want, Wants, expand};
 use mirror_registry::{Body, Clock, Credentials, Wire, World};
@@ -157,7 +157,7 @@ impl Images {
         &self,
         surroundings: &Surroundings,
         on_limit: OnLimit,
-        fit: Option<Fit>,
+        fit: Option<Planned>,
     ) -> (Vec<Event>, Report) {
         let wants = expand(&self.entries, &self.config);
         let how = How {
@@ -170,15 +170,63 @@ impl Images {
         let root = surroundings.spool.as_path();
         let tree = Tree { config: &self.config, root, wants: &wants, whole: &wants };
         let (_stopper, stop) = Stop::new();
-        let (events, mut told) = tokio::sync::mpsc::unbounded_channel();
+        let (events, mut told) = Events::new(None);
         let report = Box::pin(passes::run(tree, &how, fit, &stop, &events)).await;
-        drop(events);
+        events.close();
         let mut happened = Vec::new();
         while let Some(event) = told.recv().await {
             happened.push(event);
         }
         (happened, report)
     }
+
+    /// Plans and carries out, waiting for limits, until so many events were told; then the run is asked to stop, or dropped.
+    pub(crate) async fn stopped_after(
+        &self,
+        surroundings: &Surroundings,
+        events: usize,
+        dropped: bool,
+    ) -> Ended {
+        let (wants, most) = (expand(&self.entries, &self.config), events);
+        let how = How {
+            surroundings: surroundings.clone(),
+            shard: None,
+            on_limit: OnLimit::Wait,
+            refresh_referrers: false,
+            repair: false,
+        };
+        let root = surroundings.spool.as_path();
+        let tree = Tree { config: &self.config, root, wants: &wants, whole: &wants };
+        let ((stopper, stop), (events, mut told)) = (Stop::new(), Events::new(None));
+        let mut run = Box::pin(passes::run(tree, &how, None, &stop, &events));
+        let counted = async {
+            for _ in 0..most {
+                told.recv().await;
+            }
+        };
+        let over = tokio::select! {
+            biased;
+            () = counted => None,
+            report = &mut run => Some(report),
+        };
+        if let Some(report) = over {
+            return Ended { report, was_over: true };
+        }
+        if dropped {
+            drop(run);
+            events.stopped();
+            return Ended { report: events.report(), was_over: false };
+        }
+        stopper.stop();
+        Ended { report: run.await, was_over: false }
+    }
+}
+
+/// How a run ended that was stopped.
+pub(crate) struct Ended {
+    pub(crate) report: Report,
+    /// Whether there was nothing left to stop.
+    pub(crate) was_over: bool,
 }
 
 /// Whether each want is in one list of a report; otherwise the one that is not.

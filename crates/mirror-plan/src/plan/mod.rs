@@ -19,5 +19,5 @@ pub use model::{
 };
 pub use observed::{Image, Observed};
 pub use questions::{Answers, Closer, Depth, Questions, Remarks, Replaced};
-pub use saved::{Fit, SavedManifest, SavedPlan, Unfit, tree_digest};
+pub use saved::{PlanRefusal, Planned, SavedManifest, SavedPlan, tree_digest};
 pub use shard::{MOST_SHARDS, Shard, busy_shards};

@@ -329,6 +329,14 @@ impl Plan {
         })
     }
 
+    /// The images that are carried out, in the order of their numbers: the copies, then those that are there and whose
+    /// signatures are looked for, which are those that owe them, or all.
+    pub fn carried_out(&self, refresh: bool) -> impl Iterator<Item = (&Want, &Digest)> {
+        let copies = self.copies().map(|copy| (&copy.want, &copy.digest));
+        let looked_for = self.unchanged.iter().filter(move |item| refresh || item.signatures_owed);
+        copies.chain(looked_for.map(|item| (&item.want, &item.digest)))
+    }
+
     /// Repositories to make and to change among the actions; true for those to make.
     pub fn repositories(&self) -> impl Iterator<Item = (bool, &RepositoryAction)> {
         self.actions.iter().filter_map(|action| match action {

@@ -50,16 +50,16 @@ pub struct SavedManifest {
 
 /// Why a saved plan is not carried out.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Unfit {
+pub enum PlanRefusal {
     /// It is no plan, or one of another version.
     Broken(String),
     /// It is not a plan for this tree and configuration.
     Stale(String),
 }
 
-/// What a saved plan comes to when it fits.
+/// A plan with the manifests of its images.
 #[derive(Debug, Clone)]
-pub struct Fit {
+pub struct Planned {
     /// The plan.
     pub plan: Plan,
     /// Its manifests, each checked against its digest.
@@ -108,19 +108,20 @@ impl SavedPlan {
     /// Reads the bytes of a file.
     ///
     /// # Errors
-    /// [`Unfit::Broken`] when they are no saved plan of this version.
-    pub fn read(bytes: &[u8]) -> Result<SavedPlan, Unfit> {
+    /// [`PlanRefusal::Broken`] when they are no saved plan of this version.
+    pub fn read(bytes: &[u8]) -> Result<SavedPlan, PlanRefusal> {
         #[derive(Deserialize)]
         struct Versioned {
             format_version: u32,
         }
-        let broken = |why: serde_json::Error| Unfit::Broken(format!("it is no saved plan: {why}"));
+        let broken =
+            |why: serde_json::Error| PlanRefusal::Broken(format!("it is no saved plan: {why}"));
         let Versioned { format_version } = serde_json::from_slice(bytes).map_err(broken)?;
         if format_version != VERSION {
             let age = if format_version > VERSION { "a newer" } else { "an older" };
             let why =
                 format!("it was made by {age} mirror: version {format_version}, not {VERSION}");
-            return Err(Unfit::Broken(why));
+            return Err(PlanRefusal::Broken(why));
         }
         serde_json::from_slice(bytes).map_err(broken)
     }
@@ -129,13 +130,13 @@ impl SavedPlan {
     /// made it.
     ///
     /// # Errors
-    /// [`Unfit::Broken`] when somebody has changed it.
-    pub fn intact(&self) -> Result<(), Unfit> {
+    /// [`PlanRefusal::Broken`] when somebody has changed it.
+    pub fn intact(&self) -> Result<(), PlanRefusal> {
         if self.checksum != checksum(&self.tree, &self.config, &self.plan, &self.manifests) {
-            return Err(Unfit::Broken("it was changed after it was made".to_owned()));
+            return Err(PlanRefusal::Broken("it was changed after it was made".to_owned()));
         }
         if !self.plan.adds_up() {
-            return Err(Unfit::Broken("its sums are not those of its actions".to_owned()));
+            return Err(PlanRefusal::Broken("its sums are not those of its actions".to_owned()));
         }
         Ok(())
     }
@@ -143,21 +144,28 @@ impl SavedPlan {
     /// Holds the plan against what the tree wants now.
     ///
     /// # Errors
-    /// [`Unfit::Stale`] when tree or configuration differ, or it asks for something that they don't.
-    /// [`Unfit::Broken`] when it was changed, or a manifest is not what its digest says.
-    pub fn fit(self, tree: &Digest, config: &Digest, wants: &Wants) -> Result<Fit, Unfit> {
+    /// [`PlanRefusal::Stale`] when tree or configuration differ, or it asks for something that they don't.
+    /// [`PlanRefusal::Broken`] when it was changed, or a manifest is not what its digest says.
+    pub fn checked(
+        self,
+        tree: &Digest,
+        config: &Digest,
+        wants: &Wants,
+    ) -> Result<Planned, PlanRefusal> {
         for (mine, now, what) in
             [(&self.tree, tree, "tree"), (&self.config, config, "configuration")]
         {
             if mine != now {
-                return Err(Unfit::Stale(format!("the {what} has changed since it was made")));
+                return Err(PlanRefusal::Stale(format!(
+                    "the {what} has changed since it was made"
+                )));
             }
         }
         let intact = self.intact();
         let plan = self.plan;
         if !plan.postponed.is_empty() || !plan.configuration.is_empty() {
             let why = "it was made for a pull request and leaves out what is new there";
-            return Err(Unfit::Stale(why.to_owned()));
+            return Err(PlanRefusal::Stale(why.to_owned()));
         }
         let wanted: BTreeSet<&Want> = wants.wants.iter().collect();
         for action in &plan.actions {
@@ -167,7 +175,7 @@ impl SavedPlan {
                 Action::Copy(copy) => {
                     let (target, destination) =
                         (copy.want.target.shown(), &copy.want.target.destination);
-                    return Err(Unfit::Stale(format!(
+                    return Err(PlanRefusal::Stale(format!(
                         "it copies {} to {target} at {destination}, which the tree does not ask for",
                         copy.digest
                     )));
@@ -192,21 +200,21 @@ impl SavedPlan {
         let owed = plan.owed().find(unasked);
         if let Some(item) = owed {
             let (target, destination) = (item.want.target.shown(), &item.want.target.destination);
-            return Err(Unfit::Stale(format!(
+            return Err(PlanRefusal::Stale(format!(
                 "it looks for signatures of {target} at {destination}, which the tree does not ask for"
             )));
         }
         // What the tree does not ask for is said first: it is the more telling of the two.
         intact?;
         let manifests = self.manifests.iter().map(|(digest, saved)| saved.verified(digest));
-        Ok(Fit { plan, manifests: manifests.collect::<Result<_, _>>()? })
+        Ok(Planned { plan, manifests: manifests.collect::<Result<_, _>>()? })
     }
 }
 
 impl SavedManifest {
     /// The manifest, which must be the one of this digest.
-    fn verified(&self, digest: &str) -> Result<(Digest, RawManifest), Unfit> {
-        let broken = |why: String| Unfit::Broken(format!("manifest {digest}: {why}"));
+    fn verified(&self, digest: &str) -> Result<(Digest, RawManifest), PlanRefusal> {
+        let broken = |why: String| PlanRefusal::Broken(format!("manifest {digest}: {why}"));
         let bytes = STANDARD.decode(&self.content).map_err(|why| broken(why.to_string()))?;
         let parsed: Digest = digest.parse().map_err(|why| broken(format!("{why}")))?;
         let manifest = RawManifest::verified(Bytes::from(bytes), &self.media_type, &parsed);
@@ -219,12 +227,12 @@ fn fits_repository(
     action: &RepositoryAction,
     wants: &Wants,
     asked: impl Fn(&RepositoryWant) -> bool,
-) -> Result<(), Unfit> {
+) -> Result<(), PlanRefusal> {
     let want = wants.repositories.iter().find(|want| want.at == action.at);
     if want.is_some_and(asked) {
         return Ok(());
     }
-    Err(Unfit::Stale(format!(
+    Err(PlanRefusal::Stale(format!(
         "it makes or changes the repository {} as nobody asks for",
         action.at.repository
     )))

@@ -139,10 +139,15 @@ fn what_is_left_of_a_plan_that_was_stopped_at_once() {
     let (wants, observed, answers) = example();
     let mut plan = Draft::new(&wants, observed).settle(&answers);
     plan.unchanged[0].signatures_owed = true;
-    let report = crate::report::Report::unreached_of(plan.clone());
+    let stopped = |event| {
+        let mut fold = crate::report::ReportFold::new(None);
+        fold.add(&event);
+        fold.report(std::time::Duration::ZERO)
+    };
+    let report = stopped(crate::report::Event::Rechecking(plan.clone().into()));
     assert_eq!((report.unreached.len(), report.unchanged.len()), (4, 0));
     assert_eq!((&report.failures, &report.conflicts), (&plan.failures, &plan.conflicts));
     assert_eq!((report.totals.cancelled, report.totals.failed), (4, 2));
-    let report = crate::report::Report::unreached(&wants);
+    let report = stopped(crate::report::Event::Looking(wants.clone().into()));
     assert_eq!((report.totals.cancelled, report.totals.conflicts), (wants.wants.len(), 1));
 }

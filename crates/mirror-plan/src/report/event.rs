@@ -1,50 +1,82 @@
-//! Progress as JSON lines, for whoever shows it elsewhere.
+//! What happens in a run. Everything that is told of it is a fold of these events: bars, lines, JSON lines, the report.
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use std::time::Duration;
 
-use crate::report::model::Status;
+use mirror_oci::Registry;
 
-/// One line of `--progress json`, on standard error.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(tag = "event", rename_all = "snake_case")]
-pub enum ProgressLine {
+use crate::plan::model::Plan;
+use crate::report::model::{Outcome, Transfer};
+use crate::want::model::Wants;
+use crate::want::resource::RepositoryOutcome;
+
+/// Something that happened. A run has one pass or several; in each, images are numbered as [`Plan::carried_out`] gives them.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// A pass begins: sources and destinations are looked at. A later pass is about what had to wait in the earlier ones.
+    Looking(Arc<Wants>),
+    /// A pass begins: a saved plan is compared with what is there now.
+    Rechecking(Arc<Plan>),
+    /// The plan of this pass is carried out from here on.
+    Planned {
+        /// The plan.
+        plan: Arc<Plan>,
+        /// Whether signatures of all unchanged images are looked for.
+        refresh: bool,
+    },
+    /// A copy of a saved plan is not made: the destination has moved, or can't be looked at.
+    LeftAlone(Box<Outcome>),
+    /// A repository was made or changed, or could not be.
+    Prepared(Box<RepositoryOutcome>),
     /// An image has its turn.
-    Started {
-        /// What the image is called at its destination, `docker.io/library/postgres:14`.
-        image: String,
-        /// The name of the destination.
-        destination: String,
-        /// Size of its distinct blobs, as far as it is known before copying.
-        bytes: u64,
-    },
-    /// How far everything is, once a second while bytes move.
+    Started(usize),
+    /// Bytes or blobs moved for an image.
     Moved {
-        /// Bytes of blobs sent so far, to all destinations.
-        pushed_bytes: u64,
-        /// Bytes of all blobs that were planned to be sent, less whatever the destinations turn out to have.
-        bytes: u64,
-        /// Images that have ended.
-        finished: usize,
-        /// Images to copy.
-        of: usize,
+        /// Its number.
+        image: usize,
+        /// What moved since the last time.
+        transfer: Transfer,
+        /// Bytes of the blobs that the destination had already.
+        reused_bytes: u64,
     },
-    /// An image has ended.
-    Finished {
-        /// What the image is called at its destination.
-        image: String,
-        /// The name of the destination.
-        destination: String,
-        /// Bytes of blobs sent for it.
-        pushed_bytes: u64,
-        /// How long it took.
-        seconds: f64,
-        /// Images that have ended, this one included.
-        finished: usize,
-        /// Images to copy.
-        of: usize,
-        /// How it ended.
-        #[serde(flatten)]
-        status: Status,
+    /// An image has ended. What moved for it is in the events before.
+    Finished(usize, Box<Outcome>),
+    /// All images of this pass have ended, or were stopped.
+    PassEnded,
+    /// Images wait for a limit on pulls or requests; it is looked at again after this time.
+    Waiting {
+        /// How many.
+        images: usize,
+        /// How long.
+        wait: Duration,
     },
+    /// Hosts serve again, and images that were deferred are looked at again.
+    ServesAgain {
+        /// The hosts.
+        hosts: Vec<Registry>,
+        /// How many images.
+        images: usize,
+    },
+    /// A host asked for a pause. Nothing is sent there for so long.
+    Paused {
+        /// Which.
+        host: Registry,
+        /// How long, from now on.
+        wait: Duration,
+        /// What it answered, such as `429 TOOMANYREQUESTS`.
+        why: String,
+    },
+    /// A host has shown what it does beyond the protocol. That holds for all passes.
+    Learned {
+        /// Which.
+        host: Registry,
+        /// What it is about, such as `mounts`.
+        capability: &'static str,
+        /// Whether, or how far, it does that.
+        value: String,
+    },
+    /// Images were read from these registries with credentials.
+    Authenticated(Vec<Registry>),
+    /// Somebody has asked the run to stop.
+    Stopped,
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::plan::model::{Conflict, Holder, LookupFailure, Plan, Unchanged};
 use crate::report::ending::Ending;
-use crate::want::model::{Want, Wants};
+use crate::want::model::Want;
 use crate::want::resource::RepositoryOutcome;
 
 /// What became of a plan.
@@ -95,6 +95,19 @@ pub enum WarningKind {
 }
 
 impl Outcome {
+    /// How an image ended for which nothing was moved.
+    pub fn of(want: &Want, digest: &Digest, status: Status) -> Outcome {
+        Outcome {
+            want: want.clone(),
+            digest: digest.clone(),
+            status,
+            transfer: Transfer::default(),
+            holder: None,
+            serves: None,
+            warnings: Vec::new(),
+        }
+    }
+
     /// Its warnings of one kind.
     pub fn warned(&self, kind: WarningKind) -> impl Iterator<Item = &str> {
         let warnings = self.warnings.iter().filter(move |warning| warning.kind == kind);
@@ -180,49 +193,24 @@ pub struct ReportTotals {
 }
 
 impl Report {
-    /// Sums up what became of `plan` in `milliseconds`.
+    /// Sums up what became of `plan`.
     pub fn new(
         plan: &Plan,
         repositories: Vec<RepositoryOutcome>,
         outcomes: Vec<Outcome>,
-        milliseconds: u64,
     ) -> Report {
         let (conflicts, failures) = (plan.conflicts.clone(), plan.failures.clone());
         let looked_at: BTreeSet<&Want> = outcomes.iter().map(|outcome| &outcome.want).collect();
         let unchanged = plan.unchanged.iter().filter(|item| !looked_at.contains(&item.want));
         let unchanged = unchanged.cloned().collect();
-        let mut report = Report {
-            format_version: 1,
-            outcomes,
-            unchanged,
-            repositories,
-            conflicts,
-            failures,
-            ..Report::default()
-        };
-        report.totals = report.tally(plan.unchanged.len(), milliseconds);
-        report
+        let lists =
+            Report { outcomes, unchanged, repositories, conflicts, failures, ..Report::default() };
+        Report::of_lists(lists, plan.unchanged.len())
     }
 
-    /// What is left of a run that was stopped before anything had been looked at.
-    pub fn unreached(wants: &Wants) -> Report {
-        let conflicts = wants.collisions.iter().map(Conflict::from).collect();
-        Report { unreached: wants.wants.clone(), conflicts, ..Report::default() }.stopped(0)
-    }
-
-    /// The same of a run that was to carry out a plan.
-    pub fn unreached_of(plan: Plan) -> Report {
-        let unreached =
-            plan.copies().map(|copy| &copy.want).chain(plan.owed().map(|owed| &owed.want));
-        let unreached = unreached.cloned().collect();
-        let Plan { mut unchanged, conflicts, failures, .. } = plan;
-        unchanged.retain(|item| !item.signatures_owed);
-        let known = unchanged.len();
-        Report { unreached, unchanged, conflicts, failures, ..Report::default() }.stopped(known)
-    }
-
-    fn stopped(self, unchanged: usize) -> Report {
-        let mut report = Report { format_version: 1, interrupted: true, ..self };
+    /// Sums up lists, where so many images were as they should be.
+    pub(crate) fn of_lists(lists: Report, unchanged: usize) -> Report {
+        let mut report = Report { format_version: 1, ..lists };
         report.totals = report.tally(unchanged, 0);
         report
     }

@@ -6,6 +6,8 @@ use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::OnceCell;
 
+use crate::listener::{HostNews, Listener};
+
 /// Something about a host, and how it is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Known<T> {
@@ -75,6 +77,7 @@ const ENOUGH: u32 = 3;
 #[derive(Debug)]
 pub struct Capabilities {
     presets: Presets,
+    listener: Listener<HostNews>,
     learned_mounts: Mutex<Option<Mounts>>,
     /// 0 while it is unknown, 1 for no, 2 for yes.
     from_itself: AtomicU8,
@@ -85,9 +88,10 @@ pub struct Capabilities {
 }
 
 impl Capabilities {
-    pub(crate) fn new(presets: Presets) -> Capabilities {
+    pub(crate) fn new(presets: Presets, listener: Listener<HostNews>) -> Capabilities {
         Capabilities {
             presets,
+            listener,
             learned_mounts: Mutex::new(None),
             from_itself: AtomicU8::new(0),
             refused: AtomicU32::new(0),
@@ -113,7 +117,11 @@ impl Capabilities {
 
     /// Somebody else has said which blobs can be mounted, such as a setting of the account.
     pub fn learn_mounts(&self, mounts: Mounts) {
-        *self.learned_mounts.lock().unwrap_or_else(PoisonError::into_inner) = Some(mounts);
+        let known =
+            self.learned_mounts.lock().unwrap_or_else(PoisonError::into_inner).replace(mounts);
+        if known != Some(mounts) {
+            self.learned("mounts", &mounts);
+        }
     }
 
     /// Whether it looks for a blob that is asked to be mounted from the repository that it goes to; nothing, while nobody
@@ -127,7 +135,16 @@ impl Capabilities {
     }
 
     pub(crate) fn learn_mounts_from_itself(&self, looks: bool) {
-        self.from_itself.store(if looks { 2 } else { 1 }, Ordering::Relaxed);
+        let learned = if looks { 2 } else { 1 };
+        if self.from_itself.swap(learned, Ordering::Relaxed) != learned {
+            self.learned("mounts from itself", &looks);
+        }
+    }
+
+    fn learned(&self, capability: &'static str, value: &dyn std::fmt::Debug) {
+        let value = format!("{value:?}").to_lowercase();
+        tracing::debug!(capability, value, "learned of the host");
+        self.listener.tell(HostNews::Learned { capability, value });
     }
 
     /// An upload was opened, and the blob was not there indeed: this says nothing of what else the registry does.
@@ -192,7 +209,7 @@ mod tests {
 
     #[test]
     fn what_was_learned_counts_more_than_what_was_preset() {
-        let assumed = Capabilities::new(Presets::default());
+        let assumed = Capabilities::new(Presets::default(), Listener::default());
         assert_eq!(assumed.mounts(), Known { value: Mounts::Any, by: KnownBy::Assumption });
         assert_eq!((assumed.mounts_from_itself(), assumed.lists_referrers()), (None, None));
         let presets = Presets {
@@ -201,7 +218,7 @@ mod tests {
             ends_sessions: Some(false),
             ..Presets::default()
         };
-        let host = Capabilities::new(presets);
+        let host = Capabilities::new(presets, Listener::default());
         assert_eq!(host.mounts(), Known { value: Mounts::Nothing, by: KnownBy::Preset });
         assert_eq!(host.ends_sessions(), preset(false));
         host.learn_mounts(Mounts::OfManifests);
@@ -213,7 +230,7 @@ mod tests {
 
     #[test]
     fn three_refusals_are_enough_unless_one_has_worked() {
-        let host = Capabilities::new(Presets::default());
+        let host = Capabilities::new(Presets::default(), Listener::default());
         (0..3).for_each(|_| host.mounted(false));
         assert!(host.refuses_mounts() && host.mounts().value == Mounts::Any);
         host.mounted(true);
@@ -222,7 +239,7 @@ mod tests {
 
     #[test]
     fn one_asks_for_all() {
-        let host = Capabilities::new(Presets::default());
+        let host = Capabilities::new(Presets::default(), Listener::default());
         (0..8).for_each(|_| host.agreed());
         assert!(host.is_mine_to_try() && !host.is_mine_to_try());
     }

@@ -30,6 +30,7 @@ use crate::limits::pace::Pace;
 use crate::limits::pulls::{Exhausted, PullBudget, PullTurn, Pulls, Reservation};
 use crate::limits::rates::Rates;
 use crate::limits::retry::{Attempts, retrying};
+use crate::listener::{HostEvent, HostNews, Listener};
 use crate::redact::redacted;
 use crate::wire::Wire;
 use crate::world::World;
@@ -88,6 +89,9 @@ impl Host {
         };
         let base = parse(&endpoint)?;
         let realm = options.token_realm.as_ref().map(parse).transpose()?;
+        let (host, listener) = (name.clone(), options.listener.clone());
+        let told: Listener<HostNews> =
+            Listener::new(move |news| listener.tell(HostEvent { host: host.clone(), news }));
         Ok(Host {
             name: name.clone(),
             auth: Auth::new(
@@ -95,7 +99,7 @@ impl Host {
                 realm,
                 credentials,
                 options.login.clone().filter(|login| login.belongs_to(&endpoint)),
-                Pace::new(options.patience, world),
+                Pace::new(options.patience, world, told.clone()),
             ),
             base,
             wire: world.wire.clone(),
@@ -104,9 +108,9 @@ impl Host {
             large: Arc::new(Semaphore::new(options.concurrency.min(LARGE_AT_ONCE))),
             sessions: Sessions::new(options.concurrency),
             large_uploads: Arc::new(Semaphore::new(options.concurrency.min(LARGE_AT_ONCE))),
-            capabilities: Capabilities::new(options.presets),
+            capabilities: Capabilities::new(options.presets, told.clone()),
             rates: Rates::of(options.presets.rates),
-            pace: Pace::new(options.patience, world),
+            pace: Pace::new(options.patience, world, told),
             pulls: Pulls::shared(options.share, world.clock),
             gateways: std::sync::Mutex::default(),
             private_redirects: options.private_redirects,

@@ -5,6 +5,7 @@ use mirror_oci::Endpoint;
 use crate::auth::credentials::LoginSource;
 use crate::host::capabilities::Presets;
 use crate::limits::patience::Patience;
+use crate::listener::{HostEvent, Listener};
 
 /// What we are going to do at a host.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -39,6 +40,8 @@ pub struct HostOptions {
     pub share: u32,
     /// Whether it may send us from a public address to a private one.
     pub private_redirects: bool,
+    /// Who is told of pauses, and of what is learned of it.
+    pub listener: Listener<HostEvent>,
 }
 
 impl Default for HostOptions {
@@ -53,6 +56,7 @@ impl Default for HostOptions {
             login: None,
             share: 1,
             private_redirects: false,
+            listener: Listener::default(),
         }
     }
 }

@@ -4,11 +4,12 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use backon::ExponentialBackoff;
-use mirror_failure::{ErrorKind, LONGEST_PAUSE, RequestError};
+use mirror_failure::{ErrorKind, LONGEST_PAUSE, RequestError, printable};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::limits::patience::{Patience, delays};
+use crate::listener::{HostNews, Listener};
 use crate::world::{Chance, Clock, World};
 
 /// After so many pauses in a row without anything served, a host is given up.
@@ -25,6 +26,7 @@ pub(crate) struct Pace {
     patience: Patience,
     chance: Chance,
     clock: Clock,
+    listener: Listener<HostNews>,
     state: Mutex<State>,
     changed: Notify,
 }
@@ -59,9 +61,10 @@ pub(crate) struct Entry<'a> {
 }
 
 impl Pace {
-    pub(crate) fn new(patience: Patience, world: &World) -> Pace {
+    pub(crate) fn new(patience: Patience, world: &World, listener: Listener<HostNews>) -> Pace {
         let World { chance, clock, .. } = world.clone();
-        Pace { patience, chance, clock, state: Mutex::default(), changed: Notify::new() }
+        let (state, changed) = (Mutex::default(), Notify::new());
+        Pace { patience, chance, clock, listener, state, changed }
     }
 
     /// The time of day.
@@ -169,7 +172,7 @@ impl Entry<'_> {
     /// Tells what a request failed with.
     pub(crate) fn failed(self, error: &RequestError) {
         match (error.pause(), error.status()) {
-            (Some(asked), _) => self.refused(asked),
+            (Some(asked), _) => self.refused(asked, error),
             (None, Some(500..)) => self.reached(),
             (None, Some(_)) => self.served(),
             (None, None) if matches!(error.kind(), ErrorKind::PullLimit { .. }) => self.served(),
@@ -189,7 +192,7 @@ impl Entry<'_> {
     }
 
     /// The host asks for a pause, perhaps of a certain length.
-    fn refused(mut self, asked: Option<Duration>) {
+    fn refused(mut self, asked: Option<Duration>, error: &RequestError) {
         let mut state = self.pace.lock();
         let probe = std::mem::take(&mut self.probe);
         if probe {
@@ -217,7 +220,14 @@ impl Entry<'_> {
             state.until = Some(now + wait);
         }
         tracing::debug!(?wait, pauses = state.pauses, "the host asks for a pause");
+        let is_paused = state.until.is_some();
+        drop(state);
         self.pace.changed.notify_waiters();
+        if is_paused {
+            let status = error.status().map(|status| status.to_string());
+            let why: Vec<String> = status.into_iter().chain(error.code().map(printable)).collect();
+            self.pace.listener.tell(HostNews::Paused { wait, why: why.join(" ") });
+        }
     }
 }
 

@@ -6,10 +6,10 @@ use clap::Args;
 use mirror_engine::passes::{self, How, Tree};
 use mirror_plan::plan::Shard;
 use mirror_render::ci::report_findings;
-use tokio::sync::mpsc;
 
 use super::report;
 use crate::args::{OnLimit, Only, PageFormat, Progress};
+use crate::environment::Signals;
 use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::load::load;
@@ -82,7 +82,7 @@ pub(crate) fn run(images: Option<&Path>, command: &Apply) -> Result<Exit, Comman
     let mut loaded = load(images);
     print::note(loaded.usable()?);
     print::note(loaded.default_destination());
-    let fit = command.plan.as_deref().map(|file| saved::read(file, &loaded)).transpose()?;
+    let saved = command.plan.as_deref().map(|file| saved::read(file, &loaded)).transpose()?;
     print::note(loaded.narrow(&command.only, None)?);
     // A saved plan is held against the whole tree, and then carried out in part.
     let whole = loaded.wants.clone();
@@ -92,7 +92,7 @@ pub(crate) fn run(images: Option<&Path>, command: &Apply) -> Result<Exit, Comman
     let file = command.report.as_deref().map(|path| Output::open(path, "write the report"));
     let file = file.transpose()?;
     super::in_runtime(async {
-        let stop = environment::listen_for_signals();
+        let Signals { stop, at_once } = environment::listen_for_signals();
         let how = How {
             surroundings: environment::surroundings(command.spool.as_deref())?,
             shard: command.shard,
@@ -106,10 +106,16 @@ pub(crate) fn run(images: Option<&Path>, command: &Apply) -> Result<Exit, Comman
             wants: &loaded.wants,
             whole: &whole,
         };
-        let (events, told) = mpsc::unbounded_channel();
-        let shown = tokio::spawn(progress::show(command.progress, told));
-        let report = Box::pin(passes::run(tree, &how, fit, &stop, &events)).await;
-        drop(events);
+        let (events, shown) = progress::listen(command.progress, command.shard);
+        let report = tokio::select! {
+            biased;
+            report = Box::pin(passes::run(tree, &how, saved, &stop, &events)) => report,
+            () = at_once.wait() => {
+                events.stopped();
+                events.report()
+            }
+        };
+        events.close();
         // Everything is said before the report is.
         let _ = shown.await;
         report::show(&report, command.format);

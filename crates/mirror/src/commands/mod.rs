@@ -19,9 +19,9 @@ pub(crate) mod verify;
 use mirror_engine::{Connections, Errand};
 use mirror_tree::Entry;
 
-use crate::environment;
 use crate::error::CommandError;
 use crate::load::Loaded;
+use crate::{environment, progress};
 
 /// Runs what needs the network.
 fn in_runtime<T>(work: impl Future<Output = Result<T, CommandError>>) -> Result<T, CommandError> {
@@ -37,6 +37,7 @@ fn in_runtime<T>(work: impl Future<Output = Result<T, CommandError>>) -> Result<
 /// Gets ready for the registries that entries come from, to look and change nothing.
 async fn connect(entries: &[Entry], loaded: &Loaded) -> Result<Connections, CommandError> {
     let surroundings = environment::surroundings(None)?;
-    let errand = Errand::look(&surroundings);
+    let events = progress::listen_to_pauses();
+    let errand = Errand::look(&surroundings, &events);
     Ok(Connections::sources(entries, &loaded.config, &loaded.root, errand).await)
 }

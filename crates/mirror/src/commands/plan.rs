@@ -17,7 +17,7 @@ use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::load::{Loaded, load};
 use crate::output::Output;
-use crate::{environment, print, saved};
+use crate::{environment, print, progress, saved};
 
 /// Show what `apply` would do.
 ///
@@ -88,7 +88,8 @@ pub(crate) fn run(images: Option<&Path>, command: &Plan) -> Result<Exit, Command
     super::in_runtime(async {
         let surroundings = environment::surroundings(None)?;
         let base = at_base.as_ref().map(|at_base| &at_base.base);
-        let errand = Errand { base, ..Errand::look(&surroundings) };
+        let events = progress::listen_to_pauses();
+        let errand = Errand { base, ..Errand::look(&surroundings, &events) };
         let connections =
             Connections::new(&loaded.wants, &loaded.config, &loaded.root, errand).await;
         let depth = if command.no_sizes { Depth::Digests } else { Depth::Manifests };

@@ -15,7 +15,7 @@ use crate::args::Format;
 use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::load::load;
-use crate::{environment, print};
+use crate::{environment, print, progress};
 
 /// Images that are looked at at once; the connections limit the requests.
 const AT_ONCE: usize = 32;
@@ -46,7 +46,8 @@ pub(crate) fn run(images: Option<&Path>, command: &Verify) -> Result<Exit, Comma
     print::note(loaded.usable()?);
     super::in_runtime(async {
         let surroundings = environment::surroundings(None)?;
-        let errand = Errand::look(&surroundings);
+        let events = progress::listen_to_pauses();
+        let errand = Errand::look(&surroundings, &events);
         let connections =
             Connections::new(&loaded.wants, &loaded.config, &loaded.root, errand).await;
         let check = if command.deep { Check::Content } else { Check::Existence };

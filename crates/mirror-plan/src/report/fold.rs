@@ -1,0 +1,177 @@
+//! The report as a fold of events. It can be asked for at any time, so a run that is stopped anywhere has its report.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use mirror_oci::Registry;
+
+use crate::plan::model::{Conflict, Plan};
+use crate::plan::shard::Shard;
+use crate::report::event::Event;
+use crate::report::model::{Outcome, Report, Status, Transfer};
+use crate::want::model::{Want, Wants};
+use crate::want::resource::RepositoryOutcome;
+
+/// What is known of a run so far.
+///
+/// ```
+/// use std::{sync::Arc, time::Duration};
+/// use mirror_plan::report::{Ending, Event, ReportFold};
+///
+/// let mut fold = ReportFold::new(None);
+/// fold.add(&Event::Looking(Arc::default()));
+/// fold.add(&Event::Stopped);
+/// assert_eq!(fold.report(Duration::ZERO).ending(), Ending::Interrupted);
+/// ```
+#[derive(Debug, Default)]
+pub struct ReportFold {
+    shard: Option<Shard>,
+    /// What earlier passes came to.
+    earlier: Option<Report>,
+    pass: Pass,
+    stopped: bool,
+    authenticated: BTreeSet<Registry>,
+}
+
+/// One time through what is wanted.
+#[derive(Debug, Default)]
+struct Pass {
+    asked: Asked,
+    planned: Option<Planned>,
+    left_alone: Vec<Outcome>,
+    repositories: Vec<RepositoryOutcome>,
+    outcomes: BTreeMap<usize, Outcome>,
+    moved: BTreeMap<usize, Transfer>,
+}
+
+/// What a pass is about.
+#[derive(Debug, Default)]
+enum Asked {
+    #[default]
+    Nothing,
+    Wants(Arc<Wants>),
+    Saved(Arc<Plan>),
+}
+
+#[derive(Debug)]
+struct Planned {
+    plan: Arc<Plan>,
+    refresh: bool,
+}
+
+impl ReportFold {
+    /// Of a run that does all, or one part of it.
+    pub fn new(shard: Option<Shard>) -> ReportFold {
+        ReportFold { shard, ..ReportFold::default() }
+    }
+
+    /// Takes an event in.
+    pub fn add(&mut self, event: &Event) {
+        let pass = &mut self.pass;
+        match event {
+            Event::Looking(wants) => self.begin(Asked::Wants(wants.clone())),
+            Event::Rechecking(plan) => self.begin(Asked::Saved(plan.clone())),
+            Event::Planned { plan, refresh } => {
+                pass.planned = Some(Planned { plan: plan.clone(), refresh: *refresh });
+            }
+            Event::LeftAlone(outcome) => pass.left_alone.push((**outcome).clone()),
+            Event::Prepared(outcome) => pass.repositories.push((**outcome).clone()),
+            Event::Moved { image, transfer, .. } => {
+                *pass.moved.entry(*image).or_default() += *transfer;
+            }
+            Event::Finished(image, outcome) => {
+                pass.outcomes.insert(*image, (**outcome).clone());
+            }
+            Event::Authenticated(registries) => self.authenticated.extend(registries.clone()),
+            Event::Stopped => self.stopped = true,
+            Event::Started(_)
+            | Event::PassEnded
+            | Event::Waiting { .. }
+            | Event::ServesAgain { .. }
+            | Event::Paused { .. }
+            | Event::Learned { .. } => {}
+        }
+    }
+
+    fn begin(&mut self, asked: Asked) {
+        if !matches!(self.pass.asked, Asked::Nothing) {
+            self.earlier = Some(self.so_far());
+        }
+        self.pass = Pass { asked, ..Pass::default() };
+    }
+
+    /// What the run has come to after `elapsed`: what is not finished by now counts as cancelled.
+    pub fn report(&self, elapsed: Duration) -> Report {
+        let mut report = self.so_far();
+        report.shard = self.shard.map(|shard| shard.to_string());
+        report.interrupted = self.stopped;
+        report.totals.milliseconds = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
+        report.authenticated_sources = self.authenticated.iter().cloned().collect();
+        report
+    }
+
+    /// What this pass came to, after those before it.
+    fn so_far(&self) -> Report {
+        let Some(earlier) = self.earlier.clone() else { return self.pass.report() };
+        match &self.pass.planned {
+            // Of what waits, nobody knows more than before.
+            None => earlier,
+            Some(_) => earlier.continued(&self.pass.asked.wants(), self.pass.report()),
+        }
+    }
+}
+
+impl Asked {
+    /// What is asked for.
+    fn wants(&self) -> Vec<Want> {
+        match self {
+            Asked::Nothing => Vec::new(),
+            Asked::Wants(wants) => wants.wants.clone(),
+            Asked::Saved(plan) => plan.carried_out(false).map(|(want, _)| want.clone()).collect(),
+        }
+    }
+}
+
+impl Pass {
+    fn report(&self) -> Report {
+        match (&self.planned, &self.asked) {
+            (Some(planned), _) => self.report_of(planned),
+            (None, Asked::Nothing) => Report::of_lists(Report::default(), 0),
+            (None, Asked::Wants(wants)) => {
+                let conflicts = wants.collisions.iter().map(Conflict::from).collect();
+                let unreached = wants.wants.clone();
+                Report::of_lists(Report { unreached, conflicts, ..Report::default() }, 0)
+            }
+            (None, Asked::Saved(plan)) => {
+                let Plan { mut unchanged, conflicts, failures, .. } = Plan::clone(plan);
+                unchanged.retain(|item| !item.signatures_owed);
+                let (unreached, known) = (self.asked.wants(), unchanged.len());
+                let lists =
+                    Report { unreached, unchanged, conflicts, failures, ..Report::default() };
+                Report::of_lists(lists, known)
+            }
+        }
+    }
+
+    fn report_of(&self, Planned { plan, refresh }: &Planned) -> Report {
+        let images = plan.carried_out(*refresh).enumerate().map(|(number, (want, digest))| {
+            let transfer = self.moved.get(&number).copied().unwrap_or_default();
+            match self.outcomes.get(&number) {
+                Some(outcome) => Outcome { transfer, ..outcome.clone() },
+                None => Outcome { transfer, ..Outcome::of(want, digest, Status::Cancelled) },
+            }
+        });
+        let outcomes = images.chain(self.left_alone.iter().cloned()).collect();
+        let mut repositories = self.repositories.clone();
+        // They are prepared in the order of the plan.
+        let left = plan.repositories().skip(repositories.len());
+        repositories.extend(left.map(|(create, action)| RepositoryOutcome {
+            at: action.at.clone(),
+            create,
+            problems: Vec::new(),
+            cancelled: true,
+        }));
+        Report::new(plan, repositories, outcomes)
+    }
+}

@@ -1,0 +1,68 @@
+//! Progress as JSON lines, for whoever shows it elsewhere.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::report::model::Status;
+
+/// One line of `--progress json`, on standard error.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum ProgressLine {
+    /// An image has its turn.
+    Started {
+        /// What the image is called at its destination, `docker.io/library/postgres:14`.
+        image: String,
+        /// The name of the destination.
+        destination: String,
+        /// Size of its distinct blobs, as far as it is known before copying.
+        bytes: u64,
+    },
+    /// How far everything is, once a second while bytes move.
+    Moved {
+        /// Bytes of blobs sent so far, to all destinations.
+        pushed_bytes: u64,
+        /// Bytes of all blobs that were planned to be sent, less whatever the destinations turn out to have.
+        bytes: u64,
+        /// Images that have ended.
+        finished: usize,
+        /// Images to copy.
+        of: usize,
+    },
+    /// An image has ended.
+    Finished {
+        /// What the image is called at its destination.
+        image: String,
+        /// The name of the destination.
+        destination: String,
+        /// Bytes of blobs sent for it.
+        pushed_bytes: u64,
+        /// How long it took.
+        seconds: f64,
+        /// Images that have ended, this one included.
+        finished: usize,
+        /// Images to copy.
+        of: usize,
+        /// How it ended.
+        #[serde(flatten)]
+        status: Status,
+    },
+    /// A host asked for a pause. Nothing is sent there for so long.
+    Paused {
+        /// Which.
+        host: String,
+        /// How long, from now on.
+        seconds: f64,
+        /// What it answered, such as `429 TOOMANYREQUESTS`.
+        why: String,
+    },
+    /// A host has shown what it does beyond the protocol.
+    Learned {
+        /// Which.
+        host: String,
+        /// What it is about, such as `mounts`.
+        capability: String,
+        /// Whether, or how far, it does that.
+        value: String,
+    },
+}
