@@ -49,6 +49,12 @@ impl CopyError {
         CopyError::new(side, step, Cause::Io(error.kind(), format!("{}: {error}", path.display())))
     }
 
+    /// The same of a store that something is read from.
+    pub(crate) fn of_source(self) -> CopyError {
+        let (_, step, cause) = &*self.step;
+        CopyError { step: Arc::new((Side::Source, step.clone(), cause.clone())), ..self }
+    }
+
     /// It was about signatures and the like, not about the image itself.
     pub(crate) fn of_companions(self) -> CopyError {
         CopyError { of_companions: true, ..self }

@@ -101,7 +101,12 @@ async fn run(scene: &Scene, spool: &Path) -> Vec<Result<(), CopyError>> {
             Remote::new(host.clone(), repository.parse().unwrap(), access)
         };
         let (cache, room) = (Arc::default(), Arc::default());
-        let origin = Origin { remote: at(&from, Access::Pull), first: Vec::new(), cache, room };
+        let origin = Origin {
+            store: Store::Remote(at(&from, Access::Pull)),
+            first: Vec::new(),
+            cache,
+            room,
+        };
         let outcome = async {
             let root = origin
                 .resolve(

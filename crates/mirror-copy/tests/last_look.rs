@@ -31,7 +31,8 @@ async fn copy(
     ago: Duration,
 ) -> Result<Copied, CopyError> {
     let (cache, room) = (Arc::default(), Arc::default());
-    let origin = Origin { remote: app(from, Access::Pull), first: Vec::new(), cache, room };
+    let origin =
+        Origin { store: Store::Remote(app(from, Access::Pull)), first: Vec::new(), cache, room };
     let graph = Arc::new(Graph::read(&origin, image.digest(), &Platforms::All).await.unwrap());
     let spool = tempfile::tempdir().unwrap();
     let copier = Copier::new(

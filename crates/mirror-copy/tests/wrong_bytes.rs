@@ -70,7 +70,8 @@ async fn a_layout_gets_the_right_ones() {
         )
         .unwrap();
         let (cache, room) = (Arc::default(), Arc::default());
-        let origin = Origin { remote: right, first: vec![Store::Remote(wrong)], cache, room };
+        let origin =
+            Origin { store: Store::Remote(right), first: vec![Store::Remote(wrong)], cache, room };
         let graph = Graph::read(&origin, image.digest(), &Platforms::All).await.unwrap();
         let graph = Arc::new(graph);
         let layout =

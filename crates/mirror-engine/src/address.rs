@@ -12,12 +12,20 @@ use crate::connections::Connections;
 /// # Errors
 /// Why there is no getting there.
 pub fn target(target: &Target, connections: &Connections) -> Result<mirror_copy::Target, Failure> {
+    let store = store(target, connections)?;
+    Ok(mirror_copy::Target { store, tag: target.tag.clone() })
+}
+
+/// What a target is in.
+///
+/// # Errors
+/// Why there is no getting there.
+pub(crate) fn store(target: &Target, connections: &Connections) -> Result<Store, Failure> {
     let repository = target.repository.clone();
-    let store = match &target.location {
+    Ok(match &target.location {
         Location::Registry(registry) => Store::Remote(connections.remote(registry, &repository)?),
         Location::Layout(folder) => {
             Store::Layout(InLayout { layout: connections.layout(folder)?, repository })
         }
-    };
-    Ok(mirror_copy::Target { store, tag: target.tag.clone() })
+    })
 }

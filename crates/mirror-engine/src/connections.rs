@@ -200,17 +200,10 @@ impl Connections {
         Ok(Remote::new(self.registry(registry)?, repository.clone(), access))
     }
 
-    /// A repository to read from, without what stands in for it.
-    ///
-    /// # Errors
-    /// Why the registry can't be talked to.
-    pub fn origin_at(
-        &self,
-        registry: &Registry,
-        repository: &Repository,
-    ) -> Result<Origin, Failure> {
+    /// A store to read from, without what stands in for it.
+    pub(crate) fn origin_in(&self, store: Store) -> Origin {
         let (cache, room) = (self.manifests.clone(), self.room.clone());
-        Ok(Origin { remote: self.remote(registry, repository)?, first: Vec::new(), cache, room })
+        Origin { store, first: Vec::new(), cache, room }
     }
 
     /// Who answers for a registry beside the protocol.
@@ -274,13 +267,13 @@ impl Connections {
     /// # Errors
     /// Why its registry can't be talked to.
     pub fn origin(&self, name: &Name) -> Result<Origin, Failure> {
-        let origin = self.origin_at(&name.registry, &name.repository)?;
+        let own = self.remote(&name.registry, &name.repository)?;
         let first = self.alternatives.get(&name.registry).into_iter().flatten();
         let first = first.filter_map(|other| {
             let repository = other.repository(&name.repository)?;
             self.remote(&other.registry, &repository).ok().map(Store::Remote)
         });
-        Ok(Origin { first: first.collect(), ..origin })
+        Ok(Origin { first: first.collect(), ..self.origin_in(Store::Remote(own)) })
     }
 
     /// An image layout.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
-use mirror_copy::{Graph, Origin, Purpose};
+use mirror_copy::{Graph, Purpose};
 use mirror_failure::{Cause, Failure, Side};
 use mirror_oci::{Digest, Platforms, RawManifest};
 use mirror_plan::plan::{Action, Copy, Plan, Planned, Unchanged};
@@ -113,11 +113,7 @@ async fn unknown(plan: &Plan, connections: &Connections) -> BTreeMap<Source, Fai
         (!vouched).then(|| (source.clone(), digest.clone()))
     });
     let look = |(source, digest): (Source, Digest)| async move {
-        let found = match connections.origin(&source.name) {
-            Err(failure) => Err(failure),
-            Ok(origin) => stands_for(&origin, &source, &digest).await,
-        };
-        let failure = match found {
+        let failure = match stands_for(&source, &digest, connections).await {
             Ok(true) => return None,
             Err(failure) => failure,
             Ok(false) => {
@@ -133,12 +129,18 @@ async fn unknown(plan: &Plan, connections: &Connections) -> BTreeMap<Source, Fai
 
 /// Whether a source has this digest; where one platform of a pinned index is wanted, whether it is that one. The index is
 /// read once, and kept in the spool.
-async fn stands_for(origin: &Origin, source: &Source, digest: &Digest) -> Result<bool, Failure> {
+async fn stands_for(
+    source: &Source,
+    digest: &Digest,
+    connections: &Connections,
+) -> Result<bool, Failure> {
     if let (Platforms::One(platform), Some(_)) = (&source.platforms, source.version.digest()) {
+        let origin = connections.origin(&source.name)?;
         let now = origin.resolve(&source.version, Some(platform), Purpose::Compare).await;
         return Ok(now.map_err(Failure::from)? == *digest);
     }
-    let look = origin.remote.head_manifest(ManifestRef::Digest(digest));
+    let remote = connections.remote(&source.name.registry, &source.name.repository)?;
+    let look = remote.head_manifest(ManifestRef::Digest(digest));
     let found = look.await.map_err(|error| Failure::new(Side::Source, "", &error.into()))?;
     Ok(found.is_some())
 }

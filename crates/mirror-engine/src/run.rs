@@ -160,19 +160,14 @@ async fn copy(mut job: CopyJob, task: &Task<'_>, context: &Context<'_>) -> TaskE
     }
     let first = tried.first().map(|holder| holder.failure.clone());
     let holder = tried.pop();
-    let in_layout = holder.as_ref().is_some_and(|one| holders::is_in_layout(one, context.wants));
     if let (Ok(copied), Some(holder)) = (&mut outcome, &holder)
-        && (!holder.failure.is_gone() || in_layout)
+        && !holder.failure.is_gone()
         && context.companions != Companions::Leave
     {
         // Those that the holder has came along; what the source has by now nobody knows.
-        let message = if in_layout {
-            "source: they are not looked for in the layout that holds the image".to_owned()
-        } else {
-            format!("source: {}", holder.failure.message)
-        };
-        let (kind, again) = (WarningKind::Unknown, !holder.failure.is_gone());
-        copied.warnings.push(mirror_copy::Warning { kind, message, again });
+        let message = format!("source: {}", holder.failure.message);
+        let kind = WarningKind::Unknown;
+        copied.warnings.push(mirror_copy::Warning { kind, message, again: true });
     }
     let (status, Copied { warnings }) = match outcome {
         Ok(copied) if job.scope == Scope::Image => (Status::Done, copied),
@@ -214,13 +209,8 @@ async fn fall_back(
     let (wants, connections) = (context.wants, context.connections);
     let found =
         holders::find(source, task.digest, &failure, tried, wants, connections).await.ok()?;
-    let origin = || connections.origin(&source.name);
-    job.origin = holders::origin(&found.holder, origin, wants, connections)?;
-    let in_layout = holders::is_in_layout(&found.holder, wants);
-    if in_layout && job.companions == Companions::Require {
-        return None;
-    }
-    job.companions = if in_layout { Companions::Leave } else { context.companions };
+    job.origin = holders::origin(&found.holder, wants, connections)?;
+    job.companions = context.companions;
     job.graph = found.graph;
     Some(found.holder)
 }

@@ -104,18 +104,15 @@ impl Task<'_> {
             return Err(Failure::new(Side::Source, "", &Cause::Outdated(why)));
         }
         let to = address::target(target, connections)?;
-        let origin = || connections.origin(&source.name);
-        let holder = self.holder;
         let companions = self.companions(options)?;
-        let instead =
-            holder.and_then(|holder| holders::origin(holder, origin, options.wants, connections));
-        let origin = match (instead, holder) {
-            (Some(instead), _) => instead,
-            (None, Some(holder)) => {
-                let message = format!("{} holds it no more", holder.destination);
-                return Err(Failure::other(Side::Source, message));
+        let origin = match self.holder {
+            Some(holder) => {
+                holders::origin(holder, options.wants, connections).ok_or_else(|| {
+                    let message = format!("{} no longer holds it", holder.destination);
+                    Failure::other(Side::Source, message)
+                })?
             }
-            (None, None) => origin()?,
+            None => connections.origin(&source.name)?,
         };
         let missing = match self.change {
             Some(Change::Complete { missing }) => missing.iter().cloned().collect(),
@@ -145,16 +142,7 @@ impl Task<'_> {
                 format!("its signatures can't be looked for: {}", unsigned.failure.message);
             return Err(unsigned.failure.clone().saying(&message));
         }
-        let in_layout = holder.filter(|holder| holders::is_in_layout(holder, options.wants));
-        if let Some(holder) = in_layout.filter(|_| options.referrers == Referrers::Require) {
-            let why = "its signatures can't be looked for in the layout that holds it";
-            return Err(holder.failure.clone().saying(why));
-        }
-        Ok(match options.referrers {
-            // Nobody is asked about those of an image in a layout.
-            _ if in_layout.is_some() => Companions::Leave,
-            referrers => companions(referrers),
-        })
+        Ok(companions(options.referrers))
     }
 
     /// How it ended, for the report.

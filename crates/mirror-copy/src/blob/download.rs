@@ -158,7 +158,7 @@ impl Downloads {
         let (teller, state) = beginning();
         let (others, spool) = (self.shared.clone(), self.spool.clone());
         let fetch = Fetch {
-            stores: origin.stores().collect(),
+            stores: origin.stores().cloned().collect(),
             blob: blob.clone(),
             spool: self.spool.clone(),
             make_room: Box::new(move || make_room(&others, &spool)),

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use bytes::{Bytes, BytesMut};
 use mirror_failure::{Cause, Side};
 use mirror_oci::Verifier;
-use mirror_registry::{BlobReader, Threads};
+use mirror_registry::Threads;
 
 use crate::blob::spool::files::BlobFile;
 use crate::blob::spool::{Spool, Spooled};
@@ -17,7 +17,7 @@ use crate::blob::window::Window;
 use crate::blob::{Blob, PIECE};
 use crate::error::CopyError;
 use crate::store::Store;
-use crate::store::layout::Layout;
+use crate::store::reader::Reader;
 
 /// A download at work.
 pub(crate) struct Fetch {
@@ -67,7 +67,7 @@ impl Fetch {
     async fn small(&self, from: &Store) -> Result<Bytes, CopyError> {
         let mut reader = self.reader(from, 0);
         let mut bytes = BytesMut::new();
-        while let Some(chunk) = reader.chunk(self).await? {
+        while let Some(chunk) = reader.chunk().await.map_err(|cause| self.failed(cause))? {
             bytes.extend_from_slice(&chunk);
             (self.progress)(chunk.len() as u64);
         }
@@ -175,7 +175,7 @@ impl Fetch {
         let mut held = 0;
         let mut last = sink.at == self.blob.size;
         while !last {
-            let outcome = reader.chunk(self).await;
+            let outcome = reader.chunk().await.map_err(|cause| self.failed(cause));
             // What came before the connection broke for good is kept for the next attempt.
             last = matches!(outcome, Ok(None) | Err(_));
             if let Ok(Some(chunk)) = &outcome {
@@ -206,15 +206,8 @@ impl Fetch {
         self.prove(sink.verifier.take().ok_or_else(|| self.nowhere())?)
     }
 
-    fn reader<'a>(&self, from: &'a Store, at: u64) -> Reader<'a> {
-        let Blob { digest, size } = &self.blob;
-        match from {
-            Store::Layout(inside) => Reader::Layout(&inside.layout, at),
-            Store::Remote(remote) => {
-                let reader = remote.read_blob(digest, *size, at, self.spool.pressure());
-                Reader::Registry(Box::new(reader))
-            }
-        }
+    fn reader<'a>(&'a self, from: &'a Store, at: u64) -> Reader<'a> {
+        from.reader(&self.blob.digest, self.blob.size, at, self.spool.pressure())
     }
 
     fn prove(&self, verifier: Verifier) -> Result<(), CopyError> {
@@ -223,8 +216,8 @@ impl Fetch {
             .map_err(|error| CopyError::new(Side::Source, self.step(), Cause::Digest(error)))
     }
 
-    fn failed(&self, error: mirror_failure::RequestError) -> CopyError {
-        CopyError::source(self.step(), error)
+    fn failed(&self, cause: Cause) -> CopyError {
+        CopyError::new(Side::Source, self.step(), cause)
     }
 
     fn nowhere(&self) -> CopyError {
@@ -246,30 +239,6 @@ impl Fetch {
 
     fn step(&self) -> String {
         format!("download of {}", self.blob)
-    }
-}
-
-/// A blob on its way from there.
-enum Reader<'a> {
-    /// And how far it was read.
-    Layout(&'a Arc<Layout>, u64),
-    Registry(Box<BlobReader<'a>>),
-}
-
-impl Reader<'_> {
-    /// The next bytes; nothing after the last.
-    async fn chunk(&mut self, fetch: &Fetch) -> Result<Option<Bytes>, CopyError> {
-        match self {
-            Reader::Registry(reader) => reader.chunk().await.map_err(|error| fetch.failed(error)),
-            Reader::Layout(layout, at) => {
-                let digest = &fetch.blob.digest;
-                let wrong =
-                    |error| CopyError::io(Side::Source, fetch.step(), &layout.path(digest), &error);
-                let piece = layout.piece(digest, *at).await.map_err(wrong)?;
-                *at += piece.len() as u64;
-                Ok((!piece.is_empty()).then_some(piece))
-            }
-        }
     }
 }
 

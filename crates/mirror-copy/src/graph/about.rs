@@ -9,6 +9,7 @@ use serde::Deserialize;
 use crate::error::CopyError;
 use crate::graph::Graph;
 use crate::graph::links::links;
+use crate::store::Store;
 
 /// Larger configurations are not read.
 const LARGEST_CONFIG: u64 = 4 << 20;
@@ -44,7 +45,7 @@ pub async fn about(remote: &Remote, digest: &Digest) -> Result<Option<About>, Co
         }
     };
     let own = match image {
-        Some(image) => of_image(remote, &image).await,
+        Some(image) => of_image(&Store::Remote(remote.clone()), &image).await,
         None => About::default(),
     };
     if platforms.is_empty() {
@@ -55,12 +56,12 @@ pub async fn about(remote: &Remote, digest: &Digest) -> Result<Option<About>, Co
 
 impl Graph {
     /// What the image says of itself, as its source tells; not to know is no failure.
-    pub async fn about(&self, remote: &Remote) -> About {
+    pub async fn about(&self, store: &Store) -> About {
         let Some(root) = self.root() else { return About::default() };
         let children = root.links().map(|links| links.manifests).unwrap_or_default();
         let first = first_image(&children);
         let image = first.and_then(|first| self.manifests().find(|one| one.digest() == first));
-        let own = of_image(remote, image.unwrap_or(root)).await;
+        let own = of_image(store, image.unwrap_or(root)).await;
         let platforms = match offered(&children) {
             none if none.is_empty() => own.platforms,
             offered => offered,
@@ -87,7 +88,7 @@ fn first_image(children: &[Descriptor]) -> Option<&Digest> {
 }
 
 /// What an image of one platform says of itself, in its annotations or its configuration.
-async fn of_image(remote: &Remote, manifest: &RawManifest) -> About {
+async fn of_image(store: &Store, manifest: &RawManifest) -> About {
     #[derive(Default, Deserialize)]
     struct Config {
         created: Option<String>,
@@ -97,7 +98,7 @@ async fn of_image(remote: &Remote, manifest: &RawManifest) -> About {
     }
     let config = manifest.links().ok().and_then(|links| links.blobs.into_iter().next());
     let bytes = match config {
-        Some(config) => read_config(remote, &config, "reading a configuration").await.ok(),
+        Some(config) => read_config(store, &config, "reading a configuration").await.ok(),
         None => None,
     };
     let config = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
@@ -112,7 +113,7 @@ async fn of_image(remote: &Remote, manifest: &RawManifest) -> About {
 
 /// Reads the configuration of an image, and believes nothing that has another digest.
 pub(crate) async fn read_config(
-    remote: &Remote,
+    store: &Store,
     config: &Descriptor,
     step: &str,
 ) -> Result<Bytes, CopyError> {
@@ -120,15 +121,15 @@ pub(crate) async fn read_config(
         let why = Cause::TooMuch("its configuration has over 4 MiB".to_owned());
         return Err(CopyError::new(Side::Source, step, why));
     }
-    let nobody = Pressure::default();
-    let mut reader = remote.read_blob(&config.digest, config.size, 0, &nobody);
     let mut bytes = BytesMut::new();
     let mut verifier = Verifier::new(&config.digest);
-    while let Some(chunk) = reader.chunk().await.map_err(|error| CopyError::source(step, error))? {
+    let nobody = Pressure::default();
+    let mut reader = store.reader(&config.digest, config.size, 0, &nobody);
+    let failed = |cause| CopyError::new(Side::Source, step, cause);
+    while let Some(chunk) = reader.chunk().await.map_err(failed)? {
         verifier.update(&chunk);
         bytes.extend_from_slice(&chunk);
     }
-    let wrong = |error| CopyError::new(Side::Source, step, Cause::Digest(error));
-    verifier.finish().map_err(wrong)?;
+    verifier.finish().map_err(|error| failed(Cause::Digest(error)))?;
     Ok(bytes.freeze())
 }

@@ -262,8 +262,8 @@ async fn fetch(
     pulls: Option<&Reservation<'_>>,
 ) -> Result<(RawManifest, Links), CopyError> {
     let manifest = source.manifest(&digest, pulls).await;
-    let step = || format!("reading manifest {} of {}", digest.short(), source.remote.repository());
-    let manifest = manifest.map_err(|error| CopyError::source(step(), error))?;
+    let step = || format!("reading manifest {} of {}", digest.short(), source.store.repository());
+    let manifest = manifest.map_err(|cause| CopyError::new(Side::Source, step(), cause))?;
     let links = links(&manifest)?;
     Ok((manifest, links))
 }

@@ -58,13 +58,15 @@ impl Origin {
 
     /// What a tag stands for, by one HEAD.
     async fn look_up(&self, tag: &Tag) -> Result<Digest, CopyError> {
-        let remote = &self.remote;
-        let found = remote.head_manifest(ManifestRef::Tag(tag)).await;
-        let step = || format!("looking up {}:{tag}", remote.repository());
-        let found = found.map_err(|error| CopyError::source(step(), error))?;
-        let missing =
-            || CopyError::new(Side::Source, step(), Cause::Missing(remote.host().name().clone()));
-        found.ok_or_else(missing)
+        let found = self.store.resolve(Some(tag), None).await.map_err(CopyError::of_source)?;
+        found.ok_or_else(|| {
+            let step = format!("looking up {}:{tag}", self.store.repository());
+            let cause = match self.store.remote() {
+                Some(remote) => Cause::Missing(remote.host().name().clone()),
+                None => Cause::Other("the layout does not have it".to_owned()),
+            };
+            CopyError::new(Side::Source, step, cause)
+        })
     }
 
     async fn resolve_platform(
@@ -73,9 +75,8 @@ impl Origin {
         platform: &Platform,
         purpose: Purpose,
     ) -> Result<Digest, CopyError> {
-        let step = format!("looking up {platform} of {}", self.remote.repository());
-        let failed = |error| CopyError::source(step.clone(), error);
-        let remote = &self.remote;
+        let step = format!("looking up {platform} of {}", self.store.repository());
+        let failed = |cause| CopyError::new(Side::Source, step.clone(), cause);
         if let Some(root) = version.digest().and_then(|digest| self.cache.get(digest)) {
             let child = self.child(&root, platform, &step).await;
             let alone = links(&root)?.manifests.is_empty();
@@ -88,10 +89,12 @@ impl Origin {
         // Whoever comes first learns for all whether pulls are counted.
         let turn = self.turn().await;
         if let Version::Floating(tag) = version
+            && let Some(remote) = self.store.remote()
             && remote.host().has_unlimited_pulls()
         {
             let root = remote.get_manifest(ManifestRef::Tag(tag)).await;
-            return self.child(&root.map_err(failed)?, platform, &step).await;
+            let root = root.map_err(|error| failed(Cause::Request(error)))?;
+            return self.child(&root, platform, &step).await;
         }
         let digest = self.resolve_whole(version).await?;
         let turn = self.needed(turn);
@@ -107,7 +110,7 @@ impl Origin {
             self.cache.put(&root);
         }
         // Where pulls are counted, what will be copied is read now: later its pull may be gone.
-        if purpose == Purpose::Copy && child != digest && remote.host().pull_budget().is_some() {
+        if purpose == Purpose::Copy && child != digest && self.has_counted_pulls() {
             self.manifest(&child, pulls.as_ref()).await.map_err(failed)?;
         }
         Ok(child)
@@ -119,17 +122,19 @@ impl Origin {
     /// # Errors
     /// When the source can't be asked, or the index can't be read.
     pub async fn is_child(&self, index: &Digest, digest: &Digest) -> Result<bool, CopyError> {
-        let step = || format!("looking for {digest} in {}@{index}", self.remote.repository());
+        let Some(remote) = self.store.remote() else { return Ok(false) };
+        let step = || format!("looking for {digest} in {}@{index}", remote.repository());
         let failed = |error| CopyError::source(step(), error);
         let is_index = async |digest: &Digest| {
-            let told = self.remote.media_type(ManifestRef::Digest(digest)).await.map_err(failed)?;
+            let told = remote.media_type(ManifestRef::Digest(digest)).await.map_err(failed)?;
             Ok(told.map(|told| media_type::is_index(media_type::essence(&told))))
         };
         if is_index(digest).await? != Some(false) || is_index(index).await? != Some(true) {
             return Ok(false);
         }
         let pulls = self.reserve(1)?;
-        let index = self.manifest(index, pulls.as_ref()).await.map_err(failed)?;
+        let index = self.manifest(index, pulls.as_ref()).await;
+        let index = index.map_err(|cause| CopyError::new(Side::Source, step(), cause))?;
         Ok(links(&index)?.manifests.iter().any(|child| child.digest == *digest))
     }
 
@@ -172,7 +177,7 @@ impl Origin {
         let config = links.blobs.first().ok_or_else(|| {
             fail("the image has no configuration that names a platform".to_owned())
         })?;
-        let bytes = read_config(&self.remote, config, step).await?;
+        let bytes = read_config(&self.store, config, step).await?;
         let config: Config = serde_json::from_slice(&bytes).map_err(|_| {
             fail("the image's configuration is not JSON, its platform is unknown".to_owned())
         })?;

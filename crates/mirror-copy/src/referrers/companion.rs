@@ -11,7 +11,7 @@ use futures_util::{StreamExt, stream};
 use mirror_failure::{Cause, Side};
 use mirror_oci::caps::{MAX_IMAGE_REFERRERS, MAX_REFERRERS};
 use mirror_oci::{Digest, RawManifest, Tag, media_type};
-use mirror_registry::{Listed, ManifestRef, Recall, Referrer};
+use mirror_registry::{Listed, Recall, Referrer};
 
 use crate::error::CopyError;
 use crate::graph::Graph;
@@ -148,16 +148,16 @@ fn too_many(subject: &Digest, taken: usize) -> CopyError {
 
 /// Referrers by the API, or by the tag that stands for it where there is none.
 async fn listed(origin: &Origin, subject: &Digest, recall: Recall) -> Result<Listed, CopyError> {
-    let remote = &origin.remote;
-    let step = || format!("looking for signatures of {}", subject.short());
-    let listed = remote.referrers(subject, recall).await;
-    if let Some(listed) = listed.map_err(|error| CopyError::source(step(), error))? {
+    let listed = origin.store.referrers(subject, recall).await;
+    if let Some(listed) = listed.map_err(CopyError::of_source)? {
         return Ok(listed);
     }
     let index = tagged(origin, subject, "").await?;
     let list = index.as_ref().and_then(|index| as_list(index, subject));
-    let listed = list.transpose();
-    let listed = listed.map_err(|why| CopyError::new(Side::Source, step(), Cause::Other(why)))?;
+    let listed = list.transpose().map_err(|why| {
+        let step = format!("looking for signatures of {}", subject.short());
+        CopyError::new(Side::Source, step, Cause::Other(why))
+    })?;
     Ok(Listed::capped(listed.unwrap_or_default()))
 }
 
@@ -177,14 +177,13 @@ async fn tagged(
     suffix: &str,
 ) -> Result<Option<RawManifest>, CopyError> {
     let tag = cosign_tag(subject, suffix);
-    let remote = &origin.remote;
-    let failed = |error| CopyError::source(format!("looking for {tag}"), error);
+    let step = format!("looking for {tag}");
     // A HEAD is free where pulls are counted, and mostly there is nothing.
-    let found = remote.look_for_tag(&tag, subject).await.map_err(failed)?;
-    if found.is_none_or(|found| found == *subject) {
+    let found = origin.store.digest_of_tag(&tag, subject, &step).await;
+    if found.map_err(CopyError::of_source)?.is_none_or(|found| found == *subject) {
         return Ok(None);
     }
-    remote.find_manifest(ManifestRef::Tag(&tag)).await.map_err(failed)
+    origin.store.tagged(&tag, subject, &step).await.map_err(CopyError::of_source)
 }
 
 /// `sha256-<hex>`

@@ -2,6 +2,7 @@
 
 pub(crate) mod layout;
 pub(crate) mod origin;
+pub(crate) mod reader;
 
 use std::sync::Arc;
 
@@ -60,6 +61,14 @@ impl Problem {
 }
 
 impl InLayout {
+    /// A manifest, or what is wrong with it.
+    pub(crate) async fn manifest(&self, digest: &Digest) -> Result<RawManifest, String> {
+        let digest = digest.clone();
+        let read = move |layout: &Layout| layout.manifest(&digest, &layout.media_type_of(&digest));
+        let read = self.layout.run(read).await;
+        read.unwrap_or_else(|error| Err(error.to_string()))
+    }
+
     /// What an image is called in a layout: `repository:tag`, or `repository@digest` without a tag.
     pub fn name(&self, tag: Option<&Tag>, digest: Option<&Digest>) -> String {
         match (tag, digest) {
@@ -71,6 +80,22 @@ impl InLayout {
 }
 
 impl Store {
+    /// The repository of a registry, if it is one.
+    pub fn remote(&self) -> Option<&Remote> {
+        match self {
+            Store::Remote(remote) => Some(remote),
+            Store::Layout(_) => None,
+        }
+    }
+
+    /// The repository.
+    pub fn repository(&self) -> &Repository {
+        match self {
+            Store::Remote(remote) => remote.repository(),
+            Store::Layout(inside) => &inside.repository,
+        }
+    }
+
     /// What tells it from others of a run: the registry or the folder, and the repository.
     pub(crate) fn key(&self) -> (String, Repository) {
         match self {
@@ -118,13 +143,7 @@ impl Store {
         digest: &Digest,
     ) -> Result<Result<RawManifest, Problem>, CopyError> {
         match self {
-            Store::Layout(InLayout { layout, .. }) => {
-                let digest = digest.clone();
-                let read =
-                    move |layout: &Layout| layout.manifest(&digest, &layout.media_type_of(&digest));
-                let read = layout.run(read).await;
-                Ok(read.unwrap_or_else(|error| Err(error.to_string())).map_err(Problem::wrong))
-            }
+            Store::Layout(inside) => Ok(inside.manifest(digest).await.map_err(Problem::wrong)),
             Store::Remote(remote) => match remote.get_manifest(ManifestRef::Digest(digest)).await {
                 Ok(manifest) => Ok(Ok(manifest)),
                 Err(error) if error.status() == Some(404) => {
@@ -195,7 +214,7 @@ impl Store {
     ) -> Result<Option<Listed>, CopyError> {
         let Store::Remote(remote) = self else { return Ok(None) };
         let listed = remote.referrers(subject, recall).await;
-        let step = || format!("asking for referrers of {}", subject.short());
+        let step = || format!("looking for signatures of {}", subject.short());
         listed.map_err(|error| CopyError::destination(step(), error))
     }
 

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use mirror_failure::Cause;
 use mirror_oci::{Digest, RawManifest};
-use mirror_registry::{ManifestRef, PullTurn, Remote, Reservation};
+use mirror_registry::{Host, ManifestRef, PullTurn, Remote, Reservation};
 
 use crate::error::CopyError;
 use crate::graph::manifest_cache::ManifestCache;
@@ -13,9 +14,9 @@ use crate::store::Store;
 /// Where an image comes from.
 #[derive(Debug, Clone)]
 pub struct Origin {
-    /// Who says what a tag stands for.
-    pub remote: Remote,
-    /// What has the same content by digest, asked first: other registries, or an image layout that has the blobs.
+    /// Who says what a tag stands for, and what refers to a manifest.
+    pub store: Store,
+    /// Registries that have the same content by digest, asked first.
     pub first: Vec<Store>,
     /// Manifests that were pulled before, where pulls are counted.
     pub cache: Arc<ManifestCache>,
@@ -25,46 +26,61 @@ pub struct Origin {
 
 impl Origin {
     /// Everywhere that content can be had by digest, the origin itself last.
-    pub(crate) fn stores(&self) -> impl Iterator<Item = Store> {
-        self.first.iter().cloned().chain([Store::Remote(self.remote.clone())])
+    pub(crate) fn stores(&self) -> impl Iterator<Item = &Store> {
+        self.first.iter().chain([&self.store])
     }
 
     /// The registries among them.
     pub(crate) fn remotes(&self) -> impl Iterator<Item = &Remote> {
-        let first = self.first.iter().filter_map(|store| match store {
-            Store::Remote(remote) => Some(remote),
-            Store::Layout(_) => None,
-        });
-        first.chain([&self.remote])
+        self.stores().filter_map(Store::remote)
+    }
+
+    /// Its host, where every manifest is asked for there and may be counted as a pull.
+    fn counting(&self) -> Option<&Arc<Host>> {
+        self.store.remote().filter(|_| self.first.is_empty()).map(Remote::host)
+    }
+
+    /// Whether its host is known to count no pulls.
+    pub(crate) fn has_unlimited_pulls(&self) -> bool {
+        self.store.remote().is_some_and(|remote| remote.host().has_unlimited_pulls())
+    }
+
+    /// Whether its host is known to count pulls.
+    pub(crate) fn has_counted_pulls(&self) -> bool {
+        self.store.remote().is_some_and(|remote| remote.host().pull_budget().is_some())
     }
 
     /// Sets the pulls of these manifests aside, so that no image is begun that can't be finished. Where alternatives may
     /// have them, only what the origin is really asked for counts.
     pub(crate) fn reserve(&self, manifests: usize) -> Result<Option<Reservation<'_>>, CopyError> {
-        if !self.first.is_empty() || manifests == 0 {
-            return Ok(None);
-        }
-        let reserved = self.remote.host().reserve_pulls(manifests as u64).map(Some);
+        let Some(host) = self.counting().filter(|_| manifests > 0) else { return Ok(None) };
+        let reserved = host.reserve_pulls(manifests as u64).map(Some);
         reserved.map_err(|error| {
-            CopyError::source(format!("reading {}", self.remote.repository()), error)
+            CopyError::source(format!("reading {}", self.store.repository()), error)
         })
     }
 
+    /// The right to be the one who finds out what is left of a limit on pulls.
     pub(crate) async fn turn(&self) -> Option<PullTurn> {
-        if self.first.is_empty() { Some(self.remote.host().pull_turn().await) } else { None }
+        match self.counting() {
+            Some(host) => Some(host.pull_turn().await),
+            None => None,
+        }
     }
 
     /// Finds out what is left of a limit on pulls, where nobody knows and a whole level is about to be read: by one look
     /// at the image, which is free. That it fails is found out again by who reads.
     pub(crate) async fn learn_pulls(&self, root: &Digest) {
-        if self.first.is_empty() && self.remote.host().has_unknown_pulls() {
-            let _ = self.remote.head_manifest(ManifestRef::Digest(root)).await;
+        if let (Some(host), Some(remote)) = (self.counting(), self.store.remote())
+            && host.has_unknown_pulls()
+        {
+            let _ = remote.head_manifest(ManifestRef::Digest(root)).await;
         }
     }
 
     /// Gives a turn to others when it has turned out that pulls are not limited.
     pub(crate) fn needed(&self, turn: Option<PullTurn>) -> Option<PullTurn> {
-        turn.map(|turn| turn.unless(self.remote.host().has_unlimited_pulls()))
+        turn.map(|turn| turn.unless(self.has_unlimited_pulls()))
     }
 
     /// A manifest by digest, from the first place that has it. `pulls` are those that were set aside.
@@ -72,29 +88,32 @@ impl Origin {
         &self,
         digest: &Digest,
         pulls: Option<&Reservation<'_>>,
-    ) -> Result<RawManifest, mirror_failure::RequestError> {
+    ) -> Result<RawManifest, Cause> {
         if let Some(known) = self.cache.get(digest) {
             return Ok(known);
         }
         let which = ManifestRef::Digest(digest);
-        for store in &self.first {
-            let Store::Remote(remote) = store else { continue };
+        for remote in self.first.iter().filter_map(Store::remote) {
             match remote.get_manifest(which).await {
                 Ok(manifest) => return Ok(manifest),
                 Err(error) => tracing::debug!(%error, "manifest not had from an alternative"),
             }
         }
-        let manifest = match pulls {
-            Some(pulls) => self.remote.pull_manifest(pulls, which).await?,
-            None => self.remote.get_manifest(which).await?,
+        let manifest = match (&self.store, pulls) {
+            (Store::Remote(remote), Some(pulls)) => remote.pull_manifest(pulls, which).await,
+            (Store::Remote(remote), None) => remote.get_manifest(which).await,
+            (Store::Layout(inside), _) => {
+                return inside.manifest(digest).await.map_err(Cause::Other);
+            }
         };
+        let manifest = manifest.map_err(Cause::Request)?;
         self.keep(&manifest);
         Ok(manifest)
     }
 
     /// Keeps a manifest that has cost a pull.
     pub(crate) fn keep(&self, manifest: &RawManifest) {
-        if self.remote.host().pull_budget().is_some() {
+        if self.has_counted_pulls() {
             self.cache.put(manifest);
         }
     }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::{StreamExt, stream};
 use mirror_copy::{About, about};
+use mirror_oci::Name;
 use mirror_plan::config::Location;
 use mirror_plan::plan::{Before, Holder, Replaced};
 use mirror_plan::want::{Source, Target, Wants};
@@ -17,7 +18,7 @@ use crate::look::holders;
 const AT_ONCE: usize = 32;
 
 /// What looking takes.
-pub(crate) struct With<'a> {
+pub(crate) struct Context<'a> {
     pub(crate) whole: &'a Wants,
     pub(crate) connections: &'a Connections,
     pub(crate) graphs: &'a Graphs,
@@ -27,28 +28,30 @@ pub(crate) struct With<'a> {
 /// Looks at what changes replace, where that is still there, and at what replaces it: also where the destination has both.
 pub(crate) async fn look(
     replaced: &[Replaced<'_>],
-    with: &With<'_>,
+    context: &Context<'_>,
 ) -> BTreeMap<Target, (Before, Before)> {
-    let looks: Vec<_> = replaced.iter().map(|change| look_at(change, with)).collect();
+    let looks: Vec<_> = replaced.iter().map(|change| look_at(change, context)).collect();
     let found = stream::iter(looks).buffer_unordered(AT_ONCE);
     found.filter_map(|found| async { found }).collect().await
 }
 
-async fn look_at(change: &Replaced<'_>, with: &With<'_>) -> Option<(Target, (Before, Before))> {
+async fn look_at(
+    change: &Replaced<'_>,
+    context: &Context<'_>,
+) -> Option<(Target, (Before, Before))> {
     let Replaced { source, target, before, there } = change;
     let Location::Registry(registry) = &target.location else { return None };
-    let place = with.connections.remote(registry, &target.repository).ok()?;
+    let place = context.connections.remote(registry, &target.repository).ok()?;
     let before = about(&place, before).await.ok()??;
     let now = match *there {
         Some(digest) => about(&place, digest).await.ok()??,
         None => {
-            let graph = with.graphs.get(*source)?.as_ref().ok()?;
-            let origin = || with.connections.origin(&source.name);
-            let from = match with.holder.get(*source) {
-                Some(holder) => holders::origin(holder, origin, with.whole, with.connections)?,
-                None => origin().ok()?,
+            let graph = context.graphs.get(*source)?.as_ref().ok()?;
+            let from = match context.holder.get(*source) {
+                Some(holder) => holders::origin(holder, context.whole, context.connections)?,
+                None => context.connections.origin(&source.name).ok()?,
             };
-            graph.about(&from.remote).await
+            graph.about(&from.store).await
         }
     };
     let told = |About { platforms, created }| Before { platforms, created };
@@ -63,7 +66,8 @@ pub(crate) async fn gone(
     let looks = pinned.iter().filter_map(|source| {
         let digest = source.version.digest()?;
         Some(async move {
-            let remote = connections.origin(&source.name).ok()?.remote;
+            let Name { registry, repository } = &source.name;
+            let remote = connections.remote(registry, repository).ok()?;
             let found = remote.head_manifest(ManifestRef::Digest(digest)).await;
             matches!(found, Ok(None)).then(|| (*source).clone())
         })

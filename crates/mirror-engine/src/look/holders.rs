@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
-use mirror_copy::{Graph, InLayout, Layout, Origin, Store};
+use mirror_copy::{Graph, Layout, Origin};
 use mirror_failure::Failure;
 use mirror_oci::{Digest, Platforms};
 use mirror_plan::config::Location;
@@ -13,6 +13,7 @@ use mirror_plan::plan::Holder;
 use mirror_plan::want::{Source, Target, Want, Wants};
 use mirror_registry::ManifestRef;
 
+use crate::address;
 use crate::connections::Connections;
 
 /// Blobs that are asked for at once.
@@ -69,32 +70,12 @@ pub(crate) async fn find(
     Err(nearly)
 }
 
-/// Where such an image is read from instead of its `own` origin.
-pub(crate) fn origin(
-    holder: &Holder,
-    own: impl FnOnce() -> Result<Origin, Failure>,
-    wants: &Wants,
-    connections: &Connections,
-) -> Option<Origin> {
+/// Where such an image is read from instead of its own origin.
+pub(crate) fn origin(holder: &Holder, wants: &Wants, connections: &Connections) -> Option<Origin> {
     let target = all(wants).map(|want| &want.target).find(|target| {
         target.destination == holder.destination && target.repository == holder.repository
     })?;
-    match &target.location {
-        Location::Registry(_) => at(target, connections),
-        Location::Layout(folder) => {
-            let (layout, origin) = (connections.layout(folder).ok()?, own().ok()?);
-            let inside = InLayout { layout, repository: target.repository.clone() };
-            let first = [Store::Layout(inside)].into_iter().chain(origin.first).collect();
-            Some(Origin { first, ..origin })
-        }
-    }
-}
-
-/// Whether an image is held in a layout, which doesn't tell what belongs to it.
-pub(crate) fn is_in_layout(holder: &Holder, wants: &Wants) -> bool {
-    all(wants).map(|want| &want.target).any(|target| {
-        target.destination == holder.destination && matches!(target.location, Location::Layout(_))
-    })
+    at(target, connections)
 }
 
 /// Wherever images go, or may have gone once.
@@ -103,8 +84,7 @@ fn all(wants: &Wants) -> impl Iterator<Item = &Want> {
 }
 
 fn at(target: &Target, connections: &Connections) -> Option<Origin> {
-    let Location::Registry(registry) = &target.location else { return None };
-    connections.origin_at(registry, &target.repository).ok()
+    Some(connections.origin_in(address::store(target, connections).ok()?))
 }
 
 /// The manifests of an image, if a destination has all of it; otherwise what is in the way, if it has any of it.
@@ -119,7 +99,7 @@ async fn whole(
         return in_layout(folder, digest, platforms, connections).await.ok_or(None);
     }
     let origin = at(target, connections).ok_or(None)?;
-    let remote = &origin.remote;
+    let remote = origin.store.remote().ok_or(None)?;
     match remote.head_manifest(ManifestRef::Digest(digest)).await {
         Ok(Some(_)) => {}
         Err(error) if !error.may_mean_missing() => {

@@ -60,8 +60,8 @@ pub async fn plan(
         ..Answers::default()
     };
     let graphs = read_all(&questions.manifests, whole, connections, &mut answers).await;
-    let with = before::With { whole, connections, graphs: &graphs, holder: &answers.holder };
-    answers.before = before::look(&questions.replaced, &with).await;
+    let context = before::Context { whole, connections, graphs: &graphs, holder: &answers.holder };
+    answers.before = before::look(&questions.replaced, &context).await;
     answers.pulls_left = connections.pulls_left();
     (draft.settle(&answers), graphs)
 }
@@ -212,8 +212,8 @@ async fn resolve(
 async fn tag_now(source: &Source, connections: &Connections) -> Option<Digest> {
     let Version::Pinned(pinned) = &source.version else { return None };
     let tag = pinned.tag.as_ref()?;
-    let origin = connections.origin(&source.name).ok()?;
-    origin.remote.head_manifest(ManifestRef::Tag(tag)).await.ok()?
+    let remote = connections.remote(&source.name.registry, &source.name.repository).ok()?;
+    remote.head_manifest(ManifestRef::Tag(tag)).await.ok()?
 }
 
 /// What a target has now. `digest` is what an image without a tag is found by.

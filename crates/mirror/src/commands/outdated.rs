@@ -152,9 +152,9 @@ async fn look(
     let Some(tag) = entry.version.tag().filter(|_| *why != BotProof::Commit) else {
         return Ok(None);
     };
-    let listed = match connections.origin(&entry.name) {
-        Ok(origin) => {
-            let tags = origin.remote.tags().await;
+    let listed = match connections.remote(&entry.name.registry, &entry.name.repository) {
+        Ok(remote) => {
+            let tags = remote.tags().await;
             tags.map_err(|error| Failure::new(Side::Source, "", &error.into()))
         }
         Err(failure) => Err(failure),

@@ -444,11 +444,16 @@ fn a_pinned_platform_that_is_no_index_stays_when_its_source_has_lost_it() {
 }
 
 #[test]
-fn signatures_in_a_layout_are_not_looked_for_and_that_is_told() {
+fn signatures_in_a_layout_come_along() {
     let image = index("filed");
-    for (setting, code) in [("copy", 0), ("require", 1)] {
+    let signature = ImageBuilder::new("signature").layers(&[5]).build();
+    for setting in ["copy", "require"] {
         let (source, registry, project) = (Registry::start(), Registry::start(), Project::new());
         source.add("library/app", "1", &image);
+        let tag = crate::companions::cosign(image.digest(), "sig");
+        source.add("library/app", &tag, &signature);
+        let size = image.manifests.last().unwrap().bytes.len();
+        let sbom = crate::companions::attach(&source, "library/app", image.digest(), size);
         project.write("images/docker.io/library/app/Dockerfile", &pinned("1", &image));
         let one = format!(
             "[copy]\nreferrers = \"{setting}\"\n[registry.\"docker.io\"]\nendpoint = \"{}\"\n[[destination]]\nname = \"disk\"\nlayout = \"store\"\n",
@@ -456,12 +461,14 @@ fn signatures_in_a_layout_are_not_looked_for_and_that_is_told() {
         );
         project.write("images/mirror.toml", &one);
         project.mirror(&["apply"]).run();
-        lose(&source, &image);
+        source.set_faults(|_| Some(Fault::refuse(404, "MANIFEST_UNKNOWN", "gone")));
         let host = registry.host();
         let two = format!("{one}[[destination]]\nname = \"b\"\nregistry = \"{host}\"\n");
         project.write("images/mirror.toml", &two);
-        let ran = project.mirror(&["apply"]).ends_with(code).run();
-        assert!(ran.stdout.contains("looked for in the layout that holds"), "{}", ran.stdout);
-        assert_eq!(registry.tags().is_empty(), setting == "require");
+        let ran = project.mirror(&["apply"]).run();
+        assert!(!ran.stdout.contains("warning"), "{}", ran.stdout);
+        assert!(registry.holds(APP, &image) && registry.holds(APP, &signature));
+        assert!(registry.tags().contains(&format!("{APP}:{tag}")), "{:?}", registry.tags());
+        assert!(registry.holds(APP, &sbom), "{setting}");
     }
 }
