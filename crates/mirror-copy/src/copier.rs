@@ -8,8 +8,9 @@ use mirror_failure::{Cause, Side};
 use mirror_oci::{Digest, RawManifest};
 use mirror_registry::{Listener, ManifestRef, World};
 
+use crate::blob::Blob;
 use crate::blob::download::Downloads;
-use crate::blob::landing::Landings;
+use crate::blob::mount_index::MountIndex;
 use crate::blob::spool::Spool;
 use crate::error::CopyError;
 use crate::graph::Graph;
@@ -27,7 +28,7 @@ const BLOBS_AT_ONCE: usize = 6;
 #[derive(Debug)]
 pub struct Copier {
     pub(crate) downloads: Downloads,
-    pub(crate) landings: Landings,
+    pub(crate) mounts: MountIndex,
     pub(crate) traffic: Listener<Traffic>,
 }
 
@@ -46,13 +47,26 @@ impl Copier {
         let opened = Spool::open(spool, limit, world);
         let opened = opened
             .map_err(|error| CopyError::io(Side::Local, "opening the spool", spool, &error))?;
-        Ok(Copier { downloads: Downloads::new(opened), landings: Landings::default(), traffic })
+        Ok(Copier { downloads: Downloads::new(opened), mounts: MountIndex::default(), traffic })
     }
 
-    /// Announces a job: what it shares with others is kept until all of them have it. Each job is announced before
-    /// the first one is copied.
-    pub fn expect(&self, job: &CopyJob) {
-        job.graph.blobs.iter().for_each(|blob| self.downloads.expect(&blob.digest));
+    /// Announces the blobs of a job: what it shares with others is kept until all of them have it. Call it for each job
+    /// before the first one is copied.
+    pub fn expect(&self, blobs: &[Blob]) {
+        blobs.iter().for_each(|blob| self.downloads.expect(&blob.digest));
+    }
+
+    /// Takes an announcement back: nothing of this job is copied.
+    pub fn forget(&self, blobs: &[Blob]) {
+        self.settle_all(blobs, false);
+    }
+
+    fn settle_all(&self, blobs: &[Blob], arrived: bool) {
+        for blob in blobs {
+            if self.downloads.settle(&blob.digest, arrived) {
+                self.mounts.forget(&blob.digest);
+            }
+        }
     }
 
     /// Copies one image. When it fails, or the future is dropped, the tag still names what it named before.
@@ -74,7 +88,7 @@ impl Copier {
     }
 
     pub(crate) fn settle(&self, graph: &Graph, arrived: bool) {
-        graph.blobs.iter().for_each(|blob| self.downloads.settle(&blob.digest, arrived));
+        self.settle_all(&graph.blobs, arrived);
     }
 
     async fn copy_parts(&self, job: &CopyJob) -> Result<Copied, CopyError> {

@@ -131,7 +131,7 @@ async fn run(scene: &Scene, spool: &Path) -> Vec<Result<(), CopyError>> {
                 expected: None,
                 looked: tokio::time::Instant::now(),
             };
-            copier.expect(&job);
+            copier.expect(&job.graph.blobs);
             copier.copy(&job).await.map(|_| ())
         };
         outcomes.push(outcome.await);

@@ -56,7 +56,7 @@ async fn copy(
         expected: expected.cloned(),
         looked: Instant::now().checked_sub(ago).unwrap(),
     };
-    copier.expect(&job);
+    copier.expect(&job.graph.blobs);
     copier.copy(&job).await
 }
 

@@ -93,7 +93,7 @@ async fn a_layout_gets_the_right_ones() {
                 looked: tokio::time::Instant::now(),
             }
         });
-        jobs.iter().for_each(|job| copier.expect(job));
+        jobs.iter().for_each(|job| copier.expect(&job.graph.blobs));
         let copies = async { tokio::join!(copier.copy(&jobs[0]), copier.copy(&jobs[1])) };
         let (one, other) = tokio::time::timeout(Duration::from_secs(60), copies).await.unwrap();
         one.unwrap();

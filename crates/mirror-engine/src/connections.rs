@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mirror_copy::{Layout, ManifestCache, ManifestRoom, Origin, Store};
+use mirror_copy::{Layout, ManifestCache, ManifestRoom, ManifestSpool, Origin, Store};
 use mirror_failure::{Failure, Side};
 use mirror_oci::{Digest, Name, Registry, Repository};
 use mirror_plan::config::{Alternative, Config, Location, Referrers, RegistrySettings};
@@ -36,6 +36,7 @@ pub struct Connections {
     layouts: BTreeMap<String, Result<Arc<Layout>, Failure>>,
     planes: BTreeMap<Registry, ControlPlane>,
     manifests: Arc<ManifestCache>,
+    spooled: Arc<ManifestSpool>,
     room: Arc<ManifestRoom>,
     memory: Memory,
     looks_for_signatures: bool,
@@ -157,6 +158,7 @@ impl Connections {
             layouts: layouts(&locations, root, writes, surroundings.world.threads),
             planes,
             manifests,
+            spooled: Arc::new(ManifestSpool::in_folder(spool)),
             room: Arc::default(),
             memory: Memory::in_spool(spool),
             looks_for_signatures: config.referrers != Referrers::Off,
@@ -175,6 +177,11 @@ impl Connections {
     /// Registries that are asked without credentials, since the base of a pull request does not know them.
     pub fn strangers(&self) -> BTreeSet<Registry> {
         self.strangers.clone()
+    }
+
+    /// Where manifests of this run wait for their turn.
+    pub(crate) fn manifests(&self) -> &Arc<ManifestSpool> {
+        &self.spooled
     }
 
     /// What earlier runs have left to know.

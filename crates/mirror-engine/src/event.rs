@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use mirror_copy::{Moved, Traffic};
 use mirror_plan::plan::Shard;
 use mirror_plan::report::{Event, Report, ReportFold, Transfer};
+use mirror_plan::want::Want;
 use mirror_registry::{HostEvent, HostNews, Listener};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::Instant;
@@ -35,6 +36,11 @@ impl Events {
     /// What the run has come to, so far: it may be asked for at any time.
     pub fn report(&self) -> Report {
         lock(&self.0.fold).report(self.0.began.elapsed())
+    }
+
+    /// What waits for a limit, and can be tried again.
+    pub(crate) fn deferred(&self, with_failures: bool) -> Vec<Want> {
+        lock(&self.0.fold).deferred(with_failures)
     }
 
     /// Nobody is told anything from here on, so that whoever listens comes to an end.

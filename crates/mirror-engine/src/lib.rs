@@ -20,6 +20,7 @@ mod tasks;
 
 pub use connections::{Connections, Errand};
 pub use event::Events;
+pub use graphs::Planned;
 pub use mirror_plan::report::Event;
 pub use stop::{Stop, Stopper};
 pub use surroundings::Surroundings;

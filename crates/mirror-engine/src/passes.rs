@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mirror_plan::config::Config;
-use mirror_plan::plan::{Action, Depth, Plan, Planned, Remarks, Shard};
-use mirror_plan::report::{Event, Outcome, Report, Status};
+use mirror_plan::plan::{Action, Depth, Plan, Remarks, Shard};
+use mirror_plan::report::{Event, Report};
 use mirror_plan::want::{Want, Wants};
 use tokio::time::Instant;
 
 use crate::connections::{Connections, Errand};
 use crate::event::Events;
+use crate::graphs::Planned;
 use crate::look::incomplete::Closely;
 use crate::look::{self, Ask};
 use crate::recheck::{self, Rechecked};
@@ -78,10 +79,10 @@ pub async fn run(
     stop: &Stop,
     events: &Events,
 ) -> Report {
-    let mut wants = tree.wants.clone();
+    let mut wants = Arc::new(tree.wants.clone());
     let mut saved = saved.map(|mut saved| {
         if let Some(shard) = how.shard {
-            saved.plan = shard.part(saved.plan);
+            saved.plan = Arc::new(shard.part(Arc::unwrap_or_clone(saved.plan)));
         }
         saved
     });
@@ -102,7 +103,7 @@ pub async fn run(
     loop {
         // Boxed, here and below: the layouts of futures within futures are otherwise too deep for the compiler.
         Box::pin(run.pass(&wants, saved.clone())).await;
-        let waiting = waiting(&events.report(), saved.as_ref());
+        let waiting = events.deferred(saved.is_none());
         if waiting.is_empty() || stop.is_asked() {
             break;
         }
@@ -115,7 +116,7 @@ pub async fn run(
             break;
         }
         probes += 1;
-        wants = narrowed(wants, &waiting);
+        wants = Arc::new(narrowed(Arc::unwrap_or_clone(wants), &waiting));
         saved = saved.map(|saved| of_those(saved, &waiting));
         events.send(beginning(&wants, saved.as_ref()));
     }
@@ -126,10 +127,10 @@ pub async fn run(
 }
 
 /// How a pass begins.
-fn beginning(wants: &Wants, saved: Option<&Planned>) -> Event {
+fn beginning(wants: &Arc<Wants>, saved: Option<&Planned>) -> Event {
     match saved {
-        Some(saved) => Event::Rechecking(Arc::new(saved.plan.clone())),
-        None => Event::Looking(Arc::new(wants.clone())),
+        Some(saved) => Event::Rechecking(saved.plan.clone()),
+        None => Event::Looking(wants.clone()),
     }
 }
 
@@ -154,8 +155,8 @@ impl Run<'_> {
         };
         events.send(Event::Authenticated(connections.authenticated_sources(tree.wants)));
         let Some(Rechecked { plan, graphs, left_alone }) = found else { return };
-        let refresh = how.refresh_referrers;
-        events.send(Event::Planned { plan: Arc::new(plan.clone()), refresh });
+        let (plan, refresh) = (Arc::new(plan), how.refresh_referrers);
+        events.send(Event::Planned { plan: plan.clone(), refresh });
         for outcome in left_alone {
             events.send(Event::LeftAlone(Box::new(outcome)));
         }
@@ -215,15 +216,6 @@ impl Run<'_> {
     }
 }
 
-/// What waits for a limit, and can be tried again. What a saved plan could not look up, it has no manifests of.
-fn waiting(report: &Report, saved: Option<&Planned>) -> Vec<Want> {
-    let deferred = |outcome: &&Outcome| matches!(&outcome.status, Status::Failed { failure } if failure.is_deferred());
-    let outcomes = report.outcomes.iter().filter(deferred).map(|outcome| &outcome.want);
-    let failures =
-        report.failures.iter().filter(|failed| failed.failure.is_deferred() && saved.is_none());
-    outcomes.chain(failures.map(|failed| &failed.want)).cloned().collect()
-}
-
 fn narrowed(wants: Wants, waiting: &[Want]) -> Wants {
     let again = wants.wants.iter().filter(|want| waiting.contains(want));
     let again: Vec<_> = again.cloned().collect();
@@ -240,8 +232,9 @@ fn narrowed(wants: Wants, waiting: &[Want]) -> Wants {
 
 /// The copies of a saved plan that are tried again.
 fn of_those(saved: Planned, waiting: &[Want]) -> Planned {
-    let copies = saved.plan.actions.into_iter();
+    let copies = Arc::unwrap_or_clone(saved.plan).actions.into_iter();
     let copies = copies
         .filter(|action| matches!(action, Action::Copy(copy) if waiting.contains(&copy.want)));
-    Planned { plan: Plan { actions: copies.collect(), ..Plan::default() }, ..saved }
+    let plan = Plan { actions: copies.collect(), ..Plan::default() };
+    Planned { plan: Arc::new(plan), ..saved }
 }

@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
-use mirror_copy::{Graph, Purpose};
+use mirror_copy::{Graph, ManifestSpool, Purpose, SpooledGraph};
 use mirror_failure::{Cause, Failure, Side};
-use mirror_oci::{Digest, Platforms, RawManifest};
-use mirror_plan::plan::{Action, Copy, Plan, Planned, Unchanged};
+use mirror_oci::{Digest, Platforms};
+use mirror_plan::plan::{Action, Copy, Plan, Unchanged};
 use mirror_plan::report::{Outcome, Status};
 use mirror_plan::want::{Source, Want, Wants};
 use mirror_registry::ManifestRef;
 
 use crate::connections::Connections;
-use crate::graphs::Graphs;
+use crate::graphs::{Graphs, Planned};
 use crate::look;
 
 /// Look-ups on their way at once; each host has its own, lower limit.
@@ -33,7 +33,8 @@ pub(crate) async fn look_again(
     wants: &Wants,
     connections: &Connections,
 ) -> Rechecked {
-    let Planned { mut plan, manifests } = planned;
+    let Planned { plan, manifests } = planned;
+    let mut plan = Arc::unwrap_or_clone(plan);
     let digests: BTreeMap<Source, Result<Digest, Failure>> =
         plan.copies().map(|copy| (copy.want.source.clone(), Ok(copy.digest.clone()))).collect();
     let concerned =
@@ -84,7 +85,7 @@ pub(crate) async fn look_again(
 }
 
 /// The manifests of images whose signatures are looked for again.
-async fn owed(plan: &Plan, manifests: &BTreeMap<Digest, RawManifest>) -> Graphs {
+async fn owed(plan: &Plan, manifests: &Arc<ManifestSpool>) -> Graphs {
     let mut graphs = Graphs::new();
     for item in plan.owed() {
         let source = &item.want.source;
@@ -95,12 +96,13 @@ async fn owed(plan: &Plan, manifests: &BTreeMap<Digest, RawManifest>) -> Graphs 
 
 /// An image of a saved plan.
 async fn saved(
-    manifests: &BTreeMap<Digest, RawManifest>,
+    manifests: &Arc<ManifestSpool>,
     source: &Source,
     digest: &Digest,
-) -> Result<Arc<Graph>, Failure> {
+) -> Result<Arc<SpooledGraph>, Failure> {
     let graph = Graph::saved(manifests, digest, &source.platforms).await;
-    graph.map(Arc::new).map_err(Failure::from)
+    let graph = graph.map_err(Failure::from)?;
+    Ok(Arc::new(SpooledGraph::keep(&graph, manifests)))
 }
 
 /// Images that their sources don't have, or can't be asked about. Where the tree names a tag alone, the plan is the only

@@ -1,11 +1,12 @@
 //! Carrying out a plan: many images at once, each on its own.
 
+use std::sync::Arc;
+
 use futures_util::{StreamExt, stream};
-use mirror_copy::{Companions, Copied, Copier, CopyJob, Scope, WarningKind};
+use mirror_copy::{Companions, Copied, Copier, CopyJob, Scope, SpooledGraph, WarningKind};
 use mirror_failure::{Failure, Side};
 use mirror_plan::plan::{Holder, Plan};
 use mirror_plan::report::{Event, Status};
-use mirror_plan::want::Wants;
 
 use crate::connections::Connections;
 use crate::event::Events;
@@ -40,38 +41,37 @@ pub(crate) async fn run(
             return;
         }
     };
-    let jobs = jobs(&tasks, graphs, connections, options, prepared);
-    jobs.iter().flat_map(|one| &one.job).for_each(|job| copier.expect(job));
+    let queue = queue(&tasks, graphs, options, prepared);
+    queue.iter().flat_map(|one| &one.graph).for_each(|graph| copier.expect(graph.blobs()));
     let context = Context {
         copier: &copier,
         events,
         connections,
-        wants: options.wants,
+        options,
         companions: tasks::companions(options.referrers),
         prepared,
     };
     let mut ends: Vec<Option<TaskEnd>> = tasks.iter().map(|_| None).collect();
-    copy_all(jobs, &context, options, &mut ends).await;
+    copy_all(queue, &context, &mut ends).await;
     // What ended in the middle may have left something open at a registry that has little of it.
     connections.end_sessions().await;
     tasks::remember(&tasks, &ends, connections);
 }
 
 /// What there is to copy, and what can't be.
-fn jobs<'a>(
+fn queue<'a>(
     tasks: &'a [Task<'a>],
     graphs: &Graphs,
-    connections: &Connections,
     options: &RunOptions<'_>,
     prepared: &Prepared,
 ) -> Vec<Queued<'a>> {
     let queue = |(number, task): (usize, &'a Task<'a>)| {
-        let job = match prepared.blocked(&task.want.target) {
+        let graph = match prepared.blocked(&task.want.target) {
             Some(failure) => Err(failure),
-            None => task.job(number, graphs, connections, options),
+            None => task.graph(graphs),
         };
         let owed = task.scope == Scope::Companions && !options.refresh;
-        Queued { number, job, task, owed }
+        Queued { number, graph, task, owed }
     };
     tasks.iter().enumerate().map(queue).collect()
 }
@@ -81,7 +81,7 @@ struct Context<'a> {
     copier: &'a Copier,
     events: &'a Events,
     connections: &'a Connections,
-    wants: &'a Wants,
+    options: &'a RunOptions<'a>,
     /// What to do about signatures, wherever an image is taken from.
     companions: Companions,
     prepared: &'a Prepared,
@@ -90,21 +90,16 @@ struct Context<'a> {
 /// An image that waits for its turn.
 struct Queued<'a> {
     number: usize,
-    /// What to copy, or why it can't be.
-    job: Result<CopyJob, Failure>,
+    /// What it consists of, or why it can't be copied.
+    graph: Result<Arc<SpooledGraph>, Failure>,
     task: &'a Task<'a>,
     /// Whether it is about signatures that an earlier run could not look for.
     owed: bool,
 }
 
 /// Copies until everything has ended, or it is asked to stop; what is still running then is dropped.
-async fn copy_all(
-    jobs: Vec<Queued<'_>>,
-    context: &Context<'_>,
-    options: &RunOptions<'_>,
-    ends: &mut [Option<TaskEnd>],
-) {
-    let mut finished = stream::iter(jobs)
+async fn copy_all(queue: Vec<Queued<'_>>, context: &Context<'_>, ends: &mut [Option<TaskEnd>]) {
+    let mut finished = stream::iter(queue)
         .map(|queued| async move { (queued.number, one(queued, context).await) })
         .buffer_unordered(IMAGES_AT_ONCE);
     loop {
@@ -118,14 +113,20 @@ async fn copy_all(
                 }
                 None => return,
             },
-            () = options.stop.wait() => return,
+            () = context.options.stop.wait() => return,
         }
     }
 }
 
 async fn one(queued: Queued<'_>, context: &Context<'_>) -> TaskEnd {
-    let Queued { number, job, task, owed } = queued;
+    let Queued { number, graph, task, owed } = queued;
     context.events.send(Event::Started(number));
+    let expected = graph.clone();
+    let job =
+        graph.and_then(|graph| task.job(number, &graph, context.connections, context.options));
+    if let (Err(_), Ok(expected)) = (&job, &expected) {
+        context.copier.forget(expected.blobs());
+    }
     let end = match job {
         Ok(job) => copy(job, task, context).await,
         // It is there, and its signatures are still owed.
@@ -155,7 +156,7 @@ async fn copy(mut job: CopyJob, task: &Task<'_>, context: &Context<'_>) -> TaskE
             fall_back(&mut job, Failure::from(error.clone()), &tried, task, context).await
     {
         tried.push(next);
-        context.copier.expect(&job);
+        context.copier.expect(&job.graph.blobs);
         outcome = context.copier.copy(&job).await;
     }
     let first = tried.first().map(|holder| holder.failure.clone());
@@ -206,7 +207,7 @@ async fn fall_back(
     if job.scope != Scope::Image || hidden {
         return None;
     }
-    let (wants, connections) = (context.wants, context.connections);
+    let (wants, connections) = (context.options.wants, context.connections);
     let found =
         holders::find(source, task.digest, &failure, tried, wants, connections).await.ok()?;
     job.origin = holders::origin(&found.holder, wants, connections)?;

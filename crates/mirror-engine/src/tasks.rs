@@ -1,8 +1,9 @@
 //! What a plan comes to for the copier, and what came of it for the report.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use mirror_copy::{Companions, CopyJob, Scope, WarningKind};
+use mirror_copy::{Companions, CopyJob, Scope, SpooledGraph, WarningKind};
 use mirror_failure::{Cause, Failure, Side, printable};
 use mirror_oci::{Digest, Platforms};
 use mirror_plan::config::{Location, Referrers};
@@ -88,18 +89,21 @@ pub(crate) fn of<'a>(plan: &'a Plan, options: &RunOptions<'_>) -> Vec<Task<'a>> 
 }
 
 impl Task<'_> {
+    /// What its image consists of.
+    pub(crate) fn graph(&self, graphs: &Graphs) -> Result<Arc<SpooledGraph>, Failure> {
+        let missing = || Failure::other(Side::Source, "the plan holds no manifests");
+        graphs.get(&self.want.source).cloned().unwrap_or_else(|| Err(missing()))
+    }
+
     pub(crate) fn job(
         &self,
         number: usize,
-        graphs: &Graphs,
+        graph: &SpooledGraph,
         connections: &Connections,
         options: &RunOptions<'_>,
     ) -> Result<CopyJob, Failure> {
-        let missing =
-            |what: &str| Failure::other(Side::Source, format!("the plan holds no {what}"));
         let Want { source, target, .. } = self.want;
-        let graph = graphs.get(source).cloned().unwrap_or_else(|| Err(missing("manifests")))?;
-        if graph.root().map(|root| root.digest()) != Some(self.digest) {
+        if graph.root() != Some(self.digest) {
             let why = format!("its manifests are not those of {}", self.digest);
             return Err(Failure::new(Side::Source, "", &Cause::Outdated(why)));
         }
@@ -121,7 +125,7 @@ impl Task<'_> {
         Ok(CopyJob {
             number,
             origin,
-            graph,
+            graph: Arc::new(graph.load()?),
             target: to,
             companions,
             scope: self.scope,

@@ -171,16 +171,55 @@ pub struct DigestMismatch {
     pub found: Digest,
 }
 
-/// Hashes a stream on the way and compares at the end.
+/// Hashes bytes as they come.
+///
+/// ```
+/// use mirror_oci::{Algorithm, Digest, Hasher};
+///
+/// let mut hasher = Hasher::new(Algorithm::Sha256);
+/// hasher.update(b"some ");
+/// hasher.update(b"bytes");
+/// assert_eq!(hasher.digest(), Digest::of(Algorithm::Sha256, b"some bytes"));
+/// ```
+pub struct Hasher {
+    algorithm: Algorithm,
+    state: Box<dyn DynDigest + Send + Sync>,
+}
+
+impl Hasher {
+    /// Starts hashing.
+    pub fn new(algorithm: Algorithm) -> Hasher {
+        Hasher { algorithm, state: algorithm.hasher() }
+    }
+
+    /// Adds bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.state.update(bytes);
+    }
+
+    /// The digest of all bytes so far. It can be asked for several times.
+    pub fn digest(&self) -> Digest {
+        Digest::from_hash(self.algorithm, &self.state.box_clone().finalize())
+    }
+}
+
+impl fmt::Debug for Hasher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hasher").field("algorithm", &self.algorithm).finish_non_exhaustive()
+    }
+}
+
+/// Hashes bytes as they come, and compares them with what they should be.
+#[derive(Debug)]
 pub struct Verifier {
     expected: Digest,
-    hasher: Box<dyn DynDigest + Send + Sync>,
+    hasher: Hasher,
 }
 
 impl Verifier {
     /// Starts hashing for a comparison with `expected`.
     pub fn new(expected: &Digest) -> Verifier {
-        Verifier { expected: expected.clone(), hasher: expected.algorithm().hasher() }
+        Verifier { expected: expected.clone(), hasher: Hasher::new(expected.algorithm()) }
     }
 
     /// Adds bytes.
@@ -193,18 +232,12 @@ impl Verifier {
     /// # Errors
     /// When the bytes hash to another digest.
     pub fn finish(self) -> Result<(), DigestMismatch> {
-        let found = Digest::from_hash(self.expected.algorithm(), &self.hasher.finalize());
+        let found = self.hasher.digest();
         if found == self.expected {
             Ok(())
         } else {
             Err(DigestMismatch { expected: self.expected, found })
         }
-    }
-}
-
-impl fmt::Debug for Verifier {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Verifier").field("expected", &self.expected).finish_non_exhaustive()
     }
 }
 

@@ -16,7 +16,7 @@ mod size;
 
 pub use caps::MAX_MANIFEST_BYTES;
 pub use descriptor::Descriptor;
-pub use digest::{Algorithm, Digest, DigestError, DigestMismatch, Verifier};
+pub use digest::{Algorithm, Digest, DigestError, DigestMismatch, Hasher, Verifier};
 pub use endpoint::{Endpoint, EndpointError};
 pub use manifest::{Links, ManifestError, RawManifest};
 pub use platform::{Platform, PlatformError};

@@ -20,7 +20,7 @@ pub fn schemas() -> Vec<(&'static str, schemars::Schema)> {
         ("plan.schema.json", schemars::schema_for!(plan::Plan)),
         ("progress.schema.json", schemars::schema_for!(report::ProgressLine)),
         ("report.schema.json", schemars::schema_for!(report::Report)),
-        ("saved-plan.schema.json", schemars::schema_for!(plan::SavedPlan)),
+        ("saved-plan.schema.json", schemars::schema_for!(plan::SavedLine)),
         ("verification.schema.json", schemars::schema_for!(report::Verification)),
     ]
 }

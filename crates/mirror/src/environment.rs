@@ -13,13 +13,12 @@ use tracing_subscriber::EnvFilter;
 
 use crate::exit::Exit;
 
-/// What a run stands in, with its spool in a certain folder or where the next run finds it again.
+/// What a run stands in, with its spool in this folder.
 ///
 /// # Errors
 /// When the trust store of the system can't be used.
-pub(crate) fn surroundings(spool: Option<&Path>) -> Result<Surroundings, RequestError> {
-    let spool = spool.map_or_else(default_spool, Path::to_owned);
-    Surroundings::real(credentials(), &spool)
+pub(crate) fn surroundings(spool: &Path) -> Result<Surroundings, RequestError> {
+    Surroundings::real(credentials(), spool)
 }
 
 /// The places where credentials are kept: `MIRROR_AUTH_<HOST>`, Docker's `config.json`, podman's `auth.json`.
@@ -47,7 +46,7 @@ fn credentials() -> Arc<Credentials> {
 }
 
 /// Where to keep blobs on their way: a place that the next run finds again.
-fn default_spool() -> PathBuf {
+pub(crate) fn default_spool() -> PathBuf {
     let cache = env::var_os("XDG_CACHE_HOME").filter(|value| !value.is_empty()).map(PathBuf::from);
     let cache = cache.or_else(|| env::home_dir().map(|home| home.join(".cache")));
     cache.unwrap_or_else(env::temp_dir).join("mirror-spool")

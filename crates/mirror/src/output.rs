@@ -57,17 +57,24 @@ impl Output {
     }
 
     /// Writes a value as JSON, and puts the file in its place.
-    pub(crate) fn write(mut self, value: &impl Serialize, layout: JsonLayout) -> io::Result<()> {
+    pub(crate) fn write(self, value: &impl Serialize) -> io::Result<()> {
+        self.write_with(|writer| {
+            serde_json::to_writer_pretty(&mut *writer, value)?;
+            writer.write_all(b"\n")
+        })
+    }
+
+    /// Writes whatever `write` does, and puts the file in its place.
+    pub(crate) fn write_with(
+        mut self,
+        write: impl FnOnce(&mut BufWriter<&mut File>) -> io::Result<()>,
+    ) -> io::Result<()> {
         let file: &mut File = match &mut self {
             Output::Whole(new, _) => new.as_file_mut(),
             Output::Direct(file) => file,
         };
         let mut writer = BufWriter::new(file);
-        match layout {
-            JsonLayout::Pretty => serde_json::to_writer_pretty(&mut writer, value)?,
-            JsonLayout::Compact => serde_json::to_writer(&mut writer, value)?,
-        }
-        writer.write_all(b"\n")?;
+        write(&mut writer)?;
         // Without this, an error of the last bytes would be lost.
         writer.flush()?;
         drop(writer);
@@ -76,13 +83,4 @@ impl Output {
         }
         Ok(())
     }
-}
-
-/// How JSON is laid out.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum JsonLayout {
-    /// For people too.
-    Pretty,
-    /// On one line.
-    Compact,
 }

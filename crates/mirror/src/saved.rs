@@ -1,59 +1,79 @@
-//! Saved plans: written by `plan --out`, carried out by `apply FILE`.
+//! Saved plans: written by `plan --out`, carried out by `apply FILE`. They are packed with gzip.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, BufRead, BufReader, Write};
 use std::path::Path;
+use std::sync::Arc;
 
+use flate2::Compression;
+use flate2::bufread::GzDecoder;
+use flate2::write::GzEncoder;
+use mirror_copy::ManifestSpool;
+use mirror_engine::Planned;
 use mirror_engine::graphs::Graphs;
-use mirror_plan::plan::{Plan, PlanRefusal, Planned, SavedPlan};
+use mirror_oci::RawManifest;
+use mirror_plan::plan::{Plan, PlanRefusal, SavedPlan, write_plan};
 
 use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::load::Loaded;
-use crate::output::{JsonLayout, Output};
+use crate::output::Output;
 
-/// A plan for ten thousand images has a few dozen MiB.
-const LARGEST: u64 = 128 << 20;
+/// What a file of gzip begins with.
+const GZIP: [u8; 2] = [0x1f, 0x8b];
 
 /// Writes a plan with its manifests; the file is there as a whole, or not at all.
 pub(crate) fn write(file: Output, plan: &Plan, graphs: &Graphs, loaded: &Loaded) -> io::Result<()> {
-    let manifests = graphs.values().flatten().flat_map(|graph| graph.manifests());
-    let (tree, config) = loaded.digests.clone();
-    let saved = SavedPlan::new(plan.clone(), tree, config, manifests);
-    file.write(&saved, JsonLayout::Compact)
+    let mut seen = std::collections::BTreeSet::new();
+    let graphs = graphs.values().flatten();
+    let all = graphs.flat_map(|graph| graph.digests().map(move |digest| (graph, digest)));
+    let distinct = all.filter(|(_, digest)| seen.insert(*digest));
+    let manifests = distinct.map(|(graph, digest)| graph.manifest(digest));
+    let (tree, config) = &loaded.digests;
+    file.write_with(|writer| {
+        let mut packed = GzEncoder::new(writer, Compression::fast());
+        write_plan(&mut packed, plan, (tree, config), manifests)?;
+        packed.finish()?.flush()
+    })
 }
 
-/// Reads a plan and holds it against the tree; says why it won't do.
-pub(crate) fn read(path: &Path, loaded: &Loaded) -> Result<Planned, CommandError> {
+/// Reads a plan and holds it against the tree; says why it won't do. Its manifests go into the spool.
+pub(crate) fn read(path: &Path, loaded: &Loaded, spool: &Path) -> Result<Planned, CommandError> {
+    let manifests = Arc::new(ManifestSpool::in_folder(spool));
     let (tree, config) = &loaded.digests;
-    let bytes = bytes(path, APPLIED)?;
-    let saved =
-        SavedPlan::read(&bytes).and_then(|saved| saved.checked(tree, config, &loaded.wants));
-    saved.map_err(|refusal| refused(path, APPLIED, refusal))
+    let keep = |manifest: RawManifest| {
+        manifests.put(&manifest);
+        Ok(())
+    };
+    let plan = unpacked(path)
+        .and_then(|lines| SavedPlan::read(lines, keep))
+        .and_then(|saved| saved.checked(tree, config, &loaded.wants));
+    let plan = plan.map_err(|refusal| refused(path, "applied", refusal))?;
+    Ok(Planned { plan: Arc::new(plan), manifests })
 }
 
 /// Reads a plan to show it; it may come from anybody.
 pub(crate) fn read_plan(path: &Path) -> Result<Plan, CommandError> {
-    let bytes = bytes(path, SHOWN)?;
-    let saved = SavedPlan::read(&bytes).and_then(|saved| saved.intact().map(|()| saved.plan));
-    saved.map_err(|refusal| refused(path, SHOWN, refusal))
+    let saved = unpacked(path).and_then(|lines| SavedPlan::read(lines, |_| Ok(())));
+    saved.and_then(SavedPlan::shown).map_err(|refusal| refused(path, "shown", refusal))
 }
 
-/// What a plan is read for.
-const APPLIED: &str = "applied";
-const SHOWN: &str = "shown";
-
-fn bytes(path: &Path, verb: &str) -> Result<Vec<u8>, CommandError> {
-    let mut bytes = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes));
-    let why = match read {
-        Err(error) => error.to_string(),
-        Ok(_) if bytes.len() as u64 > LARGEST => {
-            format!("it is larger than {} MiB", LARGEST >> 20)
-        }
-        Ok(_) => return Ok(bytes),
-    };
-    Err(refused(path, verb, PlanRefusal::Broken(why)))
+/// The lines of a saved plan.
+fn unpacked(path: &Path) -> Result<impl BufRead, PlanRefusal> {
+    let broken = |why: String| PlanRefusal::Broken(why);
+    let file = File::open(path).map_err(|why| broken(why.to_string()))?;
+    let mut file = BufReader::new(file);
+    let begin = file.fill_buf().map_err(|why| broken(why.to_string()))?;
+    if !begin.starts_with(&GZIP) {
+        let why = match begin.first() {
+            None => "it is empty",
+            // Earlier versions did not pack it.
+            Some(b'{') => "it was made by an older mirror",
+            Some(_) => "it is no saved plan: it is not packed with gzip",
+        };
+        return Err(broken(why.to_owned()));
+    }
+    Ok(BufReader::new(GzDecoder::new(file)))
 }
 
 fn refused(path: &Path, verb: &str, refusal: PlanRefusal) -> CommandError {

@@ -96,19 +96,20 @@ impl Downloads {
         lock(&self.shared).entry(digest.clone()).or_default().wanted += 1;
     }
 
-    /// An image has got this blob, or has failed to. When it was the last one, the blob is let go; its file stays
+    /// An image has got this blob, or has failed to; whether it was the last one. Then the blob is let go; its file stays
     /// if somebody didn't get it and the next run may want it.
-    pub(crate) fn settle(&self, digest: &Digest, arrived: bool) {
+    pub(crate) fn settle(&self, digest: &Digest, arrived: bool) -> bool {
         let mut shared = lock(&self.shared);
-        let Some(entry) = shared.get_mut(digest) else { return };
+        let Some(entry) = shared.get_mut(digest) else { return true };
         entry.failed |= !arrived;
         entry.wanted = entry.wanted.saturating_sub(1);
-        if entry.wanted == 0
-            && let Some(Entry { download: Some(download), failed, .. }) = shared.remove(digest)
-            && !failed
-        {
+        if entry.wanted > 0 {
+            return false;
+        }
+        if let Some(Entry { download: Some(download), failed: false, .. }) = shared.remove(digest) {
             download.storage.forget();
         }
+        true
     }
 
     /// Where a blob of this size is kept; `alone`, if one reader wants it, once, and may keep it waiting.

@@ -2,7 +2,7 @@
 
 pub(crate) mod download;
 pub(crate) mod fetch;
-pub(crate) mod landing;
+pub(crate) mod mount_index;
 pub(crate) mod spool;
 pub(crate) mod state;
 pub(crate) mod storage;

@@ -24,7 +24,7 @@ impl Copier {
             Store::Remote(remote) => self.land(job, blob, remote).await?,
             Store::Layout(inside) => {
                 let (folder, repository) = job.target.store.key();
-                let first = self.landings.first(&folder, &blob.digest);
+                let first = self.mounts.first(&folder, &blob.digest);
                 let mut first = first.lock().await;
                 let layout = &inside.layout;
                 let brought = again(async |borrow| self.write(job, blob, layout, borrow).await);
@@ -41,8 +41,11 @@ impl Copier {
 
     /// Brings one blob to a repository: sent by whoever is first at that registry, mounted from there by the others.
     async fn land(&self, job: &CopyJob, blob: &Blob, remote: &Remote) -> Result<Upload, CopyError> {
-        let here =
-            self.landings.here(remote.host().name().as_str(), remote.repository(), &blob.digest);
+        let here = self.mounts.is_present(
+            remote.host().name().as_str(),
+            remote.repository(),
+            &blob.digest,
+        );
         let mut here = here.lock().await;
         let there = job.present.as_ref().is_some_and(|present| present.contains(&blob.digest));
         if *here || there {
@@ -55,7 +58,7 @@ impl Copier {
             match remote.host().capabilities().mounts().value {
                 Mounts::Any => self.share(job, blob, remote).await?,
                 mounts => {
-                    let from = self.landings.first(remote.host().name().as_str(), &blob.digest);
+                    let from = self.mounts.first(remote.host().name().as_str(), &blob.digest);
                     let from = from.lock().await.clone().filter(|_| mounts == Mounts::OfManifests);
                     let from = from.map_or_else(|| ask(job, remote), Mount::From);
                     self.bring(job, blob, remote, from).await?
@@ -73,7 +76,7 @@ impl Copier {
         blob: &Blob,
         remote: &Remote,
     ) -> Result<Upload, CopyError> {
-        let first = self.landings.first(remote.host().name().as_str(), &blob.digest);
+        let first = self.mounts.first(remote.host().name().as_str(), &blob.digest);
         let mut first = first.lock().await;
         if let Some(from) = first.clone() {
             drop(first);
@@ -91,7 +94,7 @@ impl Copier {
             return;
         }
         for blob in &job.graph.blobs {
-            let first = self.landings.first(remote.host().name().as_str(), &blob.digest);
+            let first = self.mounts.first(remote.host().name().as_str(), &blob.digest);
             if let Ok(mut first) = first.try_lock() {
                 first.get_or_insert_with(|| remote.repository().clone());
             }
@@ -101,8 +104,11 @@ impl Copier {
     /// Uploads one blob of an image, whatever the destination says it has.
     pub(crate) async fn send(&self, job: &CopyJob, blob: &Blob) -> Result<(), CopyError> {
         let Store::Remote(remote) = &job.target.store else { return Ok(()) };
-        let here =
-            self.landings.here(remote.host().name().as_str(), remote.repository(), &blob.digest);
+        let here = self.mounts.is_present(
+            remote.host().name().as_str(),
+            remote.repository(),
+            &blob.digest,
+        );
         let _alone = here.lock().await;
         self.bring(job, blob, remote, Mount::Never).await.map(drop)
     }

@@ -2,25 +2,25 @@
 //! either, when this one ended at a limit. Content has one name, so nothing in here can be out of date, and what was
 //! changed is not believed.
 
-use std::collections::HashMap;
 use std::io;
 use std::path::Path;
-use std::sync::{Mutex, Once, PoisonError};
+use std::sync::Once;
 use std::time::Duration;
 
 use bytes::Bytes;
 use mirror_oci::{Digest, MAX_MANIFEST_BYTES, RawManifest};
 
 use crate::blob::spool::documents::Documents;
+use crate::graph::manifest_spool::ManifestSpool;
 
 /// What was not used for so long is deleted.
 const OLD: Duration = Duration::from_secs(30 * 24 * 3600);
 
-/// Manifests by digest, in memory and in a folder.
+/// Manifests by digest, in this run and in a folder.
 #[derive(Debug, Default)]
 pub struct ManifestCache {
     documents: Option<Documents>,
-    known: Mutex<HashMap<Digest, RawManifest>>,
+    known: ManifestSpool,
     tidied: Tidied,
 }
 
@@ -37,30 +37,25 @@ impl ManifestCache {
     /// Keeps manifests in this folder, which is made when there is something to keep.
     pub fn in_folder(folder: &Path) -> ManifestCache {
         let documents = Some(Documents::in_folder(folder));
-        ManifestCache { documents, ..ManifestCache::default() }
+        let known = ManifestSpool::in_folder(folder);
+        ManifestCache { documents, known, ..ManifestCache::default() }
     }
 
     /// A manifest that was kept.
     pub(crate) fn get(&self, digest: &Digest) -> Option<RawManifest> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(digest).cloned();
-        known.or_else(|| {
+        self.known.get(digest).ok().flatten().or_else(|| {
             let found = self.read(digest)?;
-            self.remember(&found);
+            self.known.put(&found);
             Some(found)
         })
     }
 
     /// Keeps a manifest. A folder that can't be written is no failure: it only costs a pull later.
     pub(crate) fn put(&self, manifest: &RawManifest) {
-        self.remember(manifest);
+        self.known.put(manifest);
         if let Err(error) = self.write(manifest) {
             tracing::debug!(%error, "a manifest was not kept");
         }
-    }
-
-    fn remember(&self, manifest: &RawManifest) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.insert(manifest.digest().clone(), manifest.clone());
     }
 
     /// The media type stands in the first line.

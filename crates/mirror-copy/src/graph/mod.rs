@@ -4,7 +4,9 @@ pub(crate) mod about;
 pub(crate) mod links;
 pub(crate) mod manifest_cache;
 pub(crate) mod manifest_room;
+pub(crate) mod manifest_spool;
 pub(crate) mod resolve;
+pub(crate) mod spooled;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -22,6 +24,7 @@ use crate::blob::Blob;
 use crate::error::CopyError;
 use crate::graph::links::{check, links};
 use crate::graph::manifest_room::HeldManifests;
+use crate::graph::manifest_spool::ManifestSpool;
 use crate::store::origin::Origin;
 
 const AT_ONCE: usize = 8;
@@ -78,7 +81,7 @@ impl Graph {
     /// # Errors
     /// When one is missing or can't be mirrored.
     pub async fn saved(
-        manifests: &BTreeMap<Digest, RawManifest>,
+        manifests: &ManifestSpool,
         root: &Digest,
         platforms: &Platforms,
     ) -> Result<Graph, CopyError> {
@@ -215,7 +218,7 @@ enum Manifests<'a> {
     /// A registry, and the bytes that count for nobody else.
     Source(&'a Origin, u64),
     /// An earlier look at it.
-    Saved(&'a BTreeMap<Digest, RawManifest>),
+    Saved(&'a ManifestSpool),
 }
 
 impl Manifests<'_> {
@@ -246,11 +249,10 @@ impl Manifests<'_> {
             Manifests::Saved(saved) => saved,
         };
         let step = || format!("reading manifest {}", digest.short());
-        let missing = || Cause::Other("the saved plan does not hold it".to_owned());
-        let manifest = saved
-            .get(&digest)
-            .cloned()
-            .ok_or_else(|| CopyError::new(Side::Source, step(), missing()))?;
+        let fail = |why: String| CopyError::new(Side::Local, step(), Cause::Other(why));
+        let manifest = saved.get(&digest).map_err(|error| fail(error.to_string()))?;
+        let missing = || fail("the saved plan does not hold it".to_owned());
+        let manifest = manifest.ok_or_else(missing)?;
         let links = links(&manifest)?;
         Ok((manifest, links))
     }

@@ -134,7 +134,7 @@ impl Copier {
         for (subject, referrers) in by_subject {
             // Several images may share a manifest: one list is written at a time.
             let (place, repository) = job.target.store.key();
-            let list = self.landings.list(&place, &repository, subject);
+            let list = self.mounts.list(&place, &repository, subject);
             let _alone = list.lock().await;
             list_at(&job.target.store, subject, &referrers, recall(job)).await?;
         }

@@ -259,15 +259,7 @@ impl Store {
                     Under::Digest => None,
                     Under::Name(tag) => Some(inside.name(tag, Some(manifest.digest()))),
                 };
-                let manifest = manifest.clone();
-                let write = inside
-                    .layout
-                    .run(move |layout| layout.put_manifest(&manifest, name.as_deref()));
-                let broken = |error: std::io::Error| {
-                    let cause = Cause::Other(error.to_string());
-                    Err(CopyError::new(Side::Destination, "writing a manifest", cause))
-                };
-                write.await.unwrap_or_else(broken)
+                inside.layout.put_manifest(manifest, name.as_deref()).await
             }
         }
     }

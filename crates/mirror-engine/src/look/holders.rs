@@ -1,11 +1,10 @@
 //! Images that their source has no more, or can't give, and that a destination of ours holds: the day that a mirror is
 //! for.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
-use mirror_copy::{Graph, Layout, Origin};
+use mirror_copy::{Graph, Layout, ManifestSpool, Origin};
 use mirror_failure::Failure;
 use mirror_oci::{Digest, Platforms};
 use mirror_plan::config::Location;
@@ -129,6 +128,7 @@ async fn in_layout(
     let (layout, wanted, root) =
         (connections.layout(folder).ok()?, platforms.clone(), digest.clone());
     let read = move |layout: &Layout| layout.whole_image(&root, &wanted);
-    let manifests: BTreeMap<_, _> = layout.run(read).await.ok()??;
+    let manifests = ManifestSpool::default();
+    layout.run(read).await.ok()??.values().for_each(|manifest| manifests.put(manifest));
     Graph::saved(&manifests, digest, platforms).await.ok()
 }

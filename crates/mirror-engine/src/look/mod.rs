@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
-use mirror_copy::{Graph, InLayout, Layout, Purpose};
+use mirror_copy::{Graph, InLayout, Layout, Purpose, SpooledGraph};
 use mirror_failure::{Failure, Side};
 use mirror_oci::{Digest, Platforms, Version};
 use mirror_plan::config::Location;
@@ -87,11 +87,14 @@ async fn read_all(
     });
     let mut graphs = Graphs::new();
     for (source, graph) in reads.await {
-        let graph = graph.map(|(graph, holder)| {
+        let graph = graph.map(|Read { image, graph, holder }| {
             answers.holder.extend(holder.map(|holder| (source.clone(), holder)));
-            graph
+            (image, graph)
         });
-        let image = graph.as_ref().map(|graph| image(graph)).map_err(Clone::clone);
+        let (image, graph) = match graph {
+            Ok((image, graph)) => (Ok(image), Ok(graph)),
+            Err(failure) => (Err(failure.clone()), Err(failure)),
+        };
         answers.images.insert(source.clone(), image);
         graphs.insert(source, graph);
     }
@@ -273,25 +276,37 @@ async fn found_at(
     Ok(Some(Digest::of(wanted.algorithm(), manifest.bytes())))
 }
 
-/// The manifests of an image, and the destination that they are from if the source does not give them.
+/// An image whose manifests were read.
+struct Read {
+    image: Image,
+    graph: Arc<SpooledGraph>,
+    /// The destination that they are from, if the source does not give them.
+    holder: Option<Holder>,
+}
+
 async fn read(
     source: &Source,
     root: Option<&Digest>,
     wants: &Wants,
     connections: &Connections,
-) -> Result<(Arc<Graph>, Option<Holder>), Failure> {
+) -> Result<Read, Failure> {
+    let read = |graph: &Graph, holder| Read {
+        image: image(graph),
+        graph: Arc::new(SpooledGraph::keep(graph, connections.manifests())),
+        holder,
+    };
     let Some(root) = root else {
         return Err(Failure::other(Side::Source, format!("{source} was not resolved")));
     };
-    let read = match connections.origin(&source.name) {
+    let found = match connections.origin(&source.name) {
         Ok(origin) => Graph::read(&origin, root, &source.platforms).await.map_err(Failure::from),
         Err(failure) => Err(failure),
     };
-    match read {
-        Ok(graph) => Ok((Arc::new(graph), None)),
+    match found {
+        Ok(graph) => Ok(read(&graph, None)),
         Err(failure) => {
             match holders::find(source, root, &failure, &[], wants, connections).await {
-                Ok(holders::Found { graph, holder }) => Ok((graph, Some(holder))),
+                Ok(holders::Found { graph, holder }) => Ok(read(&graph, Some(holder))),
                 // Whoever nearly has it is more help than a look at the name.
                 Err(Some(nearly)) => Err(failure.with_help(&nearly)),
                 Err(None) => Err(failure),

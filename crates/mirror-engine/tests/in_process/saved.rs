@@ -1,14 +1,15 @@
 //! A saved plan that is read back is the plan: it makes the same requests.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
+use mirror_copy::ManifestSpool;
 use mirror_engine::look::incomplete::Closely;
 use mirror_engine::look::{self, Ask};
 use mirror_engine::passes::OnLimit;
-use mirror_engine::{Connections, Errand, Events};
-use mirror_oci::{Algorithm, Digest};
-use mirror_plan::plan::{Depth, Planned, Remarks, SavedPlan};
+use mirror_engine::{Connections, Errand, Events, Planned};
+use mirror_oci::{Algorithm, Digest, RawManifest};
+use mirror_plan::plan::{Depth, Remarks, SavedPlan, write_plan};
 use mirror_plan::want::expand;
 use mirror_testkit::{FakeEcr, ImageBuilder, Profile, Registry};
 use proptest::prelude::*;
@@ -89,15 +90,23 @@ async fn requests(cases: &[Case], written: bool) -> Vec<(Duration, String)> {
     let ask =
         Ask { depth: Depth::Manifests, remarks: Remarks::Leave, closely: Closely::WhereNeeded };
     let (plan, graphs) = look::plan(&wants, &wants, &connections, ask).await;
-    let manifests = graphs.values().flatten().flat_map(|graph| graph.manifests());
-    let fit = if written {
+    let graphs = graphs.values().flatten();
+    let manifests = graphs.flat_map(|graph| graph.digests().map(|digest| graph.manifest(digest)));
+    let spool = Arc::new(ManifestSpool::default());
+    let planned = if written {
         let zero = Digest::of(Algorithm::Sha256, b"");
-        let saved = SavedPlan::new(plan, zero.clone(), zero.clone(), manifests);
-        let bytes = serde_json::to_vec(&saved).unwrap();
-        SavedPlan::read(&bytes).unwrap().checked(&zero, &zero, &wants).unwrap()
+        let mut bytes = Vec::new();
+        write_plan(&mut bytes, &plan, (&zero, &zero), manifests).unwrap();
+        let keep = |manifest: RawManifest| {
+            spool.put(&manifest);
+            Ok(())
+        };
+        let saved = SavedPlan::read(bytes.as_slice(), keep).unwrap();
+        let plan = saved.checked(&zero, &zero, &wants).unwrap();
+        Planned { plan: Arc::new(plan), manifests: spool }
     } else {
-        let by_digest = manifests.map(|manifest| (manifest.digest().clone(), manifest.clone()));
-        Planned { manifests: by_digest.collect::<BTreeMap<_, _>>(), plan }
+        manifests.for_each(|manifest| spool.put(&manifest.unwrap()));
+        Planned { plan: Arc::new(plan), manifests: spool }
     };
     for (number, case) in cases.iter().enumerate() {
         let newer = ImageBuilder::new(format!("newer-{number}")).build();
@@ -111,7 +120,7 @@ async fn requests(cases: &[Case], written: bool) -> Vec<(Duration, String)> {
         }
     }
     company.take_log();
-    let (_, report) = images.carry_out(&surroundings, OnLimit::Defer, Some(fit)).await;
+    let (_, report) = images.carry_out(&surroundings, OnLimit::Defer, Some(planned)).await;
     assert_eq!(listed_once(&report, &wants), Ok(()));
     company.take_log()
 }

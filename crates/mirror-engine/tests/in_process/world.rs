@@ -13,11 +13,11 @@ use aws_smithy_types::body::SdkBody;
 use http_body_util::BodyExt;
 use mirror_ecr::Aws;
 use mirror_engine::passes::{self, How, OnLimit, Tree};
-use mirror_engine::{Event, Events, Stop, Surroundings};
+use mirror_engine::{Event, Events, Planned, Stop, Surroundings};
 use mirror_failure::ErrorKind;
 use mirror_oci::Reference;
 use mirror_plan::config::Config;
-use mirror_plan::plan::Planned;
+
 use mirror_plan::report::Report;
 use mirror_plan::want::{Want, Wants, expand};
 use mirror_registry::{Body, Clock, Credentials, Wire, World};

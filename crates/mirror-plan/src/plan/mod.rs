@@ -19,5 +19,6 @@ pub use model::{
 };
 pub use observed::{Image, Observed};
 pub use questions::{Answers, Closer, Depth, Questions, Remarks, Replaced};
-pub use saved::{PlanRefusal, Planned, SavedManifest, SavedPlan, tree_digest};
+pub(crate) use saved::SavedLine;
+pub use saved::{PlanRefusal, SavedPlan, tree_digest, write_plan};
 pub use shard::{MOST_SHARDS, Shard, busy_shards};

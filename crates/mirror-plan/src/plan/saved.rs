@@ -1,13 +1,18 @@
 //! Plans in a file, to be looked at now and carried out later.
+//!
+//! A saved plan is a text of JSON lines, so that neither side has to have all of it in memory: a header, the plan, each
+//! manifest that carrying it out needs, and a checksum of all of that. The command line packs it with gzip.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::io::{self, BufRead, Read as _, Write};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use mirror_oci::{Algorithm, Digest, Platforms, RawManifest};
+use mirror_oci::{Algorithm, ByteSize, Digest, Hasher, MAX_MANIFEST_BYTES, Platforms, RawManifest};
 use mirror_tree::Entry;
 use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::plan::model::{Action, Change, Copy, Plan, Unchanged};
@@ -15,37 +20,73 @@ use crate::provider::setting::Settings;
 use crate::want::model::{Want, Wants};
 use crate::want::resource::{RepositoryAction, RepositoryWant};
 
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
+/// Longest header and last line.
+const LONGEST_HEADER: u64 = 64 << 10;
+/// Longest line with a plan. One for ten thousand images has about 15 MiB.
+const LONGEST_PLAN: u64 = 256 << 20;
+/// Longest line with a manifest, whose bytes are in base64.
+const LONGEST_MANIFEST: u64 = MAX_MANIFEST_BYTES as u64 * 4 / 3 + 1024;
+/// The most that all lines may have together.
+const MOST: u64 = 4 << 30;
 
-/// A plan with everything that carrying it out needs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct SavedPlan {
-    /// Version of this format; 1.
-    pub format_version: u32,
-    /// Digest of what the tree wanted.
-    #[schemars(with = "String")]
-    pub tree: Digest,
-    /// Digest of the configuration and the documents it names.
-    #[schemars(with = "String")]
-    pub config: Digest,
-    /// The plan.
-    pub plan: Plan,
-    /// The manifests of the images to copy, by digest, so that they are not pulled twice.
-    pub manifests: BTreeMap<String, SavedManifest>,
-    /// Digest of all of the above: a plan is made, not written.
-    #[schemars(with = "String")]
-    pub checksum: Digest,
+/// A line of a saved plan.
+#[derive(Debug, JsonSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "it is the schema of what is written and read line by line")]
+pub(crate) enum SavedLine {
+    /// The first line.
+    Header(Header),
+    /// The second line.
+    Plan(Box<Plan>),
+    /// Any number of lines.
+    Manifest(SavedManifest),
+    /// The last line.
+    End(End),
 }
 
-/// A manifest, byte for byte.
+/// What a saved plan was made for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct SavedManifest {
+pub(crate) struct Header {
+    /// Version of this format; 2.
+    format_version: u32,
+    /// Digest of what the tree wanted.
+    #[schemars(with = "String")]
+    tree: Digest,
+    /// Digest of the configuration and the documents it names.
+    #[schemars(with = "String")]
+    config: Digest,
+}
+
+/// A manifest of an image to copy, byte for byte, so that it is not pulled twice.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SavedManifest {
+    /// Its digest.
+    #[schemars(with = "String")]
+    digest: Digest,
     /// Its media type.
-    pub media_type: String,
+    media_type: String,
     /// Its bytes, in base64.
-    pub content: String,
+    content: String,
+}
+
+/// The end of a saved plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct End {
+    /// Digest of all lines before: a plan is made, not written.
+    #[schemars(with = "String")]
+    checksum: Digest,
+}
+
+/// A plan that was read, without its manifests.
+#[derive(Debug, Clone)]
+pub struct SavedPlan {
+    header: Header,
+    plan: Plan,
+    is_intact: bool,
 }
 
 /// Why a saved plan is not carried out.
@@ -55,15 +96,6 @@ pub enum PlanRefusal {
     Broken(String),
     /// It is not a plan for this tree and configuration.
     Stale(String),
-}
-
-/// A plan with the manifests of its images.
-#[derive(Debug, Clone)]
-pub struct Planned {
-    /// The plan.
-    pub plan: Plan,
-    /// Its manifests, each checked against its digest.
-    pub manifests: BTreeMap<Digest, RawManifest>,
 }
 
 /// The digest of what a tree wants; comments and the order of files in folders make no difference.
@@ -79,60 +111,147 @@ pub fn tree_digest(entries: &[Entry]) -> Digest {
     Digest::of(Algorithm::Sha256, lines.concat().as_bytes())
 }
 
-impl SavedPlan {
-    /// Puts a plan together with its manifests.
-    pub fn new<'a>(
-        plan: Plan,
-        tree: Digest,
-        config: Digest,
-        manifests: impl Iterator<Item = &'a RawManifest>,
-    ) -> SavedPlan {
-        let save = |manifest: &RawManifest| {
-            let media_type = manifest.media_type().to_owned();
-            let content = STANDARD.encode(manifest.bytes());
-            (manifest.digest().to_string(), SavedManifest { media_type, content })
+/// Writes a plan with its manifests. `tree` and `config` are the digests of what it was made for.
+///
+/// # Errors
+/// What `out` or `manifests` fail with; also when the plan is larger than [`SavedPlan::read`] takes.
+pub fn write_plan(
+    out: &mut impl Write,
+    plan: &Plan,
+    (tree, config): (&Digest, &Digest),
+    manifests: impl Iterator<Item = io::Result<RawManifest>>,
+) -> io::Result<()> {
+    let mut lines = Lines { out, hash: Hasher::new(Algorithm::Sha256), written: 0 };
+    let (tree, config) = (tree.clone(), config.clone());
+    lines.add(&Header { format_version: VERSION, tree, config }, LONGEST_HEADER)?;
+    lines.add(plan, LONGEST_PLAN)?;
+    for manifest in manifests {
+        let manifest = manifest?;
+        let saved = SavedManifest {
+            digest: manifest.digest().clone(),
+            media_type: manifest.media_type().to_owned(),
+            content: STANDARD.encode(manifest.bytes()),
         };
-        let manifests = manifests.map(save).collect();
-        let checksum = tree.clone();
-        let mut saved =
-            SavedPlan { format_version: VERSION, tree, config, plan, manifests, checksum };
-        saved.seal();
-        saved
+        lines.add(&saved, LONGEST_MANIFEST)?;
+    }
+    let checksum = lines.hash.digest();
+    lines.add(&End { checksum }, LONGEST_HEADER)
+}
+
+/// Lines on their way out.
+struct Lines<'a, W> {
+    out: &'a mut W,
+    hash: Hasher,
+    written: u64,
+}
+
+impl<W: Write> Lines<'_, W> {
+    /// Writes a line that must not be longer than `most`.
+    fn add(&mut self, value: &impl Serialize, most: u64) -> io::Result<()> {
+        let before = self.written;
+        serde_json::to_writer(&mut *self, value)?;
+        self.write_all(b"\n")?;
+        if self.written - before > most || self.written > MOST {
+            let most = ByteSize(if self.written > MOST { MOST } else { most });
+            return Err(io::Error::other(format!(
+                "the plan is too large: a part of it has over {most}"
+            )));
+        }
+        Ok(())
+    }
+}
+
+impl<W: Write> Write for Lines<'_, W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.out.write(bytes)?;
+        self.hash.update(bytes.get(..written).unwrap_or(bytes));
+        self.written += written as u64;
+        Ok(written)
     }
 
-    /// Makes the checksum that of what is in it now.
-    pub fn seal(&mut self) {
-        self.checksum = checksum(&self.tree, &self.config, &self.plan, &self.manifests);
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+/// Lines on their way in.
+struct Input<R> {
+    lines: R,
+    hash: Hasher,
+    read: u64,
+}
+
+impl<R: BufRead> Input<R> {
+    /// The next line, which must not be longer than `most`; nothing at the end.
+    fn line(&mut self, most: u64) -> Result<Option<Vec<u8>>, PlanRefusal> {
+        let mut line = Vec::new();
+        let read = (&mut self.lines).take(most + 1).read_until(b'\n', &mut line);
+        self.read += read.map_err(|why| match why.kind() {
+            io::ErrorKind::UnexpectedEof => cut_off(),
+            _ => broken(&why),
+        })? as u64;
+        if line.len() as u64 > most || self.read > MOST {
+            return Err(broken(&format!("a line has over {}", ByteSize(most))));
+        }
+        Ok((!line.is_empty()).then_some(line))
     }
 
-    /// Reads the bytes of a file.
+    fn value<T: DeserializeOwned>(&mut self, most: u64) -> Result<T, PlanRefusal> {
+        let line = self.line(most)?.ok_or_else(cut_off)?;
+        self.hash.update(&line);
+        serde_json::from_slice(&line).map_err(|why| broken(&why))
+    }
+}
+
+fn broken(why: &dyn std::fmt::Display) -> PlanRefusal {
+    PlanRefusal::Broken(format!("it is no saved plan: {why}"))
+}
+
+fn cut_off() -> PlanRefusal {
+    PlanRefusal::Broken("it is cut off".to_owned())
+}
+
+impl SavedPlan {
+    /// Reads what [`write_plan`] wrote. Each manifest is checked against its digest and given to `keep`.
     ///
     /// # Errors
-    /// [`PlanRefusal::Broken`] when they are no saved plan of this version.
-    pub fn read(bytes: &[u8]) -> Result<SavedPlan, PlanRefusal> {
-        #[derive(Deserialize)]
-        struct Versioned {
-            format_version: u32,
+    /// [`PlanRefusal::Broken`] when it is no saved plan of this version, or `keep` fails.
+    pub fn read(
+        lines: impl BufRead,
+        mut keep: impl FnMut(RawManifest) -> io::Result<()>,
+    ) -> Result<SavedPlan, PlanRefusal> {
+        let mut input = Input { lines, hash: Hasher::new(Algorithm::Sha256), read: 0 };
+        let header = input.header()?;
+        let plan = input.value(LONGEST_PLAN)?;
+        loop {
+            let line = input.line(LONGEST_MANIFEST)?.ok_or_else(cut_off)?;
+            if line.starts_with(b"{\"checksum\":") {
+                let End { checksum } = serde_json::from_slice(&line).map_err(|why| broken(&why))?;
+                if input.line(LONGEST_HEADER)?.is_some() {
+                    return Err(broken(&"it goes on after its end"));
+                }
+                let is_intact = checksum == input.hash.digest();
+                return Ok(SavedPlan { header, plan, is_intact });
+            }
+            input.hash.update(&line);
+            let saved: SavedManifest = serde_json::from_slice(&line).map_err(|why| broken(&why))?;
+            keep(saved.verified()?).map_err(|why| PlanRefusal::Broken(why.to_string()))?;
         }
-        let broken =
-            |why: serde_json::Error| PlanRefusal::Broken(format!("it is no saved plan: {why}"));
-        let Versioned { format_version } = serde_json::from_slice(bytes).map_err(broken)?;
-        if format_version != VERSION {
-            let age = if format_version > VERSION { "a newer" } else { "an older" };
-            let why =
-                format!("it was made by {age} mirror: version {format_version}, not {VERSION}");
-            return Err(PlanRefusal::Broken(why));
-        }
-        serde_json::from_slice(bytes).map_err(broken)
+    }
+
+    /// The plan, to be shown.
+    ///
+    /// # Errors
+    /// [`PlanRefusal::Broken`] when somebody has changed it.
+    pub fn shown(self) -> Result<Plan, PlanRefusal> {
+        self.intact()?;
+        Ok(self.plan)
     }
 
     /// Whether it is as it was made. Whoever makes a whole new one can make that right, so it says nothing about who
     /// made it.
-    ///
-    /// # Errors
-    /// [`PlanRefusal::Broken`] when somebody has changed it.
-    pub fn intact(&self) -> Result<(), PlanRefusal> {
-        if self.checksum != checksum(&self.tree, &self.config, &self.plan, &self.manifests) {
+    fn intact(&self) -> Result<(), PlanRefusal> {
+        if !self.is_intact {
             return Err(PlanRefusal::Broken("it was changed after it was made".to_owned()));
         }
         if !self.plan.adds_up() {
@@ -151,9 +270,9 @@ impl SavedPlan {
         tree: &Digest,
         config: &Digest,
         wants: &Wants,
-    ) -> Result<Planned, PlanRefusal> {
+    ) -> Result<Plan, PlanRefusal> {
         for (mine, now, what) in
-            [(&self.tree, tree, "tree"), (&self.config, config, "configuration")]
+            [(&self.header.tree, tree, "tree"), (&self.header.config, config, "configuration")]
         {
             if mine != now {
                 return Err(PlanRefusal::Stale(format!(
@@ -161,8 +280,7 @@ impl SavedPlan {
                 )));
             }
         }
-        let intact = self.intact();
-        let plan = self.plan;
+        let (intact, plan) = (self.intact(), self.plan);
         if !plan.postponed.is_empty() || !plan.configuration.is_empty() {
             let why = "it was made for a pull request and leaves out what is new there";
             return Err(PlanRefusal::Stale(why.to_owned()));
@@ -206,19 +324,37 @@ impl SavedPlan {
         }
         // What the tree does not ask for is said first: it is the more telling of the two.
         intact?;
-        let manifests = self.manifests.iter().map(|(digest, saved)| saved.verified(digest));
-        Ok(Planned { plan, manifests: manifests.collect::<Result<_, _>>()? })
+        Ok(plan)
+    }
+}
+
+impl<R: BufRead> Input<R> {
+    fn header(&mut self) -> Result<Header, PlanRefusal> {
+        #[derive(Deserialize)]
+        struct Versioned {
+            format_version: u32,
+        }
+        let line = self.line(LONGEST_HEADER)?.ok_or_else(cut_off)?;
+        self.hash.update(&line);
+        let Versioned { format_version } =
+            serde_json::from_slice(&line).map_err(|why| broken(&why))?;
+        if format_version != VERSION {
+            let age = if format_version > VERSION { "a newer" } else { "an older" };
+            let why =
+                format!("it was made by {age} mirror: version {format_version}, not {VERSION}");
+            return Err(PlanRefusal::Broken(why));
+        }
+        serde_json::from_slice(&line).map_err(|why| broken(&why))
     }
 }
 
 impl SavedManifest {
-    /// The manifest, which must be the one of this digest.
-    fn verified(&self, digest: &str) -> Result<(Digest, RawManifest), PlanRefusal> {
-        let broken = |why: String| PlanRefusal::Broken(format!("manifest {digest}: {why}"));
-        let bytes = STANDARD.decode(&self.content).map_err(|why| broken(why.to_string()))?;
-        let parsed: Digest = digest.parse().map_err(|why| broken(format!("{why}")))?;
-        let manifest = RawManifest::verified(Bytes::from(bytes), &self.media_type, &parsed);
-        Ok((parsed, manifest.map_err(|why| broken(why.to_string()))?))
+    /// The manifest, which must be the one of its digest.
+    fn verified(&self) -> Result<RawManifest, PlanRefusal> {
+        let wrong = |why: String| PlanRefusal::Broken(format!("manifest {}: {why}", self.digest));
+        let bytes = STANDARD.decode(&self.content).map_err(|why| wrong(why.to_string()))?;
+        let manifest = RawManifest::verified(Bytes::from(bytes), &self.media_type, &self.digest);
+        manifest.map_err(|why| wrong(why.to_string()))
     }
 }
 
@@ -236,17 +372,6 @@ fn fits_repository(
         "it makes or changes the repository {} as nobody asks for",
         action.at.repository
     )))
-}
-
-fn checksum(
-    tree: &Digest,
-    config: &Digest,
-    plan: &Plan,
-    manifests: &BTreeMap<String, SavedManifest>,
-) -> Digest {
-    // None of these can fail to be written.
-    let text = serde_json::to_vec(&(tree, config, plan, manifests)).unwrap_or_default();
-    Digest::of(Algorithm::Sha256, &text)
 }
 
 /// Whether a digest is the one that the tree pins, if it pins one: that is what is copied, unless one platform of it is.

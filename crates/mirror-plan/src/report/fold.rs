@@ -50,6 +50,8 @@ struct Pass {
 enum Asked {
     #[default]
     Nothing,
+    /// What is in its plan.
+    Known,
     Wants(Arc<Wants>),
     Saved(Arc<Plan>),
 }
@@ -74,6 +76,8 @@ impl ReportFold {
             Event::Rechecking(plan) => self.begin(Asked::Saved(plan.clone())),
             Event::Planned { plan, refresh } => {
                 pass.planned = Some(Planned { plan: plan.clone(), refresh: *refresh });
+                // All of it is in the plan, or left alone.
+                pass.asked = Asked::Known;
             }
             Event::LeftAlone(outcome) => pass.left_alone.push((**outcome).clone()),
             Event::Prepared(outcome) => pass.repositories.push((**outcome).clone()),
@@ -111,13 +115,25 @@ impl ReportFold {
         report
     }
 
+    /// What ended this pass waiting for a limit; `with_failures`, if what could not be looked up counts too. Nothing else
+    /// waits after an earlier pass.
+    pub fn deferred(&self, with_failures: bool) -> Vec<Want> {
+        let outcomes = self.pass.outcomes.values().chain(&self.pass.left_alone);
+        let waits = |outcome: &&Outcome| matches!(&outcome.status, Status::Failed { failure } if failure.is_deferred());
+        let outcomes = outcomes.filter(waits).map(|outcome| &outcome.want);
+        let planned = self.pass.planned.iter().filter(|_| with_failures);
+        let failures = planned.flat_map(|planned| &planned.plan.failures);
+        let failures = failures.filter(|failed| failed.failure.is_deferred());
+        outcomes.chain(failures.map(|failed| &failed.want)).cloned().collect()
+    }
+
     /// What this pass came to, after those before it.
     fn so_far(&self) -> Report {
         let Some(earlier) = self.earlier.clone() else { return self.pass.report() };
         match &self.pass.planned {
             // Of what waits, nobody knows more than before.
             None => earlier,
-            Some(_) => earlier.continued(&self.pass.asked.wants(), self.pass.report()),
+            Some(_) => earlier.continued(&self.pass.wants(), self.pass.report()),
         }
     }
 }
@@ -126,7 +142,7 @@ impl Asked {
     /// What is asked for.
     fn wants(&self) -> Vec<Want> {
         match self {
-            Asked::Nothing => Vec::new(),
+            Asked::Nothing | Asked::Known => Vec::new(),
             Asked::Wants(wants) => wants.wants.clone(),
             Asked::Saved(plan) => plan.carried_out(false).map(|(want, _)| want.clone()).collect(),
         }
@@ -134,10 +150,21 @@ impl Asked {
 }
 
 impl Pass {
+    /// What it is about, once there is a plan.
+    fn wants(&self) -> Vec<Want> {
+        let plan = self.planned.iter().map(|planned| &planned.plan);
+        let planned = plan.flat_map(|plan| {
+            let copies = plan.copies().map(|copy| &copy.want);
+            let unchanged = plan.unchanged.iter().map(|item| &item.want);
+            copies.chain(unchanged).chain(plan.failures.iter().map(|failed| &failed.want))
+        });
+        planned.chain(self.left_alone.iter().map(|outcome| &outcome.want)).cloned().collect()
+    }
+
     fn report(&self) -> Report {
         match (&self.planned, &self.asked) {
             (Some(planned), _) => self.report_of(planned),
-            (None, Asked::Nothing) => Report::of_lists(Report::default(), 0),
+            (None, Asked::Nothing | Asked::Known) => Report::of_lists(Report::default(), 0),
             (None, Asked::Wants(wants)) => {
                 let conflicts = wants.collisions.iter().map(Conflict::from).collect();
                 let unreached = wants.wants.clone();

@@ -2,6 +2,7 @@
 //!
 //! `bench-tool set <name> <storage> <tree>` puts a set of images into the storage folder of a `docker-registry`,
 //! and the tree that wants them beside it; prints `repository:tag` of each.
+//! `bench-tool serve <name> <tree>` has such a set in a registry in its own memory, until it is killed; prints its address.
 //! `bench-tool ecr <tree>` runs an account of a fake Amazon ECR and prints what to set in the environment; for each
 //! line on its input it prints how often each call and request was made since the last. It ends with its input.
 //! `bench-tool proxy <to> <delay in ms> <bytes a second>` runs a proxy until it is killed; prints its address.
@@ -28,6 +29,7 @@ fn main() {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["set", name, storage, tree] => set(name, Path::new(storage), Path::new(tree)),
+        ["serve", name, tree] => serve(name, Path::new(tree)),
         ["ecr", tree] => ecr(Path::new(tree)),
         ["proxy", to, delay, rate] => {
             let delay = Duration::from_millis(delay.parse().expect("milliseconds"));
@@ -84,7 +86,25 @@ fn ecr(tree: &Path) {
     }
 }
 
+fn serve(name: &str, tree: &Path) {
+    let registry = Registry::start();
+    each(name, tree, |repository, image| registry.add(repository, "1.0", image));
+    println!("{}", registry.host());
+    std::io::stdout().flush().unwrap();
+    loop {
+        std::thread::park();
+    }
+}
+
 fn set(name: &str, storage: &Path, tree: &Path) {
+    each(name, tree, |repository, image| {
+        image.write_storage(storage, repository, "1.0");
+        println!("{repository}:1.0");
+    });
+}
+
+/// Makes the images of a set one by one, and the tree that wants them.
+fn each(name: &str, tree: &Path, mut add: impl FnMut(&str, &Image)) {
     let (count, pinned, build): (usize, bool, fn(usize) -> Image) = match name {
         "small" => (200, false, small),
         "large" => (6, false, large),
@@ -92,13 +112,15 @@ fn set(name: &str, storage: &Path, tree: &Path) {
         "pinned-100" => (100, true, tiny),
         "pinned-1000" => (1000, true, tiny),
         "pinned-10000" => (10_000, true, tiny),
+        "wide-1000" => (1000, true, wide),
+        "wide-10000" => (10_000, true, wide),
         "one-2gb" => (1, false, one),
         _ => panic!("no such set: {name}"),
     };
     for number in 0..count {
         let repository = format!("{name}{}/app{number}", number / 100);
         let image = build(number);
-        image.write_storage(storage, &repository, "1.0");
+        add(&repository, &image);
         let folder = tree.join("bench.example").join(&repository);
         std::fs::create_dir_all(&folder).unwrap();
         let digest = if pinned { format!("@{}", image.digest()) } else { String::new() };
@@ -107,7 +129,6 @@ fn set(name: &str, storage: &Path, tree: &Path) {
             format!("FROM bench.example/{repository}:1.0{digest}\n"),
         )
         .unwrap();
-        println!("{repository}:1.0");
     }
 }
 
@@ -130,6 +151,15 @@ fn shared(number: usize) -> Image {
 
 fn tiny(number: usize) -> Image {
     ImageBuilder::new(format!("tiny {number}")).platforms(&["linux/amd64"]).layers(&[100]).build()
+}
+
+/// Six platforms of three layers each, two of which all images have: 7 manifests of about 7 KB together.
+fn wide(number: usize) -> Image {
+    let platforms = ["386", "amd64", "arm64", "ppc64le", "riscv64", "s390x"];
+    let platforms = platforms.map(|kind| format!("linux/{kind}"));
+    let platforms: Vec<&str> = platforms.iter().map(String::as_str).collect();
+    let builder = ImageBuilder::new(format!("wide {number}")).platforms(&platforms).layers(&[100]);
+    builder.platform_layers("wide base", &[1000, 2000]).build()
 }
 
 fn one(_: usize) -> Image {

@@ -13,7 +13,7 @@ use crate::environment::Signals;
 use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::load::load;
-use crate::output::{JsonLayout, Output};
+use crate::output::Output;
 use crate::{environment, print, progress, saved};
 
 /// Copy what the destinations lack.
@@ -25,7 +25,7 @@ use crate::{environment, print, progress, saved};
 #[command(after_help = "\
 Examples:
   mirror apply                              copy; a second run copies nothing
-  mirror plan --out plan.json && mirror apply plan.json
+  mirror plan --out mirror.plan && mirror apply mirror.plan
                                             do what was looked at, nothing else
   mirror apply --format json > report.json  for scripts; the schema is
                                             crates/mirror-plan/schemas/report.schema.json
@@ -82,19 +82,18 @@ pub(crate) fn run(images: Option<&Path>, command: &Apply) -> Result<Exit, Comman
     let mut loaded = load(images);
     print::note(loaded.usable()?);
     print::note(loaded.default_destination());
-    let saved = command.plan.as_deref().map(|file| saved::read(file, &loaded)).transpose()?;
+    let spool = command.spool.clone().unwrap_or_else(environment::default_spool);
+    let saved =
+        command.plan.as_deref().map(|file| saved::read(file, &loaded, &spool)).transpose()?;
     print::note(loaded.narrow(&command.only, None)?);
     // A saved plan is held against the whole tree, and then carried out in part.
-    let whole = loaded.wants.clone();
-    if let Some(shard) = command.shard {
-        loaded.wants = shard.take(loaded.wants);
-    }
+    let part = command.shard.map(|shard| shard.take(loaded.wants.clone()));
     let file = command.report.as_deref().map(|path| Output::open(path, "write the report"));
     let file = file.transpose()?;
     super::in_runtime(async {
         let Signals { stop, at_once } = environment::listen_for_signals();
         let how = How {
-            surroundings: environment::surroundings(command.spool.as_deref())?,
+            surroundings: environment::surroundings(&spool)?,
             shard: command.shard,
             on_limit: command.on_limit.into(),
             refresh_referrers: command.refresh_referrers,
@@ -103,8 +102,8 @@ pub(crate) fn run(images: Option<&Path>, command: &Apply) -> Result<Exit, Comman
         let tree = Tree {
             config: &loaded.config,
             root: &loaded.root,
-            wants: &loaded.wants,
-            whole: &whole,
+            wants: part.as_ref().unwrap_or(&loaded.wants),
+            whole: &loaded.wants,
         };
         let (events, shown) = progress::listen(command.progress, command.shard);
         let report = tokio::select! {
@@ -121,7 +120,7 @@ pub(crate) fn run(images: Option<&Path>, command: &Apply) -> Result<Exit, Comman
         report::show(&report, command.format);
         print::annotations(|| report_findings(&loaded.shown, &report));
         if let Some((file, path)) = file.zip(command.report.as_deref())
-            && let Err(error) = file.write(&report, JsonLayout::Pretty)
+            && let Err(error) = file.write(&report)
         {
             let what = format!("could not write the report {}", path.display());
             let help = "free some space there; what was copied stays";

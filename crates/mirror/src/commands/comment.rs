@@ -3,14 +3,14 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use mirror_github::{CommitId, CommitState, CommitStatus, Kept};
+use mirror_forge::{CommitId, CommitState, CommitStatus, Kept};
 use mirror_plan::plan::Plan;
 use mirror_plan::report::Ending;
 use mirror_render::ci::{COMMENT_BUDGET, headline, plan_markdown};
 
 use crate::error::CommandError;
 use crate::exit::Exit;
-use crate::{github, print, saved};
+use crate::{forge, print, saved};
 
 /// The name of our comment and of our status.
 const COMMENT: &str = "plan";
@@ -32,8 +32,8 @@ The tree has errors, or the run that makes the plan broke off; the checks of the
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  mirror plan --out plan.json                          in the pull request's own workflow, without rights
-  mirror comment plan.json --head \"$HEAD_SHA\"          in one that may write, and runs no code of the pull request")]
+  mirror plan --out mirror.plan                          in the pull request's own workflow, without rights
+  mirror comment mirror.plan --head \"$HEAD_SHA\"          in one that may write, and runs no code of the pull request")]
 pub(crate) struct Comment {
     /// The plan, as `plan --out` wrote it. Without one, the comment says that there is none for this commit.
     #[arg(value_name = "PLAN")]
@@ -48,15 +48,15 @@ pub(crate) struct Comment {
     pub(crate) url: Option<String>,
 
     #[command(flatten)]
-    pub(crate) at: github::At,
+    pub(crate) at: forge::At,
 }
 
 pub(crate) fn run(command: &Comment) -> Result<Exit, CommandError> {
     let plan = command.plan.as_deref().map(saved::read_plan).transpose()?;
     super::in_runtime(async {
-        let github = github::open(&command.at).await?;
-        let found = github.pull_requests(&command.head).await;
-        let found = found.map_err(|why| github::failed("could not find the pull request", &why))?;
+        let forge = forge::open(&command.at).await?;
+        let found = forge.changes_at(&command.head).await;
+        let found = found.map_err(|why| forge::failed("could not find the pull request", &why))?;
         if found.is_empty() {
             print::message("no open pull request has this head (any more): nothing to comment");
             return Ok(Exit::Done);
@@ -66,20 +66,20 @@ pub(crate) fn run(command: &Comment) -> Result<Exit, CommandError> {
             None => NO_PLAN.to_owned(),
         };
         let mut problems = Vec::new();
-        let mut tell = |what: &str, outcome: Result<Kept, mirror_github::Error>| match outcome {
+        let mut tell = |what: &str, outcome: Result<Kept, mirror_forge::ForgeError>| match outcome {
             Ok(kept) => print::message(&format!("{what} {}", word(kept))),
             Err(error) => {
                 let what = format!("could not keep the {what}");
-                problems.extend(github::failed(&what, &error).problems);
+                problems.extend(forge::failed(&what, &error).problems);
             }
         };
         for number in found {
-            let outcome = github.keep_comment(number, COMMENT, &text).await;
+            let outcome = forge.keep_comment(number, COMMENT, &text).await;
             tell(&format!("comment on #{number}"), outcome);
         }
         // The status is worth having even where the comment failed.
         let status = status(plan.as_ref(), command.url.clone());
-        tell("status", github.keep_status(&command.head, &status).await);
+        tell("status", forge.keep_status(&command.head, &status).await);
         match problems.is_empty() {
             true => Ok(Exit::Done),
             false => Err(CommandError::of(problems, Exit::Failed)),

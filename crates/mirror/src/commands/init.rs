@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use clap::Args;
 use mirror_failure::printable;
-use mirror_github::{CommitId, RepositoryName};
+use mirror_forge::{CommitId, RepositoryName};
 use mirror_oci::Registry;
 use mirror_plan::provider::ecr::EcrRegistry;
 use mirror_tree::Entry;
@@ -105,7 +105,7 @@ pub(crate) fn run(images: Option<&Path>, command: &Init) -> Result<Exit, Command
         let text = text.replace("@COMMIT@", commit.as_str());
         files.push((root.join(format!(".github/workflows/mirror-{name}.yml")), text));
     }
-    files.push((above.join(".gitignore"), "/mirror-store\n/plan.json\n".to_owned()));
+    files.push((above.join(".gitignore"), "/mirror-store\n/mirror.plan\n".to_owned()));
     write(files, &root, command)?;
     advise(&above, &images, command);
     Ok(Exit::Done)

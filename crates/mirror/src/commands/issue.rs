@@ -9,7 +9,7 @@ use mirror_render::ci::{Earlier, attention_markdown};
 use super::{comment, report};
 use crate::error::CommandError;
 use crate::exit::Exit;
-use crate::{environment, github, print};
+use crate::{environment, forge, print};
 
 const ISSUE: &str = "attention";
 const TITLE: &str = "mirror needs attention";
@@ -38,7 +38,7 @@ pub(crate) struct Issue {
     pub(crate) problem: Vec<String>,
 
     #[command(flatten)]
-    pub(crate) at: github::At,
+    pub(crate) at: forge::At,
 }
 
 pub(crate) fn run(command: &Issue) -> Result<Exit, CommandError> {
@@ -69,9 +69,9 @@ fn keep(
         attention_markdown(report, outdated, &command.problem, &Earlier { text, today: &today })
     };
     super::in_runtime(async {
-        let github = github::open(&command.at).await?;
-        let kept = github.keep_issue(ISSUE, TITLE, text).await;
-        let kept = kept.map_err(|error| github::failed("could not keep the issue", &error))?;
+        let forge = forge::open(&command.at).await?;
+        let kept = forge.keep_issue(ISSUE, TITLE, text).await;
+        let kept = kept.map_err(|error| forge::failed("could not keep the issue", &error))?;
         print::message(&format!("issue {}", comment::word(kept)));
         Ok(Exit::Done)
     })

@@ -36,7 +36,7 @@ fn in_runtime<T>(work: impl Future<Output = Result<T, CommandError>>) -> Result<
 
 /// Gets ready for the registries that entries come from, to look and change nothing.
 async fn connect(entries: &[Entry], loaded: &Loaded) -> Result<Connections, CommandError> {
-    let surroundings = environment::surroundings(None)?;
+    let surroundings = environment::surroundings(&environment::default_spool())?;
     let events = progress::listen_to_pauses();
     let errand = Errand::look(&surroundings, &events);
     Ok(Connections::sources(entries, &loaded.config, &loaded.root, errand).await)

@@ -29,7 +29,7 @@ Examples:
   mirror plan                       what would be copied where
   mirror plan --exit-code           the same, ending with 3 when there is something to do
   mirror plan --format json | jq    for scripts; the schema is crates/mirror-plan/schemas/plan.schema.json
-  mirror plan --out plan.json       to be carried out later: mirror apply plan.json
+  mirror plan --out mirror.plan       to be carried out later: mirror apply mirror.plan
   mirror plan --only 'quay.io/**'   a part of the tree
   mirror plan --changed-since \"$(git merge-base origin/main HEAD)\"
                                     what this branch changes
@@ -86,7 +86,7 @@ pub(crate) fn run(images: Option<&Path>, command: &Plan) -> Result<Exit, Command
     let out = command.out.as_deref().map(|path| Output::open(path, "save the plan in"));
     let out = out.transpose()?;
     super::in_runtime(async {
-        let surroundings = environment::surroundings(None)?;
+        let surroundings = environment::surroundings(&environment::default_spool())?;
         let base = at_base.as_ref().map(|at_base| &at_base.base);
         let events = progress::listen_to_pauses();
         let errand = Errand { base, ..Errand::look(&surroundings, &events) };

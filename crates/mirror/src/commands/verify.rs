@@ -45,7 +45,7 @@ pub(crate) fn run(images: Option<&Path>, command: &Verify) -> Result<Exit, Comma
     let loaded = load(images);
     print::note(loaded.usable()?);
     super::in_runtime(async {
-        let surroundings = environment::surroundings(None)?;
+        let surroundings = environment::surroundings(&environment::default_spool())?;
         let events = progress::listen_to_pauses();
         let errand = Errand::look(&surroundings, &events);
         let connections =

@@ -15,6 +15,7 @@ const FENCES: &[(&str, &[&str], &[&str])] = &[
         &[
             "mirror-copy/src/blob/spool/documents.rs",
             "mirror-copy/src/blob/spool/files.rs",
+            "mirror-copy/src/blob/spool/scratch.rs",
             "mirror-copy/src/store/layout/files.rs",
             "mirror-registry/src/auth/credentials/files.rs",
             "mirror-tree/src/read.rs",
@@ -27,8 +28,8 @@ const FENCES: &[(&str, &[&str], &[&str])] = &[
         &["reqwest::", "tokio::net", "std::net::Tcp", "hyper::", "octocrab::", "lookup_host"],
         &[
             "mirror-registry/src/wire/internet.rs",
-            "mirror-github/src/call.rs",
-            "mirror-github/src/lib.rs",
+            "mirror-forge/src/github/call.rs",
+            "mirror-forge/src/github/mod.rs",
         ],
     ),
     (
@@ -37,8 +38,8 @@ const FENCES: &[(&str, &[&str], &[&str])] = &[
         &[
             "mirror-copy/src/blob/spool/documents.rs",
             "mirror-copy/src/blob/spool/files.rs",
-            "mirror-github/src/app.rs",
-            "mirror-github/src/call.rs",
+            "mirror-forge/src/github/app.rs",
+            "mirror-forge/src/github/call.rs",
             "mirror-registry/src/world.rs",
             "mirror/src/environment.rs",
         ],
@@ -47,7 +48,7 @@ const FENCES: &[(&str, &[&str], &[&str])] = &[
         "chance",
         &["RandomState", "fastrand", "use rand", "getrandom", "SystemRandom"],
         // Signatures need some of their own.
-        &["mirror-github/src/app.rs", "mirror-registry/src/world.rs"],
+        &["mirror-forge/src/github/app.rs", "mirror-registry/src/world.rs"],
     ),
     (
         "the environment",

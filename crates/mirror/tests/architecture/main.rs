@@ -46,7 +46,11 @@ const ARROWS: &[(&str, &[&str], &[&str])] = &[
         ],
         &["clap", "indicatif", "native-tls", "openssl", "aws-lc-rs"],
     ),
-    ("mirror-github", &["mirror-oci"], &["clap", "aws-config", "reqwest", "aws-lc-rs", "rsa"]),
+    (
+        "mirror-forge",
+        &["mirror-failure", "mirror-oci"],
+        &["clap", "aws-config", "reqwest", "aws-lc-rs", "rsa"],
+    ),
     (
         "mirror",
         &[
@@ -58,7 +62,7 @@ const ARROWS: &[(&str, &[&str], &[&str])] = &[
             "mirror-registry",
             "mirror-copy",
             "mirror-engine",
-            "mirror-github",
+            "mirror-forge",
         ],
         &["native-tls", "openssl", "aws-lc-rs"],
     ),
@@ -70,6 +74,7 @@ const FOLDERS: &[(&str, &[&str])] = &[
     ("mirror", &["commands", "commands/init"]),
     ("mirror-copy", &["blob", "blob/spool", "graph", "referrers", "store", "store/layout"]),
     ("mirror-engine", &["look"]),
+    ("mirror-forge", &["github"]),
     ("mirror-plan", &["bots", "config", "plan", "provider", "provider/ecr", "report", "want"]),
     ("mirror-registry", &["auth", "auth/credentials", "host", "limits", "verbs", "wire"]),
     ("mirror-render", &["ci", "people"]),

@@ -98,9 +98,9 @@ fn a_destination_that_the_base_does_not_know_is_looked_at_after_the_merge() {
     );
     assert_eq!(thief.take_requests().len(), 0);
     // Such a plan leaves something out, and is not for applying.
-    let out = ["plan", "--config-from", "HEAD", "--out", "plan.json"];
+    let out = ["plan", "--config-from", "HEAD", "--out", "mirror.plan"];
     request.mirror(&out, &[]).run();
-    let ran = request.mirror(&["apply", "plan.json"], &[]).ends_with(5).run();
+    let ran = request.mirror(&["apply", "mirror.plan"], &[]).ends_with(5).run();
     assert!(ran.stderr.contains("leaves out what is new"), "{}", ran.stderr);
     assert!(request.destination.tags().is_empty());
 }

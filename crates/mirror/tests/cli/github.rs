@@ -1,8 +1,9 @@
 //! Pull requests and issues, at a GitHub in process.
 
-use mirror_plan::plan::SavedPlan;
+use mirror_plan::plan::Plan;
 use mirror_testkit::{FakeGitHub, GITHUB_REPOSITORY, GITHUB_TOKEN, ImageBuilder, Mirror};
 
+use crate::opened::Opened;
 use crate::{Pair, Project};
 
 const HEAD: &str = "0123456789abcdef0123456789abcdef01234567";
@@ -19,12 +20,12 @@ fn with(github: &FakeGitHub, mirror: Mirror) -> Mirror {
 fn a_plan_becomes_a_comment_and_a_status() {
     let image = ImageBuilder::new("app").layers(&[100]).build();
     let pair = Pair::new(&[("library/app", "1.0", &image)]);
-    pair.project.mirror(&["plan", "--out", "plan.json"]).run();
+    pair.project.mirror(&["plan", "--out", "mirror.plan"]).run();
     let github = FakeGitHub::start();
     github.open_pull_request(8, HEAD);
     let comment = |head: &str| {
         let arguments =
-            ["comment", "plan.json", "--head", head, "--url", "https://ci.example.com/1"];
+            ["comment", "mirror.plan", "--head", head, "--url", "https://ci.example.com/1"];
         with(&github, pair.project.mirror(&arguments))
     };
     let ran = comment(HEAD).run();
@@ -51,7 +52,7 @@ fn a_plan_becomes_a_comment_and_a_status() {
     assert_eq!(github.statuses()[0]["description"], "no plan");
     // What can't be found out, is an error, and a conflict a failure.
     pair.project.entry("library/gone:1");
-    pair.project.mirror(&["plan", "--out", "plan.json"]).ends_with(1).run();
+    pair.project.mirror(&["plan", "--out", "mirror.plan"]).ends_with(1).run();
     comment(HEAD).run();
     assert_eq!(github.statuses()[0]["state"], "error");
     assert_eq!(github.comments().len(), 1);
@@ -61,36 +62,40 @@ fn a_plan_becomes_a_comment_and_a_status() {
 fn a_plan_from_anybody() {
     let image = ImageBuilder::new("app").build();
     let pair = Pair::new(&[("library/app", "1.0", &image)]);
-    pair.project.mirror(&["plan", "--out", "plan.json"]).run();
-    let good = std::fs::read_to_string(pair.project.path().join("plan.json")).unwrap();
+    pair.project.mirror(&["plan", "--out", "mirror.plan"]).run();
+    let good = Opened::read(&pair.project.path().join("mirror.plan"));
+    let hostile = pair.project.path().join("hostile.plan");
     let github = FakeGitHub::start();
     github.open_pull_request(8, HEAD);
+    let text = good.text();
     let refused = [
-        good.replace("\"create\":1", "\"create\":0"),
-        good.replace("docker.io/library/app:1.0", "docker.io/library/other:1.0"),
-        good.replace("\"format_version\":1", "\"format_version\":9"),
-        good.replace("docker.io/library/app\"", "../x y\""),
-        good.split_at(good.len() / 2).0.to_owned(),
+        text.replace("\"create\":1", "\"create\":0"),
+        text.replace("docker.io/library/app:1.0", "docker.io/library/other:1.0"),
+        text.replace("\"format_version\":2", "\"format_version\":9"),
+        text.replace("docker.io/library/app\"", "../x y\""),
+        text.split_at(text.len() / 2).0.to_owned(),
         "[".repeat(100_000),
         "{}".to_owned(),
         String::new(),
     ];
     for plan in refused {
-        pair.project.write("hostile.json", &plan);
-        let arguments = ["comment", "hostile.json", "--head", HEAD];
+        assert_ne!(plan, text);
+        crate::opened::pack(&hostile, plan.as_bytes());
+        let arguments = ["comment", "hostile.plan", "--head", HEAD];
         let ran = with(&github, pair.project.mirror(&arguments)).ends_with(2).run();
-        assert!(ran.stderr.contains("the plan hostile.json can't be shown"), "{}", ran.stderr);
+        assert!(ran.stderr.contains("the plan hostile.plan can't be shown"), "{}", ran.stderr);
     }
     assert_eq!(github.take_calls(), Vec::<String>::new(), "nothing was asked before");
     // Whoever makes a whole new one says what he likes, but says it as text.
-    let mut saved: SavedPlan = serde_json::from_str(&good).unwrap();
-    if let Some(mirror_plan::plan::Action::Copy(copy)) = saved.plan.actions.first_mut() {
+    let mut opened = good;
+    let mut plan: Plan = serde_json::from_str(opened.plan()).unwrap();
+    if let Some(mirror_plan::plan::Action::Copy(copy)) = plan.actions.first_mut() {
         copy.want.file = "[x](https://evil.example) @everyone <img src=x>|`a`".to_owned();
         copy.want.target.destination = "# <script>alert(1)</script> @team".to_owned();
     }
-    let saved = SavedPlan::new(saved.plan, saved.tree, saved.config, [].into_iter());
-    pair.project.write("hostile.json", &serde_json::to_string(&saved).unwrap());
-    with(&github, pair.project.mirror(&["comment", "hostile.json", "--head", HEAD])).run();
+    opened.change_plan(|line| *line = serde_json::to_value(plan).unwrap());
+    opened.sealed().write(&hostile);
+    with(&github, pair.project.mirror(&["comment", "hostile.plan", "--head", HEAD])).run();
     let text = &github.comments()[0].1;
     // Outside of code spans, where nothing has a meaning.
     let plain: Vec<&str> = text.split('`').step_by(2).collect();
@@ -100,7 +105,7 @@ fn a_plan_from_anybody() {
         assert!(!plain.contains(meaning), "{meaning}: {text}");
     }
     // And the tree does not ask for it.
-    pair.project.mirror(&["apply", "hostile.json"]).ends_with(5).run();
+    pair.project.mirror(&["apply", "hostile.plan"]).ends_with(5).run();
 }
 
 #[test]
@@ -108,11 +113,11 @@ fn what_is_missing_is_said() {
     let project = Project::new();
     let image = ImageBuilder::new("app").build();
     let pair = Pair::new(&[("library/app", "1.0", &image)]);
-    pair.project.mirror(&["plan", "--out", "plan.json"]).run();
-    let plan = std::fs::read_to_string(pair.project.path().join("plan.json")).unwrap();
-    project.write("plan.json", &plan);
+    pair.project.mirror(&["plan", "--out", "mirror.plan"]).run();
+    let plan = std::fs::read(pair.project.path().join("mirror.plan")).unwrap();
+    std::fs::write(project.path().join("mirror.plan"), plan).unwrap();
     let run = |variables: &[(&str, &str)], code: i32| {
-        let mut mirror = project.mirror(&["comment", "plan.json", "--head", HEAD]);
+        let mut mirror = project.mirror(&["comment", "mirror.plan", "--head", HEAD]);
         for (name, value) in variables {
             mirror = mirror.env(name, value);
         }
@@ -130,7 +135,7 @@ fn what_is_missing_is_said() {
     let app = [("MIRROR_GITHUB_APP_ID", "1"), ("MIRROR_GITHUB_APP_KEY", "no key")];
     let wrong = run(&[repository, app[0], app[1], ("GITHUB_API_URL", &api)], 2);
     assert!(wrong.contains("the private key of the App can't be used"), "{wrong}");
-    let ran = project.mirror(&["comment", "plan.json", "--head", "main"]).ends_with(2).run();
+    let ran = project.mirror(&["comment", "mirror.plan", "--head", "main"]).ends_with(2).run();
     assert!(ran.stderr.contains("all of its 40 digits"), "{}", ran.stderr);
 }
 

@@ -18,6 +18,7 @@ mod layout;
 mod limits;
 mod nights;
 mod odd;
+mod opened;
 mod plan;
 mod readers;
 mod rehearsal;

@@ -301,7 +301,7 @@ fn files_are_opened_before_work() {
     let pair = Pair::new(&[("library/app", "1", &ImageBuilder::new("x").build())]);
     for (arguments, what) in [
         (["apply", "--report", "nowhere/report.json"], "write the report"),
-        (["plan", "--out", "nowhere/plan.json"], "save the plan in"),
+        (["plan", "--out", "nowhere/mirror.plan"], "save the plan in"),
     ] {
         let ran = pair.project.mirror(&arguments).ends_with(2).run();
         let told = format!(

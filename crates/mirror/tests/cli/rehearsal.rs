@@ -135,7 +135,7 @@ fn forty() -> (Registry, DebianRegistry, Project) {
         project.entry(&format!("{name}:1.0.0@{}", image.digest()));
     }
     project.mirror(&["bots", "dependabot"]).run();
-    project.write(".gitignore", "/plan.json\n/matrix.json\n/report*\n/outdated.json\n/.spool\n");
+    project.write(".gitignore", "/mirror.plan\n/matrix.json\n/report*\n/outdated.json\n/.spool\n");
     (source, destination, project)
 }
 
@@ -177,7 +177,7 @@ fn from_a_bots_commit_to_the_registry() {
     runner.works("plan.yml", "plan", "credentials for registries", &[("CONFIG", "")]);
     runner.works("plan.yml", "plan", "plan", &[("SINCE", "HEAD^1")]);
     std::fs::create_dir(runner.file("plan")).unwrap();
-    std::fs::rename(root.join("plan.json"), runner.file("plan/plan.json")).unwrap();
+    std::fs::rename(root.join("mirror.plan"), runner.file("plan/mirror.plan")).unwrap();
     runner.github.open_pull_request(7, &head);
     let variables = [
         ("GITHUB_TOKEN", GITHUB_TOKEN),
@@ -246,7 +246,7 @@ fn a_run_that_is_cancelled_leaves_its_report() {
     project.config(&source.host(), &destination.host());
     source.add("team/app", "1", &ImageBuilder::new("app").layers(&[10]).build());
     project.entry("team/app:1");
-    project.mirror(&["plan", "--out", "plan.json"]).run();
+    project.mirror(&["plan", "--out", "mirror.plan"]).run();
     source.set_faults(|exchange| {
         exchange.path.contains("/blobs/").then_some(mirror_testkit::Fault::Hang)
     });

@@ -1,35 +1,38 @@
 //! Plans that are looked at now and carried out later.
 
-use mirror_plan::plan::SavedPlan;
+use std::io::Write;
+
+use mirror_plan::plan::Plan;
 use mirror_plan::report::Report;
 use mirror_testkit::{Image, ImageBuilder};
+use serde_json::Value;
 
+use crate::opened::Opened;
 use crate::{Pair, looks_for_companions};
 
-/// Two images, of which the second replaces another, and a plan in `plan.json`.
+/// Two images, of which the second replaces another, and a plan in `mirror.plan`.
 fn planned() -> (Pair, Image, Image) {
     let one = ImageBuilder::new("one").platforms(&["linux/amd64", "linux/arm64"]).build();
     let two = ImageBuilder::new("two").build();
     let pair = Pair::new(&[("library/one", "1", &one), ("library/two", "1", &two)]);
     pair.destination.add("docker.io/library/two", "1", &ImageBuilder::new("older").build());
-    pair.project.mirror(&["plan", "--out", "plan.json"]).run();
+    pair.project.mirror(&["plan", "--out", "mirror.plan"]).run();
     (pair, one, two)
 }
 
-fn saved(pair: &Pair) -> SavedPlan {
-    let bytes = std::fs::read(pair.project.path().join("plan.json")).unwrap();
-    SavedPlan::read(&bytes).unwrap()
+fn file(pair: &Pair) -> std::path::PathBuf {
+    pair.project.path().join("mirror.plan")
 }
 
-fn save(pair: &Pair, plan: &SavedPlan) {
-    pair.project.write("plan.json", &serde_json::to_string(plan).unwrap());
+fn saved(pair: &Pair) -> Opened {
+    Opened::read(&file(pair))
 }
 
 #[test]
 fn it_is_carried_out_without_reading_manifests_again() {
     let (pair, one, two) = planned();
     pair.source.take_requests();
-    let ran = pair.project.mirror(&["apply", "plan.json", "--format", "json"]).run();
+    let ran = pair.project.mirror(&["apply", "mirror.plan", "--format", "json"]).run();
     let report: Report = serde_json::from_str(&ran.stdout).unwrap();
     assert_eq!((report.totals.copied, report.totals.stale), (2, 0));
     assert!(pair.destination.holds("docker.io/library/one", &one));
@@ -41,7 +44,7 @@ fn it_is_carried_out_without_reading_manifests_again() {
     // For tags alone, whether the source has what the plan says they are; no pull.
     assert!(manifests.clone().all(|request| request.method == "HEAD"));
     assert_eq!(manifests.count(), 2);
-    let again = pair.project.mirror(&["apply", "plan.json"]).run();
+    let again = pair.project.mirror(&["apply", "mirror.plan"]).run();
     assert!(again.stdout.contains("0 copied, 2 unchanged"), "{}", again.stdout);
 }
 
@@ -49,7 +52,7 @@ fn it_is_carried_out_without_reading_manifests_again() {
 fn it_does_what_it_says_though_the_source_has_moved() {
     let (pair, one, _) = planned();
     pair.source.add("library/one", "1", &ImageBuilder::new("newer").build());
-    pair.project.mirror(&["apply", "plan.json"]).run();
+    pair.project.mirror(&["apply", "mirror.plan"]).run();
     assert!(pair.destination.holds("docker.io/library/one", &one));
     let tag = pair.destination.manifest("docker.io/library/one", "1").unwrap();
     assert_eq!(&tag.digest, one.digest());
@@ -60,7 +63,7 @@ fn what_has_moved_at_the_destination_is_left_alone() {
     let (pair, one, _) = planned();
     let theirs = ImageBuilder::new("theirs").build();
     pair.destination.add("docker.io/library/two", "1", &theirs);
-    let ran = pair.project.mirror(&["apply", "plan.json"]).ends_with(5).run();
+    let ran = pair.project.mirror(&["apply", "mirror.plan"]).ends_with(5).run();
     assert!(ran.stdout.contains("stale: docker.io/library/two:1 at prod"), "{}", ran.stdout);
     assert!(ran.stdout.contains("1 copied") && ran.stdout.contains("1 stale"), "{}", ran.stdout);
     assert!(pair.destination.holds("docker.io/library/one", &one));
@@ -72,71 +75,84 @@ fn what_has_moved_at_the_destination_is_left_alone() {
 fn a_plan_for_another_tree_or_configuration_is_refused() {
     let (pair, ..) = planned();
     pair.project.entry("three:1");
-    let ran = pair.project.mirror(&["apply", "plan.json"]).ends_with(5).run();
+    let ran = pair.project.mirror(&["apply", "mirror.plan"]).ends_with(5).run();
     assert!(ran.stderr.contains("the tree has changed"), "{}", ran.stderr);
     let (pair, ..) = planned();
     let path = pair.project.path().join("images/mirror.toml");
     let config = std::fs::read_to_string(path).unwrap();
     pair.project.write("images/mirror.toml", &format!("{config}\n[copy]\nreferrers = \"off\"\n"));
-    let ran = pair.project.mirror(&["apply", "plan.json"]).ends_with(5).run();
+    let ran = pair.project.mirror(&["apply", "mirror.plan"]).ends_with(5).run();
     assert!(ran.stderr.contains("the configuration has changed"), "{}", ran.stderr);
     assert_eq!(pair.destination.tags().len(), 1, "nothing was done");
 }
 
 #[test]
 fn a_plan_that_was_meddled_with_is_refused() {
-    let meddled = |change: &dyn Fn(&mut serde_json::Value), code: i32, said: &str| {
+    let meddled = |change: &dyn Fn(&mut Opened), code: i32, said: &str| {
         let (pair, ..) = planned();
-        let mut value = serde_json::to_value(saved(&pair)).unwrap();
-        change(&mut value);
-        pair.project.write("plan.json", &value.to_string());
-        let ran = pair.project.mirror(&["apply", "plan.json"]).ends_with(code).run();
+        let mut opened = saved(&pair);
+        change(&mut opened);
+        opened.write(&file(&pair));
+        let ran = pair.project.mirror(&["apply", "mirror.plan"]).ends_with(code).run();
         assert!(ran.stderr.contains(said), "{said}: {}", ran.stderr);
         assert_eq!(pair.destination.tags().len(), 1, "nothing was done");
     };
-    let set = |pointer: &'static str, to: serde_json::Value| {
-        move |value: &mut serde_json::Value| *value.pointer_mut(pointer).unwrap() = to.clone()
-    };
-    meddled(&set("/plan/actions/0/repository", "somewhere/else".into()), 5, "does not ask for");
-    meddled(&set("/plan/actions/0/destination", "other".into()), 5, "does not ask for");
-    meddled(&set("/plan/actions/0/action", "delete".into()), 2, "no saved plan");
-    meddled(&set("/format_version", 2.into()), 2, "a newer mirror");
-    meddled(&set("/format_version", 0.into()), 2, "an older mirror");
-    let spoil = |value: &mut serde_json::Value| {
-        let manifests = value.pointer_mut("/manifests").unwrap().as_object_mut().unwrap();
-        for manifest in manifests.values_mut() {
-            *manifest.pointer_mut("/content").unwrap() = "e30=".into();
+    let set = |pointer: &'static str, to: Value| {
+        move |opened: &mut Opened| {
+            opened.change_plan(|plan| *plan.pointer_mut(pointer).unwrap() = to.clone());
         }
     };
-    meddled(&spoil, 2, "it was changed after it was made");
-    meddled(&set("/plan/totals/create", 7.into()), 2, "it was changed after it was made");
-    let nothing = |value: &mut serde_json::Value| {
-        let actions = value.pointer_mut("/plan/actions").unwrap().take();
-        *value.pointer_mut("/plan/actions").unwrap() = serde_json::json!([]);
-        assert_eq!(actions.as_array().unwrap().len(), 2);
+    let changed = "it was changed after it was made";
+    meddled(&set("/actions/0/repository", "somewhere/else".into()), 5, "does not ask for");
+    meddled(&set("/actions/0/destination", "other".into()), 5, "does not ask for");
+    meddled(&set("/actions/0/action", "delete".into()), 2, "no saved plan");
+    meddled(
+        &|opened| opened.change_header(|header| header["format_version"] = 3.into()),
+        2,
+        "a newer mirror",
+    );
+    meddled(
+        &|opened| opened.change_header(|header| header["format_version"] = 1.into()),
+        2,
+        "an older mirror",
+    );
+    let spoil = |opened: &mut Opened| {
+        for line in opened.manifests() {
+            let (before, _) = line.rsplit_once(":").unwrap();
+            *line = format!("{before}:\"e30=\"}}");
+        }
     };
-    meddled(&nothing, 2, "it was changed after it was made");
+    meddled(&spoil, 2, "content has digest");
+    meddled(&|opened| opened.remove_manifest(), 2, changed);
+    meddled(&set("/totals/create", 7.into()), 2, changed);
+    let nothing = |opened: &mut Opened| {
+        opened.change_plan(|plan| {
+            let actions = std::mem::replace(&mut plan["actions"], serde_json::json!([]));
+            assert_eq!(actions.as_array().unwrap().len(), 2);
+        });
+    };
+    meddled(&nothing, 2, changed);
 }
 
 #[test]
 fn an_image_that_its_source_does_not_have_is_not_copied() {
     let (pair, one, _) = planned();
-    let saved = saved(&pair);
+    let mut opened = saved(&pair);
     // Somebody arranges what there is in another way, and makes a whole new plan of it.
-    let index = &saved.manifests[one.digest().as_str()];
-    let forged = base64_of(&index.content, |text| text.replace("arm64", "arm65"));
-    let digest = forged.0.clone();
-    let mut value = serde_json::to_value(&saved).unwrap();
-    let text = value.to_string().replace(one.digest().as_str(), digest.as_str());
-    value = serde_json::from_str(&text).unwrap();
-    *value.pointer_mut(&format!("/manifests/{digest}/content")).unwrap() = forged.1.into();
-    let mut made: SavedPlan = serde_json::from_value(value).unwrap();
-    let manifests = std::mem::take(&mut made.manifests);
-    let mut made = SavedPlan::new(made.plan, made.tree, made.config, [].into_iter());
-    made.manifests = manifests;
-    made.seal();
-    save(&pair, &made);
-    let ran = pair.project.mirror(&["apply", "plan.json"]).ends_with(1).run();
+    let mut forged = None;
+    opened.change_manifest(one.digest(), |line| {
+        let content = line["content"].as_str().unwrap();
+        let (digest, content) = base64_of(content, |text| text.replace("arm64", "arm65"));
+        (line["content"], line["digest"]) = (content.into(), digest.as_str().into());
+        forged = Some(digest);
+    });
+    let digest = forged.unwrap();
+    opened.change_plan(|plan| {
+        let text = plan.to_string().replace(one.digest().as_str(), digest.as_str());
+        *plan = serde_json::from_str(&text).unwrap();
+    });
+    opened.sealed().write(&file(&pair));
+    let ran = pair.project.mirror(&["apply", "mirror.plan"]).ends_with(1).run();
     assert!(ran.stdout.contains("has never been, or is no longer"), "{}", ran.stdout);
     assert!(pair.destination.manifest("docker.io/library/one", "1").is_none());
 }
@@ -153,30 +169,71 @@ fn base64_of(content: &str, change: impl Fn(String) -> String) -> (mirror_oci::D
 #[test]
 fn files_that_are_no_plans_are_refused() {
     let (pair, ..) = planned();
-    let whole = serde_json::to_string(&saved(&pair)).unwrap();
+    let (good, file) = (saved(&pair), file(&pair));
+    let whole = good.text();
     let half: String = whole.chars().take(whole.len() / 2).collect();
-    let nested = "[".repeat(100_000);
-    let repeated = whole.replacen("\"tree\":", "\"tree\":\"x\",\"tree\":", 1);
-    for text in ["", "{}", "null", &half, &nested, &repeated] {
-        pair.project.write("plan.json", text);
-        let ran = pair.project.mirror(&["apply", "plan.json"]).ends_with(2).run();
-        assert!(ran.stderr.contains("can't be applied"), "{}", ran.stderr);
+    let without_end = whole.lines().take(3).map(|line| format!("{line}\n")).collect::<String>();
+    let longer = format!("{whole}{{}}\n");
+    let nested = "[".repeat(60_000);
+    let version = "\"format_version\":2";
+    let repeated = whole.replacen(version, &format!("{version},{version}"), 1);
+    for (text, why) in [
+        ("", "it is cut off"),
+        ("{}", "it is no saved plan: missing field `format_version`"),
+        ("null", "it is no saved plan: invalid type: null"),
+        (&half, "it is no saved plan: EOF while parsing"),
+        (&without_end, "it is cut off"),
+        (&longer, "it is no saved plan: it goes on after its end"),
+        (&nested, "it is no saved plan: invalid type: sequence"),
+        (&"x".repeat(70_000), "it is no saved plan: a line has over 64.0 KiB"),
+        (&repeated, "it is no saved plan: duplicate field `format_version`"),
+    ] {
+        crate::opened::pack(&file, text.as_bytes());
+        let ran = pair.project.mirror(&["apply", "mirror.plan"]).ends_with(2).run();
+        let said = format!("the plan mirror.plan can't be applied\n  caused by: {why}");
+        assert!(ran.stderr.contains(&said), "{said}\n{}", ran.stderr);
     }
-    let ran = pair.project.mirror(&["apply", "missing.json"]).ends_with(2).run();
+    let packed = {
+        good.write(&file);
+        std::fs::read(&file).unwrap()
+    };
+    for (bytes, why) in [
+        (&b""[..], "it is empty"),
+        (whole.as_bytes(), "it was made by an older mirror"),
+        (b"hello", "it is not packed with gzip"),
+        (packed.split_at(packed.len() / 2).0, "it is cut off"),
+    ] {
+        std::fs::write(&file, bytes).unwrap();
+        let ran = pair.project.mirror(&["apply", "mirror.plan"]).ends_with(2).run();
+        assert!(ran.stderr.contains(why), "{why}\n{}", ran.stderr);
+    }
+    let ran = pair.project.mirror(&["apply", "missing.plan"]).ends_with(2).run();
     assert!(ran.stderr.contains("No such file"), "{}", ran.stderr);
-    let giant = std::fs::File::create(pair.project.path().join("giant.json")).unwrap();
-    giant.set_len(200 << 20).unwrap();
-    let ran = pair.project.mirror(&["apply", "giant.json"]).ends_with(2).run();
-    assert!(ran.stderr.contains("larger than 128 MiB"), "{}", ran.stderr);
-    let ran = pair.project.mirror(&["plan", "--out", "no/folder/plan.json"]).ends_with(2).run();
+    let ran = pair.project.mirror(&["plan", "--out", "no/folder/mirror.plan"]).ends_with(2).run();
     assert!(ran.stderr.contains("could not save the plan"), "{}", ran.stderr);
     // Two plans of the same are the same file.
-    pair.project.mirror(&["plan", "--out", "plan.json"]).run();
-    let first = serde_json::to_string(&saved(&pair)).unwrap();
-    pair.project.mirror(&["plan", "--out", "plan.json"]).run();
-    assert_eq!(serde_json::to_string(&saved(&pair)).unwrap(), first);
-    save(&pair, &saved(&pair));
-    pair.project.mirror(&["apply", "plan.json"]).run();
+    pair.project.mirror(&["plan", "--out", "mirror.plan"]).run();
+    let first = std::fs::read(&file).unwrap();
+    pair.project.mirror(&["plan", "--out", "mirror.plan"]).run();
+    assert_eq!(std::fs::read(&file).unwrap(), first);
+    assert_eq!(saved(&pair).sealed(), saved(&pair));
+    saved(&pair).write(&file);
+    pair.project.mirror(&["apply", "mirror.plan"]).run();
+}
+
+/// A line of two GiB of nothing has two MiB when it is packed: it is not read to its end.
+#[test]
+fn a_bomb_is_refused() {
+    let (pair, ..) = planned();
+    let (opened, path) = (saved(&pair), file(&pair));
+    let out = std::fs::File::create(&path).unwrap();
+    let mut packed = flate2::write::GzEncoder::new(out, flate2::Compression::fast());
+    writeln!(packed, "{}\n{}", opened.header(), opened.plan()).unwrap();
+    let zeros = vec![b'0'; 1 << 20];
+    (0..64).for_each(|_| packed.write_all(&zeros).unwrap());
+    packed.finish().unwrap();
+    let ran = pair.project.mirror(&["apply", "mirror.plan"]).ends_with(2).run();
+    assert!(ran.stderr.contains("a line has over 5.3 MiB"), "{}", ran.stderr);
 }
 
 #[test]
@@ -195,9 +252,9 @@ fn images_without_tags_are_told_apart() {
     entry("one", &one);
     pair.project.mirror(&["apply"]).run();
     entry("two", &two);
-    let ran = pair.project.mirror(&["plan", "--out", "plan.json"]).run();
+    let ran = pair.project.mirror(&["plan", "--out", "mirror.plan"]).run();
     assert!(ran.stdout.contains("plan: 1 to create, 0 to update, 1 unchanged"), "{}", ran.stdout);
-    let ran = pair.project.mirror(&["apply", "plan.json"]).run();
+    let ran = pair.project.mirror(&["apply", "mirror.plan"]).run();
     assert!(ran.stdout.contains("1 copied, 1 unchanged"), "{}", ran.stdout);
     pair.project.mirror(&["plan", "--exit-code"]).run();
 }
@@ -208,7 +265,7 @@ fn pinned(line: &str, image: &Image, older: &Image) -> Pair {
     pair.source.add("library/app", "old", older);
     pair.source.add("library/app", "1", image);
     pair.project.write("images/docker.io/library/app/Dockerfile", line);
-    pair.project.mirror(&["plan", "--out", "plan.json"]).run();
+    pair.project.mirror(&["plan", "--out", "mirror.plan"]).run();
     pair
 }
 
@@ -217,18 +274,19 @@ fn looking_for_signatures_does_not_bring_another_image() {
     let (image, older) = (ImageBuilder::new("now").build(), ImageBuilder::new("older").build());
     let pair = pinned(&format!("FROM app:1@{}\n", image.digest()), &image, &older);
     // Somebody says that another image is there already, under the same want, and still owes its signatures.
-    let mut plan = saved(&pair);
-    let copy = plan.plan.copies().next().unwrap();
+    let mut opened = saved(&pair);
+    let mut plan: Plan = serde_json::from_str(opened.plan()).unwrap();
+    let copy = plan.copies().next().unwrap();
     let item = mirror_plan::plan::Unchanged {
         want: copy.want.clone(),
         digest: older.digest().clone(),
         signatures_owed: true,
     };
-    plan.plan.unchanged.push(item);
-    plan.plan.totals.unchanged += 1;
-    plan.seal();
-    save(&pair, &plan);
-    let ran = pair.project.mirror(&["apply", "plan.json"]).ends_with(5).run();
+    plan.unchanged.push(item);
+    plan.totals.unchanged += 1;
+    opened.change_plan(|line| *line = serde_json::to_value(plan).unwrap());
+    opened.sealed().write(&file(&pair));
+    let ran = pair.project.mirror(&["apply", "mirror.plan"]).ends_with(5).run();
     assert!(ran.stderr.contains("which the tree does not ask for"), "{}", ran.stderr);
     assert!(pair.destination.tags().is_empty());
 }
@@ -241,21 +299,20 @@ fn a_platform_is_the_one_that_its_index_names() {
     let line = format!("FROM --platform=linux/arm64 app:1@{}\n", image.digest());
     let pair = pinned(&line, &image, &older);
     let good = saved(&pair);
-    let mut plan = good.clone();
-    if let Some(mirror_plan::plan::Action::Copy(copy)) = plan.plan.actions.first_mut() {
-        copy.digest = older.digest().clone();
-    }
-    let (manifest, content) = (&older.manifests[0], base64_of_bytes(&older.manifests[0].bytes));
-    let media_type = manifest.media_type.clone();
-    let saved_manifest = mirror_plan::plan::SavedManifest { media_type, content };
-    plan.manifests.insert(older.digest().to_string(), saved_manifest);
-    plan.seal();
-    save(&pair, &plan);
-    let ran = pair.project.mirror(&["apply", "plan.json"]).ends_with(1).run();
+    let mut forged = good.clone();
+    forged.change_plan(|plan| plan["actions"][0]["digest"] = older.digest().as_str().into());
+    let manifest = &older.manifests[0];
+    forged.add(&serde_json::json!({
+        "digest": older.digest(),
+        "media_type": manifest.media_type,
+        "content": base64_of_bytes(&manifest.bytes),
+    }));
+    forged.sealed().write(&file(&pair));
+    let ran = pair.project.mirror(&["apply", "mirror.plan"]).ends_with(1).run();
     assert!(ran.stdout.contains("has never been, or is no longer,"), "{}", ran.stdout);
     assert!(pair.destination.tags().is_empty());
-    save(&pair, &good);
-    pair.project.mirror(&["apply", "plan.json"]).run();
+    good.write(&file(&pair));
+    pair.project.mirror(&["apply", "mirror.plan"]).run();
     assert_eq!(pair.destination.tags().len(), 1);
 }
 

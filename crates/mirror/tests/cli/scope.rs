@@ -87,8 +87,8 @@ fn what_a_branch_changes() {
     let ran = pair.project.mirror(&["plan", "--changed-since", "HEAD"]).run();
     assert_eq!(ran.stdout, "plan: 0 to create, 0 to update, 0 unchanged\n");
     // A saved plan of a part is a plan for the whole tree.
-    pair.project.mirror(&["plan", "--changed-since", &before, "--out", "plan.json"]).run();
-    let ran = pair.project.mirror(&["apply", "plan.json"]).run();
+    pair.project.mirror(&["plan", "--changed-since", &before, "--out", "mirror.plan"]).run();
+    let ran = pair.project.mirror(&["apply", "mirror.plan"]).run();
     assert!(ran.stdout.contains("3 copied, 0 unchanged"), "{}", ran.stdout);
     // Where the configuration has changed, everything may go elsewhere.
     let config = std::fs::read_to_string(pair.project.path().join("images/mirror.toml")).unwrap();
@@ -153,7 +153,7 @@ fn a_part_by_name() {
         let ran = pair.project.mirror(&[command, "--only", "["]).ends_with(2).run();
         assert!(ran.stderr.contains("invalid value '['"), "{}", ran.stderr);
     }
-    pair.project.mirror(&["apply", "plan.json", "--only", "app"]).ends_with(2).run();
+    pair.project.mirror(&["apply", "mirror.plan", "--only", "app"]).ends_with(2).run();
 }
 
 #[test]

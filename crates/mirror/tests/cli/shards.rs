@@ -15,11 +15,11 @@ fn all_parts_together_do_everything_once() {
     let pair = Pair::new(&wanted);
     let matrix = pair.project.mirror(&["plan", "--matrix", "3"]).run().stdout;
     assert_eq!(matrix, "{\"shard\":[\"1/3\",\"2/3\",\"3/3\"]}\n");
-    pair.project.mirror(&["plan", "--out", "plan.json"]).run();
+    pair.project.mirror(&["plan", "--out", "mirror.plan"]).run();
     let mut copied = 0;
     for number in 1..=3 {
         let (shard, file) = (format!("{number}/3"), format!("report-{number}.json"));
-        let arguments = ["apply", "plan.json", "--shard", &shard, "--report", &file];
+        let arguments = ["apply", "mirror.plan", "--shard", &shard, "--report", &file];
         pair.project.mirror(&arguments).run();
         let text = std::fs::read_to_string(pair.project.path().join(&file)).unwrap();
         let report: Report = serde_json::from_str(&text).unwrap();
@@ -58,7 +58,7 @@ fn what_failed_in_one_part_is_in_the_whole() {
 fn what_can_only_be_told_is_told_by_one_part() {
     let pair = Pair::new(&[]);
     pair.project.entry("gone:1");
-    let arguments = ["plan", "--matrix", "5", "--out", "plan.json"];
+    let arguments = ["plan", "--matrix", "5", "--out", "mirror.plan"];
     let matrix = pair.project.mirror(&arguments).ends_with(1).run().stdout;
     let matrix: serde_json::Value = serde_json::from_str(&matrix).unwrap();
     let shards = matrix["shard"].as_array().unwrap();
@@ -69,7 +69,7 @@ fn what_can_only_be_told_is_told_by_one_part() {
         let part = format!("{number}/5");
         let code = i32::from(part == shard);
         let file = format!("report-{number}.json");
-        let arguments = ["apply", "plan.json", "--shard", &part, "--report", &file];
+        let arguments = ["apply", "mirror.plan", "--shard", &part, "--report", &file];
         pair.project.mirror(&arguments).ends_with(code).run();
     }
     let all = [

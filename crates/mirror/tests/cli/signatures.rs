@@ -230,9 +230,9 @@ fn look_ups_that_are_refused_are_told_once_and_made_again() {
     assert_eq!(ran.stdout.matches(told).count(), 1, "{}", ran.stdout);
     pair.source.clear_faults();
     // As the workflow does it: a plan, and a part of it.
-    let matrix = pair.project.mirror(&["plan", "--out", "plan.json", "--matrix", "2"]).run();
+    let matrix = pair.project.mirror(&["plan", "--out", "mirror.plan", "--matrix", "2"]).run();
     let shard = matrix.stdout.split('"').nth(3).unwrap().to_owned();
-    let ran = pair.project.mirror(&["apply", "plan.json", "--shard", &shard]).run();
+    let ran = pair.project.mirror(&["apply", "mirror.plan", "--shard", &shard]).run();
     assert!(ran.stdout.contains("applied: 0 copied, 1 unchanged, 1 refreshed; "), "{}", ran.stdout);
     assert!(pair.destination.holds(APP, &sig));
     let plan = pair.project.mirror(&["plan", "--format", "json"]).run();

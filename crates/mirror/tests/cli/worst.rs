@@ -51,9 +51,9 @@ fn a_digest_that_upstream_has_deleted_is_tagged_where_it_is() {
         "{}",
         planned.stdout
     );
-    pair.project.mirror(&["plan", "--out", "plan.json"]).run();
+    pair.project.mirror(&["plan", "--out", "mirror.plan"]).run();
     pair.destination.take_requests();
-    let ran = pair.project.mirror(&["apply", "plan.json", "--shard", "1/1"]).run();
+    let ran = pair.project.mirror(&["apply", "mirror.plan", "--shard", "1/1"]).run();
     assert!(
         ran.stdout.starts_with(
             "note: docker.io/library/app:1 at prod: gone upstream, you hold it at prod\n    caused by: source: "
@@ -185,8 +185,8 @@ fn platforms_that_were_left_out_are_missing_when_they_are_wanted() {
     let planned = plan(&project.mirror(&["plan", "--format", "json"]).run().stdout);
     let copy = planned.copies().next().unwrap();
     assert_eq!(copy.change, Change::Complete { missing: vec![image.manifests[1].digest.clone()] });
-    project.mirror(&["plan", "--out", "plan.json"]).run();
-    project.mirror(&["apply", "plan.json"]).run();
+    project.mirror(&["plan", "--out", "mirror.plan"]).run();
+    project.mirror(&["apply", "mirror.plan"]).run();
     assert!(destination.holds(APP, &image));
     source.take_requests();
     destination.take_requests();

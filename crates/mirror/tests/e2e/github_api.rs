@@ -79,7 +79,7 @@ fn project() -> TempDir {
         source.endpoint()
     );
     std::fs::write(folder.path().join("images/mirror.toml"), config).unwrap();
-    mirror(folder.path(), &["plan", "--out", "plan.json"]).run();
+    mirror(folder.path(), &["plan", "--out", "mirror.plan"]).run();
     mirror(folder.path(), &["apply", "--report", "report.json"]).run();
     let outdated = mirror(folder.path(), &["outdated", "--format", "json"]).run().stdout;
     std::fs::write(folder.path().join("outdated.json"), outdated).unwrap();
@@ -100,7 +100,7 @@ fn run(folder: &Path, api: &str, token: &str, arguments: &[&str]) -> String {
 fn githubs_own_description_answers_comment_status_and_issue() {
     let prism = Prism::start();
     let folder = project();
-    let comment = ["comment", "plan.json", "--head", HEAD, "--url", "https://ci.example.com/1"];
+    let comment = ["comment", "mirror.plan", "--head", HEAD, "--url", "https://ci.example.com/1"];
     let said = run(folder.path(), &prism.api(), "any", &comment);
     assert!(said.contains(" written\n") && said.contains("status written\n"), "{said}");
     let issue = ["issue", "report.json", "--outdated", "outdated.json"];
@@ -115,7 +115,7 @@ fn githubs_own_description_answers_comment_status_and_issue() {
     run(folder.path(), &fake.api(), GITHUB_TOKEN, &issue);
     run(folder.path(), &fake.api(), GITHUB_TOKEN, &["issue", "--problem", "another"]);
     std::fs::write(folder.path().join("images/mirror.toml"), "").unwrap();
-    mirror(folder.path(), &["plan", "--only", "x", "--out", "plan.json"]).ends_with(2).run();
+    mirror(folder.path(), &["plan", "--only", "x", "--out", "mirror.plan"]).ends_with(2).run();
     let calls = fake.take_whole_calls();
     let changes = calls.iter().filter(|call| call.method == "PATCH").count();
     assert!(changes >= 2, "{calls:?}");

@@ -6,6 +6,7 @@
 
 pub(crate) mod documents;
 pub(crate) mod files;
+pub(crate) mod scratch;
 
 use std::collections::BTreeMap;
 use std::io;

@@ -149,18 +149,20 @@ impl Files {
     }
 
     /// Replaces a file of the folder itself by what `change` makes of it, under a lock that other processes respect too.
+    /// `change` is told which file that is, if it is there; the new one is returned.
     pub(crate) fn update(
         &self,
         name: &str,
-        change: impl FnOnce() -> io::Result<Vec<u8>>,
-    ) -> io::Result<()> {
+        change: impl FnOnce(Option<Stamp>) -> io::Result<Vec<u8>>,
+    ) -> io::Result<Option<Stamp>> {
         fs::create_dir_all(&self.folder)?;
         let lock = File::create(self.path(LOCK))?;
         lock.lock()?;
-        let bytes = change()?;
+        let bytes = change(self.stamp(name)?)?;
         let mut part = tempfile::Builder::new().prefix(PART).tempfile_in(&self.folder).map(Part)?;
         part.write(&bytes)?;
-        part.keep(&self.path(name))
+        part.keep(&self.path(name))?;
+        self.stamp(name)
     }
 }
 

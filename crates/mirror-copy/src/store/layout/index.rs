@@ -8,21 +8,28 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mirror_oci::{Digest, RawManifest};
+use mirror_registry::Threads;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use tokio::time::Instant;
 
 use super::files::{Files, Stamp};
 
 const INDEX: &str = "index.json";
 const NAME: &str = "org.opencontainers.image.ref.name";
 
+/// Writing the whole index takes no more than one part in so many of the time.
+const PARTS: u32 = 10;
+
 /// The index of one layout.
 #[derive(Debug, Default)]
 pub(crate) struct Index {
     read: Mutex<Option<(Stamp, Arc<Names>)>>,
+    /// What this process wrote last.
+    written: Mutex<Option<(Stamp, Document)>>,
     waiting: Mutex<Waiting>,
-    /// Whoever holds this writes what waits.
-    writing: Mutex<()>,
+    /// Whoever holds this writes what waits, not before the time in it.
+    writing: tokio::sync::Mutex<Option<Instant>>,
 }
 
 /// What an index says.
@@ -58,6 +65,9 @@ struct Entry {
     #[serde(flatten)]
     other: Map<String, Value>,
 }
+
+/// An entry that waits to be written.
+pub(crate) struct Ticket(u64);
 
 impl Entry {
     fn name(&self) -> Option<&str> {
@@ -100,8 +110,8 @@ impl Index {
         Ok(names)
     }
 
-    /// Puts a manifest there under a name. When this returns, it is there.
-    pub(crate) fn add(&self, files: &Files, manifest: &RawManifest, name: &str) -> io::Result<()> {
+    /// Has a manifest put there under a name; [`Index::write`] does it.
+    pub(crate) fn enqueue(&self, manifest: &RawManifest, name: &str) -> Ticket {
         let entry = Entry {
             media_type: manifest.media_type().to_owned(),
             digest: manifest.digest().clone(),
@@ -109,29 +119,61 @@ impl Index {
             annotations: Map::from_iter([(NAME.to_owned(), Value::from(name))]),
             other: Map::new(),
         };
-        let number = {
-            let mut waiting = lock(&self.waiting);
-            waiting.next += 1;
-            let number = waiting.next;
-            waiting.entries.insert(number, entry);
-            number
+        let mut waiting = lock(&self.waiting);
+        waiting.next += 1;
+        let number = waiting.next;
+        waiting.entries.insert(number, entry);
+        Ticket(number)
+    }
+
+    /// Waits until the entry is there, and writes it with all others that wait by then. The larger the index is, the more
+    /// of them are written together.
+    ///
+    /// # Cancellation
+    /// The entry may be there, or be written with the next one.
+    pub(crate) async fn write(
+        self: Arc<Self>,
+        files: Arc<Files>,
+        threads: Threads,
+        Ticket(number): Ticket,
+    ) -> io::Result<()> {
+        let mut next = self.writing.lock().await;
+        if !lock(&self.waiting).entries.contains_key(&number) {
+            // Whoever wrote before has taken it along.
+            return Ok(());
+        }
+        if let Some(at) = next.filter(|_| threads == Threads::Apart) {
+            tokio::time::sleep_until(at).await;
+        }
+        let began = Instant::now();
+        let entries = std::mem::take(&mut lock(&self.waiting).entries);
+        let index = self.clone();
+        let work = move || {
+            let written = index.update(&files, &entries);
+            (written, entries)
         };
-        let _alone = lock(&self.writing);
-        let entries = {
-            let mut waiting = lock(&self.waiting);
-            if !waiting.entries.contains_key(&number) {
-                // Whoever wrote before has taken it along.
-                return Ok(());
-            }
-            std::mem::take(&mut waiting.entries)
-        };
-        let written = files.update(INDEX, || united(files, &entries));
+        let (written, entries) = threads.run(work).await?;
+        *next = Some(Instant::now() + began.elapsed() * PARTS);
         if written.is_err() {
             // The others find out for themselves.
-            let mut waiting = lock(&self.waiting);
-            waiting.entries.extend(entries.into_iter().filter(|(other, _)| *other != number));
+            let others = entries.into_iter().filter(|(other, _)| *other != number);
+            lock(&self.waiting).entries.extend(others);
         }
         written
+    }
+
+    fn update(&self, files: &Files, entries: &BTreeMap<u64, Entry>) -> io::Result<()> {
+        let mut new = None;
+        let stamp = files.update(INDEX, |stamp| {
+            let known = lock(&self.written).take().filter(|(known, _)| Some(*known) == stamp);
+            let mut document = known.map_or_else(|| document(files), |(_, known)| Ok(known))?;
+            unite(&mut document, entries);
+            let bytes = serde_json::to_vec_pretty(&document)?;
+            new = Some(document);
+            Ok(bytes)
+        })?;
+        *lock(&self.written) = stamp.zip(new);
+        Ok(())
     }
 
     /// Where it is.
@@ -140,9 +182,8 @@ impl Index {
     }
 }
 
-/// What is there by now, with new entries in the place of those that have the same name.
-fn united(files: &Files, entries: &BTreeMap<u64, Entry>) -> io::Result<Vec<u8>> {
-    let mut document = document(files)?;
+/// Puts new entries in the place of those that have the same name.
+fn unite(document: &mut Document, entries: &BTreeMap<u64, Entry>) {
     let names: BTreeSet<Option<&str>> = entries.values().map(Entry::name).collect();
     document.manifests.retain(|entry| entry.name().is_none() || !names.contains(&entry.name()));
     // Of two that came under one name, the later one counts.
@@ -150,7 +191,6 @@ fn united(files: &Files, entries: &BTreeMap<u64, Entry>) -> io::Result<Vec<u8>> 
         entries.values().map(|entry| (entry.name(), entry)).collect();
     document.manifests.extend(by_name.into_values().cloned());
     document.manifests.sort_by(|a, b| a.name().cmp(&b.name()));
-    Ok(serde_json::to_vec_pretty(&document)?)
 }
 
 fn document(files: &Files) -> io::Result<Document> {
@@ -178,19 +218,29 @@ mod tests {
         RawManifest::digested(text.into(), "application/vnd.oci.image.index.v1+json").unwrap()
     }
 
-    #[test]
-    fn nobody_loses_an_entry() {
+    async fn add(
+        index: &Arc<Index>,
+        files: &Arc<Files>,
+        manifest: &RawManifest,
+        name: &str,
+    ) -> io::Result<()> {
+        let ticket = index.enqueue(manifest, name);
+        index.clone().write(files.clone(), Threads::Apart, ticket).await
+    }
+
+    #[tokio::test]
+    async fn nobody_loses_an_entry() {
         let folder = tempfile::tempdir().unwrap();
-        // Two of one process, and a third that knows nothing of them.
+        // Two that know nothing of each other, as those of two processes.
         let indexes = [Arc::new(Index::default()), Arc::new(Index::default())];
-        std::thread::scope(|scope| {
-            for number in 0..120 {
-                let index = indexes[number % 2].clone();
-                let files = Files::of(folder.path());
-                scope.spawn(move || index.add(&files, &manifest(number), &format!("app:{number}")));
-            }
-        });
-        let files = Files::of(folder.path());
+        let files = Arc::new(Files::of(folder.path()));
+        let names: Vec<String> = (0..120).map(|number| format!("app:{number}")).collect();
+        let manifests: Vec<RawManifest> = (0..120).map(manifest).collect();
+        let adds = (0..120)
+            .map(|number| add(&indexes[number % 2], &files, &manifests[number], &names[number]));
+        for added in futures_util::future::join_all(adds).await {
+            added.unwrap();
+        }
         for index in &indexes {
             let names = index.names(&files).unwrap();
             for number in 0..120 {
@@ -198,29 +248,29 @@ mod tests {
                 assert_eq!(found.as_ref(), Some(manifest(number).digest()));
             }
         }
-        indexes[0].add(&files, &manifest(500), "app:7").unwrap();
+        add(&indexes[0], &files, &manifest(500), "app:7").await.unwrap();
         let names = indexes[1].names(&files).unwrap();
         assert_eq!(names.digest("app:7"), Some(manifest(500).digest()), "what changed is read");
         assert_eq!(names.by_name.len(), 120);
     }
 
-    #[test]
-    fn what_others_wrote_stays() {
+    #[tokio::test]
+    async fn what_others_wrote_stays() {
         let folder = tempfile::tempdir().unwrap();
         let digest = manifest(1).digest().clone();
         let theirs = format!(
             r#"{{"schemaVersion":2,"manifests":[{{"mediaType":"x","digest":"{digest}","size":1,"platform":{{}}}}],"annotations":{{"a":"b"}}}}"#
         );
         std::fs::write(folder.path().join(INDEX), theirs).unwrap();
-        let (index, files) = (Index::default(), Files::of(folder.path()));
-        index.add(&files, &manifest(2), "app:2").unwrap();
+        let (index, files) = (Arc::<Index>::default(), Arc::new(Files::of(folder.path())));
+        add(&index, &files, &manifest(2), "app:2").await.unwrap();
         let text = std::fs::read_to_string(folder.path().join(INDEX)).unwrap();
         let document: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(document["annotations"]["a"], "b");
         assert_eq!(document["manifests"][0]["platform"], Value::Object(Map::new()));
         assert_eq!(index.names(&files).unwrap().media_type(&digest), Some("x"));
         std::fs::write(folder.path().join(INDEX), "nonsense").unwrap();
-        let error = index.add(&files, &manifest(3), "app:3").unwrap_err();
+        let error = add(&index, &files, &manifest(3), "app:3").await.unwrap_err();
         assert!(error.to_string().contains("it is no index: line 1"), "{error}");
         assert!(lock(&index.waiting).entries.is_empty(), "what failed does not wait");
     }

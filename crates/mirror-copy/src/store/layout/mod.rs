@@ -25,9 +25,9 @@ use crate::error::CopyError;
 /// A folder with images.
 #[derive(Debug)]
 pub struct Layout {
-    files: Files,
+    files: Arc<Files>,
     threads: Threads,
-    index: Index,
+    index: Arc<Index>,
 }
 
 impl Layout {
@@ -36,7 +36,7 @@ impl Layout {
     /// # Errors
     /// When there is something else in the folder.
     pub fn open(folder: &Path, threads: Threads) -> Result<Layout, CopyError> {
-        let layout = Layout { files: Files::of(folder), threads, index: Index::default() };
+        let layout = Layout { files: Arc::new(Files::of(folder)), threads, index: Arc::default() };
         let step = "opening the image layout";
         let occupied = layout.files.is_something_else();
         if occupied.map_err(|error| CopyError::io(Side::Destination, step, folder, &error))? {
@@ -169,23 +169,25 @@ impl Layout {
     }
 
     /// Writes a manifest, and if it has a name, the entry under it.
-    pub(crate) fn put_manifest(
-        &self,
+    pub(crate) async fn put_manifest(
+        self: &Arc<Self>,
         manifest: &RawManifest,
         name: Option<&str>,
     ) -> Result<(), CopyError> {
         let path = self.path(manifest.digest());
         let step = || format!("writing manifest {}", manifest.digest().short());
-        let write = || {
-            let mut part = self.files.begin()?;
-            part.write(manifest.bytes())?;
-            part.keep(&path)
+        let (bytes, target) = (manifest.bytes().clone(), path.clone());
+        let write = move |layout: &Layout| {
+            let mut part = layout.files.begin()?;
+            part.write(&bytes)?;
+            part.keep(&target)
         };
-        write().map_err(|error| self.wrong(&step(), &path, &error))?;
+        let written = self.run(write).await.and_then(|written| written);
+        written.map_err(|error| self.wrong(&step(), &path, &error))?;
         let Some(name) = name else { return Ok(()) };
-        self.index
-            .add(&self.files, manifest, name)
-            .map_err(|error| self.wrong(&step(), &Index::path(&self.files), &error))
+        let ticket = self.index.enqueue(manifest, name);
+        let entry = self.index.clone().write(self.files.clone(), self.threads, ticket);
+        entry.await.map_err(|error| self.wrong(&step(), &Index::path(&self.files), &error))
     }
 
     /// An error of the file system at a path of this layout.

@@ -1,24 +1,24 @@
-//! What goes wrong with GitHub, in words.
+//! What goes wrong with a forge, in words.
 
 use std::time::Duration;
 
-/// Why something could not be done at GitHub.
+/// Why something could not be done on a forge.
 #[derive(Debug, Clone, thiserror::Error)]
-pub enum Error {
+pub enum ForgeError {
     /// What we were given can't be used.
     #[error("{0}")]
     Unusable(String),
-    /// GitHub said no.
+    /// The forge said no.
     #[error("{what}: {status} {message}")]
     Refused {
         /// What was tried.
         what: String,
         /// The status code.
         status: u16,
-        /// What GitHub said.
+        /// What the forge said.
         message: String,
     },
-    /// No answer that makes sense, whatever the number of attempts.
+    /// No response that makes sense, whatever the number of attempts.
     #[error("{what}: {why}, {attempts} attempts")]
     Broken {
         /// What was tried.
@@ -38,11 +38,11 @@ pub enum Error {
     },
 }
 
-impl Error {
-    /// The status code, if GitHub said no.
+impl ForgeError {
+    /// The status code, if the forge said no.
     pub fn status(&self) -> Option<u16> {
         match self {
-            Error::Refused { status, .. } => Some(*status),
+            ForgeError::Refused { status, .. } => Some(*status),
             _ => None,
         }
     }
@@ -50,20 +50,22 @@ impl Error {
     /// What to do.
     pub fn help(&self) -> Option<&'static str> {
         match self {
-            Error::Unusable(_) => None,
-            Error::Refused { status: 401, .. } => Some("the token is wrong or has expired"),
-            Error::Refused { status: 403, .. } => Some(
+            ForgeError::Unusable(_) => None,
+            ForgeError::Refused { status: 401, .. } => Some("the token is wrong or has expired"),
+            ForgeError::Refused { status: 403, .. } => Some(
                 "the token needs `pull-requests: write`, `statuses: write` and, for `mirror issue`, `issues: write`",
             ),
-            Error::Refused { status: 404, .. } => {
+            ForgeError::Refused { status: 404, .. } => {
                 Some("check the repository's name, and that the token may see it")
             }
-            Error::Refused { status: 301 | 307 | 308, .. } => {
+            ForgeError::Refused { status: 301 | 307 | 308, .. } => {
                 Some("the repository has moved: use its new name")
             }
-            Error::Refused { .. } => None,
-            Error::Broken { .. } => Some("run again later; nothing is written twice"),
-            Error::Limited { .. } => Some("run again then, or use a token with a limit of its own"),
+            ForgeError::Refused { .. } => None,
+            ForgeError::Broken { .. } => Some("run again later; nothing is written twice"),
+            ForgeError::Limited { .. } => {
+                Some("run again then, or use a token with a limit of its own")
+            }
         }
     }
 }

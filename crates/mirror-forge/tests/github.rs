@@ -3,21 +3,23 @@
 
 use std::time::Duration;
 
-use mirror_github::{CommitId, CommitState, CommitStatus, GitHub, Kept, Login, Patience};
+use mirror_forge::{
+    CommitId, CommitState, CommitStatus, Forge, ForgeError, ForgeLogin, ForgeTimeouts, Kept,
+};
 use mirror_testkit::{FakeGitHub, GITHUB_APP, GITHUB_REPOSITORY, GITHUB_TOKEN, GitHubFault};
 
 const HEAD: &str = "0123456789abcdef0123456789abcdef01234567";
 
-fn patience() -> Patience {
-    Patience { answer: Duration::from_millis(500), first_pause: Duration::from_millis(1) }
+fn timeouts() -> ForgeTimeouts {
+    ForgeTimeouts { response: Duration::from_millis(500), first_pause: Duration::from_millis(1) }
 }
 
-async fn open(fake: &FakeGitHub) -> GitHub {
-    open_as(fake, &Login::Token(GITHUB_TOKEN.to_owned())).await.unwrap()
+async fn open(fake: &FakeGitHub) -> Forge {
+    open_as(fake, &ForgeLogin::Token(GITHUB_TOKEN.to_owned())).await.unwrap()
 }
 
-async fn open_as(fake: &FakeGitHub, login: &Login) -> Result<GitHub, mirror_github::Error> {
-    GitHub::new(&fake.api(), GITHUB_REPOSITORY.parse().unwrap(), login, patience()).await
+async fn open_as(fake: &FakeGitHub, login: &ForgeLogin) -> Result<Forge, ForgeError> {
+    Forge::github(&fake.api(), GITHUB_REPOSITORY.parse().unwrap(), login, timeouts()).await
 }
 
 fn ours(fake: &FakeGitHub) -> Vec<String> {
@@ -119,7 +121,10 @@ async fn what_does_not_pass_is_told() {
     assert!(help.unwrap().contains("pull-requests: write"));
     assert_eq!(calls, 1);
     let (text, _, calls) = tell(GitHubFault::Answer(503, None, "unicorn\u{1b}[2J")).await;
-    assert_eq!((text.as_str(), calls), ("looking for the comment: 503 unicorn[2J, 5 attempts", 5));
+    assert_eq!(
+        (text.as_str(), calls),
+        ("looking for the comment: 503 unicorn\u{fffd}[2J, 5 attempts", 5)
+    );
     let hour = Some(("retry-after", "3600".to_owned()));
     let (text, _, calls) = tell(GitHubFault::Answer(429, hour, "limit")).await;
     assert_eq!(text, "looking for the comment: GitHub takes no more calls for 3600 s");
@@ -137,7 +142,7 @@ async fn the_pull_request_is_the_one_with_this_head() {
     }
     let github = open(&fake).await;
     fake.open_pull_request(131, &format!("{:040x}", 7));
-    let find = async |head: String| github.pull_requests(&head.parse().unwrap()).await.unwrap();
+    let find = async |head: String| github.changes_at(&head.parse().unwrap()).await.unwrap();
     assert_eq!(find(format!("{:040x}", 7)).await, [7, 131]);
     assert_eq!(find(format!("{:040x}", 128)).await, [128]);
     assert_eq!(find(HEAD.to_owned()).await, Vec::<u64>::new());
@@ -159,8 +164,8 @@ async fn enterprise_servers_people_and_apps() {
     let key = String::from_utf8(output.stdout).unwrap();
     // As it is, and as it comes out of a secret on one line.
     let one_line = key.replace('\n', "\\n");
-    open_as(&fake, &Login::App { id: "12".to_owned(), key: one_line }).await.unwrap();
-    let github = open_as(&fake, &Login::App { id: "12".to_owned(), key }).await.unwrap();
+    open_as(&fake, &ForgeLogin::App { id: "12".to_owned(), key: one_line }).await.unwrap();
+    let github = open_as(&fake, &ForgeLogin::App { id: "12".to_owned(), key }).await.unwrap();
     github.keep_comment(3, "plan", "one").await.unwrap();
     github.keep_comment(3, "plan", "two").await.unwrap();
     let comments = fake.comments();
@@ -172,16 +177,17 @@ async fn enterprise_servers_people_and_apps() {
 async fn tokens_and_addresses_that_cannot_be() {
     let fake = FakeGitHub::start();
     for token in ["", "a b", "a\nb", "é"] {
-        let error = open_as(&fake, &Login::Token(token.to_owned())).await.err().unwrap();
+        let error = open_as(&fake, &ForgeLogin::Token(token.to_owned())).await.err().unwrap();
         assert!(error.to_string().starts_with("the token is empty, or"), "{error}");
     }
-    let login = Login::Token(GITHUB_TOKEN.to_owned());
+    let login = ForgeLogin::Token(GITHUB_TOKEN.to_owned());
     for api in ["http://github.example.com/api/v3", "ftp://x", "x y", ""] {
-        let opened = GitHub::new(api, GITHUB_REPOSITORY.parse().unwrap(), &login, patience()).await;
+        let opened =
+            Forge::github(api, GITHUB_REPOSITORY.parse().unwrap(), &login, timeouts()).await;
         let error = opened.err().unwrap().to_string();
         assert!(error.contains("is not the address of an API"), "{error}");
     }
-    let wrong = open_as(&fake, &Login::Token("wrong".to_owned())).await.unwrap();
+    let wrong = open_as(&fake, &ForgeLogin::Token("wrong".to_owned())).await.unwrap();
     let error = wrong.keep_comment(1, "plan", "x").await.unwrap_err();
     assert_eq!(error.help(), Some("the token is wrong or has expired"));
 }

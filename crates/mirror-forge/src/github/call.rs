@@ -8,12 +8,14 @@ use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use http::header::{ACCEPT, HeaderMap, LINK, RETRY_AFTER};
 use http::{Method, Request, Uri};
 use http_body_util::{BodyExt, Limited};
+use mirror_failure::{LONGEST_PAUSE, passing_status, printable};
 use octocrab::Octocrab;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::error::Error;
-use crate::{GitHub, Patience};
+use super::GitHub;
+use crate::ForgeTimeouts;
+use crate::error::ForgeError;
 
 /// Largest answer that is read: a hundred comments of 64 KiB in JSON, twice over.
 const LARGEST_ANSWER: usize = 16 << 20;
@@ -22,12 +24,14 @@ const PAGE: usize = 100;
 /// Pages that are read at most.
 const MOST_PAGES: usize = 200;
 const MOST_ATTEMPTS: usize = 5;
-/// Longest wait that GitHub can impose.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// A client for `api`; it never makes a call again by itself.
-pub(crate) fn client(api: &str, token: &str, patience: Patience) -> Result<Octocrab, Error> {
-    let unusable = |why: String| Error::Unusable(why);
+pub(crate) fn client(
+    api: &str,
+    token: &str,
+    timeouts: ForgeTimeouts,
+) -> Result<Octocrab, ForgeError> {
+    let unusable = |why: String| ForgeError::Unusable(why);
     let uri: Uri = api
         .trim_end_matches('/')
         .parse()
@@ -47,53 +51,53 @@ pub(crate) fn client(api: &str, token: &str, patience: Patience) -> Result<Octoc
         .map_err(|error| unusable(error.to_string()))?
         .user_access_token(token.to_owned())
         .add_header(ACCEPT, "application/vnd.github+json, application/json".to_owned())
-        .set_connect_timeout(Some(patience.answer))
+        .set_connect_timeout(Some(timeouts.response))
         .build()
         .map_err(|error| unusable(format!("could not set up TLS: {error}")))
 }
 
-/// What GitHub said.
-struct Answer<T> {
+/// What GitHub responded.
+struct GitHubResponse<T> {
     value: T,
     /// The number of the page that a list goes on on.
     next: Option<usize>,
 }
 
 /// How one attempt ended, when it did not succeed.
-enum Failure {
+enum CallFailure {
     /// Another attempt may do better, after this pause if GitHub named one.
     Passing { why: String, pause: Option<Duration> },
     /// It won't.
-    Final(Error),
+    Final(ForgeError),
 }
 
 /// The attempts of one call.
-pub(crate) struct Attempts {
+pub(crate) struct CallAttempts {
     what: String,
     made: u32,
     delays: ExponentialBackoff,
 }
 
-impl Attempts {
-    fn new(what: &str, patience: Patience) -> Attempts {
+impl CallAttempts {
+    fn new(what: &str, timeouts: ForgeTimeouts) -> CallAttempts {
         let delays = ExponentialBuilder::new()
-            .with_min_delay(patience.first_pause)
-            .with_max_delay(LONGEST_WAIT)
+            .with_min_delay(timeouts.first_pause)
+            .with_max_delay(LONGEST_PAUSE)
             .with_max_times(MOST_ATTEMPTS - 1)
             .with_jitter()
             .build();
-        Attempts { what: what.to_owned(), made: 0, delays }
+        CallAttempts { what: what.to_owned(), made: 0, delays }
     }
 
     /// Waits for the next attempt, or says why there is none.
-    async fn again(&mut self, failure: Failure) -> Result<(), Error> {
+    async fn again(&mut self, failure: CallFailure) -> Result<(), ForgeError> {
         self.made += 1;
         let (why, pause) = match failure {
-            Failure::Final(error) => return Err(error),
-            Failure::Passing { why, pause } => (why, pause),
+            CallFailure::Final(error) => return Err(error),
+            CallFailure::Passing { why, pause } => (why, pause),
         };
-        if let Some(wait) = pause.filter(|pause| *pause > LONGEST_WAIT) {
-            return Err(Error::Limited { what: self.what.clone(), wait });
+        if let Some(wait) = pause.filter(|pause| *pause > LONGEST_PAUSE) {
+            return Err(ForgeError::Limited { what: self.what.clone(), wait });
         }
         match self.delays.next() {
             Some(delay) => {
@@ -102,7 +106,7 @@ impl Attempts {
                 tokio::time::sleep(delay).await;
                 Ok(())
             }
-            None => Err(Error::Broken { what: self.what.clone(), why, attempts: self.made }),
+            None => Err(ForgeError::Broken { what: self.what.clone(), why, attempts: self.made }),
         }
     }
 }
@@ -113,17 +117,22 @@ impl GitHub {
         &self,
         what: &str,
         path: &str,
-    ) -> Result<T, Error> {
+    ) -> Result<T, ForgeError> {
         self.repeat(what, Method::GET, path, None).await.map(|answer| answer.value)
     }
 
     /// Changes something to what it should be; twice is as good as once.
-    pub(crate) async fn patch(&self, what: &str, path: &str, body: &Value) -> Result<(), Error> {
+    pub(crate) async fn patch(
+        &self,
+        what: &str,
+        path: &str,
+        body: &Value,
+    ) -> Result<(), ForgeError> {
         self.repeat::<Value>(what, Method::PATCH, path, Some(body)).await.map(|_| ())
     }
 
     /// Takes something away; what is gone already is gone.
-    pub(crate) async fn delete(&self, what: &str, path: &str) -> Result<(), Error> {
+    pub(crate) async fn delete(&self, what: &str, path: &str) -> Result<(), ForgeError> {
         match self.repeat::<Value>(what, Method::DELETE, path, None).await {
             Err(error) if error.status() != Some(404) => Err(error),
             _ => Ok(()),
@@ -136,7 +145,7 @@ impl GitHub {
         what: &str,
         path: &str,
         body: &Value,
-    ) -> Result<T, Error> {
+    ) -> Result<T, ForgeError> {
         self.repeat(what, Method::POST, path, Some(body)).await.map(|answer| answer.value)
     }
 
@@ -146,8 +155,8 @@ impl GitHub {
         method: Method,
         path: &str,
         body: Option<&Value>,
-    ) -> Result<Answer<T>, Error> {
-        let mut attempts = Attempts::new(what, self.patience);
+    ) -> Result<GitHubResponse<T>, ForgeError> {
+        let mut attempts = CallAttempts::new(what, self.timeouts);
         loop {
             match self.once(what, method.clone(), path, body).await {
                 Ok(answer) => return Ok(answer),
@@ -163,16 +172,16 @@ impl GitHub {
         what: &str,
         path: &str,
         body: &Value,
-        find: impl AsyncFn() -> Result<Option<T>, Error>,
-    ) -> Result<(), Error> {
-        let mut attempts = Attempts::new(what, self.patience);
+        find: impl AsyncFn() -> Result<Option<T>, ForgeError>,
+    ) -> Result<(), ForgeError> {
+        let mut attempts = CallAttempts::new(what, self.timeouts);
         loop {
             match self.once::<Value>(what, Method::POST, path, Some(body)).await {
                 Ok(_) => return Ok(()),
                 Err(failure) => attempts.again(failure).await?,
             }
             // What was asked for may still be on its way.
-            tokio::time::sleep(self.patience.first_pause * 4).await;
+            tokio::time::sleep(self.timeouts.first_pause * 4).await;
             if find().await?.is_some() {
                 return Ok(());
             }
@@ -185,7 +194,7 @@ impl GitHub {
         what: &str,
         path: &str,
         wanted: impl Fn(&T) -> bool,
-    ) -> Result<Vec<T>, Error> {
+    ) -> Result<Vec<T>, ForgeError> {
         let mut found = Vec::new();
         let gather = async |items: Vec<T>| {
             found.extend(items.into_iter().filter(|item| wanted(item)));
@@ -201,7 +210,7 @@ impl GitHub {
         what: &str,
         path: &str,
         wanted: impl Fn(&T) -> bool,
-    ) -> Result<Option<T>, Error> {
+    ) -> Result<Option<T>, ForgeError> {
         let first = async |items: Vec<T>| items.into_iter().find(|item| wanted(item));
         self.pages(what, path, first).await
     }
@@ -212,11 +221,11 @@ impl GitHub {
         what: &str,
         path: &str,
         mut look: impl AsyncFnMut(Vec<T>) -> Option<T>,
-    ) -> Result<Option<T>, Error> {
+    ) -> Result<Option<T>, ForgeError> {
         let sign = if path.contains('?') { '&' } else { '?' };
         for page in 1..=MOST_PAGES {
             let path = format!("{path}{sign}per_page={PAGE}&page={page}");
-            let Answer { value: items, next } =
+            let GitHubResponse { value: items, next } =
                 self.repeat::<Vec<T>>(what, Method::GET, &path, None).await?;
             let last = items.len() < PAGE && next != Some(page + 1);
             if let Some(found) = look(items).await {
@@ -235,8 +244,8 @@ impl GitHub {
         method: Method,
         path: &str,
         body: Option<&Value>,
-    ) -> Result<Answer<T>, Failure> {
-        let unusable = |why: String| Failure::Final(Error::Unusable(why));
+    ) -> Result<GitHubResponse<T>, CallFailure> {
+        let unusable = |why: String| CallFailure::Final(ForgeError::Unusable(why));
         let request = self
             .client
             .build_request(Request::builder().method(method.clone()).uri(path), body)
@@ -250,10 +259,10 @@ impl GitHub {
             let body = body.map_err(|error| format!("the answer broke off: {error}"))?.to_bytes();
             Ok::<_, String>((parts, body))
         };
-        let passing = |why: String| Failure::Passing { why, pause: None };
-        let (parts, body) = tokio::time::timeout(self.patience.answer, answer)
+        let passing = |why: String| CallFailure::Passing { why, pause: None };
+        let (parts, body) = tokio::time::timeout(self.timeouts.response, answer)
             .await
-            .map_err(|_| passing(format!("no answer in {} s", self.patience.answer.as_secs())))?
+            .map_err(|_| passing(format!("no answer in {} s", self.timeouts.response.as_secs())))?
             .map_err(passing)?;
         tracing::debug!("{method} {path}: {}", parts.status);
         if parts.status.is_success() {
@@ -262,10 +271,10 @@ impl GitHub {
             let value = serde_json::from_slice(text).map_err(|error| {
                 let message = format!("the answer is not what GitHub's API says: {error}");
                 let (what, status) = (what.to_owned(), parts.status.as_u16());
-                Failure::Final(Error::Refused { what, status, message })
+                CallFailure::Final(ForgeError::Refused { what, status, message })
             })?;
             let link = parts.headers.get(LINK).and_then(|value| value.to_str().ok());
-            return Ok(Answer { value, next: link.and_then(next_page) });
+            return Ok(GitHubResponse { value, next: link.and_then(next_page) });
         }
         Err(refusal(what, parts.status.as_u16(), &parts.headers, &body))
     }
@@ -290,16 +299,10 @@ fn cause(error: &dyn std::error::Error) -> String {
 
 /// Whether a refusal passes. One for too many calls has a header that says when:
 /// <https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api>.
-fn refusal(what: &str, status: u16, headers: &HeaderMap, body: &[u8]) -> Failure {
+fn refusal(what: &str, status: u16, headers: &HeaderMap, body: &[u8]) -> CallFailure {
     let said: Value = serde_json::from_slice(body).unwrap_or_default();
-    let message: String = said
-        .get("message")
-        .and_then(Value::as_str)
-        .unwrap_or_default()
-        .chars()
-        .filter(|c| !c.is_control())
-        .take(300)
-        .collect();
+    let message = said.get("message").and_then(Value::as_str).unwrap_or_default();
+    let message: String = printable(message).chars().take(300).collect();
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let number = |name: &str| text(name).and_then(|value| value.parse::<u64>().ok());
     let asked = number(RETRY_AFTER.as_str()).map(Duration::from_secs);
@@ -310,15 +313,15 @@ fn refusal(what: &str, status: u16, headers: &HeaderMap, body: &[u8]) -> Failure
     });
     let pause = asked.or(reset);
     // The limit on bursts may come without a header; then a minute is what GitHub asks for.
-    let burst = message.contains("secondary rate limit").then_some(LONGEST_WAIT);
+    let burst = message.contains("secondary rate limit").then_some(LONGEST_PAUSE);
     let pause = pause.or(burst);
     let limited = status == 429 || (status == 403 && pause.is_some());
-    if limited || matches!(status, 408 | 500 | 502 | 503 | 504) {
-        return Failure::Passing { why: format!("{status} {message}"), pause };
+    if limited || passing_status(status) {
+        return CallFailure::Passing { why: format!("{status} {message}"), pause };
     }
     let (what, message) =
         (what.to_owned(), if message.is_empty() { "without a word".to_owned() } else { message });
-    Failure::Final(Error::Refused { what, status, message })
+    CallFailure::Final(ForgeError::Refused { what, status, message })
 }
 
 #[cfg(test)]

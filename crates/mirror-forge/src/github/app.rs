@@ -13,8 +13,8 @@ use rustls_pki_types::pem::PemObject;
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::GitHub;
-use crate::error::Error;
+use super::GitHub;
+use crate::error::ForgeError;
 
 /// Seconds that a token is made older, for clocks that differ, and how long it lasts; GitHub allows ten minutes.
 const EARLIER: u64 = 60;
@@ -28,12 +28,12 @@ pub(crate) struct App {
 }
 
 impl App {
-    pub(crate) fn new(id: &str, key: &str) -> Result<App, Error> {
+    pub(crate) fn new(id: &str, key: &str) -> Result<App, ForgeError> {
         // What the parsers say of a key may have the key in it.
         let unusable = || {
             let help = "the private key of the App can't be used; it is the .pem file that GitHub made for it, with its \
                         lines as they are";
-            Error::Unusable(help.to_owned())
+            ForgeError::Unusable(help.to_owned())
         };
         // Line ends often get lost where secrets are kept in one line.
         let key = key.replace("\\n", "\n");
@@ -48,7 +48,7 @@ impl App {
     }
 
     /// A token that proves who we are, for a few minutes.
-    pub(crate) fn token(&self) -> Result<String, Error> {
+    pub(crate) fn token(&self) -> Result<String, ForgeError> {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let now = now.as_secs();
         let claims =
@@ -58,30 +58,31 @@ impl App {
         let mut signature = vec![0; self.key.public().modulus_len()];
         self.key
             .sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), signed.as_bytes(), &mut signature)
-            .map_err(|_| Error::Unusable("signing with the App's key failed".to_owned()))?;
+            .map_err(|_| ForgeError::Unusable("signing with the App's key failed".to_owned()))?;
         Ok(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature)))
     }
 }
 
 impl GitHub {
     /// The token of the App's installation where the repository is, and what the App is called.
-    pub(crate) async fn installation(&self) -> Result<(String, String), Error> {
+    pub(crate) async fn installation(&self) -> Result<(String, String), ForgeError> {
         #[derive(Deserialize)]
         struct Installation {
             id: u64,
             app_slug: String,
         }
         #[derive(Deserialize)]
-        struct Token {
+        struct InstallationToken {
             token: String,
         }
         let found: Installation =
             self.get("looking for the App's installation", &self.path("installation")).await?;
         // A second token does no harm, so this can be repeated as it is.
         let path = format!("/app/installations/{}/access_tokens", found.id);
-        let (_, name) = self.repository.0.split_once('/').unwrap_or_default();
+        let (_, name) = self.repository.as_str().split_once('/').unwrap_or_default();
         let body = json!({ "repositories": [name] });
-        let token: Token = self.post_again("getting the App's token", &path, &body).await?;
+        let token: InstallationToken =
+            self.post_again("getting the App's token", &path, &body).await?;
         Ok((token.token, found.app_slug))
     }
 }

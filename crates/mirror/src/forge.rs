@@ -1,6 +1,6 @@
-//! Getting ready to talk to GitHub.
+//! Getting ready to talk to a forge.
 
-use mirror_github::{GitHub, Login, PUBLIC_API, Patience, RepositoryName};
+use mirror_forge::{Forge, ForgeError, ForgeLogin, ForgeTimeouts, PUBLIC_API, RepositoryName};
 
 use crate::environment::{self, GitHubVariables};
 use crate::error::CommandError;
@@ -20,7 +20,7 @@ pub(crate) struct At {
 }
 
 /// Opens the repository with what the environment says.
-pub(crate) async fn open(at: &At) -> Result<GitHub, CommandError> {
+pub(crate) async fn open(at: &At) -> Result<Forge, CommandError> {
     let GitHubVariables { token, app, repository, api } = environment::github();
     let unusable =
         |why: &str, help: &str| CommandError::usage("could not log in to GitHub", why, Some(help));
@@ -37,8 +37,8 @@ pub(crate) async fn open(at: &At) -> Result<GitHub, CommandError> {
         }
     };
     let login = match (app, token) {
-        (Some((id, key)), _) => Login::App { id, key },
-        (None, Some(token)) => Login::Token(token),
+        (Some((id, key)), _) => ForgeLogin::App { id, key },
+        (None, Some(token)) => ForgeLogin::Token(token),
         (None, None) => {
             return Err(unusable(
                 "there is no token",
@@ -48,15 +48,15 @@ pub(crate) async fn open(at: &At) -> Result<GitHub, CommandError> {
         }
     };
     let api = at.api_url.clone().or(api).unwrap_or_else(|| PUBLIC_API.to_owned());
-    GitHub::new(&api, repository, &login, Patience::default()).await.map_err(|error| {
-        let unusable = matches!(error, mirror_github::Error::Unusable(_));
+    Forge::github(&api, repository, &login, ForgeTimeouts::default()).await.map_err(|error| {
+        let unusable = matches!(error, ForgeError::Unusable(_));
         let exit = if unusable { Exit::Usage } else { Exit::Failed };
         failed("could not log in to GitHub", &error).ending(exit)
     })
 }
 
-/// What GitHub could not do.
-pub(crate) fn failed(what: &str, error: &mirror_github::Error) -> CommandError {
+/// What a forge could not do.
+pub(crate) fn failed(what: &str, error: &ForgeError) -> CommandError {
     let why = mirror_failure::printable(&error.to_string());
     CommandError::failed(what, why, error.help())
 }

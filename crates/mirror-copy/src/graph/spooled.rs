@@ -1,0 +1,73 @@
+//! An image whose manifests wait in the spool for its turn.
+
+use std::io;
+use std::sync::Arc;
+
+use mirror_failure::{Cause, Side};
+use mirror_oci::{Digest, Platform, RawManifest};
+
+use crate::blob::Blob;
+use crate::error::CopyError;
+use crate::graph::Graph;
+use crate::graph::manifest_spool::ManifestSpool;
+
+/// An image whose manifests wait in the spool for its turn.
+#[derive(Debug, Clone)]
+pub struct SpooledGraph {
+    waves: Vec<Vec<Digest>>,
+    blobs: Vec<Blob>,
+    platforms: Vec<Platform>,
+    spool: Arc<ManifestSpool>,
+}
+
+impl SpooledGraph {
+    /// Puts the manifests of an image into the spool.
+    pub fn keep(graph: &Graph, spool: &Arc<ManifestSpool>) -> SpooledGraph {
+        graph.manifests().for_each(|manifest| spool.put(manifest));
+        let digests =
+            |wave: &Vec<RawManifest>| wave.iter().map(|one| one.digest().clone()).collect();
+        SpooledGraph {
+            waves: graph.waves.iter().map(digests).collect(),
+            blobs: graph.blobs.clone(),
+            platforms: graph.platforms.clone(),
+            spool: spool.clone(),
+        }
+    }
+
+    /// The image with its manifests.
+    ///
+    /// # Errors
+    /// When one can't be read from the spool.
+    pub fn load(&self) -> Result<Graph, CopyError> {
+        let wave = |wave: &Vec<Digest>| wave.iter().map(|digest| self.manifest(digest)).collect();
+        let waves = self.waves.iter().map(wave).collect::<io::Result<_>>().map_err(|error| {
+            let cause = Cause::Io(error.kind(), error.to_string());
+            CopyError::new(Side::Local, "reading manifests from the spool", cause)
+        })?;
+        let (blobs, platforms) = (self.blobs.clone(), self.platforms.clone());
+        Ok(Graph { waves, blobs, platforms, _held: Arc::default() })
+    }
+
+    /// A manifest of the image.
+    ///
+    /// # Errors
+    /// When it can't be read from the spool.
+    pub fn manifest(&self, digest: &Digest) -> io::Result<RawManifest> {
+        self.spool.get(digest)?.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
+    }
+
+    /// The digest of its root.
+    pub fn root(&self) -> Option<&Digest> {
+        self.waves.last().and_then(|wave| wave.first())
+    }
+
+    /// The digests of all manifests, children before parents.
+    pub fn digests(&self) -> impl Iterator<Item = &Digest> {
+        self.waves.iter().flatten()
+    }
+
+    /// Its distinct blobs.
+    pub fn blobs(&self) -> &[Blob] {
+        &self.blobs
+    }
+}
