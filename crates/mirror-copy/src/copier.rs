@@ -14,7 +14,7 @@ use crate::blob::mount_index::MountIndex;
 use crate::blob::spool::Spool;
 use crate::error::CopyError;
 use crate::graph::Graph;
-use crate::job::{Copied, CopyJob, Moved, Scope, Traffic};
+use crate::job::{Copied, CopyJob, Moved, Parts, Traffic};
 use crate::push;
 use crate::store::{Store, Under};
 
@@ -76,7 +76,7 @@ impl Copier {
     pub async fn copy(&self, job: &CopyJob) -> Result<Copied, CopyError> {
         let outcome = self.copy_parts(job).await;
         if outcome.is_ok() {
-            self.mountable(job);
+            self.remember_mounts(job);
         }
         self.settle(&job.graph, outcome.is_ok());
         outcome
@@ -93,24 +93,22 @@ impl Copier {
 
     async fn copy_parts(&self, job: &CopyJob) -> Result<Copied, CopyError> {
         let own_blobs = async {
-            match job.scope {
-                Scope::Image => self.blobs(job, &job.graph).await,
-                Scope::Companions => Ok(()),
+            match job.parts {
+                Parts::Image => self.blobs(job, &job.graph).await,
+                Parts::Referrers => Ok(()),
             }
         };
         // Looking for signatures goes on beside the blobs, so it costs no time; when those fail, nobody needs it.
-        let ((), (found, warnings)) = tokio::try_join!(
-            own_blobs,
-            self.find_companions(job).map_err(CopyError::of_companions)
-        )?;
+        let ((), (found, warnings)) =
+            tokio::try_join!(own_blobs, self.find_referrers(job).map_err(CopyError::of_referrers))?;
         let mut copied = Copied { warnings };
-        if job.scope == Scope::Image {
-            // Without companions the root goes up once, by tag; with them the tag waits until they are there.
+        if job.parts == Parts::Image {
+            // Without referrers the root goes up once, by tag; with them the tag waits until they are there.
             let root = if found.is_empty() { job.own_name() } else { Under::Digest };
             self.push_image(job, root).await?;
         }
-        self.attach(job, &found, &mut copied).await.map_err(CopyError::of_companions)?;
-        if job.scope == Scope::Image && !found.is_empty() {
+        self.attach(job, &found, &mut copied).await.map_err(CopyError::of_referrers)?;
+        if job.parts == Parts::Image && !found.is_empty() {
             self.push_root(job, job.own_name()).await?;
         }
         Ok(copied)

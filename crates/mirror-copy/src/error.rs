@@ -17,12 +17,12 @@ pub(crate) fn starting_over() -> std::io::Error {
 #[derive(Debug, Clone)]
 pub struct CopyError {
     step: Arc<(Side, String, Cause)>,
-    of_companions: bool,
+    of_referrers: bool,
 }
 
 impl CopyError {
     pub(crate) fn new(side: Side, step: impl Into<String>, cause: Cause) -> CopyError {
-        CopyError { step: Arc::new((side, step.into(), cause)), of_companions: false }
+        CopyError { step: Arc::new((side, step.into(), cause)), of_referrers: false }
     }
 
     pub(crate) fn source(step: impl Into<String>, cause: RequestError) -> CopyError {
@@ -56,13 +56,13 @@ impl CopyError {
     }
 
     /// It was about signatures and the like, not about the image itself.
-    pub(crate) fn of_companions(self) -> CopyError {
-        CopyError { of_companions: true, ..self }
+    pub(crate) fn of_referrers(self) -> CopyError {
+        CopyError { of_referrers: true, ..self }
     }
 
     /// Whether it was about signatures and the like: the image itself may be there.
-    pub fn is_of_companions(&self) -> bool {
-        self.of_companions
+    pub fn is_of_referrers(&self) -> bool {
+        self.of_referrers
     }
 
     /// Which side failed.

@@ -12,11 +12,11 @@ use crate::store::{Store, Under};
 
 /// Whether the one who sends a blob may keep the one who fetches it waiting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Flow {
+pub(crate) enum Backpressure {
     /// It may.
-    Any,
-    /// It may not: they may want a turn at the same registry.
-    Free,
+    Allowed,
+    /// It may not: they may want a pull_lock at the same registry.
+    Avoided,
 }
 
 /// An image to copy.
@@ -29,11 +29,11 @@ pub struct CopyJob {
     /// What it consists of.
     pub graph: Arc<Graph>,
     /// Where it goes.
-    pub target: Target,
+    pub target: CopyTarget,
     /// What to do about signatures and the like.
-    pub companions: Companions,
+    pub referrers: ReferrerPolicy,
     /// What to copy of it.
-    pub scope: Scope,
+    pub parts: Parts,
     /// Blobs that the target has, where that was asked in bulk: then it lacks all others.
     pub present: Option<BTreeSet<Digest>>,
     /// Blobs that the target is known to lack, whatever it says when it is asked for a mount.
@@ -47,8 +47,8 @@ pub struct CopyJob {
 impl CopyJob {
     /// Whether sending a blob may hold up fetching it: not where a registry on either side is the other side of something
     /// else in this run.
-    pub(crate) fn flow(&self) -> Flow {
-        if self.is_two_way() { Flow::Free } else { Flow::Any }
+    pub(crate) fn backpressure(&self) -> Backpressure {
+        if self.is_two_way() { Backpressure::Avoided } else { Backpressure::Allowed }
     }
 
     /// What its root is to be found under.
@@ -68,7 +68,7 @@ impl CopyJob {
 
 /// What to do about referrers and signatures of an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Companions {
+pub enum ReferrerPolicy {
     /// Don't look for them.
     Leave,
     /// Copy them; where that is refused, say so.
@@ -79,23 +79,23 @@ pub enum Companions {
 
 /// What to copy of an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scope {
+pub enum Parts {
     /// Everything.
     Image,
     /// Only its referrers and signatures: the image is there already.
-    Companions,
+    Referrers,
 }
 
 /// What came of a job.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Copied {
     /// What is not as it should be with its referrers and signatures.
-    pub warnings: Vec<Warning>,
+    pub warnings: Vec<ReferrerWarning>,
 }
 
 /// Where an image goes.
 #[derive(Debug, Clone)]
-pub struct Target {
+pub struct CopyTarget {
     /// What it goes to.
     pub store: Store,
     /// The tag there; without one the image is reached by its digest.
@@ -124,9 +124,9 @@ pub enum Moved {
 
 /// What is not as it should be with the referrers and signatures of an image that was copied.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Warning {
+pub struct ReferrerWarning {
     /// What it is.
-    pub kind: WarningKind,
+    pub kind: ReferrerProblem,
     /// Why, or which one.
     pub message: String,
     /// Whether to look again in the next run.
@@ -135,7 +135,7 @@ pub struct Warning {
 
 /// What is not as it should be with signatures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WarningKind {
+pub enum ReferrerProblem {
     /// Whether there are any could not be found out.
     Unknown,
     /// One that is there could not be had, or was refused.

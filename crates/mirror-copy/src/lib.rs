@@ -1,7 +1,7 @@
 //! The copier: one image graph from one place to one or more others.
 //!
 //! [`Graph`] is everything an image consists of, as its source describes it. [`Copier`] brings a graph to a
-//! [`Target`]: blobs first, then child manifests, then the root under its tag, so that a reader of the tag sees
+//! [`CopyTarget`]: blobs first, then child manifests, then the root under its tag, so that a reader of the tag sees
 //! the old image or the whole new one. Each distinct blob is fetched once for all targets that want it at the
 //! time, into the spool, and uploads follow the writer.
 
@@ -26,8 +26,11 @@ pub use graph::manifest_room::ManifestRoom;
 pub use graph::manifest_spool::ManifestSpool;
 pub use graph::resolve::Purpose;
 pub use graph::spooled::SpooledGraph;
-pub use job::{Companions, Copied, CopyJob, Moved, Scope, Target, Traffic, Warning, WarningKind};
+pub use job::{
+    Copied, CopyJob, CopyTarget, Moved, Parts, ReferrerPolicy, ReferrerProblem, ReferrerWarning,
+    Traffic,
+};
 pub use store::layout::Layout;
 pub use store::origin::Origin;
 pub use store::{InLayout, Store};
-pub use verify::{Check, Hole, missing_children, verify};
+pub use verify::{Defect, VerifyMode, missing_children, verify};

@@ -1,4 +1,4 @@
-//! Looking for holes in what a target holds: a tag does not prove that its children and blobs are there.
+//! Looking for defects in what a target holds: a tag does not prove that its children and blobs are there.
 
 use std::collections::BTreeSet;
 
@@ -10,14 +10,14 @@ use mirror_registry::{ManifestRef, Pressure, Remote};
 use crate::blob::Blob;
 use crate::error::CopyError;
 use crate::graph::links::links;
-use crate::job::Target;
-use crate::store::{Problem, Store};
+use crate::job::CopyTarget;
+use crate::store::{ContentProblem, Store};
 
 const AT_ONCE: usize = 8;
 
 /// How closely to look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Check {
+pub enum VerifyMode {
     /// Manifests are read, blobs are asked for.
     Existence,
     /// Blobs are read and hashed as well.
@@ -26,7 +26,7 @@ pub enum Check {
 
 /// Something that is not there, or not what it should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Hole {
+pub struct Defect {
     /// Which manifest or blob; none when it is the image as a whole.
     pub digest: Option<Digest>,
     /// What is wrong with it.
@@ -35,43 +35,43 @@ pub struct Hole {
     pub is_missing: bool,
 }
 
-impl Hole {
-    fn of(digest: Option<Digest>, what: &str, problem: &Problem) -> Hole {
-        let Problem { is_missing, text } = problem;
+impl Defect {
+    fn of(digest: Option<Digest>, what: &str, problem: &ContentProblem) -> Defect {
+        let ContentProblem { is_missing, text } = problem;
         let separator = if what.is_empty() { "" } else { " " };
-        Hole { digest, problem: format!("{what}{separator}{text}"), is_missing: *is_missing }
+        Defect { digest, problem: format!("{what}{separator}{text}"), is_missing: *is_missing }
     }
 }
 
 /// Walks an image at its target. `expected` is the digest it must have, if the tree says so.
 ///
 /// # Errors
-/// When the target can't be asked. What it doesn't have is a hole, not an error.
+/// When the target can't be asked. What it doesn't have is a defect, not an error.
 pub async fn verify(
-    target: &Target,
+    target: &CopyTarget,
     expected: Option<&Digest>,
     platforms: &Platforms,
-    check: Check,
-) -> Result<Vec<Hole>, CopyError> {
-    let whole = |problem: &Problem| vec![Hole::of(None, "", problem)];
+    check: VerifyMode,
+) -> Result<Vec<Defect>, CopyError> {
+    let whole = |problem: &ContentProblem| vec![Defect::of(None, "", problem)];
     let Some(root) = target.store.resolve(target.tag.as_ref(), expected).await? else {
-        return Ok(whole(&Problem::wrong("it is not there")));
+        return Ok(whole(&ContentProblem::missing("it is not there")));
     };
     if let Some(expected) = expected.filter(|expected| **expected != root) {
         let why = format!("it is {root}, the tree wants {expected}");
-        return Ok(whole(&Problem::wrong(why)));
+        return Ok(whole(&ContentProblem::wrong(why)));
     }
-    let mut holes = Vec::new();
+    let mut defects = Vec::new();
     let mut blobs: BTreeSet<(u64, Digest)> = BTreeSet::new();
     let mut seen = BTreeSet::from([root.clone()]);
     let mut open = vec![root];
     while let Some(digest) = open.pop() {
         if seen.len() > MAX_MANIFESTS {
             let why = format!("it has over {MAX_MANIFESTS} manifests");
-            return Ok(whole(&Problem::wrong(why)));
+            return Ok(whole(&ContentProblem::wrong(why)));
         }
         let links = match target.store.manifest(&digest).await? {
-            Ok(manifest) => manifest.links().map_err(Problem::wrong),
+            Ok(manifest) => manifest.links().map_err(ContentProblem::wrong),
             Err(problem) => Err(problem),
         };
         match links {
@@ -87,16 +87,16 @@ pub async fn verify(
                 );
                 blobs.extend(links.blobs.into_iter().map(|blob| (blob.size, blob.digest)));
             }
-            Err(problem) => holes.push(Hole::of(Some(digest), "manifest", &problem)),
+            Err(problem) => defects.push(Defect::of(Some(digest), "manifest", &problem)),
         }
     }
     let looked =
         stream::iter(blobs).map(|(size, digest)| look(&target.store, Blob { digest, size }, check));
     let looked: Vec<_> = looked.buffered(AT_ONCE).collect().await;
-    for hole in looked {
-        holes.extend(hole?);
+    for defect in looked {
+        defects.extend(defect?);
     }
-    Ok(holes)
+    Ok(defects)
 }
 
 /// Children of an index that a registry lacks, of those that are wanted: they may have been left out once.
@@ -104,7 +104,7 @@ pub async fn verify(
 /// # Errors
 /// When the target can't be asked.
 pub async fn missing_children(
-    target: &Target,
+    target: &CopyTarget,
     root: &Digest,
     platforms: &Platforms,
 ) -> Result<Vec<Digest>, CopyError> {
@@ -129,36 +129,36 @@ pub async fn missing_children(
     found.into_iter().filter_map(Result::transpose).collect()
 }
 
-async fn look(store: &Store, blob: Blob, check: Check) -> Result<Option<Hole>, CopyError> {
+async fn look(store: &Store, blob: Blob, check: VerifyMode) -> Result<Option<Defect>, CopyError> {
     let problem = match (store, check) {
-        (Store::Layout(_), Check::Existence) => {
+        (Store::Layout(_), VerifyMode::Existence) => {
             let found = store.has_blob(&blob).await?;
-            (!found).then(|| Problem::missing("is missing or cut off"))
+            (!found).then(|| ContentProblem::missing("is missing or cut off"))
         }
-        (Store::Layout(inside), Check::Content) => {
-            inside.layout.hash(&blob.digest).await.map_err(Problem::wrong).err()
+        (Store::Layout(inside), VerifyMode::Content) => {
+            inside.layout.hash(&blob.digest).await.map_err(ContentProblem::wrong).err()
         }
         // Some registries serve what they deny to have, or tell another size of it.
-        (Store::Remote(_), Check::Existence) if store.has_blob(&blob).await? => None,
+        (Store::Remote(_), VerifyMode::Existence) if store.has_blob(&blob).await? => None,
         (Store::Remote(remote), _) => read_through(remote, &blob).await?,
     };
     let what = blob.to_string();
-    Ok(problem.map(|problem| Hole::of(Some(blob.digest), &what, &problem)))
+    Ok(problem.map(|problem| Defect::of(Some(blob.digest), &what, &problem)))
 }
 
 /// Reads and hashes a blob; says what is wrong with it.
-async fn read_through(remote: &Remote, blob: &Blob) -> Result<Option<Problem>, CopyError> {
+async fn read_through(remote: &Remote, blob: &Blob) -> Result<Option<ContentProblem>, CopyError> {
     let mut verifier = Verifier::new(&blob.digest);
     let nobody = Pressure::default();
     let mut reader = remote.read_blob(&blob.digest, blob.size, 0, &nobody);
     loop {
         match reader.chunk().await {
             Ok(Some(chunk)) => verifier.update(&chunk),
-            Ok(None) => return Ok(verifier.finish().map_err(Problem::wrong).err()),
+            Ok(None) => return Ok(verifier.finish().map_err(ContentProblem::wrong).err()),
             Err(error) if error.status() == Some(404) => {
-                return Ok(Some(Problem::missing("is missing")));
+                return Ok(Some(ContentProblem::missing("is missing")));
             }
-            Err(error) if error.is_content() => return Ok(Some(Problem::wrong(error))),
+            Err(error) if error.is_content() => return Ok(Some(ContentProblem::wrong(error))),
             Err(error) => return Err(CopyError::destination(format!("reading {blob}"), error)),
         }
     }

@@ -10,11 +10,13 @@ use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 use http_body_util::BodyExt;
-use mirror_copy::{Companions, Copier, CopyError, CopyJob, Graph, Origin, Scope, Store, Target};
+use mirror_copy::{
+    Copier, CopyError, CopyJob, CopyTarget, Graph, Origin, Parts, ReferrerPolicy, Store,
+};
 use mirror_failure::ErrorKind;
 use mirror_oci::{Digest, Platforms, media_type};
 use mirror_registry::{
-    Access, Body, Credentials, Host, HostOptions, Patience, Remote, Wire, World,
+    Access, Body, Credentials, Host, HostOptions, Remote, RetryPolicy, Wire, World,
 };
 use mirror_testkit::{Fault, Image, ImageBuilder, Profile, Registry, StoredManifest};
 
@@ -63,11 +65,12 @@ fn about(subject: &Digest) -> Image {
     image
 }
 
-const PATIENCE: Patience =
-    Patience { idle: Duration::from_secs(30), first_pause: Duration::from_millis(250) };
+const RETRY_POLICY: RetryPolicy =
+    RetryPolicy { idle: Duration::from_secs(30), first_pause: Duration::from_millis(250) };
 
 fn host(registry: &Arc<Registry>) -> Arc<Host> {
-    let options = HostOptions { concurrency: 4, patience: PATIENCE, ..HostOptions::default() };
+    let options =
+        HostOptions { concurrency: 4, retry_policy: RETRY_POLICY, ..HostOptions::default() };
     let (name, answering) = (registry.host().parse().unwrap(), registry.clone());
     let wire = Wire::new(tower::service_fn(move |request: http::Request<Body>| {
         let registry = answering.clone();
@@ -117,15 +120,15 @@ async fn run(scene: &Scene, spool: &Path) -> Vec<Result<(), CopyError>> {
                 .await?;
             let graph = Arc::new(Graph::read(&origin, &root, &Platforms::All).await?);
             let tag = Some("1".parse().unwrap());
-            let target = Target { store: Store::Remote(at(&to, Access::PullPush)), tag };
-            let companions = Companions::Require;
+            let target = CopyTarget { store: Store::Remote(at(&to, Access::PullPush)), tag };
+            let referrers = ReferrerPolicy::Require;
             let job = CopyJob {
                 number,
                 origin: origin.clone(),
                 graph,
                 target,
-                companions,
-                scope: Scope::Image,
+                referrers,
+                parts: Parts::Image,
                 present: None,
                 missing: Default::default(),
                 expected: None,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mirror_copy::{
-    Companions, Copied, Copier, CopyError, CopyJob, Graph, Origin, Scope, Store, Target,
+    Copied, Copier, CopyError, CopyJob, CopyTarget, Graph, Origin, Parts, ReferrerPolicy, Store,
 };
 use mirror_oci::{Digest, Platforms};
 use mirror_registry::{Access, Credentials, Host, HostOptions, Remote};
@@ -43,14 +43,14 @@ async fn copy(
     )
     .unwrap();
     let store = Store::Remote(app(to, Access::PullPush));
-    let target = Target { store, tag: Some("1".parse().unwrap()) };
+    let target = CopyTarget { store, tag: Some("1".parse().unwrap()) };
     let job = CopyJob {
         number: 0,
         origin,
         graph,
         target,
-        companions: Companions::Leave,
-        scope: Scope::Image,
+        referrers: ReferrerPolicy::Leave,
+        parts: Parts::Image,
         present: None,
         missing: BTreeSet::new(),
         expected: expected.cloned(),

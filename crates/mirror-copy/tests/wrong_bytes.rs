@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use http_body_util::BodyExt;
 use mirror_copy::{
-    Companions, Copier, CopyJob, Graph, InLayout, Layout, Origin, Scope, Store, Target,
+    Copier, CopyJob, CopyTarget, Graph, InLayout, Layout, Origin, Parts, ReferrerPolicy, Store,
 };
 use mirror_failure::ErrorKind;
 use mirror_oci::Platforms;
@@ -84,9 +84,9 @@ async fn a_layout_gets_the_right_ones() {
                 number: 0,
                 origin: origin.clone(),
                 graph: graph.clone(),
-                target: Target { store: Store::Layout(inside), tag },
-                companions: Companions::Leave,
-                scope: Scope::Image,
+                target: CopyTarget { store: Store::Layout(inside), tag },
+                referrers: ReferrerPolicy::Leave,
+                parts: Parts::Image,
                 present: None,
                 missing: Default::default(),
                 expected: None,

@@ -71,7 +71,7 @@ impl Aws {
     }
 
     /// The client for one registry, perhaps in another role.
-    pub async fn client(&self, registry: &EcrRegistry, role: Option<&str>) -> Client {
+    pub async fn client(&self, registry: &EcrRegistry, role: Option<&str>) -> EcrClient {
         let region = Region::new(registry.region.clone());
         let shared = self.config().await;
         let mut config = aws_sdk_ecr::config::Builder::from(shared)
@@ -88,13 +88,13 @@ impl Aws {
             config = config.credentials_provider(provider);
         }
         let ecr = aws_sdk_ecr::Client::from_conf(config.build());
-        Client { ecr, registry: registry.clone(), clock: self.clock }
+        EcrClient { ecr, registry: registry.clone(), clock: self.clock }
     }
 }
 
 /// One private registry, as AWS knows it.
 #[derive(Debug, Clone)]
-pub struct Client {
+pub struct EcrClient {
     ecr: aws_sdk_ecr::Client,
     registry: EcrRegistry,
     clock: Clock,
@@ -103,13 +103,13 @@ pub struct Client {
 /// One private registry, asked at the pace of its host.
 #[derive(Debug)]
 pub struct Ecr {
-    client: Client,
+    client: EcrClient,
     host: Arc<Host>,
 }
 
 impl Ecr {
     /// Puts the two together.
-    pub fn new(client: Client, host: Arc<Host>) -> Ecr {
+    pub fn new(client: EcrClient, host: Arc<Host>) -> Ecr {
         Ecr { client, host }
     }
 }

@@ -11,7 +11,7 @@ use mirror_plan::provider::Provider;
 use mirror_registry::{Login, LoginSource, Secret};
 
 use crate::error::translate;
-use crate::{Aws, Client};
+use crate::{Aws, EcrClient};
 
 const ACTION: &str = "ecr:GetAuthorizationToken";
 const PUBLIC_ACTION: &str = "ecr-public:GetAuthorizationToken";
@@ -20,7 +20,7 @@ const PUBLIC_ACTION: &str = "ecr-public:GetAuthorizationToken";
 const PUBLIC_REGION: &str = "us-east-1";
 
 /// Logins at a private registry.
-pub fn private_login(client: Client) -> LoginSource {
+pub fn private_login(client: EcrClient) -> LoginSource {
     let client = Arc::new(client);
     let registry = Provider::Ecr(client.registry.clone());
     LoginSource::new(

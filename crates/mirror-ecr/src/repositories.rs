@@ -55,8 +55,8 @@ impl Ecr {
                 let name =
                     described.repository_name().and_then(|name| name.parse::<Repository>().ok());
                 let Some(name) = name else { continue };
-                if let Some(place) = found.get_mut(&name) {
-                    *place =
+                if let Some(state) = found.get_mut(&name) {
+                    *state =
                         Some(RepositoryState { settings: told(described), ..Default::default() });
                 }
             }

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use crate::error::translate;
 use crate::repositories::{mutability, tags};
-use crate::{Client, Ecr};
+use crate::{Ecr, EcrClient};
 
 /// Pages of a preview, a hundred images each.
 const MOST_PAGES: u32 = 2000;
@@ -220,7 +220,7 @@ impl Ecr {
         repository: &Repository,
         policy: &Value,
     ) -> Result<(), RequestError> {
-        let Client { ecr, registry, .. } = &self.client;
+        let EcrClient { ecr, registry, .. } = &self.client;
         let call = ecr.start_lifecycle_policy_preview().registry_id(&registry.account);
         let call = call.repository_name(repository.as_str());
         match call.lifecycle_policy_text(policy.to_string()).send().await {

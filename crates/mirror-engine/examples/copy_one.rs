@@ -8,7 +8,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use mirror_engine::passes::{self, How, OnLimit, Tree};
+use mirror_engine::passes::{self, Desired, How, OnLimit};
 use mirror_engine::{Event, Events, Stop, Surroundings};
 use mirror_oci::Reference;
 use mirror_plan::config::Config;
@@ -35,7 +35,7 @@ pub async fn copy(reference: &str, root: &Path) -> Result<(Vec<Event>, Report), 
         refresh_referrers: false,
         repair: false,
     };
-    let tree = Tree { config: &config, root, wants: &wants, whole: &wants };
+    let tree = Desired { config: &config, root, wants: &wants, whole: &wants };
     let ((_stopper, stop), (events, mut told)) = (Stop::new(), Events::new(None));
     let report = passes::run(tree, &how, None, &stop, &events).await;
     events.close();

@@ -11,9 +11,12 @@ use crate::connections::Connections;
 ///
 /// # Errors
 /// Why there is no getting there.
-pub fn target(target: &Target, connections: &Connections) -> Result<mirror_copy::Target, Failure> {
+pub fn target(
+    target: &Target,
+    connections: &Connections,
+) -> Result<mirror_copy::CopyTarget, Failure> {
     let store = store(target, connections)?;
-    Ok(mirror_copy::Target { store, tag: target.tag.clone() })
+    Ok(mirror_copy::CopyTarget { store, tag: target.tag.clone() })
 }
 
 /// What a target is in.

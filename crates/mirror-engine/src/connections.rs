@@ -11,7 +11,8 @@ use mirror_oci::{Digest, Name, Registry, Repository};
 use mirror_plan::config::{Alternative, Config, Location, Referrers, RegistrySettings};
 use mirror_plan::want::{Base, Target, Wants};
 use mirror_registry::{
-    Access, Credentials, Host, HostEvent, HostOptions, Listener, Patience, Remote, Role, Threads,
+    Access, Credentials, Host, HostEvent, HostOptions, HostRole, Listener, Remote, RetryPolicy,
+    Threads,
 };
 use mirror_tree::Entry;
 
@@ -126,7 +127,7 @@ impl Connections {
         let alternatives =
             alternatives.flat_map(|settings| &settings.alternatives).map(|other| &other.registry);
         let sources: BTreeSet<&Registry> = sources.iter().copied().chain(alternatives).collect();
-        let opening = Opening { surroundings, share, listener: events.hosts() };
+        let opener = Opener { surroundings, share, listener: events.hosts() };
         let mut registries = BTreeMap::new();
         let mut strangers = BTreeSet::new();
         let mut planes = BTreeMap::new();
@@ -134,12 +135,12 @@ impl Connections {
             let settings = settings.get(*name).cloned().unwrap_or_default();
             if base.is_some_and(|base| !base.knows(name)) {
                 strangers.insert((*name).clone());
-                registries.insert((*name).clone(), opening.as_stranger(name));
+                registries.insert((*name).clone(), opener.as_stranger(name));
                 continue;
             }
             let side = if targets.contains_key(name) { Side::Destination } else { Side::Source };
             let role = role(writes && targets.contains_key(name), sources.contains(name));
-            let (host, plane) = opening.open(name, settings, role, side).await;
+            let (host, plane) = opener.open(name, settings, role, side).await;
             planes.extend(plane.map(|plane| ((*name).clone(), plane)));
             registries.insert((*name).clone(), host);
         }
@@ -293,11 +294,11 @@ impl Connections {
 }
 
 /// What is done at a registry.
-fn role(is_written: bool, is_source: bool) -> Role {
+fn role(is_written: bool, is_source: bool) -> HostRole {
     match (is_written, is_source) {
-        (true, true) => Role::Both,
-        (true, false) => Role::Destination,
-        (false, _) => Role::Source,
+        (true, true) => HostRole::Both,
+        (true, false) => HostRole::Destination,
+        (false, _) => HostRole::Source,
     }
 }
 
@@ -321,13 +322,13 @@ fn layouts(
 }
 
 /// What all registries are opened with.
-struct Opening<'a> {
+struct Opener<'a> {
     surroundings: &'a Surroundings,
     share: u32,
     listener: Listener<HostEvent>,
 }
 
-impl Opening<'_> {
+impl Opener<'_> {
     /// A registry that gets no credentials of any kind.
     fn as_stranger(&self, name: &Registry) -> Result<Arc<Host>, Failure> {
         let nobody = Arc::new(Credentials::default());
@@ -341,7 +342,7 @@ impl Opening<'_> {
         &self,
         name: &Registry,
         settings: RegistrySettings,
-        role: Role,
+        role: HostRole,
         side: Side,
     ) -> (Result<Arc<Host>, Failure>, Option<ControlPlane>) {
         let mut behind = behind(name, settings.role.as_deref(), self.surroundings).await;
@@ -350,7 +351,7 @@ impl Opening<'_> {
             token_realm: settings.token_realm,
             concurrency: settings.concurrency.map_or(CONCURRENCY, usize::from),
             role,
-            patience: Patience::default(),
+            retry_policy: RetryPolicy::default(),
             presets: behind.presets,
             login: behind.login.take(),
             share: self.share,
@@ -365,6 +366,6 @@ impl Opening<'_> {
     }
 }
 
-fn unknown(place: &str) -> Failure {
-    Failure::other(Side::Destination, format!("{place} was not prepared"))
+fn unknown(location: &str) -> Failure {
+    Failure::other(Side::Destination, format!("{location} was not prepared"))
 }

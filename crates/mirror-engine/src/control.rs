@@ -27,12 +27,12 @@ pub(crate) struct Behind {
     pub(crate) login: Option<LoginSource>,
     /// What it does beyond what all registries do.
     pub(crate) presets: Presets,
-    client: Option<Client>,
+    client: Option<PlaneClient>,
 }
 
 #[derive(Debug)]
-enum Client {
-    Ecr(mirror_ecr::Client),
+enum PlaneClient {
+    Ecr(mirror_ecr::EcrClient),
 }
 
 /// What stands behind the name of a registry, asked in a role of its own if one is given.
@@ -52,7 +52,7 @@ pub(crate) async fn behind(
             Behind {
                 login: Some(private_login(client.clone())),
                 presets: private_presets(),
-                client: Some(Client::Ecr(client)),
+                client: Some(PlaneClient::Ecr(client)),
             }
         }
     }
@@ -62,13 +62,13 @@ impl Behind {
     /// Who answers beside the protocol, asked at the pace of the host.
     pub(crate) fn control_plane(self, host: &Arc<Host>) -> Option<ControlPlane> {
         match self.client? {
-            Client::Ecr(client) => Some(ControlPlane::Ecr(Ecr::new(client, host.clone()))),
+            PlaneClient::Ecr(client) => Some(ControlPlane::Ecr(Ecr::new(client, host.clone()))),
         }
     }
 }
 
 /// A repository, if it is there, or why that is not known.
-pub(crate) type Found = Result<Option<RepositoryState>, RequestError>;
+pub(crate) type RepositoryFound = Result<Option<RepositoryState>, RequestError>;
 
 impl ControlPlane {
     /// What repositories are like, with those settings that are wanted of them, and what those would do.
@@ -78,7 +78,7 @@ impl ControlPlane {
     pub(crate) async fn repositories(
         &self,
         wanted: &BTreeMap<Repository, Settings>,
-    ) -> Result<BTreeMap<Repository, Found>, RequestError> {
+    ) -> Result<BTreeMap<Repository, RepositoryFound>, RequestError> {
         match self {
             ControlPlane::Ecr(ecr) => ecr.previewed(wanted).await,
         }

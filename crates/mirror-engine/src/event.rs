@@ -12,10 +12,10 @@ use tokio::time::Instant;
 
 /// The one channel of a run.
 #[derive(Debug, Clone)]
-pub struct Events(Arc<Shared>);
+pub struct Events(Arc<Channel>);
 
 #[derive(Debug)]
-struct Shared {
+struct Channel {
     began: Instant,
     fold: Mutex<ReportFold>,
     listener: Mutex<Option<UnboundedSender<Event>>>,
@@ -25,7 +25,7 @@ impl Events {
     /// The channel of a run that does all, or one part of it, and what comes out of it. Nobody need listen.
     pub fn new(shard: Option<Shard>) -> (Events, UnboundedReceiver<Event>) {
         let (sender, receiver) = unbounded_channel();
-        let shared = Shared {
+        let shared = Channel {
             began: Instant::now(),
             fold: Mutex::new(ReportFold::new(shard)),
             listener: Mutex::new(Some(sender)),

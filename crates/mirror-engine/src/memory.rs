@@ -21,20 +21,20 @@ const LARGEST: u64 = 64 << 20;
 #[derive(Debug)]
 pub(crate) struct Memory {
     documents: Documents,
-    known: Known,
+    known: Remembered,
 }
 
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-struct Known {
+struct Remembered {
     /// Images whose signatures are to be looked for.
-    signatures: BTreeSet<Image>,
+    signatures: BTreeSet<RememberedImage>,
     /// Images of which some platforms were left out.
-    sparse: BTreeSet<Image>,
+    sparse: BTreeSet<RememberedImage>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-struct Image {
+struct RememberedImage {
     /// The registry, or the folder of a layout.
     at: String,
     repository: Repository,
@@ -58,7 +58,7 @@ impl Memory {
         let documents = Documents::in_folder(&spool.join(FOLDER));
         let known = read(&documents).unwrap_or_else(|error| {
             tracing::debug!(%error, "nothing is remembered");
-            Known::default()
+            Remembered::default()
         });
         Memory { documents, known }
     }
@@ -90,7 +90,7 @@ impl Memory {
         self.documents.alone(|| {
             let mut known = read(&self.documents)?;
             learn(&mut known, seen);
-            if known == Known::default() {
+            if known == Remembered::default() {
                 return self.documents.clear();
             }
             self.documents.write(FILE, &[&serde_json::to_vec_pretty(&known)?])
@@ -98,10 +98,10 @@ impl Memory {
     }
 }
 
-fn learn(known: &mut Known, seen: &[Seen<'_>]) {
+fn learn(known: &mut Remembered, seen: &[Seen<'_>]) {
     for Seen { target, digest, owes_signatures, is_sparse } in seen {
         let image = image(target, digest);
-        let mut set = |set: fn(&mut Known) -> &mut BTreeSet<Image>, holds: bool| {
+        let mut set = |set: fn(&mut Remembered) -> &mut BTreeSet<RememberedImage>, holds: bool| {
             if holds {
                 set(known).insert(image.clone());
             } else {
@@ -115,23 +115,23 @@ fn learn(known: &mut Known, seen: &[Seen<'_>]) {
     }
 }
 
-fn holds(images: &BTreeSet<Image>, target: &Target, digest: &Digest) -> bool {
+fn holds(images: &BTreeSet<RememberedImage>, target: &Target, digest: &Digest) -> bool {
     !images.is_empty() && images.contains(&image(target, digest))
 }
 
 /// What is there; what can't be understood is nothing, what can't be read is left alone.
-fn read(documents: &Documents) -> io::Result<Known> {
-    let Some(text) = documents.read(FILE, LARGEST)? else { return Ok(Known::default()) };
+fn read(documents: &Documents) -> io::Result<Remembered> {
+    let Some(text) = documents.read(FILE, LARGEST)? else { return Ok(Remembered::default()) };
     Ok(serde_json::from_slice(&text).unwrap_or_else(|error| {
         tracing::debug!(%error, "what was remembered can't be understood");
-        Known::default()
+        Remembered::default()
     }))
 }
 
-fn image(target: &Target, digest: &Digest) -> Image {
+fn image(target: &Target, digest: &Digest) -> RememberedImage {
     let at = match &target.location {
         Location::Registry(registry) => registry.to_string(),
         Location::Layout(folder) => folder.clone(),
     };
-    Image { at, repository: target.repository.clone(), digest: digest.clone() }
+    RememberedImage { at, repository: target.repository.clone(), digest: digest.clone() }
 }

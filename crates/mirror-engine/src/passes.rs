@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mirror_plan::config::Config;
-use mirror_plan::plan::{Action, Depth, Plan, Remarks, Shard};
+use mirror_plan::plan::{Action, Depth, Plan, ReviewNotes, Shard};
 use mirror_plan::report::{Event, Report};
 use mirror_plan::want::{Want, Wants};
 use tokio::time::Instant;
@@ -40,7 +40,7 @@ pub enum OnLimit {
 
 /// What to carry out: a tree with its configuration.
 #[derive(Debug, Clone, Copy)]
-pub struct Tree<'a> {
+pub struct Desired<'a> {
     /// The configuration.
     pub config: &'a Config,
     /// The folder that relative paths of the configuration start at.
@@ -73,7 +73,7 @@ pub struct How {
 /// When the future is dropped, what is at the destinations stays, no tag names anything half done, and
 /// [`Events::report`] says how far it came. Upload sessions that were open are left to the registries.
 pub async fn run(
-    tree: Tree<'_>,
+    tree: Desired<'_>,
     how: &How,
     saved: Option<Planned>,
     stop: &Stop,
@@ -136,7 +136,7 @@ fn beginning(wants: &Arc<Wants>, saved: Option<&Planned>) -> Event {
 
 /// What all passes work with.
 struct Run<'a> {
-    tree: Tree<'a>,
+    tree: Desired<'a>,
     how: &'a How,
     connections: &'a Connections,
     stop: &'a Stop,
@@ -179,7 +179,7 @@ impl Run<'_> {
         let Some(saved) = saved else {
             let depth = if self.how.refresh_referrers { Depth::All } else { Depth::Manifests };
             let closely = if self.how.repair { Closely::Everywhere } else { Closely::WhereNeeded };
-            let ask = Ask { depth, remarks: Remarks::Leave, closely };
+            let ask = Ask { depth, review_notes: ReviewNotes::Skip, closely };
             let planned = Box::pin(look::plan(wants, self.tree.whole, self.connections, ask));
             let (plan, graphs) = planned.await;
             return Rechecked { plan, graphs, left_alone: Vec::new() };

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
-use mirror_copy::{Companions, Copied, Copier, CopyJob, Scope, SpooledGraph, WarningKind};
+use mirror_copy::{Copied, Copier, CopyJob, Parts, ReferrerPolicy, ReferrerProblem, SpooledGraph};
 use mirror_failure::{Failure, Side};
 use mirror_plan::plan::{Holder, Plan};
 use mirror_plan::report::{Event, Status};
@@ -48,7 +48,7 @@ pub(crate) async fn run(
         events,
         connections,
         options,
-        companions: tasks::companions(options.referrers),
+        referrers: tasks::referrers(options.referrers),
         prepared,
     };
     let mut ends: Vec<Option<TaskEnd>> = tasks.iter().map(|_| None).collect();
@@ -70,7 +70,7 @@ fn queue<'a>(
             Some(failure) => Err(failure),
             None => task.graph(graphs),
         };
-        let owed = task.scope == Scope::Companions && !options.refresh;
+        let owed = task.parts == Parts::Referrers && !options.refresh;
         Queued { number, graph, task, owed }
     };
     tasks.iter().enumerate().map(queue).collect()
@@ -83,7 +83,7 @@ struct Context<'a> {
     connections: &'a Connections,
     options: &'a RunOptions<'a>,
     /// What to do about signatures, wherever an image is taken from.
-    companions: Companions,
+    referrers: ReferrerPolicy,
     prepared: &'a Prepared,
 }
 
@@ -132,7 +132,11 @@ async fn one(queued: Queued<'_>, context: &Context<'_>) -> TaskEnd {
         // It is there, and its signatures are still owed.
         Err(failure) if owed => {
             let message = format!("{}: {}", failure.side, failure.message);
-            let warning = mirror_copy::Warning { kind: WarningKind::Unknown, message, again: true };
+            let warning = mirror_copy::ReferrerWarning {
+                kind: ReferrerProblem::Unknown,
+                message,
+                again: true,
+            };
             TaskEnd { status: Status::Refreshed, warnings: vec![warning], holder: None }
         }
         Err(failure) => TaskEnd::failed(failure),
@@ -142,7 +146,7 @@ async fn one(queued: Queued<'_>, context: &Context<'_>) -> TaskEnd {
 }
 
 async fn copy(mut job: CopyJob, task: &Task<'_>, context: &Context<'_>) -> TaskEnd {
-    if job.scope == Scope::Image {
+    if job.parts == Parts::Image {
         let target = &task.want.target;
         let blobs = job.graph.blobs.iter().map(|blob| blob.digest.clone()).collect();
         job.present = context.prepared.blobs_there(target, blobs, context.connections).await;
@@ -151,7 +155,7 @@ async fn copy(mut job: CopyJob, task: &Task<'_>, context: &Context<'_>) -> TaskE
     let mut outcome = context.copier.copy(&job).await;
     while let Err(error) = &outcome
         && error.side() == Side::Source
-        && !error.is_of_companions()
+        && !error.is_of_referrers()
         && let Some(next) =
             fall_back(&mut job, Failure::from(error.clone()), &tried, task, context).await
     {
@@ -163,15 +167,15 @@ async fn copy(mut job: CopyJob, task: &Task<'_>, context: &Context<'_>) -> TaskE
     let holder = tried.pop();
     if let (Ok(copied), Some(holder)) = (&mut outcome, &holder)
         && !holder.failure.is_gone()
-        && context.companions != Companions::Leave
+        && context.referrers != ReferrerPolicy::Leave
     {
         // Those that the holder has came along; what the source has by now nobody knows.
         let message = format!("source: {}", holder.failure.message);
-        let kind = WarningKind::Unknown;
-        copied.warnings.push(mirror_copy::Warning { kind, message, again: true });
+        let kind = ReferrerProblem::Unknown;
+        copied.warnings.push(mirror_copy::ReferrerWarning { kind, message, again: true });
     }
     let (status, Copied { warnings }) = match outcome {
-        Ok(copied) if job.scope == Scope::Image => (Status::Done, copied),
+        Ok(copied) if job.parts == Parts::Image => (Status::Done, copied),
         Ok(copied) => (Status::Refreshed, copied),
         Err(error) => match error.moved() {
             Some(found) => (Status::Stale { found: found.cloned() }, Copied::default()),
@@ -203,15 +207,15 @@ async fn fall_back(
         // Why it is not taken from its source is still what the source has failed with.
         failure = first.failure.clone();
     }
-    let hidden = !failure.is_gone() && context.companions == Companions::Require;
-    if job.scope != Scope::Image || hidden {
+    let hidden = !failure.is_gone() && context.referrers == ReferrerPolicy::Require;
+    if job.parts != Parts::Image || hidden {
         return None;
     }
     let (wants, connections) = (context.options.wants, context.connections);
     let found =
         holders::find(source, task.digest, &failure, tried, wants, connections).await.ok()?;
     job.origin = holders::origin(&found.holder, wants, connections)?;
-    job.companions = context.companions;
+    job.referrers = context.referrers;
     job.graph = found.graph;
     Some(found.holder)
 }

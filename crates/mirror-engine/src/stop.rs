@@ -7,14 +7,14 @@ use tokio::sync::Notify;
 
 /// Whether somebody has asked the engine to stop; cloned for whoever has to know.
 #[derive(Debug, Clone)]
-pub struct Stop(Arc<Shared>);
+pub struct Stop(Arc<StopFlag>);
 
 /// Asks the engine to stop.
 #[derive(Debug)]
-pub struct Stopper(Arc<Shared>);
+pub struct Stopper(Arc<StopFlag>);
 
 #[derive(Debug, Default)]
-struct Shared {
+struct StopFlag {
     asked: AtomicBool,
     changed: Notify,
 }
@@ -22,7 +22,7 @@ struct Shared {
 impl Stop {
     /// One that is asked by the [`Stopper`]. When that is dropped, nobody asks any more.
     pub fn new() -> (Stopper, Stop) {
-        let shared = Arc::<Shared>::default();
+        let shared = Arc::<StopFlag>::default();
         (Stopper(shared.clone()), Stop(shared))
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use mirror_copy::{Companions, CopyJob, Scope, SpooledGraph, WarningKind};
+use mirror_copy::{CopyJob, Parts, ReferrerPolicy, ReferrerProblem, SpooledGraph};
 use mirror_failure::{Cause, Failure, Side, printable};
 use mirror_oci::{Digest, Platforms};
 use mirror_plan::config::{Location, Referrers};
@@ -40,7 +40,7 @@ pub(crate) struct RunOptions<'a> {
 pub(crate) struct Task<'a> {
     pub(crate) digest: &'a Digest,
     pub(crate) want: &'a Want,
-    pub(crate) scope: Scope,
+    pub(crate) parts: Parts,
     /// Where it is taken from instead of its source.
     pub(crate) holder: Option<&'a Holder>,
     change: Option<&'a Change>,
@@ -52,7 +52,7 @@ pub(crate) struct Task<'a> {
 #[derive(Debug, Clone)]
 pub(crate) struct TaskEnd {
     pub(crate) status: Status,
-    pub(crate) warnings: Vec<mirror_copy::Warning>,
+    pub(crate) warnings: Vec<mirror_copy::ReferrerWarning>,
     pub(crate) holder: Option<Holder>,
 }
 
@@ -71,7 +71,7 @@ pub(crate) fn of<'a>(plan: &'a Plan, options: &RunOptions<'_>) -> Vec<Task<'a>> 
     let copies = plan.copies().map(|copy| Task {
         digest: &copy.digest,
         want: &copy.want,
-        scope: Scope::Image,
+        parts: Parts::Image,
         holder: copy.holder.as_ref(),
         change: Some(&copy.change),
         expected: copy.expected(),
@@ -80,7 +80,7 @@ pub(crate) fn of<'a>(plan: &'a Plan, options: &RunOptions<'_>) -> Vec<Task<'a>> 
     let unchanged = plan.unchanged.iter().filter(look).map(|item| Task {
         digest: &item.digest,
         want: &item.want,
-        scope: Scope::Companions,
+        parts: Parts::Referrers,
         holder: None,
         change: None,
         expected: Some(&item.digest),
@@ -108,7 +108,7 @@ impl Task<'_> {
             return Err(Failure::new(Side::Source, "", &Cause::Outdated(why)));
         }
         let to = address::target(target, connections)?;
-        let companions = self.companions(options)?;
+        let referrers = self.referrers(options)?;
         let origin = match self.holder {
             Some(holder) => {
                 holders::origin(holder, options.wants, connections).ok_or_else(|| {
@@ -127,8 +127,8 @@ impl Task<'_> {
             origin,
             graph: Arc::new(graph.load()?),
             target: to,
-            companions,
-            scope: self.scope,
+            referrers,
+            parts: self.parts,
             present: None,
             missing,
             expected: self.expected.cloned(),
@@ -137,7 +137,7 @@ impl Task<'_> {
     }
 
     /// What to do about its signatures; a failure, where they are required and nobody can be asked for them.
-    fn companions(&self, options: &RunOptions<'_>) -> Result<Companions, Failure> {
+    fn referrers(&self, options: &RunOptions<'_>) -> Result<ReferrerPolicy, Failure> {
         let holder = self.holder;
         if let Some(unsigned) = holder
             .filter(|holder| !holder.failure.is_gone() && options.referrers == Referrers::Require)
@@ -146,7 +146,7 @@ impl Task<'_> {
                 format!("its signatures can't be looked for: {}", unsigned.failure.message);
             return Err(unsigned.failure.clone().saying(&message));
         }
-        Ok(companions(options.referrers))
+        Ok(referrers(options.referrers))
     }
 
     /// How it ended, for the report.
@@ -162,11 +162,11 @@ impl Task<'_> {
 }
 
 /// What the configuration says to do about signatures.
-pub(crate) fn companions(referrers: Referrers) -> Companions {
+pub(crate) fn referrers(referrers: Referrers) -> ReferrerPolicy {
     match referrers {
-        Referrers::Copy => Companions::Copy,
-        Referrers::Require => Companions::Require,
-        Referrers::Off => Companions::Leave,
+        Referrers::Copy => ReferrerPolicy::Copy,
+        Referrers::Require => ReferrerPolicy::Require,
+        Referrers::Off => ReferrerPolicy::Leave,
     }
 }
 
@@ -175,7 +175,7 @@ pub(crate) fn remember(tasks: &[Task<'_>], ends: &[Option<TaskEnd>], connections
     let seen = tasks.iter().zip(ends).filter_map(|(task, end)| {
         let end = end.as_ref().filter(|end| end.is_there())?;
         let Want { source, target, .. } = task.want;
-        let copied = task.scope == Scope::Image && matches!(target.location, Location::Registry(_));
+        let copied = task.parts == Parts::Image && matches!(target.location, Location::Registry(_));
         Some(Seen {
             target,
             digest: task.digest,
@@ -186,12 +186,12 @@ pub(crate) fn remember(tasks: &[Task<'_>], ends: &[Option<TaskEnd>], connections
     connections.memory().keep(&seen.collect::<Vec<_>>());
 }
 
-fn warning(warning: &mirror_copy::Warning) -> Warning {
-    let mirror_copy::Warning { kind, message, .. } = warning;
+fn warning(warning: &mirror_copy::ReferrerWarning) -> Warning {
+    let mirror_copy::ReferrerWarning { kind, message, .. } = warning;
     let kind = match kind {
-        WarningKind::Unknown => mirror_plan::report::WarningKind::SignaturesUnknown,
-        WarningKind::Missing => mirror_plan::report::WarningKind::SignatureMissing,
-        WarningKind::Kept => mirror_plan::report::WarningKind::SignatureKept,
+        ReferrerProblem::Unknown => mirror_plan::report::WarningKind::SignaturesUnknown,
+        ReferrerProblem::Missing => mirror_plan::report::WarningKind::SignatureMissing,
+        ReferrerProblem::Kept => mirror_plan::report::WarningKind::SignatureKept,
     };
     Warning { kind, message: printable(message) }
 }

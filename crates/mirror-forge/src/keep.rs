@@ -2,7 +2,7 @@
 
 use crate::error::ForgeError;
 use crate::github::{Author, KeptText};
-use crate::{CommitId, CommitStatus, Forge, Kind};
+use crate::{CommitId, CommitStatus, Forge, ForgeKind};
 
 /// What was done about something that is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,7 +30,7 @@ impl Forge {
         what: &str,
         text: &str,
     ) -> Result<Kept, ForgeError> {
-        let Kind::GitHub(forge) = &self.kind;
+        let ForgeKind::GitHub(forge) = &self.kind;
         let body = marked(what, text);
         let find = async || Ok(self.our_comments(change, what).await?.into_iter().next());
         let mut ours = self.our_comments(change, what).await?.into_iter();
@@ -58,7 +58,7 @@ impl Forge {
         commit: &CommitId,
         status: &CommitStatus,
     ) -> Result<Kept, ForgeError> {
-        let Kind::GitHub(forge) = &self.kind;
+        let ForgeKind::GitHub(forge) = &self.kind;
         let find = async || Ok(forge.has_status(commit, status).await?.then_some(()));
         if find().await?.is_some() {
             return Ok(Kept::Unchanged);
@@ -77,7 +77,7 @@ impl Forge {
         title: &str,
         text: impl FnOnce(Option<&str>) -> Option<String>,
     ) -> Result<Kept, ForgeError> {
-        let Kind::GitHub(forge) = &self.kind;
+        let ForgeKind::GitHub(forge) = &self.kind;
         let find = async || Ok(self.our_issues(what).await?.into_iter().next());
         let mut ours = self.our_issues(what).await?.into_iter();
         let found = ours.next();
@@ -106,12 +106,12 @@ impl Forge {
     }
 
     async fn our_comments(&self, change: u64, what: &str) -> Result<Vec<KeptText>, ForgeError> {
-        let Kind::GitHub(forge) = &self.kind;
+        let ForgeKind::GitHub(forge) = &self.kind;
         self.own(forge.comments(change, &marker(what)).await?).await
     }
 
     async fn our_issues(&self, what: &str) -> Result<Vec<KeptText>, ForgeError> {
-        let Kind::GitHub(forge) = &self.kind;
+        let ForgeKind::GitHub(forge) = &self.kind;
         self.own(forge.open_issues(&marker(what)).await?).await
     }
 
@@ -120,7 +120,7 @@ impl Forge {
         if found.is_empty() {
             return Ok(found);
         }
-        let Kind::GitHub(forge) = &self.kind;
+        let ForgeKind::GitHub(forge) = &self.kind;
         let us = forge.author().await?;
         let ours = |login: &String| match us {
             Author::Login(us) => login == us,

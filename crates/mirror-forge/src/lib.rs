@@ -23,11 +23,11 @@ use crate::github::GitHub;
 
 /// A repository on a forge, as one who may write there sees it.
 pub struct Forge {
-    kind: Kind,
+    kind: ForgeKind,
 }
 
 /// What kind of forge it is.
-enum Kind {
+enum ForgeKind {
     GitHub(Box<GitHub>),
 }
 
@@ -105,7 +105,7 @@ impl Forge {
         timeouts: ForgeTimeouts,
     ) -> Result<Forge, ForgeError> {
         let github = GitHub::open(api, repository, login, timeouts).await?;
-        Ok(Forge { kind: Kind::GitHub(Box::new(github)) })
+        Ok(Forge { kind: ForgeKind::GitHub(Box::new(github)) })
     }
 
     /// The open pull requests whose head is this commit; none when it has moved on, or was closed.
@@ -114,7 +114,7 @@ impl Forge {
     /// When the forge can't be asked.
     pub async fn changes_at(&self, head: &CommitId) -> Result<Vec<u64>, ForgeError> {
         match &self.kind {
-            Kind::GitHub(github) => github.pull_requests(head).await,
+            ForgeKind::GitHub(github) => github.pull_requests(head).await,
         }
     }
 }

@@ -15,7 +15,7 @@ pub mod want;
 pub fn schemas() -> Vec<(&'static str, schemars::Schema)> {
     vec![
         ("config.schema.json", schemars::schema_for!(config::file::ConfigFile)),
-        ("findings.schema.json", schemars::schema_for!(report::Findings)),
+        ("diagnostics.schema.json", schemars::schema_for!(report::Diagnostics)),
         ("outdated.schema.json", schemars::schema_for!(report::Outdated)),
         ("plan.schema.json", schemars::schema_for!(plan::Plan)),
         ("progress.schema.json", schemars::schema_for!(report::ProgressLine)),

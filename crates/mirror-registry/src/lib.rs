@@ -4,7 +4,6 @@
 //! at once, and when a request is tried again. Its methods are the steps of
 //! <https://github.com/opencontainers/distribution-spec/blob/main/spec.md>, one each.
 
-mod answer;
 mod auth;
 mod host;
 mod limits;
@@ -16,13 +15,13 @@ mod verbs;
 mod wire;
 mod world;
 
-pub use auth::credentials::{Credential, Credentials, Login, LoginAnswer, LoginSource};
+pub use auth::credentials::{Credential, Credentials, Login, LoginResponse, LoginSource};
 pub use host::Host;
 pub use host::capabilities::{Capabilities, Known, KnownBy, Mounts, Presets, RequestRates};
-pub use host::options::{HostOptions, Role};
-pub use limits::patience::Patience;
+pub use host::options::{HostOptions, HostRole};
 pub use limits::pressure::{Pressure, Waiting};
-pub use limits::pulls::{PullBudget, PullTurn, Reservation};
+pub use limits::pulls::{PullBudget, PullLock, Reservation};
+pub use limits::retry_policy::RetryPolicy;
 pub use listener::{HostEvent, HostNews, Listener};
 pub use redact::{Secret, redacted};
 pub use remote::{Access, Remote};

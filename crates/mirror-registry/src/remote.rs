@@ -6,7 +6,7 @@ use std::sync::Arc;
 use mirror_oci::Repository;
 use url::Url;
 
-use crate::auth::Scope;
+use crate::auth::TokenScope;
 use crate::host::Host;
 use crate::host::capabilities::OfRepository;
 
@@ -55,19 +55,19 @@ impl Remote {
     }
 
     /// What looking takes. Where we push later, one token serves both.
-    pub(crate) fn look_scope(&self) -> Scope {
+    pub(crate) fn look_scope(&self) -> TokenScope {
         match self.access {
             Access::Pull => self.pull_scope(),
             Access::PullPush => self.push_scope(),
         }
     }
 
-    pub(crate) fn pull_scope(&self) -> Scope {
-        Scope::pull(&self.repository)
+    pub(crate) fn pull_scope(&self) -> TokenScope {
+        TokenScope::pull(&self.repository)
     }
 
-    pub(crate) fn push_scope(&self) -> Scope {
-        Scope::push(&self.repository)
+    pub(crate) fn push_scope(&self) -> TokenScope {
+        TokenScope::push(&self.repository)
     }
 }
 

@@ -11,21 +11,21 @@ use futures_util::{StreamExt, stream};
 use mirror_failure::{ErrorKind, RequestError};
 use mirror_oci::{Algorithm, Digest, Repository, Tag, media_type};
 use mirror_registry::{
-    Access, Body, Credentials, Host, HostOptions, Login, LoginSource, ManifestRef, Mount, Patience,
-    Pressure, Recall, Remote, Secret, Supply, UploadBody, Wire, World,
+    Access, Body, Credentials, Host, HostOptions, Login, LoginSource, ManifestRef, Mount, Pressure,
+    Recall, Remote, RetryPolicy, Secret, Supply, UploadBody, Wire, World,
 };
 use mirror_testkit::{AuthProfile, Fault, ImageBuilder, Profile, Registry};
 
 /// Short pauses: what is tested is how often, not how long.
-const PATIENCE: Patience =
-    Patience { idle: Duration::from_secs(10), first_pause: Duration::from_millis(10) };
+const RETRY_POLICY: RetryPolicy =
+    RetryPolicy { idle: Duration::from_secs(10), first_pause: Duration::from_millis(10) };
 
 fn host(registry: &Registry) -> Arc<Host> {
-    patient_host(registry, PATIENCE)
+    patient_host(registry, RETRY_POLICY)
 }
 
-fn patient_host(registry: &Registry, patience: Patience) -> Arc<Host> {
-    let options = HostOptions { concurrency: 8, patience, ..HostOptions::default() };
+fn patient_host(registry: &Registry, retry_policy: RetryPolicy) -> Arc<Host> {
+    let options = HostOptions { concurrency: 8, retry_policy, ..HostOptions::default() };
     let variable = format!("MIRROR_AUTH_{}", registry.host().replace(['.', ':'], "_"));
     let credentials = Credentials::new([(variable, "me:secret".to_owned())], Vec::new());
     let name = registry.host().parse().unwrap();
@@ -101,8 +101,11 @@ async fn a_login_that_was_made_goes_where_it_belongs_and_nowhere_else() {
     registry.add("library/app", "1.0", &image);
     let (repository, tag) = names();
     let ask = async |login: LoginSource| {
-        let options =
-            HostOptions { patience: PATIENCE, login: Some(login), ..HostOptions::default() };
+        let options = HostOptions {
+            retry_policy: RETRY_POLICY,
+            login: Some(login),
+            ..HostOptions::default()
+        };
         let credentials = Arc::new(Credentials::new([], Vec::new()));
         let client = mirror_registry::World::real().unwrap();
         let name = registry.host().parse().unwrap();
@@ -132,7 +135,7 @@ async fn a_login_that_was_made_does_not_go_to_a_token_service_elsewhere() {
     let login = login_for(registry.endpoint().leak(), Arc::default());
     // Not even where the configuration names it.
     let options = HostOptions {
-        patience: PATIENCE,
+        retry_policy: RETRY_POLICY,
         login: Some(login),
         token_realm: thief.endpoint().parse().ok(),
         ..HostOptions::default()
@@ -240,7 +243,7 @@ async fn inside_a_network_of_its_own() {
     let ask = async |target: &str, private_redirects: bool| {
         let endpoint = answers(format!("{target}:{port}/v2/library/app/manifests/1.0"));
         let options = HostOptions {
-            patience: PATIENCE,
+            retry_policy: RETRY_POLICY,
             endpoint: endpoint.parse().ok(),
             private_redirects,
             ..HostOptions::default()
@@ -270,7 +273,7 @@ async fn redirect_loops_end() {
     let host = host(&registry);
     let (repository, tag) = names();
     let error = at(&host, &repository).get_manifest(ManifestRef::Tag(&tag)).await.unwrap_err();
-    assert!(error.to_string().contains("the answer has no Location"), "{error}");
+    assert!(error.to_string().contains("the response has no Location"), "{error}");
 
     let looping = Registry::with(Profile { blob_redirect: Some(target), ..Profile::default() });
     let image = ImageBuilder::new("x").build();
@@ -357,7 +360,7 @@ async fn a_server_that_drips_is_given_up() {
     registry.add("library/app", "1.0", &image);
     let pause = Duration::from_millis(20);
     registry.set_faults(move |_| Some(Fault::Drip(pause)));
-    let host = patient_host(&registry, Patience { idle: pause * 10, first_pause: pause });
+    let host = patient_host(&registry, RetryPolicy { idle: pause * 10, first_pause: pause });
     let (repository, tag) = names();
     let started = Instant::now();
     // Each byte comes in time, but the whole would take a minute, and a real attacker's for ever.

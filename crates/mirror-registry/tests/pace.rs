@@ -9,13 +9,13 @@ use futures_util::future::join_all;
 use mirror_failure::{ErrorKind, RequestError};
 use mirror_oci::{Endpoint, Repository, Tag};
 use mirror_registry::{
-    Access, Credentials, Host, HostOptions, ManifestRef, Patience, Presets, Remote, RequestRates,
-    World,
+    Access, Credentials, Host, HostOptions, ManifestRef, Presets, Remote, RequestRates,
+    RetryPolicy, World,
 };
 use mirror_testkit::{Fault, ImageBuilder, Profile, Registry};
 
-const PATIENCE: Patience =
-    Patience { idle: Duration::from_secs(10), first_pause: Duration::from_millis(20) };
+const RETRY_POLICY: RetryPolicy =
+    RetryPolicy { idle: Duration::from_secs(10), first_pause: Duration::from_millis(20) };
 
 fn at(host: &Arc<Host>, repository: &Repository) -> Remote {
     Remote::new(host.clone(), repository.clone(), Access::Pull)
@@ -28,7 +28,7 @@ fn stocked() -> Registry {
 }
 
 fn host(registry: &Registry) -> Arc<Host> {
-    let options = HostOptions { patience: PATIENCE, ..HostOptions::default() };
+    let options = HostOptions { retry_policy: RETRY_POLICY, ..HostOptions::default() };
     let credentials = Arc::new(Credentials::new([], Vec::new()));
     let host = Host::new(
         &World::real().unwrap(),

@@ -9,7 +9,7 @@ use futures_util::stream;
 use mirror_failure::{ErrorKind, RequestError};
 use mirror_oci::{Algorithm, Digest, Endpoint, Repository};
 use mirror_registry::{
-    Access, Credentials, Host, HostOptions, Mount, Patience, Pressure, Remote, Role, Supply,
+    Access, Credentials, Host, HostOptions, HostRole, Mount, Pressure, Remote, RetryPolicy, Supply,
     UploadBody,
 };
 use mirror_testkit::{Image, ImageBuilder, Proxy, Registry, Weather};
@@ -21,8 +21,8 @@ fn slow(registry: &Registry) -> (Proxy, Arc<Host>) {
     let endpoint: Endpoint = format!("http://{}", proxy.host()).parse().unwrap();
     let options = HostOptions {
         endpoint: Some(endpoint),
-        role: Role::Destination,
-        patience: Patience {
+        role: HostRole::Destination,
+        retry_policy: RetryPolicy {
             idle: Duration::from_millis(500),
             first_pause: Duration::from_millis(10),
         },

@@ -9,13 +9,13 @@ use futures_util::stream;
 use mirror_failure::RequestError;
 use mirror_oci::{Algorithm, Digest, RawManifest, Repository, Tag};
 use mirror_registry::{
-    Access, Credentials, Host, HostOptions, ManifestRef, Mount, Patience, Pressure, Remote, Role,
-    Supply, Upload, UploadBody,
+    Access, Credentials, Host, HostOptions, HostRole, ManifestRef, Mount, Pressure, Remote,
+    RetryPolicy, Supply, Upload, UploadBody,
 };
 use mirror_testkit::{Fault, Image, ImageBuilder, Registry};
 
 /// Short pauses: what is tested is how often, not how long.
-const PATIENCE: Patience = Patience {
+const RETRY_POLICY: RetryPolicy = RetryPolicy {
     idle: std::time::Duration::from_secs(10),
     first_pause: std::time::Duration::from_millis(10),
 };
@@ -23,8 +23,8 @@ const PATIENCE: Patience = Patience {
 fn host(registry: &Registry) -> Arc<Host> {
     let options = HostOptions {
         concurrency: 8,
-        role: Role::Destination,
-        patience: PATIENCE,
+        role: HostRole::Destination,
+        retry_policy: RETRY_POLICY,
         ..HostOptions::default()
     };
     let name = registry.host().parse().unwrap();

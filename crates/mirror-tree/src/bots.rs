@@ -12,7 +12,7 @@ use regex_lite::{Captures, Regex};
 
 /// Why no bot keeps a tag up to date.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum BotProof {
+pub enum Untracked {
     /// Neither bot sees a version in it.
     Unread,
     /// It names a commit, and nobody can tell which is newer.
@@ -21,17 +21,17 @@ pub enum BotProof {
     Fixed(String),
 }
 
-impl BotProof {
+impl Untracked {
     /// In words, for the tag it was found for.
     pub fn message(&self, tag: &str) -> String {
         match self {
-            BotProof::Unread => {
+            Untracked::Unread => {
                 format!("no bot moves `{tag}`: neither of them sees a version in it")
             }
-            BotProof::Commit => {
+            Untracked::Commit => {
                 format!("no bot moves `{tag}`: it names a commit, and none is newer than another")
             }
-            BotProof::Fixed(part) => format!(
+            Untracked::Fixed(part) => format!(
                 "no bot moves `{tag}` away from `{part}`: this goes stale when upstream goes on with another"
             ),
         }
@@ -40,7 +40,7 @@ impl BotProof {
 
 /// Why no bot keeps `tag` up to date, if none does. A tag without any digit, such as `latest`, is not looked at:
 /// with a digest beside it the digest is moved, without one it floats.
-pub fn bot_proof(tag: &str) -> Option<BotProof> {
+pub fn untracked(tag: &str) -> Option<Untracked> {
     if !tag.contains(|c: char| c.is_ascii_digit()) {
         return None;
     }
@@ -51,9 +51,9 @@ pub fn bot_proof(tag: &str) -> Option<BotProof> {
     }
     // What the bot that gets further holds fixed.
     match fixed.into_iter().min_by_key(String::len) {
-        Some(part) => Some(BotProof::Fixed(part)),
-        None if COMMIT.is_match(tag) => Some(BotProof::Commit),
-        None => Some(BotProof::Unread),
+        Some(part) => Some(Untracked::Fixed(part)),
+        None if COMMIT.is_match(tag) => Some(Untracked::Commit),
+        None => Some(Untracked::Unread),
     }
 }
 
@@ -119,7 +119,7 @@ mod tests {
     fn real_tags() {
         assert!(DEPENDABOT.iter().all(Option::is_some));
         assert!([&RENOVATE, &COMMIT, &AT_A_COMMIT].iter().all(|pattern| pattern.0.is_some()));
-        let fixed = |part: &str| Some(BotProof::Fixed(part.to_owned()));
+        let fixed = |part: &str| Some(Untracked::Fixed(part.to_owned()));
         for (tag, expected) in [
             // Seen and moved by at least one.
             ("14.2", None),
@@ -148,12 +148,12 @@ mod tests {
             ("11.2.0-debian-11-r5", fixed("-r5")),
             ("RELEASE.2022-08-02", fixed("RELEASE.2022-08-")),
             // Not seen.
-            ("RELEASE.2022-08-02T23-59-16Z", Some(BotProof::Unread)),
-            ("release_1_2", Some(BotProof::Unread)),
-            ("sha-1a2b3c4", Some(BotProof::Commit)),
-            ("0a1b2c3d4e5f60718293a4b5c6d7e8f901234567", Some(BotProof::Commit)),
+            ("RELEASE.2022-08-02T23-59-16Z", Some(Untracked::Unread)),
+            ("release_1_2", Some(Untracked::Unread)),
+            ("sha-1a2b3c4", Some(Untracked::Commit)),
+            ("0a1b2c3d4e5f60718293a4b5c6d7e8f901234567", Some(Untracked::Commit)),
         ] {
-            assert_eq!(bot_proof(tag), expected, "{tag}");
+            assert_eq!(untracked(tag), expected, "{tag}");
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 /// One problem in one file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Diagnostic {
+pub struct TreeDiagnostic {
     /// Which rule.
     pub code: Code,
     /// The file or folder, relative to the tree, with `/` between the parts.
@@ -23,7 +23,7 @@ pub struct Diagnostic {
     pub fix: Option<Fix>,
 }
 
-impl Diagnostic {
+impl TreeDiagnostic {
     /// Error or warning.
     pub fn severity(&self) -> Severity {
         self.code.severity()
@@ -155,7 +155,7 @@ codes! {
     /// A tag that moves, without digest.
     FloatingTag "floating-tag" Warning,
     /// A tag that no bot moves to a newer version.
-    BotProofTag "bot-proof-tag" Warning,
+    UntrackedTag "untracked-tag" Warning,
     /// A SHA-512 digest.
     Sha512Digest "sha512-digest" Warning,
     /// A registry without a dot in its name.

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use dockerfile_parser::{Dockerfile, FromInstruction, Instruction};
 use mirror_oci::{Name, Platform, Reference, ReferenceError, ReferenceErrorKind, Version};
 
-use crate::bots::bot_proof;
-use crate::diagnostic::{Code, Diagnostic, Fix};
+use crate::bots::untracked;
+use crate::diagnostic::{Code, Fix, TreeDiagnostic};
 use crate::line::{first_len, first_word, instructions, looks_like_from, lowered, unquoted, words};
 use crate::rules::Rules;
 
@@ -42,7 +42,7 @@ pub struct Parsed {
     /// The text, where the bytes are text.
     pub text: Option<Arc<str>>,
     /// What is wrong, in the order of the file.
-    pub diagnostics: Vec<Diagnostic>,
+    pub diagnostics: Vec<TreeDiagnostic>,
 }
 
 /// Parses the file at `file`, a path relative to the tree that appears in the diagnostics.
@@ -61,7 +61,7 @@ pub fn parse(file: &str, bytes: &[u8], rules: &Rules) -> Parsed {
 struct Notes<'a> {
     file: &'a str,
     text: Option<Arc<str>>,
-    found: Vec<Diagnostic>,
+    found: Vec<TreeDiagnostic>,
 }
 
 impl Notes<'_> {
@@ -70,8 +70,8 @@ impl Notes<'_> {
         code: Code,
         span: Option<Range<usize>>,
         message: impl Into<String>,
-    ) -> &mut Diagnostic {
-        self.found.push(Diagnostic {
+    ) -> &mut TreeDiagnostic {
+        self.found.push(TreeDiagnostic {
             code,
             file: self.file.to_owned(),
             source: self.text.clone(),
@@ -216,7 +216,7 @@ impl Notes<'_> {
         let reference = self.reference(written, &span)?;
         let version = self.version(&reference, &span, rules)?;
         self.registry(&reference, &span);
-        self.bot_proof(&reference, &span);
+        self.untracked(&reference, &span);
         Some(FromLine { name: reference.name, version, platform: platform?, span })
     }
 
@@ -451,12 +451,12 @@ impl Notes<'_> {
     }
 
     /// A tag that goes stale in silence.
-    fn bot_proof(&mut self, reference: &Reference, span: &Range<usize>) {
+    fn untracked(&mut self, reference: &Reference, span: &Range<usize>) {
         let Some(tag) = &reference.tag else { return };
-        let Some(why) = bot_proof(tag.as_str()) else { return };
+        let Some(why) = untracked(tag.as_str()) else { return };
         let digest = reference.digest.as_ref().map_or(0, |digest| digest.to_string().len() + 1);
         let end = span.end - digest;
-        self.add(Code::BotProofTag, Some(end - tag.as_str().len()..end), why.message(tag.as_str())).help = Some(
+        self.add(Code::UntrackedTag, Some(end - tag.as_str().len()..end), why.message(tag.as_str())).help = Some(
             "use a tag with nothing but its version, or a suffix without number, if upstream has one; \
              `mirror outdated` lists newer tags"
                 .into(),

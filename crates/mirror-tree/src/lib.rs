@@ -10,8 +10,8 @@ mod line;
 mod read;
 mod rules;
 
-pub use bots::{BotProof, bot_proof};
-pub use diagnostic::{Code, Diagnostic, Fix, Severity};
+pub use bots::{Untracked, untracked};
+pub use diagnostic::{Code, Fix, Severity, TreeDiagnostic};
 pub use dockerfile::{FromLine, MAX_BYTES, MAX_LINES, Parsed, parse};
 pub use read::{Entry, Tree, is_dockerfile_name, is_free, read};
 pub use rules::Rules;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use mirror_oci::{Name, Platform, Version};
 use walkdir::{DirEntry, WalkDir};
 
-use crate::diagnostic::{Code, Diagnostic, Fix};
+use crate::diagnostic::{Code, Fix, TreeDiagnostic};
 use crate::dockerfile::{self, MAX_BYTES};
 use crate::rules::Rules;
 
@@ -20,7 +20,7 @@ pub struct Tree {
     /// One for each good file, sorted by file.
     pub entries: Vec<Entry>,
     /// What is wrong with the others, sorted by file.
-    pub diagnostics: Vec<Diagnostic>,
+    pub diagnostics: Vec<TreeDiagnostic>,
 }
 
 /// One Dockerfile: which image is wanted, and where that is written.
@@ -87,8 +87,9 @@ pub fn read(root: &Path, rules: &Rules) -> Tree {
     mark_neighbours(&mut tree);
     mark_duplicates(&mut tree);
     tree.diagnostics.sort_by(|a, b| {
-        let key =
-            |d: &Diagnostic| (d.file.clone(), d.span.as_ref().map_or(0, |span| span.start), d.code);
+        let key = |d: &TreeDiagnostic| {
+            (d.file.clone(), d.span.as_ref().map_or(0, |span| span.start), d.code)
+        };
         key(a).cmp(&key(b))
     });
     tree
@@ -137,7 +138,7 @@ fn visit(root: &Path, step: &DirEntry, rules: &Rules, tree: &mut Tree) -> bool {
     }
     if step.file_name().to_str().is_none() && similar {
         let problem = plain(Code::FileName, &file, "the name of this file is not UTF-8".into());
-        tree.diagnostics.push(Diagnostic { help: Some("rename it".into()), ..problem });
+        tree.diagnostics.push(TreeDiagnostic { help: Some("rename it".into()), ..problem });
         return true;
     }
     if !accepted {
@@ -188,7 +189,7 @@ fn folder_mismatch(
     file: &str,
     source: &Arc<str>,
     from: &dockerfile::FromLine,
-) -> Option<Diagnostic> {
+) -> Option<TreeDiagnostic> {
     let (folder, base) = file.rsplit_once('/').unwrap_or(("", file));
     let expected = from.name.to_string();
     let variant = folder.strip_prefix(expected.as_str());
@@ -202,7 +203,7 @@ fn folder_mismatch(
     } else {
         format!("folder `{folder}`")
     };
-    Some(Diagnostic {
+    Some(TreeDiagnostic {
         code: Code::FolderMismatch,
         file: file.to_owned(),
         source: Some(source.clone()),
@@ -267,7 +268,7 @@ fn mark_duplicates(tree: &mut Tree) {
         if std::ptr::eq(earlier, entry) {
             continue;
         }
-        tree.diagnostics.push(Diagnostic {
+        tree.diagnostics.push(TreeDiagnostic {
             code: Code::DuplicateEntry,
             file: entry.file.clone(),
             source: Some(entry.source.clone()),
@@ -279,8 +280,8 @@ fn mark_duplicates(tree: &mut Tree) {
     }
 }
 
-fn plain(code: Code, file: &str, message: String) -> Diagnostic {
-    Diagnostic {
+fn plain(code: Code, file: &str, message: String) -> TreeDiagnostic {
+    TreeDiagnostic {
         code,
         file: file.to_owned(),
         source: None,
@@ -291,9 +292,9 @@ fn plain(code: Code, file: &str, message: String) -> Diagnostic {
     }
 }
 
-fn unreadable(file: &str, why: &str) -> Diagnostic {
+fn unreadable(file: &str, why: &str) -> TreeDiagnostic {
     let problem = plain(Code::Unreadable, file, format!("can't be read: {why}"));
-    Diagnostic {
+    TreeDiagnostic {
         help: Some("check its permissions, and those of the folders above".into()),
         ..problem
     }
@@ -302,7 +303,8 @@ fn unreadable(file: &str, why: &str) -> Diagnostic {
 fn not_a_file(tree: &mut Tree, file: &str, what: &str) {
     let problem =
         plain(Code::NotAFile, file, format!("has the name of a Dockerfile, but is {what}"));
-    tree.diagnostics.push(Diagnostic { help: Some("put a file in its place".into()), ..problem });
+    tree.diagnostics
+        .push(TreeDiagnostic { help: Some("put a file in its place".into()), ..problem });
 }
 
 fn relative(root: &Path, path: &Path) -> String {

@@ -53,7 +53,7 @@ pub(crate) enum Progress {
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum OnLimit {
+pub(crate) enum OnLimitArgument {
     /// Leave the rest for another run, name it, and end with code 6.
     #[default]
     Defer,
@@ -61,11 +61,11 @@ pub(crate) enum OnLimit {
     Wait,
 }
 
-impl From<OnLimit> for mirror_engine::passes::OnLimit {
-    fn from(said: OnLimit) -> Self {
+impl From<OnLimitArgument> for mirror_engine::passes::OnLimit {
+    fn from(said: OnLimitArgument) -> Self {
         match said {
-            OnLimit::Defer => Self::Defer,
-            OnLimit::Wait => Self::Wait,
+            OnLimitArgument::Defer => Self::Defer,
+            OnLimitArgument::Wait => Self::Wait,
         }
     }
 }

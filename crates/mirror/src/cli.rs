@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::commands::{
-    self, add::Add, apply::Apply, bots::Bots, check::Check, comment::Comment,
-    completions::Completions, iam::Iam, init::Init, issue::Issue, man::Man, outdated::Outdated,
-    pin::Pin, plan::Plan, report::Reports, verify::Verify,
+    self, add::AddArguments, apply::ApplyArguments, bots::BotsArguments, check::CheckArguments,
+    comment::CommentArguments, completions::CompletionsArguments, iam::IamArguments,
+    init::InitArguments, issue::IssueArguments, man::ManArguments, outdated::OutdatedArguments,
+    pin::PinArguments, plan::PlanArguments, report::ReportArguments, verify::VerifyArguments,
 };
 use crate::error::CommandError;
 use crate::exit::{self, Exit};
@@ -33,21 +34,21 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    Init(Init),
-    Add(Add),
-    Pin(Pin),
-    Check(Check),
-    Plan(Plan),
-    Apply(Apply),
-    Report(Reports),
-    Verify(Verify),
-    Outdated(Outdated),
-    Bots(Bots),
-    Comment(Comment),
-    Issue(Issue),
-    Iam(Iam),
-    Completions(Completions),
-    Man(Man),
+    Init(InitArguments),
+    Add(AddArguments),
+    Pin(PinArguments),
+    Check(CheckArguments),
+    Plan(PlanArguments),
+    Apply(ApplyArguments),
+    Report(ReportArguments),
+    Verify(VerifyArguments),
+    Outdated(OutdatedArguments),
+    Bots(BotsArguments),
+    Comment(CommentArguments),
+    Issue(IssueArguments),
+    Iam(IamArguments),
+    Completions(CompletionsArguments),
+    Man(ManArguments),
 }
 
 /// Runs a command to its end.

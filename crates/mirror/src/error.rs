@@ -1,7 +1,7 @@
 //! Why a command ends before its work is done. Commands return it; `main` says it.
 
 use mirror_failure::{Failure, RequestError, Side};
-use mirror_plan::report::Finding;
+use mirror_plan::report::Diagnostic;
 
 use crate::exit::Exit;
 
@@ -29,7 +29,7 @@ pub(crate) enum Problem {
         help: Option<String>,
     },
     /// With the lines concerned.
-    Finding(Box<Finding>),
+    Diagnostic(Box<Diagnostic>),
 }
 
 impl Problem {

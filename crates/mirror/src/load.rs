@@ -8,9 +8,9 @@ use std::sync::Arc;
 use mirror_failure::printable;
 use mirror_oci::{Algorithm, Digest};
 use mirror_plan::config::{Config, DEFAULT_LAYOUT};
-use mirror_plan::report::{Finding, Findings, Level};
+use mirror_plan::report::{Diagnostic, Diagnostics, Level};
 use mirror_plan::want::{Scope, Wants, expand};
-use mirror_tree::{Diagnostic, Entry, Rules, Tree};
+use mirror_tree::{Entry, Rules, Tree, TreeDiagnostic};
 
 use crate::args::Only;
 use crate::error::{CommandError, Problem};
@@ -32,8 +32,8 @@ pub(crate) struct Loaded {
     pub(crate) config: Config,
     pub(crate) entries: Vec<Entry>,
     pub(crate) wants: Wants,
-    pub(crate) diagnostics: Vec<Diagnostic>,
-    pub(crate) findings: Findings,
+    pub(crate) tree_diagnostics: Vec<TreeDiagnostic>,
+    pub(crate) diagnostics: Diagnostics,
     /// The files that the configuration consists of, relative to the tree.
     pub(crate) documents: Vec<String>,
     /// The same with their texts.
@@ -57,39 +57,40 @@ fn load_by(given: Option<&Path>, rules: impl Fn(&Rules) -> Rules) -> Loaded {
         std::path::absolute(images).unwrap_or_else(|_| images.to_owned())
     });
     let shown = shown(&images);
-    let mut findings = Findings { format_version: 1, ..Findings::default() };
+    let mut diagnostics = Diagnostics { format_version: 1, ..Diagnostics::default() };
     let mut documents = vec![(CONFIG.to_owned(), String::new())];
     // What is behind a link is not in the tree, nor is anything of it printed.
     let link = link_to(given, &images);
-    findings.findings.extend(link.as_ref().map(|link| behind(link, &shown)));
+    diagnostics.diagnostics.extend(link.as_ref().map(|link| behind(link, &shown)));
     let config = match link {
-        None => read_config(&images, &shown, &mut findings, &mut documents),
+        None => read_config(&images, &shown, &mut diagnostics, &mut documents),
         Some(_) => None,
     };
     let broken = config.is_none();
     let config = config.unwrap_or_default();
-    let Tree { entries, diagnostics } = match link {
+    let Tree { entries, diagnostics: tree_diagnostics } = match link {
         None => mirror_tree::read(&images, &rules(&config.rules)),
         Some(_) => Tree::default(),
     };
-    findings
-        .findings
-        .extend(diagnostics.iter().map(|diagnostic| Finding::of_tree(&shown, diagnostic)));
+    diagnostics.diagnostics.extend(
+        tree_diagnostics.iter().map(|tree_diagnostic| Diagnostic::of_tree(&shown, tree_diagnostic)),
+    );
     // With a broken configuration nobody knows where anything goes.
     let wants = if broken { Wants::default() } else { expand(&entries, &config) };
     let unused = config.unused_globs(entries.iter().map(|entry| &entry.name));
-    findings.findings.extend(
-        unused.iter().map(|glob| Finding::of_unused_glob(&format!("{shown}/{CONFIG}"), glob)),
+    diagnostics.diagnostics.extend(
+        unused.iter().map(|glob| Diagnostic::of_unused_glob(&format!("{shown}/{CONFIG}"), glob)),
     );
-    findings
-        .findings
-        .extend(wants.collisions.iter().map(|collision| Finding::of_collision(&shown, collision)));
-    findings.findings.extend(unread_config(&images, &shown));
-    findings.findings.sort_by(|a, b| {
-        let key = |finding: &Finding| finding.position.map_or((0, 0), |at| (at.line, at.column));
+    diagnostics.diagnostics.extend(
+        wants.collisions.iter().map(|collision| Diagnostic::of_collision(&shown, collision)),
+    );
+    diagnostics.diagnostics.extend(unread_config(&images, &shown));
+    diagnostics.diagnostics.sort_by(|a, b| {
+        let key =
+            |diagnostic: &Diagnostic| diagnostic.position.map_or((0, 0), |at| (at.line, at.column));
         (&a.file, key(a)).cmp(&(&b.file, key(b)))
     });
-    findings.entries = entries.len();
+    diagnostics.entries = entries.len();
     let root = images.parent().filter(|parent| !parent.as_os_str().is_empty());
     let root = root.map_or_else(|| PathBuf::from("."), Path::to_owned);
     let by_name = documents.iter().cloned().collect();
@@ -103,8 +104,8 @@ fn load_by(given: Option<&Path>, rules: impl Fn(&Rules) -> Rules) -> Loaded {
         config,
         entries,
         wants,
+        tree_diagnostics,
         diagnostics,
-        findings,
         documents,
         texts: by_name,
         digests,
@@ -117,7 +118,7 @@ impl Loaded {
     /// # Errors
     /// What is wrong with it.
     pub(crate) fn configured(&self) -> Result<(), CommandError> {
-        self.without(|finding| finding.code == "config")
+        self.without(|diagnostic| diagnostic.code == "config")
     }
 
     /// Where images go when nobody has said so.
@@ -171,9 +172,9 @@ impl Loaded {
     /// # Errors
     /// What is wrong with it.
     pub(crate) fn usable(&self) -> Result<Option<String>, CommandError> {
-        let usable = self.without(|finding| finding.code != "conflict");
+        let usable = self.without(|diagnostic| diagnostic.code != "conflict");
         usable.map_err(|error| error.so("nothing was done: the tree has errors"))?;
-        let warnings = self.findings.count(Level::Warning);
+        let warnings = self.diagnostics.count(Level::Warning);
         Ok((warnings > 0).then(|| {
             let noun = mirror_failure::count(warnings as u64, "warning");
             format!("{noun} about the tree: `mirror check` shows them")
@@ -181,21 +182,21 @@ impl Loaded {
     }
 
     /// Stops at errors of a kind.
-    fn without(&self, of_kind: impl Fn(&Finding) -> bool) -> Result<(), CommandError> {
-        let errors = self.findings.findings.iter();
+    fn without(&self, of_kind: impl Fn(&Diagnostic) -> bool) -> Result<(), CommandError> {
+        let errors = self.diagnostics.diagnostics.iter();
         let errors = errors.filter(|one| one.severity == Level::Error && of_kind(one));
         let problems: Vec<Problem> =
-            errors.map(|one| Problem::Finding(Box::new(one.clone()))).collect();
+            errors.map(|one| Problem::Diagnostic(Box::new(one.clone()))).collect();
         if problems.is_empty() { Ok(()) } else { Err(CommandError::of(problems, Exit::Usage)) }
     }
 }
 
 /// A configuration beside the tree: many look for it there.
-fn unread_config(images: &Path, shown: &str) -> Option<Finding> {
+fn unread_config(images: &Path, shown: &str) -> Option<Diagnostic> {
     let beside = images.with_file_name(CONFIG);
     let found = images.is_dir() && beside.symlink_metadata().is_ok_and(|found| found.is_file());
     let belongs = format!("{shown}/{CONFIG}");
-    found.then(|| Finding::of_unread_config(&self::shown(&beside), &belongs))
+    found.then(|| Diagnostic::of_unread_config(&self::shown(&beside), &belongs))
 }
 
 /// `images` here or in the nearest folder above; `images` here if there is none.
@@ -217,14 +218,14 @@ fn link_to(given: Option<&Path>, images: &Path) -> Option<PathBuf> {
 }
 
 /// What there is to say of a tree that a link leads to.
-fn behind(link: &Path, shown: &str) -> Finding {
+fn behind(link: &Path, shown: &str) -> Diagnostic {
     let link = self::shown(link);
     let problem = mirror_plan::config::ConfigProblem {
         span: None,
         message: format!("`{link}` is a link, and {}", files::LINK),
         help: Some("put the folder itself in its place, or name it with `--images`".to_owned()),
     };
-    Finding::of_config(shown, &"".into(), &problem)
+    Diagnostic::of_config(shown, &"".into(), &problem)
 }
 
 /// The path as a person would write it: relative, where the tree is below the current folder.
@@ -239,7 +240,7 @@ fn shown(images: &Path) -> String {
 fn read_config(
     images: &Path,
     shown: &str,
-    findings: &mut Findings,
+    diagnostics: &mut Diagnostics,
     documents: &mut Vec<(String, String)>,
 ) -> Option<Config> {
     let file = format!("{shown}/{CONFIG}");
@@ -254,7 +255,7 @@ fn read_config(
                 message: format!("can't be read: {error}"),
                 help: None,
             };
-            findings.findings.push(Finding::of_config(&file, &"".into(), &problem));
+            diagnostics.diagnostics.push(Diagnostic::of_config(&file, &"".into(), &problem));
             return None;
         }
     };
@@ -273,9 +274,9 @@ fn read_config(
         }
         Err(problems) => problems,
     };
-    findings
-        .findings
-        .extend(problems.iter().map(|problem| Finding::of_config(&file, &text, problem)));
+    diagnostics
+        .diagnostics
+        .extend(problems.iter().map(|problem| Diagnostic::of_config(&file, &text, problem)));
     None
 }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{AnnotationKind, Group, Level as Shown, Renderer, Snippet};
-use mirror_plan::report::{Finding, Findings, Level};
+use mirror_plan::report::{Diagnostic, Diagnostics, Level};
 use serde::Serialize;
 
 use crate::environment;
@@ -61,11 +61,11 @@ pub(crate) fn step_summary(text: impl FnOnce() -> String) {
     }
 }
 
-/// Shows findings beside the files, where GitHub Actions does that. It takes ten of a kind from a step, and drops the
+/// Shows diagnostics beside the files, where GitHub Actions does that. It takes ten of a kind from a step, and drops the
 /// rest: <https://docs.github.com/en/actions/reference/limits>.
-pub(crate) fn annotations(findings: impl FnOnce() -> Findings) {
+pub(crate) fn annotations(diagnostics: impl FnOnce() -> Diagnostics) {
     if environment::in_github_actions() {
-        message(findings().render_github().trim_end());
+        message(diagnostics().render_github().trim_end());
     }
 }
 
@@ -88,28 +88,27 @@ pub(crate) fn problems(problems: &[Problem]) {
     for problem in problems {
         match problem {
             Problem::Error { what, cause, help } => error(what, cause, help.as_deref()),
-            Problem::Finding(one) => message(finding(one).trim_end()),
+            Problem::Diagnostic(one) => message(diagnostic(one).trim_end()),
         }
     }
 }
 
-/// A finding with the lines concerned.
-pub(crate) fn finding(finding: &Finding) -> String {
-    let level = match finding.severity {
+/// A diagnostic with the lines concerned.
+pub(crate) fn diagnostic(diagnostic: &Diagnostic) -> String {
+    let level = match diagnostic.severity {
         Level::Error => Shown::ERROR,
         Level::Warning => Shown::WARNING,
     };
-    let title = level.primary_title(finding.message.as_str()).id(finding.code.as_str());
-    let mut group = match &finding.excerpt {
+    let title = level.primary_title(diagnostic.message.as_str()).id(diagnostic.code.as_str());
+    let mut group = match &diagnostic.excerpt {
         Some((text, span)) => {
-            let snippet = Snippet::source(&**text).path(finding.file.as_str());
+            let snippet = Snippet::source(&**text).path(diagnostic.file.as_str());
             title.element(snippet.annotation(AnnotationKind::Primary.span(span.clone())))
         }
-        None => {
-            Group::with_title(title).element(annotate_snippets::Origin::path(finding.file.as_str()))
-        }
+        None => Group::with_title(title)
+            .element(annotate_snippets::Origin::path(diagnostic.file.as_str())),
     };
-    if let Some(help) = &finding.help {
+    if let Some(help) = &diagnostic.help {
         group = group.element(Shown::HELP.message(help.as_str()));
     }
     Renderer::styled().decor_style(DecorStyle::Ascii).render(&[group]) + "\n\n"

@@ -98,8 +98,8 @@ fn notice(progress: Progress, event: &Event, say: impl Fn(&str)) {
 struct Display {
     images: Vec<Shown>,
     progress: Progress,
-    kind: Kind,
-    state: Mutex<State>,
+    kind: DisplayKind,
+    state: Mutex<DisplayState>,
 }
 
 struct Shown {
@@ -108,14 +108,14 @@ struct Shown {
     size: u64,
 }
 
-enum Kind {
+enum DisplayKind {
     Bars(MultiProgress),
     Lines,
     Json,
 }
 
 #[derive(Default)]
-struct State {
+struct DisplayState {
     running: HashMap<usize, Running>,
     finished: usize,
     pushed: u64,
@@ -123,7 +123,7 @@ struct State {
     total: Option<ProgressBar>,
 }
 
-impl State {
+impl DisplayState {
     /// Moves the bars on. What is sent a second time after a failure doesn't move them beyond their end.
     fn advance(&mut self, number: usize, bytes: u64, size: u64) {
         let Some(running) = self.running.get_mut(&number) else { return };
@@ -151,13 +151,15 @@ impl Display {
             })
             .collect();
         let kind = match progress {
-            Progress::Json => Kind::Json,
-            Progress::Bars => Kind::Bars(MultiProgress::new()),
-            Progress::Auto if std::io::stderr().is_terminal() => Kind::Bars(MultiProgress::new()),
-            Progress::Auto | Progress::Lines => Kind::Lines,
+            Progress::Json => DisplayKind::Json,
+            Progress::Bars => DisplayKind::Bars(MultiProgress::new()),
+            Progress::Auto if std::io::stderr().is_terminal() => {
+                DisplayKind::Bars(MultiProgress::new())
+            }
+            Progress::Auto | Progress::Lines => DisplayKind::Lines,
         };
-        let mut state = State::default();
-        if let Kind::Bars(bars) = &kind
+        let mut state = DisplayState::default();
+        if let DisplayKind::Bars(bars) = &kind
             && !images.is_empty()
         {
             let bar = bars.add(ProgressBar::new(images.iter().map(|image| image.size).sum()));
@@ -183,17 +185,17 @@ impl Display {
     /// Prints a line, through the bars, so that they make room for it.
     fn say(&self, line: &str) {
         match &self.kind {
-            Kind::Bars(bars) => {
+            DisplayKind::Bars(bars) => {
                 let _ = bars.println(line);
             }
-            Kind::Lines | Kind::Json => print::message(line),
+            DisplayKind::Lines | DisplayKind::Json => print::message(line),
         }
     }
 
     /// An image has its turn.
     fn started(&self, number: usize) {
         let Some(image) = self.images.get(number) else { return };
-        if matches!(self.kind, Kind::Json) {
+        if matches!(self.kind, DisplayKind::Json) {
             let (name, destination) = (image.name.clone(), image.destination.clone());
             json(&ProgressLine::Started { image: name, destination, bytes: image.size });
         }
@@ -202,8 +204,8 @@ impl Display {
     }
 
     /// A bar for an image of which bytes move; those that wait for others would only fill the screen.
-    fn show(&self, state: &mut State, number: usize) {
-        let Kind::Bars(bars) = &self.kind else { return };
+    fn show(&self, state: &mut DisplayState, number: usize) {
+        let DisplayKind::Bars(bars) = &self.kind else { return };
         let shown = state.running.values().filter(|running| running.bar.is_some()).count();
         let (Some(image), Some(running)) =
             (self.images.get(number), state.running.get_mut(&number))
@@ -248,10 +250,10 @@ impl Display {
     }
 
     /// Says how far everything is, but not more often than once a second.
-    fn tell(&self, state: &mut State) {
+    fn tell(&self, state: &mut DisplayState) {
         let now = Instant::now();
         let early = state.told.is_some_and(|told| now - told < Duration::from_secs(1));
-        if !matches!(self.kind, Kind::Json) || early {
+        if !matches!(self.kind, DisplayKind::Json) || early {
             return;
         }
         state.told = Some(now);
@@ -288,9 +290,9 @@ impl Display {
             ),
         };
         match &self.kind {
-            Kind::Bars(_) => self.say(&line),
-            Kind::Lines => self.say(&format!("[{finished}/{all}] {line}")),
-            Kind::Json => json(&ProgressLine::Finished {
+            DisplayKind::Bars(_) => self.say(&line),
+            DisplayKind::Lines => self.say(&format!("[{finished}/{all}] {line}")),
+            DisplayKind::Json => json(&ProgressLine::Finished {
                 image: image.name.clone(),
                 destination: image.destination.clone(),
                 pushed_bytes: running.pushed,
@@ -313,7 +315,7 @@ impl Display {
         state.total.iter().for_each(ProgressBar::finish_and_clear);
     }
 
-    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+    fn state(&self) -> std::sync::MutexGuard<'_, DisplayState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -17,12 +17,12 @@ use tokio::task::AbortHandle;
 use crate::blob::fetch::Fetch;
 use crate::blob::spool::files::BlobFile;
 use crate::blob::spool::{Spool, file_name};
-use crate::blob::state::{State, Told, beginning};
+use crate::blob::state::{FetchState, StateReceiver, beginning};
 use crate::blob::storage::{Allowance, Share, Storage};
-use crate::blob::window::Window;
+use crate::blob::tail_buffer::TailBuffer;
 use crate::blob::{Blob, PIECE};
 use crate::error::{CopyError, starting_over};
-use crate::job::Flow;
+use crate::job::Backpressure;
 use crate::store::origin::Origin;
 
 /// Blobs up to this size stay in memory: most are configs, and a file costs more than it saves.
@@ -40,14 +40,14 @@ const HELD: u64 = 48 << 20;
 #[derive(Debug)]
 pub(crate) struct Downloads {
     spool: Arc<Spool>,
-    shared: Arc<Mutex<HashMap<Digest, Entry>>>,
+    shared: Arc<Mutex<HashMap<Digest, SharedBlob>>>,
     small: Allowance,
     held: Allowance,
 }
 
 /// Who still wants a blob, and the download if there is one. It is held until nobody is left.
 #[derive(Debug, Default)]
-struct Entry {
+struct SharedBlob {
     wanted: usize,
     failed: bool,
     /// It was fetched before, and wanted again.
@@ -69,7 +69,7 @@ pub(crate) enum Borrow {
 pub(crate) struct Download {
     digest: Digest,
     size: u64,
-    state: Told,
+    state: StateReceiver,
     storage: Arc<Storage>,
     threads: Threads,
     task: AbortHandle,
@@ -106,7 +106,9 @@ impl Downloads {
         if entry.wanted > 0 {
             return false;
         }
-        if let Some(Entry { download: Some(download), failed: false, .. }) = shared.remove(digest) {
+        if let Some(SharedBlob { download: Some(download), failed: false, .. }) =
+            shared.remove(digest)
+        {
             download.storage.forget();
         }
         true
@@ -121,11 +123,11 @@ impl Downloads {
         }
         if alone && (SMALL..PASSING).contains(&size) {
             return match self.held.take(size) {
-                Some(share) => (Storage::Held(Window::default()), Some(share)),
-                None => (Storage::Passing(Window::default()), None),
+                Some(share) => (Storage::Held(TailBuffer::default()), Some(share)),
+                None => (Storage::Passing(TailBuffer::default()), None),
             };
         }
-        (Storage::File(OnceLock::new(), AtomicBool::new(true), Window::default()), None)
+        (Storage::File(OnceLock::new(), AtomicBool::new(true), TailBuffer::default()), None)
     }
 
     /// A blob has been sent. One that is held in memory for that is let go, if nobody else wants it.
@@ -141,7 +143,7 @@ impl Downloads {
         origin: &Origin,
         blob: &Blob,
         borrow: Borrow,
-        flow: Flow,
+        backpressure: Backpressure,
         progress: impl Fn(u64) + Send + Sync + 'static,
     ) -> (Arc<Download>, bool) {
         let mut shared = lock(&self.shared);
@@ -152,7 +154,7 @@ impl Downloads {
         if let Some(download) = entry.download.as_ref().filter(usable) {
             return (download.clone(), false);
         }
-        let alone = entry.wanted <= 1 && !entry.again && flow == Flow::Any;
+        let alone = entry.wanted <= 1 && !entry.again && backpressure == Backpressure::Allowed;
         let (storage, share) = self.storage(blob.size, alone);
         let storage = Arc::new(storage);
         entry.again = true;
@@ -183,12 +185,14 @@ impl Downloads {
     }
 }
 
-fn lock(shared: &Mutex<HashMap<Digest, Entry>>) -> MutexGuard<'_, HashMap<Digest, Entry>> {
+fn lock(
+    shared: &Mutex<HashMap<Digest, SharedBlob>>,
+) -> MutexGuard<'_, HashMap<Digest, SharedBlob>> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Lets go of finished downloads that nobody reads at the moment; whoever wants one later fetches it again.
-fn make_room(shared: &Mutex<HashMap<Digest, Entry>>, spool: &Spool) {
+fn make_room(shared: &Mutex<HashMap<Digest, SharedBlob>>, spool: &Spool) {
     let mut idle = Vec::new();
     let mut expected = BTreeSet::new();
     for (digest, entry) in lock(shared).iter_mut() {
@@ -208,7 +212,7 @@ impl Download {
     /// Why it failed, if it did.
     pub(crate) fn failure(&self) -> Option<CopyError> {
         match self.state.now() {
-            State::Failed(error) => Some(error),
+            FetchState::Failed(error) => Some(error),
             _ => None,
         }
     }
@@ -226,13 +230,16 @@ impl Download {
     /// Whether it takes room in the spool and nothing more comes.
     fn is_over(&self) -> bool {
         matches!(*self.storage, Storage::File(..))
-            && matches!(self.state.now(), State::Done { .. } | State::Failed(_))
+            && matches!(self.state.now(), FetchState::Done { .. } | FetchState::Failed(_))
     }
 
     /// The bytes, from the first. A small blob is waited for; a larger one is followed while it comes.
-    pub(crate) async fn body(self: Arc<Self>, flow: Flow) -> io::Result<UploadBody> {
-        // Whoever follows a download holds a turn at a registry that the download may need.
-        if flow == Flow::Free {
+    pub(crate) async fn body(
+        self: Arc<Self>,
+        backpressure: Backpressure,
+    ) -> io::Result<UploadBody> {
+        // Whoever follows a download holds a pull_lock at a registry that the download may need.
+        if backpressure == Backpressure::Avoided {
             self.readable(self.size + 1, None).await?;
         }
         let gone = || io::Error::other("the blob is not where it should be");
@@ -243,10 +250,11 @@ impl Download {
                 let bytes = bytes.get().cloned().ok_or_else(gone)?;
                 Ok(Box::pin(stream::iter([Ok(bytes)])))
             }
-            Storage::File(place, ..) => {
-                // The upload is opened when bytes flow, not before: registries close sessions that wait.
+            Storage::File(spooled_file, ..) => {
+                // The upload is opened when bytes backpressure, not before: registries close sessions that wait.
                 let (_, round) = self.readable(1, None).await?;
-                let path = place.get().map(|spooled| spooled.path.clone()).ok_or_else(gone)?;
+                let path =
+                    spooled_file.get().map(|spooled| spooled.path.clone()).ok_or_else(gone)?;
                 let file = self.threads.run(move || BlobFile::open(&path)).await??;
                 let follow = move |(download, file, at): (Arc<Download>, BlobFile, u64)| async move {
                     let (piece, file) = download.piece(file, at, round).await?;
@@ -264,8 +272,8 @@ impl Download {
                 };
                 Ok(Box::pin(stream::try_unfold((self, 0), follow)))
             }
-            Storage::Passing(window) => {
-                window.begin();
+            Storage::Passing(buffer) => {
+                buffer.begin();
                 let reader = Reader(self);
                 let (_, round) = reader.0.readable(1, None).await?;
                 let follow = move |(reader, at): (Reader, u64)| async move {
@@ -289,8 +297,8 @@ impl Download {
             return Ok((Bytes::new(), file));
         }
         let (limit, _) = self.readable(at + 1, Some(round)).await?;
-        if let Storage::File(.., window) = &*self.storage
-            && let Some(piece) = window.get(at, limit)
+        if let Storage::File(.., buffer) = &*self.storage
+            && let Some(piece) = buffer.get(at, limit)
         {
             return Ok((piece, file));
         }
@@ -302,7 +310,9 @@ impl Download {
         let read: io::Result<(Bytes, BlobFile)> = self.threads.run(read).await?;
         // What can't be read may have been thrown away meanwhile.
         read.map_err(|error| match self.state.now() {
-            State::Running { round: now, .. } | State::Done { round: now } if now != round => {
+            FetchState::Running { round: now, .. } | FetchState::Done { round: now }
+                if now != round =>
+            {
                 starting_over()
             }
             _ => error,
@@ -311,24 +321,24 @@ impl Download {
 
     /// The same without a file: all of it stays.
     async fn held(&self, at: u64, round: u32) -> io::Result<Bytes> {
-        let Storage::Held(window) = &*self.storage else { return Ok(Bytes::new()) };
+        let Storage::Held(buffer) = &*self.storage else { return Ok(Bytes::new()) };
         if at >= self.size {
             return Ok(Bytes::new());
         }
         let (limit, _) = self.readable(at + 1, Some(round)).await?;
-        let piece = window.get(at, limit);
+        let piece = buffer.get(at, limit);
         piece.ok_or_else(|| io::Error::other("the bytes are not where they should be"))
     }
 
     /// The same where nothing is kept: what was read before is let go.
     async fn passing(&self, at: u64, round: u32) -> io::Result<Bytes> {
-        let Storage::Passing(window) = &*self.storage else { return Ok(Bytes::new()) };
+        let Storage::Passing(buffer) = &*self.storage else { return Ok(Bytes::new()) };
         if at >= self.size {
             return Ok(Bytes::new());
         }
-        window.take_until(at);
+        buffer.take_until(at);
         let (limit, _) = self.readable(at + 1, Some(round)).await?;
-        let piece = window.get(at, limit);
+        let piece = buffer.get(at, limit);
         piece.ok_or_else(|| io::Error::other("the bytes are not where they should be"))
     }
 
@@ -337,12 +347,12 @@ impl Download {
     async fn readable(&self, wanted: u64, reading: Option<u32>) -> io::Result<(u64, u32)> {
         let (size, held) = (self.size, self.size.saturating_sub(1));
         let other = |round: u32| reading.is_some_and(|reading| reading != round);
-        let limit = |state: &State| match state {
-            State::Running { round, written } => Some(((*written).min(held), *round)),
-            State::Done { round } => Some((size + 1, *round)),
-            State::Failed(_) => None,
+        let limit = |state: &FetchState| match state {
+            FetchState::Running { round, written } => Some(((*written).min(held), *round)),
+            FetchState::Done { round } => Some((size + 1, *round)),
+            FetchState::Failed(_) => None,
         };
-        let enough = |state: &State| {
+        let enough = |state: &FetchState| {
             let limit = limit(state);
             limit.is_none_or(|(limit, round)| other(round) || limit >= wanted).then_some(limit)
         };

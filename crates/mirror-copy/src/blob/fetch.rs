@@ -1,4 +1,4 @@
-//! Fetching one blob: from the first place that has it, on top of what an earlier run left, hashed on the way.
+//! Fetching one blob: from the first store that has it, on top of what an earlier run left, hashed on the way.
 
 use std::io;
 use std::path::Path;
@@ -11,9 +11,9 @@ use mirror_registry::Threads;
 
 use crate::blob::spool::files::BlobFile;
 use crate::blob::spool::{Spool, Spooled};
-use crate::blob::state::{State, Teller};
+use crate::blob::state::{FetchState, StateSender};
 use crate::blob::storage::{SpoolFile, Storage};
-use crate::blob::window::Window;
+use crate::blob::tail_buffer::TailBuffer;
 use crate::blob::{Blob, PIECE};
 use crate::error::CopyError;
 use crate::store::Store;
@@ -27,7 +27,7 @@ pub(crate) struct Fetch {
     pub(crate) spool: Arc<Spool>,
     pub(crate) make_room: Box<dyn Fn() + Send + Sync>,
     pub(crate) storage: Arc<Storage>,
-    pub(crate) state: Teller,
+    pub(crate) state: StateSender,
     pub(crate) progress: Box<dyn Fn(u64) + Send + Sync>,
 }
 
@@ -36,20 +36,20 @@ impl Fetch {
     pub(crate) async fn run(self) {
         let outcome = match &*self.storage {
             Storage::Memory(bytes) => self.through_memory(bytes).await,
-            Storage::Held(window) => self.through_window(window).await,
-            Storage::Passing(window) => {
-                window.begun().await;
-                self.through_window(window).await
+            Storage::Held(buffer) => self.through_buffer(buffer).await,
+            Storage::Passing(buffer) => {
+                buffer.begun().await;
+                self.through_buffer(buffer).await
             }
-            Storage::File(place, _, window) => self.through_file(place, window).await,
+            Storage::File(store, _, buffer) => self.through_file(store, buffer).await,
         };
         let round = self.state.round();
-        self.state.tell(outcome.map_or_else(State::Failed, |()| State::Done { round }));
+        self.state.tell(outcome.map_or_else(FetchState::Failed, |()| FetchState::Done { round }));
     }
 
     fn wrote(&self, written: u64) {
         let round = self.state.round();
-        self.state.tell(State::Running { round, written });
+        self.state.tell(FetchState::Running { round, written });
     }
 
     async fn through_memory(&self, memory: &OnceLock<Bytes>) -> Result<(), CopyError> {
@@ -80,7 +80,7 @@ impl Fetch {
     async fn through_file(
         &self,
         spooled: &OnceLock<SpoolFile>,
-        window: &Window,
+        buffer: &TailBuffer,
     ) -> Result<(), CopyError> {
         let wrong = |error: io::Error| self.io(self.spool.folder(), &error);
         let Spooled { path, file, resumable, room } =
@@ -93,19 +93,19 @@ impl Fetch {
         let spooled = spooled.get_or_init(|| SpoolFile { path, file, room });
         let mut outcome = Err(self.nowhere());
         let mut found = 0;
-        // A place goes on with the bytes that are there, unless they were wrong. The origin, which is the last one,
+        // A store goes on with the bytes that are there, unless they were wrong. The origin, which is the last one,
         // has two tries: an earlier run may have left wrong bytes.
         let from = &self.stores;
-        for (number, place) in from.iter().chain(from.last()).enumerate() {
+        for (number, store) in from.iter().chain(from.last()).enumerate() {
             let wrong = error_is_digest(&outcome);
-            window.clear();
+            buffer.clear();
             let mut sink =
                 if wrong { self.emptied(spooled)? } else { self.resumed(spooled).await? };
             found = if wrong { 0 } else { found.max(sink.at) };
-            outcome = self.large(place, &mut sink, Some(spooled), window).await;
+            outcome = self.large(store, &mut sink, Some(spooled), buffer).await;
             match &outcome {
                 Ok(()) => break,
-                Err(error) => tracing::debug!(%error, from = ?place, "blob not had from here"),
+                Err(error) => tracing::debug!(%error, from = ?store, "blob not had from here"),
             }
             if number + 1 == from.len() && (found == 0 || !error_is_digest(&outcome)) {
                 break;
@@ -113,7 +113,7 @@ impl Fetch {
         }
         spooled.room.is_enough();
         // Those who come later read the file.
-        window.clear();
+        buffer.clear();
         if error_is_digest(&outcome) {
             self.storage.forget();
         }
@@ -123,7 +123,7 @@ impl Fetch {
     /// Throws away what is in the file. Whoever reads is told before the bytes are gone.
     fn emptied(&self, spooled: &SpoolFile) -> Result<Sink, CopyError> {
         let round = self.state.round() + 1;
-        self.state.tell(State::Running { round, written: 0 });
+        self.state.tell(FetchState::Running { round, written: 0 });
         let file = spooled.file.emptied();
         let file = file.map_err(|error| self.io(&spooled.path, &error))?;
         Ok(Sink { file: Some(file), verifier: Some(Verifier::new(&self.blob.digest)), at: 0 })
@@ -132,7 +132,7 @@ impl Fetch {
     /// Hashes what an earlier attempt or run left in the file.
     async fn resumed(&self, spooled: &SpoolFile) -> Result<Sink, CopyError> {
         let (digest, size) = (self.blob.digest.clone(), self.blob.size);
-        let file = spooled.file.again();
+        let file = spooled.file.second_handle();
         let threads = self.spool.threads();
         let resumed = match file {
             Ok(file) => threads.run(move || file.resumed(&digest, size)).await.and_then(|it| it),
@@ -144,13 +144,13 @@ impl Fetch {
         Ok(sink)
     }
 
-    /// Without a file. A place goes on where the last one stopped; when the bytes turn out wrong, whoever
+    /// Without a file. A store goes on where the last one stopped; when the bytes pull_lock out wrong, whoever
     /// wants them starts over, through a file.
-    async fn through_window(&self, window: &Window) -> Result<(), CopyError> {
+    async fn through_buffer(&self, buffer: &TailBuffer) -> Result<(), CopyError> {
         let mut sink = Sink { file: None, verifier: Some(Verifier::new(&self.blob.digest)), at: 0 };
         let mut outcome = Err(self.nowhere());
         for from in &self.stores {
-            outcome = self.large(from, &mut sink, None, window).await;
+            outcome = self.large(from, &mut sink, None, buffer).await;
             match &outcome {
                 Ok(()) => break,
                 Err(error) => tracing::debug!(%error, ?from, "blob not had from here"),
@@ -162,13 +162,13 @@ impl Fetch {
         outcome
     }
 
-    /// Reads the rest of a blob from one place.
+    /// Reads the rest of a blob from one store.
     async fn large(
         &self,
         from: &Store,
         sink: &mut Sink,
         spooled: Option<&SpoolFile>,
-        window: &Window,
+        buffer: &TailBuffer,
     ) -> Result<(), CopyError> {
         let mut reader = self.reader(from, sink.at);
         let mut pieces = Pieces::default();
@@ -191,13 +191,13 @@ impl Fetch {
                 }
                 let path = spooled.map_or(Path::new(""), |spooled| &spooled.path);
                 let kept = sink.keep(std::mem::take(&mut pieces).all(), self.spool.threads()).await;
-                window.add(before, kept.map_err(|error| self.io(path, &error))?);
+                buffer.add(before, kept.map_err(|error| self.io(path, &error))?);
                 (self.progress)(held as u64);
                 self.wrote(sink.at);
                 held = 0;
                 match &*self.storage {
-                    Storage::File(..) => window.trim(),
-                    Storage::Passing(_) => window.room().await,
+                    Storage::File(..) => buffer.trim(),
+                    Storage::Passing(_) => buffer.room().await,
                     Storage::Memory(_) | Storage::Held(_) => {}
                 }
             }
@@ -224,7 +224,7 @@ impl Fetch {
         CopyError::new(
             Side::Source,
             self.step(),
-            Cause::Other("there is no place to fetch it from".to_owned()),
+            Cause::Other("there is no store to fetch it from".to_owned()),
         )
     }
 

@@ -6,8 +6,8 @@ pub(crate) mod mount_index;
 pub(crate) mod spool;
 pub(crate) mod state;
 pub(crate) mod storage;
+pub(crate) mod tail_buffer;
 pub(crate) mod upload;
-pub(crate) mod window;
 
 use std::fmt;
 use std::io::{self, Read};

@@ -8,7 +8,7 @@ use crate::error::CopyError;
 
 /// How far a download is.
 #[derive(Debug, Clone)]
-pub(crate) enum State {
+pub(crate) enum FetchState {
     /// So many bytes can be read. The round grows when wrong bytes are thrown away: who has read some must start
     /// over.
     Running {
@@ -24,61 +24,61 @@ pub(crate) enum State {
 
 /// The one who downloads.
 #[derive(Debug)]
-pub(crate) struct Teller(Arc<Shared>);
+pub(crate) struct StateSender(Arc<StateChannel>);
 
 /// One who follows.
 #[derive(Debug)]
-pub(crate) struct Told(Arc<Shared>);
+pub(crate) struct StateReceiver(Arc<StateChannel>);
 
 /// Tokio's `watch` wakes those who wait in an order of its own, another one each time; this one is the same in every run.
 #[derive(Debug)]
-struct Shared {
+struct StateChannel {
     /// And whether nobody tells any more.
-    state: Mutex<(State, bool)>,
+    state: Mutex<(FetchState, bool)>,
     changed: Notify,
 }
 
 /// Nothing has come yet.
-pub(crate) fn beginning() -> (Teller, Told) {
-    let state = Mutex::new((State::Running { round: 0, written: 0 }, false));
-    let shared = Arc::new(Shared { state, changed: Notify::new() });
-    (Teller(shared.clone()), Told(shared))
+pub(crate) fn beginning() -> (StateSender, StateReceiver) {
+    let state = Mutex::new((FetchState::Running { round: 0, written: 0 }, false));
+    let shared = Arc::new(StateChannel { state, changed: Notify::new() });
+    (StateSender(shared.clone()), StateReceiver(shared))
 }
 
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, (State, bool)> {
+impl StateChannel {
+    fn lock(&self) -> MutexGuard<'_, (FetchState, bool)> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Teller {
-    pub(crate) fn tell(&self, state: State) {
+impl StateSender {
+    pub(crate) fn tell(&self, state: FetchState) {
         self.0.lock().0 = state;
         self.0.changed.notify_waiters();
     }
 
     pub(crate) fn round(&self) -> u32 {
         match &self.0.lock().0 {
-            State::Running { round, .. } | State::Done { round } => *round,
-            State::Failed(_) => 0,
+            FetchState::Running { round, .. } | FetchState::Done { round } => *round,
+            FetchState::Failed(_) => 0,
         }
     }
 }
 
-impl Drop for Teller {
+impl Drop for StateSender {
     fn drop(&mut self) {
         self.0.lock().1 = true;
         self.0.changed.notify_waiters();
     }
 }
 
-impl Told {
-    pub(crate) fn now(&self) -> State {
+impl StateReceiver {
+    pub(crate) fn now(&self) -> FetchState {
         self.0.lock().0.clone()
     }
 
     /// Waits until `ready` gives something; nothing, when nobody tells any more.
-    pub(crate) async fn until<T>(&self, ready: impl Fn(&State) -> Option<T>) -> Option<T> {
+    pub(crate) async fn until<T>(&self, ready: impl Fn(&FetchState) -> Option<T>) -> Option<T> {
         loop {
             let changed = self.0.changed.notified();
             tokio::pin!(changed);
@@ -105,19 +105,19 @@ mod tests {
     #[tokio::test]
     async fn whoever_follows_is_told_and_left_alone_by_nobody() {
         let (teller, told) = beginning();
-        let written = |state: &State| match state {
-            State::Running { written, .. } => (*written > 5).then_some(*written),
+        let written = |state: &FetchState| match state {
+            FetchState::Running { written, .. } => (*written > 5).then_some(*written),
             _ => None,
         };
         let (found, ()) = tokio::join!(told.until(written), async {
-            teller.tell(State::Running { round: 0, written: 3 });
+            teller.tell(FetchState::Running { round: 0, written: 3 });
             tokio::task::yield_now().await;
-            teller.tell(State::Running { round: 0, written: 7 });
+            teller.tell(FetchState::Running { round: 0, written: 7 });
         });
         assert_eq!(found, Some(7));
         drop(teller);
         assert_eq!(
-            told.until(|state| matches!(state, State::Done { .. }).then_some(())).await,
+            told.until(|state| matches!(state, FetchState::Done { .. }).then_some(())).await,
             None
         );
         assert_eq!(told.until(written).await, Some(7), "what was told counts");

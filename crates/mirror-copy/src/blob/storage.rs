@@ -8,17 +8,17 @@ use bytes::Bytes;
 
 use crate::blob::spool::Room;
 use crate::blob::spool::files::{BlobFile, remove};
-use crate::blob::window::Window;
+use crate::blob::tail_buffer::TailBuffer;
 
 #[derive(Debug)]
 pub(crate) enum Storage {
     Memory(OnceLock<Bytes>),
     /// Set when there is room; removed when dropped, unless somebody may come back for it.
-    File(OnceLock<SpoolFile>, AtomicBool, Window),
+    File(OnceLock<SpoolFile>, AtomicBool, TailBuffer),
     /// All of it, until it is sent.
-    Held(Window),
+    Held(TailBuffer),
     /// Nowhere: it is fetched as fast as the one who asked for it sends it. Nobody else can share it.
-    Passing(Window),
+    Passing(TailBuffer),
 }
 
 /// Memory that downloads of one kind may take together.
@@ -74,9 +74,9 @@ impl Storage {
 
 impl Drop for Storage {
     fn drop(&mut self) {
-        if let Storage::File(place, keep, _) = self
+        if let Storage::File(file, keep, _) = self
             && !keep.load(Ordering::Relaxed)
-            && let Some(SpoolFile { path, .. }) = place.get()
+            && let Some(SpoolFile { path, .. }) = file.get()
         {
             remove(path);
         }

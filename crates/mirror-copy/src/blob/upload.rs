@@ -10,7 +10,7 @@ use crate::blob::Blob;
 use crate::blob::download::{Borrow, Download};
 use crate::copier::Copier;
 use crate::error::CopyError;
-use crate::job::{CopyJob, Flow, Moved, Traffic};
+use crate::job::{Backpressure, CopyJob, Moved, Traffic};
 use crate::store::Store;
 use crate::store::layout::Layout;
 
@@ -21,16 +21,16 @@ impl Copier {
     /// Brings one blob to the target, once for all images that want it there.
     pub(crate) async fn blob(&self, job: &CopyJob, blob: &Blob) -> Result<(), CopyError> {
         let upload = match &job.target.store {
-            Store::Remote(remote) => self.land(job, blob, remote).await?,
+            Store::Remote(remote) => self.ensure(job, blob, remote).await?,
             Store::Layout(inside) => {
                 let (folder, repository) = job.target.store.key();
                 let first = self.mounts.first(&folder, &blob.digest);
                 let mut first = first.lock().await;
                 let layout = &inside.layout;
-                let brought = again(async |borrow| self.write(job, blob, layout, borrow).await);
-                let brought = brought.await?;
+                let uploaded = retried(async |borrow| self.write(job, blob, layout, borrow).await);
+                let uploaded = uploaded.await?;
                 first.get_or_insert(repository);
-                brought
+                uploaded
             }
         };
         if upload == Upload::Reused {
@@ -40,7 +40,12 @@ impl Copier {
     }
 
     /// Brings one blob to a repository: sent by whoever is first at that registry, mounted from there by the others.
-    async fn land(&self, job: &CopyJob, blob: &Blob, remote: &Remote) -> Result<Upload, CopyError> {
+    async fn ensure(
+        &self,
+        job: &CopyJob,
+        blob: &Blob,
+        remote: &Remote,
+    ) -> Result<Upload, CopyError> {
         let here = self.mounts.is_present(
             remote.host().name().as_str(),
             remote.repository(),
@@ -53,15 +58,15 @@ impl Copier {
             return Ok(Upload::Reused);
         }
         let upload = if job.missing.contains(&blob.digest) {
-            self.bring(job, blob, remote, Mount::Never).await?
+            self.transfer(job, blob, remote, Mount::Never).await?
         } else {
             match remote.host().capabilities().mounts().value {
-                Mounts::Any => self.share(job, blob, remote).await?,
+                Mounts::Any => self.upload_or_mount(job, blob, remote).await?,
                 mounts => {
                     let from = self.mounts.first(remote.host().name().as_str(), &blob.digest);
                     let from = from.lock().await.clone().filter(|_| mounts == Mounts::OfManifests);
                     let from = from.map_or_else(|| ask(job, remote), Mount::From);
-                    self.bring(job, blob, remote, from).await?
+                    self.transfer(job, blob, remote, from).await?
                 }
             }
         };
@@ -70,7 +75,7 @@ impl Copier {
     }
 
     /// Brings a blob to the first repository, or mounts it from there.
-    async fn share(
+    async fn upload_or_mount(
         &self,
         job: &CopyJob,
         blob: &Blob,
@@ -80,15 +85,15 @@ impl Copier {
         let mut first = first.lock().await;
         if let Some(from) = first.clone() {
             drop(first);
-            return self.bring(job, blob, remote, Mount::From(from)).await;
+            return self.transfer(job, blob, remote, Mount::From(from)).await;
         }
-        let upload = self.bring(job, blob, remote, ask(job, remote)).await?;
+        let upload = self.transfer(job, blob, remote, ask(job, remote)).await?;
         *first = Some(remote.repository().clone());
         Ok(upload)
     }
 
     /// Blobs of an image that has arrived can be mounted from its repository, also where that takes a manifest.
-    pub(crate) fn mountable(&self, job: &CopyJob) {
+    pub(crate) fn remember_mounts(&self, job: &CopyJob) {
         let Store::Remote(remote) = &job.target.store else { return };
         if remote.host().capabilities().mounts().value != Mounts::OfManifests {
             return;
@@ -110,17 +115,17 @@ impl Copier {
             &blob.digest,
         );
         let _alone = here.lock().await;
-        self.bring(job, blob, remote, Mount::Never).await.map(drop)
+        self.transfer(job, blob, remote, Mount::Never).await.map(drop)
     }
 
-    async fn bring(
+    async fn transfer(
         &self,
         job: &CopyJob,
         blob: &Blob,
         remote: &Remote,
         from: Mount,
     ) -> Result<Upload, CopyError> {
-        again(async |borrow| self.upload(job, blob, remote, &from, borrow).await).await
+        retried(async |borrow| self.upload(job, blob, remote, &from, borrow).await).await
     }
 
     async fn upload(
@@ -130,13 +135,13 @@ impl Copier {
         remote: &Remote,
         from: &Mount,
         borrow: Borrow,
-    ) -> Brought {
-        let mut wanted = Wanted::default();
+    ) -> UploadResult {
+        let mut current = CurrentDownload::default();
         let pressure = self.downloads.pressure();
         let upload = remote.upload_blob(&blob.digest, blob.size, from, pressure, || {
-            let download = self.download(job, blob, borrow, &mut wanted);
+            let download = self.download(job, blob, borrow, &mut current);
             let (traffic, number) = (self.traffic.clone(), job.number);
-            let (passing, flow) = (download.is_passing(), job.flow());
+            let (passing, flow) = (download.is_passing(), job.backpressure());
             let opening = Box::pin(async move {
                 let body = download.body(flow).await?;
                 Ok(Box::pin(body.inspect(move |piece| {
@@ -153,24 +158,32 @@ impl Copier {
             }
             Ok(Upload::Reused) => Ok(Upload::Reused),
             Err(error) => {
-                Err(wanted.failed(|| CopyError::uploading(format!("upload of {blob}"), error)))
+                Err(current.failed(|| CopyError::uploading(format!("upload of {blob}"), error)))
             }
         }
     }
 
-    async fn write(&self, job: &CopyJob, blob: &Blob, layout: &Layout, borrow: Borrow) -> Brought {
+    async fn write(
+        &self,
+        job: &CopyJob,
+        blob: &Blob,
+        layout: &Layout,
+        borrow: Borrow,
+    ) -> UploadResult {
         if layout.has(&blob.digest, blob.size) {
             return Ok(Upload::Reused);
         }
-        let mut wanted = Wanted::default();
-        let download = self.download(job, blob, borrow, &mut wanted);
-        let write = async { layout.put_blob(&blob.digest, download.body(Flow::Any).await?).await };
+        let mut current = CurrentDownload::default();
+        let download = self.download(job, blob, borrow, &mut current);
+        let write = async {
+            layout.put_blob(&blob.digest, download.body(Backpressure::Allowed).await?).await
+        };
         match write.await {
             Ok(()) => {
                 self.moved(job, Moved::Pushed(blob.size));
                 Ok(Upload::Sent)
             }
-            Err(error) => Err(wanted.failed(|| {
+            Err(error) => Err(current.failed(|| {
                 layout.wrong(&format!("writing {blob}"), &layout.path(&blob.digest), &error)
             })),
         }
@@ -182,13 +195,13 @@ impl Copier {
         job: &CopyJob,
         blob: &Blob,
         borrow: Borrow,
-        wanted: &mut Wanted,
+        current: &mut CurrentDownload,
     ) -> Arc<Download> {
         let progress = self.fetched(job.number);
         let (download, started) =
-            self.downloads.get(&job.origin, blob, borrow, job.flow(), progress);
-        wanted.own = started;
-        wanted.download = Some(download.clone());
+            self.downloads.get(&job.origin, blob, borrow, job.backpressure(), progress);
+        current.own = started;
+        current.download = Some(download.clone());
         download
     }
 
@@ -205,9 +218,9 @@ fn ask(job: &CopyJob, remote: &Remote) -> Mount {
 }
 
 /// What came of bringing a blob.
-type Brought = Result<Upload, Failed>;
+type UploadResult = Result<Upload, UploadFailure>;
 
-struct Failed {
+struct UploadFailure {
     error: CopyError,
     /// The download was started for another image, perhaps from another repository.
     borrowed: bool,
@@ -217,14 +230,14 @@ struct Failed {
 
 /// The download that is used for a blob at the moment.
 #[derive(Default)]
-struct Wanted {
+struct CurrentDownload {
     download: Option<Arc<Download>>,
     own: bool,
 }
 
-impl Wanted {
+impl CurrentDownload {
     /// A download that failed is the cause; the destination only saw its upload end early.
-    fn failed(&self, otherwise: impl FnOnce() -> CopyError) -> Failed {
+    fn failed(&self, otherwise: impl FnOnce() -> CopyError) -> UploadFailure {
         let failure = self.download.as_ref().and_then(|download| download.failure());
         let borrowed = failure.is_some() && !self.own;
         // What has no file can't be fetched anew below the upload that follows it.
@@ -233,19 +246,21 @@ impl Wanted {
         let sound = failure.is_none();
         let error = failure.unwrap_or_else(otherwise);
         let restarted = (sound && error.is_body()) || (passing && wrong);
-        Failed { borrowed, restarted, error }
+        UploadFailure { borrowed, restarted, error }
     }
 }
 
 /// Brings a blob. What failed because another image's source did is tried from our own; an upload that followed
 /// bytes which turned out wrong is made anew, since the right ones are on their way.
-async fn again(bring: impl AsyncFn(Borrow) -> Brought) -> Result<Upload, CopyError> {
+async fn retried(transfer: impl AsyncFn(Borrow) -> UploadResult) -> Result<Upload, CopyError> {
     let mut borrow = Borrow::Yes;
     let mut restarts = 0;
     loop {
-        match bring(borrow).await {
-            Err(Failed { borrowed: true, .. }) if borrow == Borrow::Yes => borrow = Borrow::No,
-            Err(Failed { restarted: true, .. }) if restarts < MOST_RESTARTS => restarts += 1,
+        match transfer(borrow).await {
+            Err(UploadFailure { borrowed: true, .. }) if borrow == Borrow::Yes => {
+                borrow = Borrow::No
+            }
+            Err(UploadFailure { restarted: true, .. }) if restarts < MOST_RESTARTS => restarts += 1,
             outcome => return outcome.map_err(|failed| failed.error),
         }
     }

@@ -90,7 +90,7 @@ fn first_image(children: &[Descriptor]) -> Option<&Digest> {
 /// What an image of one platform says of itself, in its annotations or its configuration.
 async fn of_image(store: &Store, manifest: &RawManifest) -> About {
     #[derive(Default, Deserialize)]
-    struct Config {
+    struct ImageConfig {
         created: Option<String>,
         os: Option<String>,
         architecture: Option<String>,
@@ -102,7 +102,7 @@ async fn of_image(store: &Store, manifest: &RawManifest) -> About {
         None => None,
     };
     let config = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-    let Config { created, os, architecture, variant } = config.unwrap_or_default();
+    let ImageConfig { created, os, architecture, variant } = config.unwrap_or_default();
     let parts = [os, architecture, variant.filter(|variant| !variant.is_empty())];
     let platform = parts.into_iter().flatten().collect::<Vec<_>>().join("/").parse().ok();
     About {

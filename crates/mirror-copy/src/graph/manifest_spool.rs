@@ -20,12 +20,12 @@ pub struct ManifestSpool {
     /// Where to make a file; none, where all of it stays in memory.
     folder: Option<PathBuf>,
     in_memory: usize,
-    state: Mutex<State>,
+    state: Mutex<SpoolState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
-    known: HashMap<Digest, Kept>,
+struct SpoolState {
+    known: HashMap<Digest, KeptManifest>,
     /// Each once.
     media_types: Vec<Arc<str>>,
     bytes: usize,
@@ -33,13 +33,13 @@ struct State {
 }
 
 #[derive(Debug, Clone)]
-struct Kept {
+struct KeptManifest {
     media_type: Arc<str>,
-    place: Place,
+    kept_in: KeptIn,
 }
 
 #[derive(Debug, Clone)]
-enum Place {
+enum KeptIn {
     Memory(Bytes),
     File { at: u64, length: usize },
 }
@@ -66,15 +66,15 @@ impl ManifestSpool {
         let media_type = state.interned(manifest.media_type());
         let length = manifest.bytes().len();
         let fits = state.bytes.saturating_add(length) <= self.in_memory;
-        let place = if fits { None } else { self.on_disk(&mut state, manifest.bytes()) };
-        let place = place.unwrap_or_else(|| {
+        let kept_in = if fits { None } else { self.on_disk(&mut state, manifest.bytes()) };
+        let kept_in = kept_in.unwrap_or_else(|| {
             state.bytes = state.bytes.saturating_add(length);
-            Place::Memory(manifest.bytes().clone())
+            KeptIn::Memory(manifest.bytes().clone())
         });
-        state.known.insert(manifest.digest().clone(), Kept { media_type, place });
+        state.known.insert(manifest.digest().clone(), KeptManifest { media_type, kept_in });
     }
 
-    fn on_disk(&self, state: &mut State, bytes: &Bytes) -> Option<Place> {
+    fn on_disk(&self, state: &mut SpoolState, bytes: &Bytes) -> Option<KeptIn> {
         let folder = self.folder.as_deref()?;
         let mut append = || -> io::Result<u64> {
             let scratch = match state.scratch.take() {
@@ -84,7 +84,7 @@ impl ManifestSpool {
             state.scratch.insert(scratch).append(bytes)
         };
         match append() {
-            Ok(at) => Some(Place::File { at, length: bytes.len() }),
+            Ok(at) => Some(KeptIn::File { at, length: bytes.len() }),
             Err(error) => {
                 tracing::debug!(%error, "a manifest stays in memory");
                 None
@@ -98,12 +98,12 @@ impl ManifestSpool {
     /// When it can't be read from the disk, or is not there as it was written.
     pub fn get(&self, digest: &Digest) -> io::Result<Option<RawManifest>> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(Kept { media_type, place }) = state.known.get(digest).cloned() else {
+        let Some(KeptManifest { media_type, kept_in }) = state.known.get(digest).cloned() else {
             return Ok(None);
         };
-        let bytes = match place {
-            Place::Memory(bytes) => bytes,
-            Place::File { at, length } => {
+        let bytes = match kept_in {
+            KeptIn::Memory(bytes) => bytes,
+            KeptIn::File { at, length } => {
                 let scratch = state.scratch.as_mut();
                 let scratch = scratch.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
                 Bytes::from(scratch.read(at, length)?)
@@ -114,7 +114,7 @@ impl ManifestSpool {
     }
 }
 
-impl State {
+impl SpoolState {
     fn interned(&mut self, media_type: &str) -> Arc<str> {
         let known = self.media_types.iter().find(|known| &***known == media_type);
         known.cloned().unwrap_or_else(|| {

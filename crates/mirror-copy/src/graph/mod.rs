@@ -69,10 +69,10 @@ impl Graph {
         if let Some(known) = source.cache.get(root) {
             return Graph::below(source, known, platforms, share).await;
         }
-        let turn = source.turn().await;
+        let pull_lock = source.pull_lock().await;
         let pulls = source.reserve(1)?;
         let (manifest, _) = fetch(source, root.clone(), pulls.as_ref()).await?;
-        let _turn = source.needed(turn);
+        let _turn = source.needed(pull_lock);
         Graph::complete(&Manifests::Source(source, share), manifest, platforms).await
     }
 
@@ -104,9 +104,9 @@ impl Graph {
         platforms: &Platforms,
         share: u64,
     ) -> Result<Graph, CopyError> {
-        let turn = source.turn().await;
+        let pull_lock = source.pull_lock().await;
         source.learn_pulls(root.digest()).await;
-        let _turn = source.needed(turn);
+        let _turn = source.needed(pull_lock);
         Graph::complete(&Manifests::Source(source, share), root, platforms).await
     }
 

@@ -87,7 +87,7 @@ impl Origin {
             });
         }
         // Whoever comes first learns for all whether pulls are counted.
-        let turn = self.turn().await;
+        let pull_lock = self.pull_lock().await;
         if let Version::Floating(tag) = version
             && let Some(remote) = self.store.remote()
             && remote.host().has_unlimited_pulls()
@@ -97,13 +97,13 @@ impl Origin {
             return self.child(&root, platform, &step).await;
         }
         let digest = self.resolve_whole(version).await?;
-        let turn = self.needed(turn);
+        let pull_lock = self.needed(pull_lock);
         if let Some(root) = self.cache.get(&digest) {
             return self.child(&root, platform, &step).await;
         }
         let pulls = self.reserve(purpose.pulls())?;
         let root = self.manifest(&digest, pulls.as_ref()).await.map_err(failed)?;
-        let _turn = self.needed(turn);
+        let _turn = self.needed(pull_lock);
         let child = self.child(&root, platform, &step).await?;
         if version.digest().is_some() {
             // Once the source has lost it, nothing else says which manifest is the wanted one.
@@ -168,7 +168,7 @@ impl Origin {
         step: &str,
     ) -> Result<Digest, CopyError> {
         #[derive(Deserialize)]
-        struct Config {
+        struct ImageConfig {
             os: Option<String>,
             architecture: Option<String>,
             variant: Option<String>,
@@ -178,7 +178,7 @@ impl Origin {
             fail("the image has no configuration that names a platform".to_owned())
         })?;
         let bytes = read_config(&self.store, config, step).await?;
-        let config: Config = serde_json::from_slice(&bytes).map_err(|_| {
+        let config: ImageConfig = serde_json::from_slice(&bytes).map_err(|_| {
             fail("the image's configuration is not JSON, its platform is unknown".to_owned())
         })?;
         let parts =

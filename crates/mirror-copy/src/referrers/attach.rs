@@ -10,22 +10,22 @@ use serde_json::{Map, Value};
 
 use crate::copier::Copier;
 use crate::error::CopyError;
-use crate::job::{Companions, Copied, CopyJob, Warning, WarningKind};
+use crate::job::{Copied, CopyJob, ReferrerPolicy, ReferrerProblem, ReferrerWarning};
 use crate::push;
-use crate::referrers::companion::{self, Companion, Found, Link};
+use crate::referrers::find::{self, FoundReferrers, Link, ReferrerGraph};
 use crate::referrers::listing;
 use crate::store::{Store, Under};
 
-/// A companion whose blobs are wanted, until this is dropped.
+/// A referrer whose blobs are wanted, until this is dropped.
 pub(crate) struct Claimed<'a> {
     copier: &'a Copier,
-    companion: Companion,
+    referrer: ReferrerGraph,
     arrived: AtomicBool,
 }
 
 impl Drop for Claimed<'_> {
     fn drop(&mut self) {
-        self.copier.settle(&self.companion.graph, self.arrived.load(Ordering::Relaxed));
+        self.copier.settle(&self.referrer.graph, self.arrived.load(Ordering::Relaxed));
     }
 }
 
@@ -34,7 +34,7 @@ enum Present {
     Nothing,
     /// This very one.
     Same,
-    /// One that signs less than ours: nothing is lost when ours takes its place.
+    /// One that signs less than ours: nothing is lost when ours takes its at.
     Less,
     /// Another one.
     Other,
@@ -42,22 +42,22 @@ enum Present {
 
 impl Copier {
     /// Looks for what belongs to the image, where it comes from.
-    pub(crate) async fn find_companions(
+    pub(crate) async fn find_referrers(
         &self,
         job: &CopyJob,
-    ) -> Result<(Vec<Claimed<'_>>, Vec<Warning>), CopyError> {
-        if job.companions == Companions::Leave {
+    ) -> Result<(Vec<Claimed<'_>>, Vec<ReferrerWarning>), CopyError> {
+        if job.referrers == ReferrerPolicy::Leave {
             return Ok((Vec::new(), Vec::new()));
         }
-        let Found { companions, unasked, unread } =
-            companion::find(&job.origin, &job.graph, recall(job)).await;
-        let hold = |companion: Companion| {
-            for blob in &companion.graph.blobs {
+        let FoundReferrers { referrers, unasked, unread } =
+            find::find(&job.origin, &job.graph, recall(job)).await;
+        let hold = |referrer: ReferrerGraph| {
+            for blob in &referrer.graph.blobs {
                 self.downloads.expect(&blob.digest);
             }
-            Claimed { copier: self, companion, arrived: AtomicBool::new(false) }
+            Claimed { copier: self, referrer, arrived: AtomicBool::new(false) }
         };
-        let held: Vec<Claimed<'_>> = companions.into_iter().map(hold).collect();
+        let held: Vec<Claimed<'_>> = referrers.into_iter().map(hold).collect();
         for problem in unasked.iter().chain(&unread) {
             tolerated(job, problem)?;
         }
@@ -70,7 +70,7 @@ impl Copier {
                 more => format!("; and {more} more look-ups"),
             };
             let message = format!("{}: {first}{more}", first.side());
-            warnings.push(Warning { kind: WarningKind::Unknown, message, again: true });
+            warnings.push(ReferrerWarning { kind: ReferrerProblem::Unknown, message, again: true });
         }
         warnings.extend(unread.iter().map(missing));
         Ok((held, warnings))
@@ -85,14 +85,14 @@ impl Copier {
     ) -> Result<(), CopyError> {
         let mut arrived = Vec::new();
         for held in found {
-            let one = self.companion(job, &held.companion).await;
+            let one = self.referrer(job, &held.referrer).await;
             held.arrived.store(one.is_ok(), Ordering::Relaxed);
             match one {
-                Ok(true) => arrived.push(&held.companion),
+                Ok(true) => arrived.push(&held.referrer),
                 Ok(false) => {
-                    if let Link::Tag(tag) = &held.companion.link {
-                        let (kind, message) = (WarningKind::Kept, tag.to_string());
-                        copied.warnings.push(Warning { kind, message, again: false });
+                    if let Link::Tag(tag) = &held.referrer.link {
+                        let (kind, message) = (ReferrerProblem::Kept, tag.to_string());
+                        copied.warnings.push(ReferrerWarning { kind, message, again: false });
                     }
                 }
                 Err(problem) => copied.warnings.push(tolerated(job, &problem)?),
@@ -106,10 +106,10 @@ impl Copier {
 
     /// Blobs and manifests of something that belongs to an image; whether it is there now, and the destination does not
     /// keep another one.
-    async fn companion(&self, job: &CopyJob, companion: &Companion) -> Result<bool, CopyError> {
+    async fn referrer(&self, job: &CopyJob, referrer: &ReferrerGraph) -> Result<bool, CopyError> {
         let mut under = Under::Digest;
-        if let Link::Tag(tag) = &companion.link
-            && let Some(root) = companion.graph.root()
+        if let Link::Tag(tag) = &referrer.link
+            && let Some(root) = referrer.graph.root()
         {
             let Some(there) = job.graph.root() else { return Ok(false) };
             match present(&job.target.store, tag, root, there.digest()).await? {
@@ -118,23 +118,23 @@ impl Copier {
                 Present::Other => return Ok(false),
             }
         }
-        self.blobs(job, &companion.graph).await?;
-        push::graph(&job.target.store, &companion.graph, under).await?;
+        self.blobs(job, &referrer.graph).await?;
+        push::graph(&job.target.store, &referrer.graph, under).await?;
         Ok(true)
     }
 
     /// Where the destination has no list of referrers, those that arrived are listed under a tag.
-    async fn list(&self, job: &CopyJob, arrived: &[&Companion]) -> Result<(), CopyError> {
+    async fn list(&self, job: &CopyJob, arrived: &[&ReferrerGraph]) -> Result<(), CopyError> {
         let mut by_subject: BTreeMap<&Digest, Vec<&Referrer>> = BTreeMap::new();
-        for companion in arrived {
-            if let Link::Subject(subject, referrer) = &companion.link {
+        for referrer in arrived {
+            if let Link::Subject(subject, referrer) = &referrer.link {
                 by_subject.entry(subject).or_default().push(referrer);
             }
         }
         for (subject, referrers) in by_subject {
             // Several images may share a manifest: one list is written at a time.
-            let (place, repository) = job.target.store.key();
-            let list = self.mounts.list(&place, &repository, subject);
+            let (at, repository) = job.target.store.key();
+            let list = self.mounts.list(&at, &repository, subject);
             let _alone = list.lock().await;
             list_at(&job.target.store, subject, &referrers, recall(job)).await?;
         }
@@ -144,7 +144,7 @@ impl Copier {
 
 /// Where signatures are a must, no earlier answer is good enough.
 fn recall(job: &CopyJob) -> Recall {
-    if job.companions == Companions::Require { Recall::Ignored } else { Recall::Trusted }
+    if job.referrers == ReferrerPolicy::Require { Recall::Ignored } else { Recall::Trusted }
 }
 
 async fn list_at(
@@ -204,18 +204,18 @@ fn signs_less(theirs: &RawManifest, ours: &RawManifest) -> bool {
     theirs.iter().all(|layer| ours.contains(layer))
 }
 
-/// What went wrong with a companion is a warning, unless they are required. An image whose signatures wait for a limit on
+/// What went wrong with a referrer is a warning, unless they are required. An image whose signatures wait for a limit on
 /// pulls waits with them.
-fn tolerated(job: &CopyJob, problem: &CopyError) -> Result<Warning, CopyError> {
-    if job.companions == Companions::Require || problem.cause().kind().is_deferred() {
+fn tolerated(job: &CopyJob, problem: &CopyError) -> Result<ReferrerWarning, CopyError> {
+    if job.referrers == ReferrerPolicy::Require || problem.cause().kind().is_deferred() {
         return Err(problem.clone());
     }
     Ok(missing(problem))
 }
 
-fn missing(problem: &CopyError) -> Warning {
+fn missing(problem: &CopyError) -> ReferrerWarning {
     // What a source could not give now it may give later; what a destination refuses it refuses for good.
     let again = problem.side() == Side::Source && matches!(problem.cause(), Cause::Request(_));
     let message = format!("{}: {problem}", problem.side());
-    Warning { kind: WarningKind::Missing, message, again }
+    ReferrerWarning { kind: ReferrerProblem::Missing, message, again }
 }

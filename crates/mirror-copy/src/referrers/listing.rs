@@ -9,7 +9,7 @@ use mirror_registry::Referrer;
 use serde_json::{Map, Value, json};
 
 use crate::error::CopyError;
-use crate::referrers::companion::{as_list, fallback_tag};
+use crate::referrers::find::{as_list, fallback_tag};
 use crate::store::{Store, Under};
 
 /// Lists referrers under the tag of their subject. What is there is read right before it is written.

@@ -1,5 +1,5 @@
 //! What belongs to an image and is found through its digests: looked for, brought, listed.
 
 pub(crate) mod attach;
-pub(crate) mod companion;
+pub(crate) mod find;
 pub(crate) mod listing;

@@ -34,7 +34,7 @@ pub struct InLayout {
 
 /// What is wrong with something that a store should have.
 #[derive(Debug, Clone)]
-pub(crate) struct Problem {
+pub(crate) struct ContentProblem {
     /// Whether it isn't there, or not all of it.
     pub(crate) is_missing: bool,
     /// In words that go on after what it is about.
@@ -50,13 +50,13 @@ pub(crate) enum Under<'a> {
     Name(Option<&'a Tag>),
 }
 
-impl Problem {
-    pub(crate) fn missing(text: &str) -> Problem {
-        Problem { is_missing: true, text: text.to_owned() }
+impl ContentProblem {
+    pub(crate) fn missing(text: &str) -> ContentProblem {
+        ContentProblem { is_missing: true, text: text.to_owned() }
     }
 
-    pub(crate) fn wrong(text: impl ToString) -> Problem {
-        Problem { is_missing: false, text: text.to_string() }
+    pub(crate) fn wrong(text: impl ToString) -> ContentProblem {
+        ContentProblem { is_missing: false, text: text.to_string() }
     }
 }
 
@@ -141,15 +141,17 @@ impl Store {
     pub(crate) async fn manifest(
         &self,
         digest: &Digest,
-    ) -> Result<Result<RawManifest, Problem>, CopyError> {
+    ) -> Result<Result<RawManifest, ContentProblem>, CopyError> {
         match self {
-            Store::Layout(inside) => Ok(inside.manifest(digest).await.map_err(Problem::wrong)),
+            Store::Layout(inside) => {
+                Ok(inside.manifest(digest).await.map_err(ContentProblem::wrong))
+            }
             Store::Remote(remote) => match remote.get_manifest(ManifestRef::Digest(digest)).await {
                 Ok(manifest) => Ok(Ok(manifest)),
                 Err(error) if error.status() == Some(404) => {
-                    Ok(Err(Problem::missing("is missing")))
+                    Ok(Err(ContentProblem::missing("is missing")))
                 }
-                Err(error) if error.is_content() => Ok(Err(Problem::wrong(error))),
+                Err(error) if error.is_content() => Ok(Err(ContentProblem::wrong(error))),
                 Err(error) => {
                     let step = format!("reading manifest {}", digest.short());
                     Err(CopyError::destination(step, error))

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use mirror_failure::Cause;
 use mirror_oci::{Digest, RawManifest};
-use mirror_registry::{Host, ManifestRef, PullTurn, Remote, Reservation};
+use mirror_registry::{Host, ManifestRef, PullLock, Remote, Reservation};
 
 use crate::error::CopyError;
 use crate::graph::manifest_cache::ManifestCache;
@@ -61,9 +61,9 @@ impl Origin {
     }
 
     /// The right to be the one who finds out what is left of a limit on pulls.
-    pub(crate) async fn turn(&self) -> Option<PullTurn> {
+    pub(crate) async fn pull_lock(&self) -> Option<PullLock> {
         match self.counting() {
-            Some(host) => Some(host.pull_turn().await),
+            Some(host) => Some(host.pull_lock().await),
             None => None,
         }
     }
@@ -78,9 +78,9 @@ impl Origin {
         }
     }
 
-    /// Gives a turn to others when it has turned out that pulls are not limited.
-    pub(crate) fn needed(&self, turn: Option<PullTurn>) -> Option<PullTurn> {
-        turn.map(|turn| turn.unless(self.has_unlimited_pulls()))
+    /// Gives a pull_lock to others when it has turned out that pulls are not limited.
+    pub(crate) fn needed(&self, pull_lock: Option<PullLock>) -> Option<PullLock> {
+        pull_lock.map(|pull_lock| pull_lock.unless(self.has_unlimited_pulls()))
     }
 
     /// A manifest by digest, from the first place that has it. `pulls` are those that were set aside.

@@ -1,4 +1,4 @@
-//! What a reviewer should know of the images that others replace. Remarks, all of them: a failure to find out is none.
+//! What a reviewer should know of the images that others replace. ReviewNotes, all of them: a failure to find out is none.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,7 +18,7 @@ use crate::look::holders;
 const AT_ONCE: usize = 32;
 
 /// What looking takes.
-pub(crate) struct Context<'a> {
+pub(crate) struct LookContext<'a> {
     pub(crate) whole: &'a Wants,
     pub(crate) connections: &'a Connections,
     pub(crate) graphs: &'a Graphs,
@@ -28,7 +28,7 @@ pub(crate) struct Context<'a> {
 /// Looks at what changes replace, where that is still there, and at what replaces it: also where the destination has both.
 pub(crate) async fn look(
     replaced: &[Replaced<'_>],
-    context: &Context<'_>,
+    context: &LookContext<'_>,
 ) -> BTreeMap<Target, (Before, Before)> {
     let looks: Vec<_> = replaced.iter().map(|change| look_at(change, context)).collect();
     let found = stream::iter(looks).buffer_unordered(AT_ONCE);
@@ -37,14 +37,14 @@ pub(crate) async fn look(
 
 async fn look_at(
     change: &Replaced<'_>,
-    context: &Context<'_>,
+    context: &LookContext<'_>,
 ) -> Option<(Target, (Before, Before))> {
     let Replaced { source, target, before, there } = change;
     let Location::Registry(registry) = &target.location else { return None };
-    let place = context.connections.remote(registry, &target.repository).ok()?;
-    let before = about(&place, before).await.ok()??;
+    let remote = context.connections.remote(registry, &target.repository).ok()?;
+    let before = about(&remote, before).await.ok()??;
     let now = match *there {
-        Some(digest) => about(&place, digest).await.ok()??,
+        Some(digest) => about(&remote, digest).await.ok()??,
         None => {
             let graph = context.graphs.get(*source)?.as_ref().ok()?;
             let from = match context.holder.get(*source) {

@@ -67,12 +67,12 @@ pub(crate) async fn look(
 }
 
 /// A repository, if it is there, or why that is not known.
-type State = Result<Option<RepositoryState>, Failure>;
+type RepositoryLook = Result<Option<RepositoryState>, Failure>;
 
 async fn states(
     plane: &ControlPlane,
     kept: &[&RepositoryWant],
-) -> Result<BTreeMap<Repository, State>, Failure> {
+) -> Result<BTreeMap<Repository, RepositoryLook>, Failure> {
     let mut wanted: BTreeMap<Repository, Settings> = BTreeMap::new();
     for want in kept {
         let settings = want.settings.clone();

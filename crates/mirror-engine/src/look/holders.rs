@@ -19,7 +19,7 @@ use crate::connections::Connections;
 const AT_ONCE: usize = 8;
 
 /// An image at a destination.
-pub(crate) struct Found {
+pub(crate) struct HeldImage {
     pub(crate) graph: Arc<Graph>,
     pub(crate) holder: Holder,
 }
@@ -36,7 +36,7 @@ pub(crate) async fn find(
     tried: &[Holder],
     wants: &Wants,
     connections: &Connections,
-) -> Result<Found, Option<String>> {
+) -> Result<HeldImage, Option<String>> {
     let mut seen = Vec::new();
     let mut nearly = None;
     let named = || all(wants).filter(|want| want.source.name == source.name);
@@ -48,11 +48,11 @@ pub(crate) async fn find(
     // A registry tells more: what belongs to an image is found there as well.
     let in_layout = |want: &&Want| matches!(want.target.location, Location::Layout(_));
     for want in named().filter(|want| !in_layout(want)).chain(named().filter(in_layout)) {
-        let place = (&want.target.location, &want.target.repository);
-        if seen.contains(&place) || was_tried(&want.target) {
+        let location = (&want.target.location, &want.target.repository);
+        if seen.contains(&location) || was_tried(&want.target) {
             continue;
         }
-        seen.push(place);
+        seen.push(location);
         let whole = whole(&want.target, source, digest, connections).await;
         if let Err(Some(why)) = &whole {
             nearly = Some(format!("{} {why}", want.target.destination));
@@ -63,7 +63,7 @@ pub(crate) async fn find(
                 repository: want.target.repository.clone(),
                 failure: failure.clone(),
             };
-            return Ok(Found { graph: Arc::new(graph), holder });
+            return Ok(HeldImage { graph: Arc::new(graph), holder });
         }
     }
     Err(nearly)

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use futures_util::{StreamExt, stream};
-use mirror_copy::Check;
+use mirror_copy::VerifyMode;
 use mirror_failure::Failure;
 use mirror_oci::{Digest, Platforms};
 use mirror_plan::config::Location;
@@ -64,10 +64,14 @@ async fn missing(
             .await
             .map_err(Failure::from),
         Closely::Everywhere => {
-            let holes =
-                mirror_copy::verify(&target, Some(digest), &source.platforms, Check::Existence);
-            let holes = holes.await.map_err(Failure::from)?;
-            Ok(holes.into_iter().filter_map(|hole| hole.digest).collect())
+            let defects = mirror_copy::verify(
+                &target,
+                Some(digest),
+                &source.platforms,
+                VerifyMode::Existence,
+            );
+            let defects = defects.await.map_err(Failure::from)?;
+            Ok(defects.into_iter().filter_map(|defect| defect.digest).collect())
         }
     }
 }

@@ -15,7 +15,7 @@ use mirror_failure::{Failure, Side};
 use mirror_oci::{Digest, Platforms, Version};
 use mirror_plan::config::Location;
 use mirror_plan::plan::{
-    Answers, Closer, Depth, Draft, Holder, Image, Observed, Plan, Remarks, source_link,
+    Answers, Closer, Depth, Draft, Holder, Image, Observed, Plan, ReviewNotes, source_link,
 };
 use mirror_plan::want::{Source, Target, Wants};
 use mirror_registry::{ManifestRef, Remote};
@@ -33,7 +33,7 @@ pub struct Ask {
     /// What to find out beyond what is needed to compare.
     pub depth: Depth,
     /// Whether to find out what only a reviewer wants to know.
-    pub remarks: Remarks,
+    pub review_notes: ReviewNotes,
     /// How closely to look at images whose tag has the right digest.
     pub closely: Closely,
 }
@@ -53,14 +53,15 @@ pub async fn plan(
     let owed = owed.filter(|(want, digest)| connections.owes_signatures(&want.target, digest));
     let owed = owed.map(|(want, _)| want.target.clone()).collect();
     draft.look_closer(Closer { incomplete, owed });
-    let questions = draft.questions(ask.depth, ask.remarks);
+    let questions = draft.questions(ask.depth, ask.review_notes);
     let mut answers = Answers {
         tags: moved(&questions.tags, connections).await,
         gone: before::gone(&questions.gone, connections).await,
         ..Answers::default()
     };
     let graphs = read_all(&questions.manifests, whole, connections, &mut answers).await;
-    let context = before::Context { whole, connections, graphs: &graphs, holder: &answers.holder };
+    let context =
+        before::LookContext { whole, connections, graphs: &graphs, holder: &answers.holder };
     answers.before = before::look(&questions.replaced, &context).await;
     answers.pulls_left = connections.pulls_left();
     (draft.settle(&answers), graphs)
@@ -306,7 +307,7 @@ async fn read(
         Ok(graph) => Ok(read(&graph, None)),
         Err(failure) => {
             match holders::find(source, root, &failure, &[], wants, connections).await {
-                Ok(holders::Found { graph, holder }) => Ok(read(&graph, Some(holder))),
+                Ok(holders::HeldImage { graph, holder }) => Ok(read(&graph, Some(holder))),
                 // Whoever nearly has it is more help than a look at the name.
                 Err(Some(nearly)) => Err(failure.with_help(&nearly)),
                 Err(None) => Err(failure),

@@ -9,7 +9,7 @@ use mirror_engine::look::{self, Ask};
 use mirror_engine::passes::OnLimit;
 use mirror_engine::{Connections, Errand, Events, Planned};
 use mirror_oci::{Algorithm, Digest, RawManifest};
-use mirror_plan::plan::{Depth, Remarks, SavedPlan, write_plan};
+use mirror_plan::plan::{Depth, ReviewNotes, SavedPlan, write_plan};
 use mirror_plan::want::expand;
 use mirror_testkit::{FakeEcr, ImageBuilder, Profile, Registry};
 use proptest::prelude::*;
@@ -87,8 +87,11 @@ async fn requests(cases: &[Case], written: bool) -> Vec<(Duration, String)> {
     let (events, _told) = Events::new(None);
     let errand = Errand::look(&surroundings, &events);
     let connections = Connections::new(&wants, &images.config, folder.path(), errand).await;
-    let ask =
-        Ask { depth: Depth::Manifests, remarks: Remarks::Leave, closely: Closely::WhereNeeded };
+    let ask = Ask {
+        depth: Depth::Manifests,
+        review_notes: ReviewNotes::Skip,
+        closely: Closely::WhereNeeded,
+    };
     let (plan, graphs) = look::plan(&wants, &wants, &connections, ask).await;
     let graphs = graphs.values().flatten();
     let manifests = graphs.flat_map(|graph| graph.digests().map(|digest| graph.manifest(digest)));

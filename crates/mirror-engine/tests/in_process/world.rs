@@ -12,7 +12,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_types::body::SdkBody;
 use http_body_util::BodyExt;
 use mirror_ecr::Aws;
-use mirror_engine::passes::{self, How, OnLimit, Tree};
+use mirror_engine::passes::{self, Desired, How, OnLimit};
 use mirror_engine::{Event, Events, Planned, Stop, Surroundings};
 use mirror_failure::ErrorKind;
 use mirror_oci::Reference;
@@ -168,7 +168,7 @@ impl Images {
             repair: false,
         };
         let root = surroundings.spool.as_path();
-        let tree = Tree { config: &self.config, root, wants: &wants, whole: &wants };
+        let tree = Desired { config: &self.config, root, wants: &wants, whole: &wants };
         let (_stopper, stop) = Stop::new();
         let (events, mut told) = Events::new(None);
         let report = Box::pin(passes::run(tree, &how, fit, &stop, &events)).await;
@@ -196,7 +196,7 @@ impl Images {
             repair: false,
         };
         let root = surroundings.spool.as_path();
-        let tree = Tree { config: &self.config, root, wants: &wants, whole: &wants };
+        let tree = Desired { config: &self.config, root, wants: &wants, whole: &wants };
         let ((stopper, stop), (events, mut told)) = (Stop::new(), Events::new(None));
         let mut run = Box::pin(passes::run(tree, &how, None, &stop, &events));
         let counted = async {

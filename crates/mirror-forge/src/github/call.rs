@@ -90,7 +90,7 @@ impl CallAttempts {
     }
 
     /// Waits for the next attempt, or says why there is none.
-    async fn again(&mut self, failure: CallFailure) -> Result<(), ForgeError> {
+    async fn wait(&mut self, failure: CallFailure) -> Result<(), ForgeError> {
         self.made += 1;
         let (why, pause) = match failure {
             CallFailure::Final(error) => return Err(error),
@@ -160,7 +160,7 @@ impl GitHub {
         loop {
             match self.once(what, method.clone(), path, body).await {
                 Ok(answer) => return Ok(answer),
-                Err(failure) => attempts.again(failure).await?,
+                Err(failure) => attempts.wait(failure).await?,
             }
         }
     }
@@ -178,7 +178,7 @@ impl GitHub {
         loop {
             match self.once::<Value>(what, Method::POST, path, Some(body)).await {
                 Ok(_) => return Ok(()),
-                Err(failure) => attempts.again(failure).await?,
+                Err(failure) => attempts.wait(failure).await?,
             }
             // What was asked for may still be on its way.
             tokio::time::sleep(self.timeouts.first_pause * 4).await;

@@ -10,18 +10,18 @@ use std::fmt::Write as _;
 use super::{BotRules, Group, Keep, secret};
 
 /// Lines before and behind, and an indentation.
-type Place<'a> = (&'a [&'a str], &'a [&'a str], usize);
+type Section<'a> = (&'a [&'a str], &'a [&'a str], usize);
 
 /// A part of the file that is ours.
-struct Part {
+struct FilePart {
     key: &'static str,
     begin: &'static str,
     end: &'static str,
 }
 
-const UPDATES: Part =
-    Part { key: "updates", begin: "# mirror bots: begin", end: "# mirror bots: end" };
-const REGISTRIES: Part = Part {
+const UPDATES: FilePart =
+    FilePart { key: "updates", begin: "# mirror bots: begin", end: "# mirror bots: end" };
+const REGISTRIES: FilePart = FilePart {
     key: "registries",
     begin: "# mirror bots: begin of registries",
     end: "# mirror bots: end of registries",
@@ -57,11 +57,11 @@ fn readable(text: &str) -> Result<String, String> {
     Ok(if versioned { text.to_owned() } else { format!("version: 2\n{text}") })
 }
 
-impl Part {
-    /// Puts `ours` below the key, in place of what was ours there; nothing, and no key of ours, if it is empty.
+impl FilePart {
+    /// Puts `ours` below the key, in section of what was ours there; nothing, and no key of ours, if it is empty.
     fn put(&self, text: &str, ours: &str) -> Result<String, String> {
         let lines: Vec<&str> = text.lines().collect();
-        let Some((before, after, indent)) = self.place(&lines, ours.is_empty())? else {
+        let Some((before, after, indent)) = self.section(&lines, ours.is_empty())? else {
             return Ok(ended(text));
         };
         let keyed = before.iter().any(|line| self.is_key(line));
@@ -102,7 +102,11 @@ impl Part {
     }
 
     /// What stands before our part and behind it, and how far it is indented; nothing, if there is none and `optional`.
-    fn place<'a>(&self, lines: &'a [&'a str], optional: bool) -> Result<Option<Place<'a>>, String> {
+    fn section<'a>(
+        &self,
+        lines: &'a [&'a str],
+        optional: bool,
+    ) -> Result<Option<Section<'a>>, String> {
         let split = |end: usize, start: usize, indent: usize| {
             let before = lines.get(..end).unwrap_or_default();
             Ok(Some((before, lines.get(start..).unwrap_or_default(), indent)))

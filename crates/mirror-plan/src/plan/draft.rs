@@ -7,7 +7,7 @@ use mirror_oci::{Digest, Platforms, Repository};
 
 use crate::plan::model::{Action, Change, Conflict, Copy, LookupFailure, Note, Plan, Unchanged};
 use crate::plan::observed::Observed;
-use crate::plan::questions::{Answers, Closer, Depth, Questions, Remarks, Replaced};
+use crate::plan::questions::{Answers, Closer, Depth, Questions, Replaced, ReviewNotes};
 use crate::want::model::{Collision, Postponed, Want, Wants};
 use crate::want::resource::RepositoryWant;
 
@@ -73,7 +73,7 @@ impl<'a> Draft<'a> {
     }
 
     /// What is to be found out before this is a plan.
-    pub fn questions(&self, depth: Depth, remarks: Remarks) -> Questions<'_> {
+    pub fn questions(&self, depth: Depth, review_notes: ReviewNotes) -> Questions<'_> {
         let mut questions = Questions::default();
         for (want, decision) in &self.decided {
             let (source, target) = (&want.source, &want.target);
@@ -86,7 +86,7 @@ impl<'a> Draft<'a> {
             if depth != Depth::Digests && (change.is_some() || owed()) {
                 questions.manifests.insert(source, digest);
             }
-            if remarks == Remarks::Leave {
+            if review_notes == ReviewNotes::Skip {
                 continue;
             }
             let whole = source.platforms == Platforms::All;
@@ -100,7 +100,7 @@ impl<'a> Draft<'a> {
                 questions.replaced.push(Replaced { source, target, before, there });
             }
         }
-        if remarks == Remarks::Ask {
+        if review_notes == ReviewNotes::Ask {
             questions.gone = self.expiring();
         }
         questions
@@ -164,7 +164,7 @@ impl<'a> Draft<'a> {
     ) {
         let image = match answers.images.get(&want.source) {
             Some(Err(failure)) => {
-                // What has holes is not served.
+                // What has defects is not served.
                 let serves = match change {
                     Change::Update { from } => Some(from),
                     Change::Create | Change::Complete { .. } => None,

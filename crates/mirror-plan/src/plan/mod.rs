@@ -18,7 +18,7 @@ pub use model::{
     Totals, Unchanged,
 };
 pub use observed::{Image, Observed};
-pub use questions::{Answers, Closer, Depth, Questions, Remarks, Replaced};
+pub use questions::{Answers, Closer, Depth, Questions, Replaced, ReviewNotes};
 pub(crate) use saved::SavedLine;
 pub use saved::{PlanRefusal, SavedPlan, tree_digest, write_plan};
 pub use shard::{MOST_SHARDS, Shard, busy_shards};

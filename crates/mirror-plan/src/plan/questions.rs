@@ -22,11 +22,11 @@ pub enum Depth {
 
 /// Whether to find out what only a reviewer wants to know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Remarks {
+pub enum ReviewNotes {
     /// Where the tags beside digests point by now, and what the images before were like.
     Ask,
     /// Don't.
-    Leave,
+    Skip,
 }
 
 /// A closer look at what seems to be as it should be.

@@ -9,14 +9,14 @@ use crate::provider::setting::{Setting, Settings};
 /// How repositories of a destination are made and kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RepositoryRules {
-    pub(crate) base: Rules,
+    pub(crate) base: ProviderRules,
     /// For those whose name the glob matches; where several do, the last one wins, key by key.
-    pub(crate) exceptions: Vec<(Glob, Rules)>,
+    pub(crate) exceptions: Vec<(Glob, ProviderRules)>,
 }
 
 /// What is said of some repositories.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Rules {
+pub(crate) struct ProviderRules {
     pub(crate) create: Option<bool>,
     pub(crate) settings: Settings,
 }

@@ -2,7 +2,7 @@
 
 use mirror_failure::{Failure, count};
 use mirror_oci::Digest;
-use mirror_tree::{BotProof, Entry, bot_proof};
+use mirror_tree::{Entry, Untracked, untracked};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -75,8 +75,8 @@ pub struct TagsFailure {
 }
 
 /// Why no bot moves the tag of an entry, if none does.
-pub fn stuck(entry: &Entry) -> Option<BotProof> {
-    bot_proof(entry.version.tag()?.as_str())
+pub fn stuck(entry: &Entry) -> Option<Untracked> {
+    untracked(entry.version.tag()?.as_str())
 }
 
 /// The newest tag of the same form as `tag`: the same letters and signs, and greater numbers from left to right. A

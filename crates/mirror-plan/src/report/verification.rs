@@ -18,14 +18,14 @@ pub struct Verification {
     /// Images that are whole.
     pub whole: usize,
     /// Everything that is missing or wrong, in the order of the tree.
-    pub holes: Vec<HoleFound>,
+    pub defects: Vec<ImageDefect>,
     /// Images that could not be looked at.
     pub failures: Vec<VerifyFailure>,
 }
 
 /// Something that is missing or wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct HoleFound {
+pub struct ImageDefect {
     /// In which image.
     #[serde(flatten)]
     pub want: Want,
@@ -34,7 +34,8 @@ pub struct HoleFound {
     pub digest: Option<Digest>,
     /// What is wrong.
     pub problem: String,
-    /// Whether it isn't there, or not all of it: `mirror apply --repair` puts that back.
+    /// Whether it isn't there, or not all of it. `mirror apply` copies an image that is missing as a whole,
+    /// `mirror apply --repair` puts back parts of one.
     pub missing: bool,
 }
 

@@ -52,31 +52,31 @@ const REFUSED: Duration = Duration::from_secs(300);
 
 /// Which rights a request needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Scope {
+pub(crate) struct TokenScope {
     /// `repository:<name>:<actions>`, space-separated when there are several.
     text: String,
 }
 
-impl Scope {
-    pub(crate) fn pull(repository: &Repository) -> Scope {
-        Scope { text: format!("repository:{repository}:pull") }
+impl TokenScope {
+    pub(crate) fn pull(repository: &Repository) -> TokenScope {
+        TokenScope { text: format!("repository:{repository}:pull") }
     }
 
     /// To be heard at all.
-    pub(crate) fn nothing() -> Scope {
-        Scope { text: String::new() }
+    pub(crate) fn nothing() -> TokenScope {
+        TokenScope { text: String::new() }
     }
 
-    pub(crate) fn push(repository: &Repository) -> Scope {
-        Scope { text: format!("repository:{repository}:pull,push") }
+    pub(crate) fn push(repository: &Repository) -> TokenScope {
+        TokenScope { text: format!("repository:{repository}:pull,push") }
     }
 
     /// A mount reads from another repository as well: oci-client#235.
-    pub(crate) fn mount(to: &Repository, from: &Repository) -> Scope {
+    pub(crate) fn mount(to: &Repository, from: &Repository) -> TokenScope {
         if to == from {
-            Scope::push(to)
+            TokenScope::push(to)
         } else {
-            Scope { text: format!("repository:{to}:pull,push repository:{from}:pull") }
+            TokenScope { text: format!("repository:{to}:pull,push repository:{from}:pull") }
         }
     }
 }
@@ -108,7 +108,7 @@ struct LoggedIn {
     until: Instant,
 }
 
-/// What was sent, to tell a stale answer from a fresh one.
+/// What was sent, to tell a stale response from a fresh one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Sent {
     /// No `Authorization` header.
@@ -167,7 +167,7 @@ impl Auth {
     pub(crate) async fn header(
         &self,
         wire: &Wire,
-        scope: &Scope,
+        scope: &TokenScope,
         rejected: Option<&Secret>,
     ) -> Result<(Sent, Option<HeaderValue>), RequestError> {
         let challenge = self.challenge.read().unwrap_or_else(PoisonError::into_inner).clone();
@@ -369,14 +369,17 @@ impl Auth {
         let (wire, reach) = by;
         let request = token_request(key, credential, reach)?;
         let what = format!("login at {}", redacted(&request.url));
-        crate::answer::small_json::<TokenAnswer>(wire, &request, &what, &self.pace)
+        crate::host::response::small_json::<TokenAnswer>(wire, &request, &what, &self.pace)
             .await
             .map_err(|error| {
                 error.anonymously(*credential == Credential::Anonymous).by_token_service()
             })?
             .into_token(Instant::now())
             .ok_or_else(|| {
-                RequestError::new(what, ErrorKind::Protocol("the answer holds no token".to_owned()))
+                RequestError::new(
+                    what,
+                    ErrorKind::Protocol("the response holds no token".to_owned()),
+                )
             })
     }
 }
@@ -429,7 +432,7 @@ fn pull_scope(path: &str) -> Option<String> {
     let ends = ["/manifests/", "/blobs/", "/referrers/", "/tags/list"];
     let end = ends.iter().find_map(|end| rest.rfind(end))?;
     let repository: Repository = rest.get(..end)?.parse().ok()?;
-    Some(Scope::pull(&repository).text)
+    Some(TokenScope::pull(&repository).text)
 }
 
 fn is_loopback(url: &Url) -> bool {

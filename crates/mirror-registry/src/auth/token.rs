@@ -28,7 +28,7 @@ pub(crate) struct Token {
     until: Instant,
 }
 
-/// The answer of a token service. `expires_in` defaults to 60 s, says the specification.
+/// The response of a token service. `expires_in` defaults to 60 s, says the specification.
 #[derive(Deserialize)]
 pub(crate) struct TokenAnswer {
     token: Option<String>,
@@ -41,7 +41,7 @@ impl TokenAnswer {
     /// `None` when there is no token in it.
     pub(crate) fn into_token(self, asked: Instant) -> Option<Token> {
         let text = self.token.filter(|token| !token.is_empty()).or(self.access_token)?;
-        // Some services answer 0; treat anything under a minute as a minute. A tenth of the time, at most 30 s,
+        // Some services response 0; treat anything under a minute as a minute. A tenth of the time, at most 30 s,
         // covers clocks and requests on their way.
         let lifetime =
             Duration::from_secs(self.expires_in.as_f64().unwrap_or(60.0).clamp(60.0, 1e6) as u64);
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn answers() {
+    fn responses() {
         assert_eq!(token(r#"{"token":"a","access_token":"b"}"#).unwrap().secret.expose(), "a");
         assert_eq!(token(r#"{"access_token":"b","issued_at":"x"}"#).unwrap().secret.expose(), "b");
         assert_eq!(token(r#"{"token":"","access_token":"b"}"#).unwrap().secret.expose(), "b");

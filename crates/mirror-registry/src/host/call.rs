@@ -5,14 +5,14 @@ use http::Method;
 use http::header::HeaderMap;
 use url::Url;
 
-use crate::auth::Scope;
+use crate::auth::TokenScope;
 
 /// A request, to be sent as often as needed.
 #[derive(Clone)]
 pub(crate) struct Call {
     pub(crate) method: Method,
     pub(crate) url: Url,
-    pub(crate) scope: Scope,
+    pub(crate) scope: TokenScope,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
 }

@@ -1,5 +1,5 @@
 //! What a host does beyond what all registries do, and how that is known: because somebody knows what stands behind its
-//! name, or from its answers. Code asks for capabilities, never which cloud it is.
+//! name, or from its responses. Code asks for capabilities, never which cloud it is.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -45,7 +45,7 @@ pub struct Presets {
     /// Which blobs can be mounted.
     pub mounts: Option<Mounts>,
     /// Whether it looks for a blob that is asked to be mounted from the very repository that it goes to. Registries that do
-    /// answer 201 when it is there, which saves a request; the specification says nothing of it.
+    /// response 201 when it is there, which saves a request; the specification says nothing of it.
     pub mounts_from_itself: Option<bool>,
     /// Whether upload sessions can be given back.
     pub ends_sessions: Option<bool>,
@@ -197,7 +197,7 @@ pub(crate) struct OfRepository {
     pub(crate) lists_no_referrers: AtomicBool,
     /// That it has one.
     pub(crate) has_listed: AtomicBool,
-    /// Until the first answer nobody knows whether there is a list at all; the others wait for that.
+    /// Until the first response nobody knows whether there is a list at all; the others wait for that.
     pub(crate) asking_referrers: tokio::sync::Mutex<()>,
     /// With which status it refuses to say that a tag is missing, if it does.
     pub(crate) refuses_missing: OnceCell<Option<u16>>,

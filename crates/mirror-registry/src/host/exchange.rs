@@ -9,12 +9,12 @@ use http::header::{self, HeaderValue};
 use mirror_failure::{ErrorKind, RequestError, passing_status};
 use url::Url;
 
-use crate::answer::{Answer, Trickle, describe, refusal, within_idle};
 use crate::auth::Sent;
 use crate::auth::challenge::{self, Challenge};
 use crate::host::Host;
 use crate::host::call::Call;
-use crate::limits::pace::Entry;
+use crate::host::response::{HostResponse, StallGuard, describe, refusal, within_idle};
+use crate::limits::pace::Permit;
 use crate::limits::pulls;
 use crate::wire::{Outgoing, Reach, Response};
 
@@ -24,38 +24,38 @@ const YOUNG: Duration = Duration::from_secs(60);
 
 impl Host {
     /// Resolves a `Location` against the request it answers, and tells how far it may lead.
-    pub(crate) fn location(&self, answer: &Answer) -> Result<(Url, Reach), RequestError> {
+    pub(crate) fn location(&self, response: &HostResponse) -> Result<(Url, Reach), RequestError> {
         let text =
-            answer.response.headers().get(header::LOCATION).and_then(|value| value.to_str().ok());
+            response.response.headers().get(header::LOCATION).and_then(|value| value.to_str().ok());
         let protocol = |why: &str| {
-            RequestError::new(answer.request.clone(), ErrorKind::Protocol(why.to_owned()))
+            RequestError::new(response.request.clone(), ErrorKind::Protocol(why.to_owned()))
         };
-        let text = text.ok_or_else(|| protocol("the answer has no Location"))?;
-        let asked = answer.response.url();
+        let text = text.ok_or_else(|| protocol("the response has no Location"))?;
+        let asked = response.response.url();
         let url =
-            asked.join(text).map_err(|_| protocol("the Location of the answer is not a URL"))?;
+            asked.join(text).map_err(|_| protocol("the Location of the response is not a URL"))?;
         let url = without_lost_tls(asked, url);
         if !matches!(url.scheme(), "http" | "https")
             || (asked.scheme() == "https" && url.scheme() == "http")
         {
-            return Err(protocol("the Location of the answer leads away from TLS"));
+            return Err(protocol("the Location of the response leads away from TLS"));
         }
         let reach =
-            if self.is_home(&url) { Reach::Anywhere } else { self.reach_of(&answer.response) };
-        reach.check(&answer.request, &url)?;
+            if self.is_home(&url) { Reach::Anywhere } else { self.reach_of(&response.response) };
+        reach.check(&response.request, &url)?;
         Ok((url, reach))
     }
 
-    /// How far an answer may send us.
+    /// How far an response may send us.
     fn reach_of(&self, response: &Response) -> Reach {
         if self.private_redirects { Reach::Anywhere } else { response.reach() }
     }
 
-    /// One attempt in the caller's slot: the pause, the first meeting, redirects. An answer that often goes away is an
+    /// One attempt in the caller's slot: the pause, the first meeting, redirects. An response that often goes away is an
     /// error.
-    pub(crate) async fn exchange(&self, call: &Call) -> Result<Answer, RequestError> {
+    pub(crate) async fn exchange(&self, call: &Call) -> Result<HostResponse, RequestError> {
         let request = describe(&call.method, &call.url);
-        // Whether and how a registry wants credentials shows with the first answer; the others wait for that
+        // Whether and how a registry wants credentials shows with the first response; the others wait for that
         // instead of being refused all at once.
         let mut meeting =
             if self.met.load(Ordering::Acquire) { None } else { Some(self.first.lock().await) };
@@ -79,22 +79,22 @@ impl Host {
             (outcome, _) => outcome?,
         };
         let anonymous = !self.auth.has_used_credentials();
-        let answer = Answer {
+        let response = HostResponse {
             response,
             request,
-            trickle: Trickle::new(self.pace.idle()),
+            stall_guard: StallGuard::new(self.pace.idle()),
             slot: None,
             clock: self.pace.clock(),
             anonymous,
             authorized: !anonymous && matches!(sent, Sent::Token(_)),
         };
-        let answer = self.followed(call, answer).await?;
-        if !passing_status(answer.status()) {
+        let response = self.followed(call, response).await?;
+        if !passing_status(response.status()) {
             entry.served();
-            return Ok(answer);
+            return Ok(response);
         }
-        let told = pulls::told(answer.response.headers());
-        let error = answer.into_error().await;
+        let told = pulls::told(response.response.headers());
+        let error = response.into_error().await;
         if matches!(error.kind(), ErrorKind::PullLimit { .. }) {
             self.pulls.refused(told, error.retry_after());
         }
@@ -107,28 +107,33 @@ impl Host {
     }
 
     /// Follows redirects of what only reads.
-    async fn followed(&self, call: &Call, mut answer: Answer) -> Result<Answer, RequestError> {
+    async fn followed(
+        &self,
+        call: &Call,
+        mut response: HostResponse,
+    ) -> Result<HostResponse, RequestError> {
         let follows = call.method == Method::GET || call.method == Method::HEAD;
         let mut hops = 0;
-        while follows && matches!(answer.response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
+        while follows && matches!(response.response.status().as_u16(), 301 | 302 | 303 | 307 | 308)
+        {
             hops += 1;
             if hops > MOST_REDIRECTS {
                 return Err(RequestError::new(
-                    answer.request,
+                    response.request,
                     ErrorKind::Protocol("too many redirects".to_owned()),
                 ));
             }
-            let (target, reach) = self.location(&answer)?;
-            answer.response = self.follow(call, target, reach).await?;
+            let (target, reach) = self.location(&response)?;
+            response.response = self.follow(call, target, reach).await?;
         }
-        Ok(answer)
+        Ok(response)
     }
 
     /// Sends with the right `Authorization`, and once more when the registry asks for another.
     async fn authorized(
         &self,
         call: &Call,
-        entry: &Entry<'_>,
+        entry: &Permit<'_>,
     ) -> Result<(Response, Sent), RequestError> {
         let (sent, header) = self.auth.header(&self.wire, &call.scope, None).await?;
         let response = self.transmit(call, call.url.clone(), header, Reach::Anywhere).await?;
@@ -280,18 +285,18 @@ mod tests {
                 .header("location", location)
                 .body(Body::from(bytes::Bytes::new()))
                 .unwrap();
-            let trickle = Trickle::new(std::time::Duration::from_secs(1));
+            let stall_guard = StallGuard::new(std::time::Duration::from_secs(1));
             let request = asked.to_owned();
-            let answer = Answer {
+            let response = HostResponse {
                 response: Response::new(asked.parse().unwrap(), response),
                 request,
-                trickle,
+                stall_guard,
                 slot: None,
                 clock: crate::Clock::system(),
                 anonymous: true,
                 authorized: false,
             };
-            assert_eq!(host.location(&answer).is_ok(), allowed, "{asked} to {location}");
+            assert_eq!(host.location(&response).is_ok(), allowed, "{asked} to {location}");
         }
     }
 }

@@ -4,6 +4,7 @@ pub(crate) mod call;
 pub(crate) mod capabilities;
 pub(crate) mod exchange;
 pub(crate) mod options;
+pub(crate) mod response;
 pub(crate) mod sessions;
 
 use std::collections::HashMap;
@@ -18,16 +19,16 @@ use mirror_oci::{Endpoint, Registry, Repository};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 use url::Url;
 
-use crate::answer::{Answer, read_capped};
 use crate::auth::challenge::Challenge;
 use crate::auth::credentials::Credentials;
-use crate::auth::{Auth, Scope, Sent};
+use crate::auth::{Auth, Sent, TokenScope};
 use crate::host::call::Call;
 use crate::host::capabilities::{Capabilities, OfRepository};
-use crate::host::options::{HostOptions, Role};
+use crate::host::options::{HostOptions, HostRole};
+use crate::host::response::{HostResponse, read_capped};
 use crate::host::sessions::Sessions;
 use crate::limits::pace::Pace;
-use crate::limits::pulls::{Exhausted, PullBudget, PullTurn, Pulls, Reservation};
+use crate::limits::pulls::{Exhausted, PullBudget, PullCounter, PullLock, Reservation};
 use crate::limits::rates::Rates;
 use crate::limits::retry::{Attempts, retrying};
 use crate::listener::{HostEvent, HostNews, Listener};
@@ -46,7 +47,7 @@ pub struct Host {
     base: Url,
     pub(crate) wire: Wire,
     pub(crate) auth: Auth,
-    role: Role,
+    role: HostRole,
     slots: Arc<Semaphore>,
     large: Arc<Semaphore>,
     large_uploads: Arc<Semaphore>,
@@ -54,7 +55,7 @@ pub struct Host {
     capabilities: Capabilities,
     rates: Rates,
     pub(crate) pace: Pace,
-    pub(crate) pulls: Pulls,
+    pub(crate) pulls: PullCounter,
     /// Registries that this one sends us to, and how they want to be asked.
     pub(crate) gateways: std::sync::Mutex<HashMap<String, Challenge>>,
     pub(crate) private_redirects: bool,
@@ -99,7 +100,7 @@ impl Host {
                 realm,
                 credentials,
                 options.login.clone().filter(|login| login.belongs_to(&endpoint)),
-                Pace::new(options.patience, world, told.clone()),
+                Pace::new(options.retry_policy, world, told.clone()),
             ),
             base,
             wire: world.wire.clone(),
@@ -110,8 +111,8 @@ impl Host {
             large_uploads: Arc::new(Semaphore::new(options.concurrency.min(LARGE_AT_ONCE))),
             capabilities: Capabilities::new(options.presets, told.clone()),
             rates: Rates::of(options.presets.rates),
-            pace: Pace::new(options.patience, world, told),
-            pulls: Pulls::shared(options.share, world.clock),
+            pace: Pace::new(options.retry_policy, world, told),
+            pulls: PullCounter::shared(options.share, world.clock),
             gateways: std::sync::Mutex::default(),
             private_redirects: options.private_redirects,
             known: std::sync::Mutex::default(),
@@ -144,12 +145,12 @@ impl Host {
 
     /// Whether it is both written and read: then no upload may hold up a download, or they could wait for each other.
     pub fn is_two_way(&self) -> bool {
-        self.role == Role::Both
+        self.role == HostRole::Both
     }
 
     /// Whether it is written to.
     pub fn is_written(&self) -> bool {
-        self.role != Role::Source
+        self.role != HostRole::Source
     }
 
     /// Whether credentials of any kind were sent there.
@@ -166,7 +167,7 @@ impl Host {
     pub async fn serves_again(&self) -> bool {
         let mut url = self.base.clone();
         url.set_path("/v2/");
-        let scope = Scope::nothing();
+        let scope = TokenScope::nothing();
         let call =
             Call { method: Method::GET, url, scope, headers: HeaderMap::new(), body: Bytes::new() };
         // What it says doesn't matter, only that it does.
@@ -181,8 +182,8 @@ impl Host {
 
     /// Waits for the turn to read an image: where pulls are limited, and until it is known whether they are, one is read
     /// after the other, so that the last pulls make whole images. The turn is over when it is dropped.
-    pub async fn pull_turn(&self) -> PullTurn {
-        self.pulls.turn().await
+    pub async fn pull_lock(&self) -> PullLock {
+        self.pulls.lock().await
     }
 
     /// Whether the host has answered and spoken of no limit on pulls.
@@ -229,40 +230,41 @@ impl Host {
         url.origin() == self.base.origin()
     }
 
-    /// Sends a request, again where that may help, and gives any answer that is not a passing failure.
-    pub(crate) async fn call(&self, call: &Call) -> Result<Answer, RequestError> {
+    /// Sends a request, again where that may help, and gives any response that is not a passing failure.
+    pub(crate) async fn call(&self, call: &Call) -> Result<HostResponse, RequestError> {
         let mut attempts = self.attempts();
         loop {
             match self.send(call).await {
-                Ok(answer) => return Ok(answer),
-                Err(error) => attempts.again(error).await?,
+                Ok(response) => return Ok(response),
+                Err(error) => attempts.wait(error).await?,
             }
         }
     }
 
     /// Sends a request and reads the body of a 200, up to `cap` bytes: nothing of one that is longer. A body that breaks is
-    /// asked for again. `wanted` is told of each answer, and says whether the body of a 200 is worth waiting for.
+    /// asked for again. `wanted` is told of each response, and says whether the body of a 200 is worth waiting for.
     pub(crate) async fn read(
         &self,
         call: &Call,
         cap: usize,
-        wanted: impl Fn(&Answer) -> bool,
-    ) -> Result<(Answer, Option<Bytes>), RequestError> {
+        wanted: impl Fn(&HostResponse) -> bool,
+    ) -> Result<(HostResponse, Option<Bytes>), RequestError> {
         let mut attempts = self.attempts();
         loop {
             let outcome = async {
-                let mut answer = self.send(call).await?;
-                let wanted = wanted(&answer);
-                if answer.status() != 200 || !wanted {
-                    return Ok((answer, None));
+                let mut response = self.send(call).await?;
+                let wanted = wanted(&response);
+                if response.status() != 200 || !wanted {
+                    return Ok((response, None));
                 }
-                let idle = answer.trickle.idle;
-                let body = read_capped(&mut answer.response, &answer.request, cap, idle).await?;
-                Ok((answer, body))
+                let idle = response.stall_guard.idle;
+                let body =
+                    read_capped(&mut response.response, &response.request, cap, idle).await?;
+                Ok((response, body))
             };
             match outcome.await {
                 Ok(found) => return Ok(found),
-                Err(error) => attempts.again(error).await?,
+                Err(error) => attempts.wait(error).await?,
             }
         }
     }
@@ -273,12 +275,12 @@ impl Host {
     }
 
     /// One attempt, in a slot of its own.
-    pub(crate) async fn send(&self, call: &Call) -> Result<Answer, RequestError> {
+    pub(crate) async fn send(&self, call: &Call) -> Result<HostResponse, RequestError> {
         self.rates.wait(&call.method, call.url.path()).await;
         let slot = self.slot().await?;
-        let mut answer = self.exchange(call).await?;
-        answer.slot = Some(slot);
-        Ok(answer)
+        let mut response = self.exchange(call).await?;
+        response.slot = Some(slot);
+        Ok(response)
     }
 
     pub(crate) async fn slot(&self) -> Result<OwnedSemaphorePermit, RequestError> {
@@ -303,7 +305,7 @@ impl Host {
         self.permit(&self.large_uploads).await.map(Some)
     }
 
-    /// Whether an answer means that there are too many upload sessions, and not that the host wants a pause.
+    /// Whether an response means that there are too many upload sessions, and not that the host wants a pause.
     pub(crate) fn wants_fewer_sessions(&self, call: &Call, error: &RequestError) -> bool {
         call.method == Method::POST && error.status() == Some(429) && self.sessions.are_shared()
     }
@@ -324,7 +326,7 @@ impl Host {
     pub(crate) async fn upload_header(
         &self,
         url: &Url,
-        scope: &Scope,
+        scope: &TokenScope,
         rejected: Option<&Sent>,
     ) -> Result<(Sent, Option<HeaderValue>), RequestError> {
         if !self.is_home(url) {

@@ -4,12 +4,12 @@ use mirror_oci::Endpoint;
 
 use crate::auth::credentials::LoginSource;
 use crate::host::capabilities::Presets;
-use crate::limits::patience::Patience;
+use crate::limits::retry_policy::RetryPolicy;
 use crate::listener::{HostEvent, Listener};
 
 /// What we are going to do at a host.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Role {
+pub enum HostRole {
     /// Only read.
     #[default]
     Source,
@@ -29,9 +29,9 @@ pub struct HostOptions {
     /// Most requests at once.
     pub concurrency: usize,
     /// What we are going to do there.
-    pub role: Role,
+    pub role: HostRole,
     /// How long to wait for what.
-    pub patience: Patience,
+    pub retry_policy: RetryPolicy,
     /// What is known of it before it was asked.
     pub presets: Presets,
     /// Who makes us a login, where no other place knows who we are.
@@ -50,8 +50,8 @@ impl Default for HostOptions {
             endpoint: None,
             token_realm: None,
             concurrency: 64,
-            role: Role::Source,
-            patience: Patience::default(),
+            role: HostRole::Source,
+            retry_policy: RetryPolicy::default(),
             presets: Presets::default(),
             login: None,
             share: 1,

@@ -6,25 +6,25 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 use url::Url;
 
-use crate::auth::Scope;
+use crate::auth::TokenScope;
 
 /// The upload sessions of one host.
 #[derive(Debug)]
 pub(crate) struct Sessions {
-    state: Mutex<State>,
+    state: Mutex<SessionState>,
     freed: Notify,
     settled: Notify,
 }
 
 #[derive(Debug)]
-struct State {
+struct SessionState {
     most: usize,
     limit: usize,
     used: usize,
     /// Sessions that have ended well since the limit was last changed.
     ended: usize,
     next: u64,
-    open: HashMap<u64, (Url, Scope)>,
+    open: HashMap<u64, (Url, TokenScope)>,
     /// Requests on their way that open a session or end one, whether or not somebody waits for them.
     unsettled: usize,
 }
@@ -45,7 +45,7 @@ impl Drop for Unsettled {
 
 impl Sessions {
     pub(crate) fn new(most: usize) -> Arc<Sessions> {
-        let state = State {
+        let state = SessionState {
             most,
             limit: most,
             used: 0,
@@ -61,7 +61,7 @@ impl Sessions {
         })
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, SessionState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -93,7 +93,7 @@ impl Sessions {
     }
 
     /// Remembers one that was opened, and numbers it.
-    pub(crate) fn opened(&self, url: Url, scope: Scope) -> u64 {
+    pub(crate) fn opened(&self, url: Url, scope: TokenScope) -> u64 {
         let mut state = self.lock();
         state.next += 1;
         let number = state.next;
@@ -102,7 +102,7 @@ impl Sessions {
     }
 
     /// Forgets one that is to be given back; nothing, if it has ended.
-    pub(crate) fn take(&self, number: u64) -> Option<(Url, Scope)> {
+    pub(crate) fn take(&self, number: u64) -> Option<(Url, TokenScope)> {
         self.lock().open.remove(&number)
     }
 

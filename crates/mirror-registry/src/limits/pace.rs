@@ -8,7 +8,7 @@ use mirror_failure::{ErrorKind, LONGEST_PAUSE, RequestError, printable};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::limits::patience::{Patience, delays};
+use crate::limits::retry_policy::{RetryPolicy, delays};
 use crate::listener::{HostNews, Listener};
 use crate::world::{Chance, Clock, World};
 
@@ -23,16 +23,16 @@ const PROBE_AFTER: Duration = Duration::from_secs(30);
 /// becomes of it, so that a host which still refuses is asked once and not sixty times.
 #[derive(Debug)]
 pub(crate) struct Pace {
-    patience: Patience,
+    retry_policy: RetryPolicy,
     chance: Chance,
     clock: Clock,
     listener: Listener<HostNews>,
-    state: Mutex<State>,
+    state: Mutex<PaceState>,
     changed: Notify,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct PaceState {
     /// Requests that were served at all.
     served: u64,
     /// Pauses since something was served.
@@ -54,17 +54,21 @@ struct GivenUp {
 
 /// The right to make one request. Whoever drops it without telling what came of it leaves things as they were.
 #[derive(Debug)]
-pub(crate) struct Entry<'a> {
+pub(crate) struct Permit<'a> {
     pace: &'a Pace,
     pause: u64,
     probe: bool,
 }
 
 impl Pace {
-    pub(crate) fn new(patience: Patience, world: &World, listener: Listener<HostNews>) -> Pace {
+    pub(crate) fn new(
+        retry_policy: RetryPolicy,
+        world: &World,
+        listener: Listener<HostNews>,
+    ) -> Pace {
         let World { chance, clock, .. } = world.clone();
         let (state, changed) = (Mutex::default(), Notify::new());
-        Pace { patience, chance, clock, listener, state, changed }
+        Pace { retry_policy, chance, clock, listener, state, changed }
     }
 
     /// The time of day.
@@ -74,24 +78,24 @@ impl Pace {
 
     /// Pauses between attempts, each twice as long.
     pub(crate) fn delays(&self, times: usize) -> ExponentialBackoff {
-        delays(self.patience.first_pause, times, self.chance.number())
+        delays(self.retry_policy.first_pause, times, self.chance.number())
     }
 
     /// How long a silent connection is waited for.
     pub(crate) fn idle(&self) -> Duration {
-        self.patience.idle
+        self.retry_policy.idle
     }
 
     /// The pause before the second attempt of a request.
     pub(crate) fn first_pause(&self) -> Duration {
-        self.patience.first_pause
+        self.retry_policy.first_pause
     }
 
     /// Waits until the host wants to hear from us again.
     ///
     /// # Errors
     /// Why the host was given up.
-    pub(crate) async fn enter(&self) -> Result<Entry<'_>, ErrorKind> {
+    pub(crate) async fn enter(&self) -> Result<Permit<'_>, ErrorKind> {
         loop {
             let changed = self.changed.notified();
             tokio::pin!(changed);
@@ -108,13 +112,13 @@ impl Pace {
                 let paused = state.until.is_some() || state.given_up.is_some();
                 match state.until {
                     _ if !paused => {
-                        return Ok(Entry { pace: self, pause: state.pause, probe: false });
+                        return Ok(Permit { pace: self, pause: state.pause, probe: false });
                     }
                     Some(until) if until > now => Some(until),
                     _ if state.probing => None,
                     _ => {
                         state.probing = true;
-                        return Ok(Entry { pace: self, pause: state.pause, probe: true });
+                        return Ok(Permit { pace: self, pause: state.pause, probe: true });
                     }
                 }
             };
@@ -149,12 +153,12 @@ impl Pace {
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, PaceState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Entry<'_> {
+impl Permit<'_> {
     /// The host has answered, whatever it said: it can be reached.
     pub(crate) fn reached(&self) {
         self.pace.lock().served += 1;
@@ -231,7 +235,7 @@ impl Entry<'_> {
     }
 }
 
-impl Drop for Entry<'_> {
+impl Drop for Permit<'_> {
     fn drop(&mut self) {
         if self.probe {
             self.pace.lock().probing = false;

@@ -25,19 +25,19 @@ pub struct PullBudget {
 
 /// The budget of one host.
 #[derive(Debug)]
-pub(crate) struct Pulls {
-    state: Mutex<State>,
+pub(crate) struct PullCounter {
+    state: Mutex<PullState>,
     share: u64,
     clock: Clock,
-    turn: Arc<tokio::sync::Mutex<()>>,
+    lock: Arc<tokio::sync::Mutex<()>>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct PullState {
     limit: Limit,
-    /// Pulls that are set aside and not made yet.
+    /// PullCounter that are set aside and not made yet.
     reserved: u64,
-    /// Pulls that were made.
+    /// PullCounter that were made.
     made: u64,
     window: Option<Duration>,
     /// When the last of the pulls that are used up come back, at the latest.
@@ -58,16 +58,16 @@ enum Limit {
     Left(u64),
 }
 
-/// Pulls that were set aside. Those that are not made are given back when it is dropped.
+/// PullCounter that were set aside. Those that are not made are given back when it is dropped.
 #[derive(Debug)]
 pub struct Reservation<'a> {
-    pulls: &'a Pulls,
+    pulls: &'a PullCounter,
     left: Mutex<u64>,
 }
 
 /// The right to read an image from a host whose pulls may be limited.
 #[derive(Debug)]
-pub struct PullTurn {
+pub struct PullLock {
     guard: Option<OwnedMutexGuard<()>>,
 }
 
@@ -78,24 +78,24 @@ pub(crate) struct Exhausted {
     pub(crate) ends: Option<SystemTime>,
 }
 
-impl Pulls {
+impl PullCounter {
     /// For `share` machines that live on one budget.
-    pub(crate) fn shared(share: u32, clock: Clock) -> Pulls {
+    pub(crate) fn shared(share: u32, clock: Clock) -> PullCounter {
         let share = u64::from(share.max(1));
-        Pulls { state: Mutex::default(), share, clock, turn: Arc::default() }
+        PullCounter { state: Mutex::default(), share, clock, lock: Arc::default() }
     }
 
-    /// Waits for the turn to read an image. Where pulls are limited, and as long as nobody knows whether they are, images
+    /// Waits for the lock to read an image. Where pulls are limited, and as long as nobody knows whether they are, images
     /// are read one after the other, so that the last pulls make whole images.
-    pub(crate) async fn turn(&self) -> PullTurn {
+    pub(crate) async fn lock(&self) -> PullLock {
         if self.are_unlimited() {
-            return PullTurn { guard: None };
+            return PullLock { guard: None };
         }
-        let guard = self.turn.clone().lock_owned().await;
-        PullTurn { guard: Some(guard) }.unless(self.are_unlimited())
+        let guard = self.lock.clone().lock_owned().await;
+        PullLock { guard: Some(guard) }.unless(self.are_unlimited())
     }
 
-    /// Whether turns are of any use, by now.
+    /// Whether locks are of any use, by now.
     pub(crate) fn are_unlimited(&self) -> bool {
         self.state().limit == Limit::None
     }
@@ -121,8 +121,8 @@ impl Pulls {
         Ok(Reservation { pulls: self, left: Mutex::new(pulls) })
     }
 
-    /// Reads the headers of an answer about a manifest that is neither a refusal nor an error. What is set aside may not
-    /// be counted in them yet, and an older answer may come later, so what is left only shrinks.
+    /// Reads the headers of an response about a manifest that is neither a refusal nor an error. What is set aside may not
+    /// be counted in them yet, and an older response may come later, so what is left only shrinks.
     pub(crate) fn hear(&self, headers: &HeaderMap) {
         let mut state = self.state();
         match told(headers) {
@@ -175,12 +175,12 @@ impl Pulls {
         Some(PullBudget { left: state.left()?, made: state.made, window: state.window })
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, PullState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl PullState {
     fn left(&self) -> Option<u64> {
         match self.limit {
             Limit::Left(left) => Some(left.saturating_sub(self.reserved)),
@@ -199,7 +199,7 @@ impl Reservation<'_> {
             state.reserved = state.reserved.saturating_sub(1);
         }
         state.made += 1;
-        // Where the answer says what is left, this pull is counted in it.
+        // Where the response says what is left, this pull is counted in it.
         if let (Limit::Left(left), None) = (&mut state.limit, told(headers)) {
             *left = left.saturating_sub(1);
         }
@@ -214,10 +214,10 @@ impl Drop for Reservation<'_> {
     }
 }
 
-impl PullTurn {
-    /// Gives the turn to others, if it turns out to be `useless`.
-    pub fn unless(self, useless: bool) -> PullTurn {
-        PullTurn { guard: self.guard.filter(|_| !useless) }
+impl PullLock {
+    /// Gives the lock to others, if it locks out to be `useless`.
+    pub fn unless(self, useless: bool) -> PullLock {
+        PullLock { guard: self.guard.filter(|_| !useless) }
     }
 }
 
@@ -237,14 +237,14 @@ mod tests {
         HeaderMap::from_iter([(REMAINING.parse().unwrap(), value.parse().unwrap())])
     }
 
-    fn hear(pulls: &Pulls, value: &'static str) -> Option<u64> {
+    fn hear(pulls: &PullCounter, value: &'static str) -> Option<u64> {
         pulls.hear(&headers(value));
         pulls.budget().map(|budget| budget.left)
     }
 
     #[test]
     fn budgets() {
-        let pulls = Pulls::shared(1, Clock::system());
+        let pulls = PullCounter::shared(1, Clock::system());
         let first = pulls.reserve(1).unwrap();
         first.made(&HeaderMap::new());
         assert_eq!(hear(&pulls, "99;w=21600"), Some(99));
@@ -256,11 +256,11 @@ mod tests {
         drop(level);
         assert_eq!(pulls.budget().unwrap().left, 98, "what was not used is given back");
         assert_eq!(hear(&pulls, "97;w=60"), Some(97));
-        assert_eq!(hear(&pulls, "98;w=60"), Some(97), "an older answer that comes late");
+        assert_eq!(hear(&pulls, "98;w=60"), Some(97), "an older response that comes late");
         let budget = pulls.budget().unwrap();
         assert_eq!((budget.made, budget.window), (2, Some(Duration::from_secs(60))));
         assert_eq!(
-            hear(&Pulls::shared(4, Clock::system()), "87;w=60"),
+            hear(&PullCounter::shared(4, Clock::system()), "87;w=60"),
             Some(21),
             "a quarter of it"
         );
@@ -268,7 +268,7 @@ mod tests {
 
     #[test]
     fn what_was_set_aside_before_the_first_header_counts() {
-        let pulls = Pulls::shared(1, Clock::system());
+        let pulls = PullCounter::shared(1, Clock::system());
         let early = pulls.reserve(30).unwrap();
         assert_eq!(hear(&pulls, "40;w=60"), Some(10));
         drop(early);
@@ -278,7 +278,7 @@ mod tests {
     #[test]
     fn headers_of_another_kind_are_no_limit() {
         for value in ["60", "nonsense", "60;q=5", "60, 30;w=60", ";w=60"] {
-            let pulls = Pulls::shared(1, Clock::system());
+            let pulls = PullCounter::shared(1, Clock::system());
             assert_eq!(hear(&pulls, value), None, "{value}");
             assert!(pulls.are_unlimited() && pulls.reserve(1_000_000).is_ok());
         }
@@ -286,7 +286,7 @@ mod tests {
 
     #[test]
     fn a_refusal_stops_further_pulls_until_time_has_passed() {
-        let pulls = Pulls::shared(1, Clock::system());
+        let pulls = PullCounter::shared(1, Clock::system());
         pulls.refused(None, Some(Duration::from_secs(3600)));
         let refused = pulls.reserve(1).unwrap_err();
         assert_eq!(refused.left, 0);
@@ -297,12 +297,12 @@ mod tests {
 
     #[tokio::test]
     async fn unknown_means_one_after_the_other() {
-        let pulls = Pulls::shared(1, Clock::system());
-        let first = pulls.turn().await;
-        assert!(tokio::time::timeout(Duration::from_millis(20), pulls.turn()).await.is_err());
+        let pulls = PullCounter::shared(1, Clock::system());
+        let first = pulls.lock().await;
+        assert!(tokio::time::timeout(Duration::from_millis(20), pulls.lock()).await.is_err());
         pulls.hear(&HeaderMap::new());
         drop(first.unless(pulls.are_unlimited()));
-        let turns = (pulls.turn().await, pulls.turn().await);
-        assert!(turns.0.guard.is_none() && turns.1.guard.is_none());
+        let locks = (pulls.lock().await, pulls.lock().await);
+        assert!(locks.0.guard.is_none() && locks.1.guard.is_none());
     }
 }

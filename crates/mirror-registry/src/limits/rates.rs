@@ -37,7 +37,7 @@ impl Rates {
         }
     }
 
-    /// Waits for the turn of a request.
+    /// Waits for the slot of a request.
     pub(crate) async fn wait(&self, method: &Method, path: &str) {
         let rate = match *method {
             Method::GET if path.contains("/manifests/") => &self.pulls,
@@ -60,15 +60,15 @@ impl Rate {
     async fn wait(&self) {
         let now = Instant::now();
         let saved = self.interval * (self.burst - 1);
-        let turn = {
+        let slot = {
             let mut next = self.next.lock().await;
             // What was not used is saved up, for a second at most.
-            let turn = next.unwrap_or_else(|| now.checked_sub(saved).unwrap_or(now));
-            let turn = turn.max(now.checked_sub(saved).unwrap_or(now));
-            *next = Some(turn + self.interval);
-            turn
+            let slot = next.unwrap_or_else(|| now.checked_sub(saved).unwrap_or(now));
+            let slot = slot.max(now.checked_sub(saved).unwrap_or(now));
+            *next = Some(slot + self.interval);
+            slot
         };
-        tokio::time::sleep_until(turn).await;
+        tokio::time::sleep_until(slot).await;
     }
 }
 

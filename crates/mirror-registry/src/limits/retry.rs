@@ -39,7 +39,7 @@ impl<'a> Attempts<'a> {
     ///
     /// A refusal for now makes the whole host pause, and is no failure of the request: it goes out again when the pause
     /// is over, until the host is given up.
-    pub(crate) async fn again(&mut self, error: RequestError) -> Result<(), RequestError> {
+    pub(crate) async fn wait(&mut self, error: RequestError) -> Result<(), RequestError> {
         self.made += 1;
         let hopeless = self.pace.is_given_up();
         if error.pause().is_some() && !hopeless && self.made < MOST_REFUSALS {
@@ -70,13 +70,13 @@ pub(crate) async fn retrying<T, F: Future<Output = Result<T, RequestError>>>(
     loop {
         let entry = pace.enter().await.map_err(|kind| RequestError::new(what, kind))?;
         match question().await {
-            Ok(answer) => {
+            Ok(response) => {
                 entry.served();
-                return Ok(answer);
+                return Ok(response);
             }
             Err(error) => {
                 entry.failed(&error);
-                attempts.again(error).await?;
+                attempts.wait(error).await?;
             }
         }
     }

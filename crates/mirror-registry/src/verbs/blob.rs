@@ -7,8 +7,8 @@ use mirror_failure::{ErrorKind, RequestError};
 use mirror_oci::Digest;
 use tokio::time::Instant;
 
-use crate::answer::{Answer, LEAST};
 use crate::host::call::Call;
+use crate::host::response::{HostResponse, LEAST};
 use crate::host::{BodySlot, Host};
 use crate::limits::pressure::{Pressure, Speed};
 use crate::limits::retry::Attempts;
@@ -22,13 +22,13 @@ pub struct BlobReader<'a> {
     host: &'a Host,
     call: Call,
     slot: Option<BodySlot>,
-    answer: Option<Answer>,
+    response: Option<HostResponse>,
     attempts: Attempts<'a>,
     size: u64,
     at: u64,
     /// Bytes that the running attempt brought.
     brought: u64,
-    /// Bytes of a whole answer to drop, when a server ignored the range.
+    /// Bytes of a whole response to drop, when a server ignored the range.
     skip: u64,
     speed: Speed,
 }
@@ -46,13 +46,13 @@ impl Remote {
             headers: HeaderMap::new(),
             body: Bytes::new(),
         };
-        let answer = self.host.call(&call).await?;
-        match answer.status() {
-            200 => {
-                Ok(answer.header("content-length").is_none_or(|length| length.parse() == Ok(size)))
-            }
+        let response = self.host.call(&call).await?;
+        match response.status() {
+            200 => Ok(response
+                .header("content-length")
+                .is_none_or(|length| length.parse() == Ok(size))),
             404 => Ok(false),
-            _ => Err(answer.into_error().await),
+            _ => Err(response.into_error().await),
         }
     }
 
@@ -76,7 +76,7 @@ impl Remote {
             host: &self.host,
             call,
             slot: None,
-            answer: None,
+            response: None,
             attempts: self.host.attempts(),
             size,
             at: from,
@@ -96,7 +96,7 @@ impl BlobReader<'_> {
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, RequestError> {
         loop {
             // A body that stopped short of a skipped part is not at its end yet.
-            if self.at == self.size && self.answer.is_some() && self.skip == 0 {
+            if self.at == self.size && self.response.is_some() && self.skip == 0 {
                 return self.end().await;
             }
             match self.step().await {
@@ -107,7 +107,7 @@ impl BlobReader<'_> {
                 }
                 Ok(None) => {}
                 Err(error) => {
-                    self.answer = None;
+                    self.response = None;
                     // A few bytes in all that time are no progress.
                     let least = match error.kind() {
                         ErrorKind::TimedOut(_) => LEAST,
@@ -118,7 +118,7 @@ impl BlobReader<'_> {
                         self.attempts.progress();
                     }
                     self.brought = 0;
-                    self.attempts.again(error).await?;
+                    self.attempts.wait(error).await?;
                 }
             }
         }
@@ -126,18 +126,18 @@ impl BlobReader<'_> {
 
     /// One step: a request where none is running, otherwise a piece of the body; `None` when the piece is empty.
     async fn step(&mut self) -> Result<Option<Bytes>, RequestError> {
-        let mut answer = match self.answer.take() {
-            Some(answer) => answer,
+        let mut response = match self.response.take() {
+            Some(response) => response,
             None => self.open().await?,
         };
-        let broken = |kind| RequestError::new(answer.request.clone(), kind);
+        let broken = |kind| RequestError::new(response.request.clone(), kind);
         let started = Instant::now();
-        let chunk = answer.trickle.chunk(&mut answer.response).await;
+        let chunk = response.stall_guard.chunk(&mut response.response).await;
         let length = chunk.as_ref().ok().and_then(Option::as_ref).map_or(0, Bytes::len);
         self.speed.moved(length as u64, started.elapsed()).map_err(broken)?;
         let Some(mut bytes) = chunk.map_err(broken)? else {
             if self.at == self.size {
-                self.answer = Some(answer);
+                self.response = Some(response);
                 return Ok(None);
             }
             let message = format!("the body ended after {} of {} bytes", self.at, self.size);
@@ -149,11 +149,11 @@ impl BlobReader<'_> {
         if self.at + bytes.len() as u64 > self.size {
             return Err(broken(too_long(self.size)));
         }
-        self.answer = Some(answer);
+        self.response = Some(response);
         Ok(Some(bytes).filter(|bytes| !bytes.is_empty()))
     }
 
-    async fn open(&mut self) -> Result<Answer, RequestError> {
+    async fn open(&mut self) -> Result<HostResponse, RequestError> {
         if self.slot.is_none() {
             self.slot = Some(self.host.slot_for(self.size - self.at.min(self.size)).await?);
         }
@@ -162,36 +162,36 @@ impl BlobReader<'_> {
             let range = HeaderValue::try_from(format!("bytes={}-", self.at)).ok();
             self.call.headers.extend(range.map(|range| (header::RANGE, range)));
         }
-        let mut answer = self.host.exchange(&self.call).await?;
-        if answer.status() == 416 && self.at > 0 {
+        let mut response = self.host.exchange(&self.call).await?;
+        if response.status() == 416 && self.at > 0 {
             // The server no longer knows the range: start over and drop what we have.
-            drop(answer);
+            drop(response);
             self.call.headers.remove(header::RANGE);
-            answer = self.host.exchange(&self.call).await?;
+            response = self.host.exchange(&self.call).await?;
         }
-        match answer.status() {
+        match response.status() {
             200 => self.skip = self.at,
-            206 if starts_at(&answer, self.at) => self.skip = 0,
+            206 if starts_at(&response, self.at) => self.skip = 0,
             206 => {
                 let kind = ErrorKind::Protocol(
-                    "the answer is another range than was asked for".to_owned(),
+                    "the response is another range than was asked for".to_owned(),
                 );
-                return Err(RequestError::new(answer.request, kind));
+                return Err(RequestError::new(response.request, kind));
             }
-            _ => return Err(answer.into_error().await),
+            _ => return Err(response.into_error().await),
         }
-        Ok(answer)
+        Ok(response)
     }
 
     /// All bytes are here: a body that goes on is refused.
     async fn end(&mut self) -> Result<Option<Bytes>, RequestError> {
-        let Some(mut answer) = self.answer.take() else { return Ok(None) };
+        let Some(mut response) = self.response.take() else { return Ok(None) };
         // The end of the body frees the connection for the next request. A failure to read it changes nothing.
-        let more = answer.trickle.chunk(&mut answer.response).await;
+        let more = response.stall_guard.chunk(&mut response.response).await;
         self.slot = None;
         match more {
             Ok(Some(more)) if !more.is_empty() => {
-                Err(RequestError::new(answer.request, too_long(self.size)))
+                Err(RequestError::new(response.request, too_long(self.size)))
             }
             _ => Ok(None),
         }
@@ -202,8 +202,8 @@ fn too_long(size: u64) -> ErrorKind {
     ErrorKind::Protocol(format!("the blob is longer than the {size} bytes that its manifest says"))
 }
 
-fn starts_at(answer: &Answer, at: u64) -> bool {
-    answer
+fn starts_at(response: &HostResponse, at: u64) -> bool {
+    response
         .header("content-range")
         .is_some_and(|range| range.trim().starts_with(&format!("bytes {at}-")))
 }

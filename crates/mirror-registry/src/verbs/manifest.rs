@@ -6,8 +6,8 @@ use http::header::{self, HeaderMap, HeaderValue};
 use mirror_failure::{ErrorKind, RequestError};
 use mirror_oci::{Digest, MAX_MANIFEST_BYTES, ManifestError, RawManifest, Tag, media_type};
 
-use crate::answer::Answer;
 use crate::host::call::Call;
+use crate::host::response::HostResponse;
 use crate::limits::pulls::{self, Reservation};
 use crate::remote::Remote;
 
@@ -43,29 +43,29 @@ impl Remote {
         &self,
         which: ManifestRef<'_>,
     ) -> Result<Option<Digest>, RequestError> {
-        let answer = self.host.call(&self.manifest_call(Method::HEAD, which)).await?;
-        self.hear(&answer);
-        match answer.status() {
+        let response = self.host.call(&self.manifest_call(Method::HEAD, which)).await?;
+        self.hear(&response);
+        match response.status() {
             200 => {}
-            404 => return not_found(answer),
+            404 => return not_found(response),
             // The reason stands in a body, which a HEAD has not. What else is refused is not worth a pull.
             400 => {
-                let error = answer.into_error().await;
+                let error = response.into_error().await;
                 return Err(self.get_manifest(which).await.err().unwrap_or(error));
             }
             // No HEAD at all: then a GET tells.
             405 | 501 => {
-                drop(answer);
+                drop(response);
                 let found = self.find_manifest(which).await?;
                 return Ok(found.map(|manifest| manifest.digest().clone()));
             }
-            _ => return Err(answer.into_error().await),
+            _ => return Err(response.into_error().await),
         }
-        html(&answer)?;
-        let request = answer.request.clone();
-        let told = answer.header(DIGEST_HEADER).map(str::parse::<Digest>);
+        html(&response)?;
+        let request = response.request.clone();
+        let told = response.header(DIGEST_HEADER).map(str::parse::<Digest>);
         // Its slot must be free before another request is made.
-        drop(answer);
+        drop(response);
         let protocol = |why: String| RequestError::new(request, ErrorKind::Protocol(why));
         match told {
             Some(Ok(digest)) => match which {
@@ -84,12 +84,12 @@ impl Remote {
     /// # Errors
     /// When the registry can't be asked, or answers neither yes nor no.
     pub async fn media_type(&self, which: ManifestRef<'_>) -> Result<Option<String>, RequestError> {
-        let answer = self.host.call(&self.manifest_call(Method::HEAD, which)).await?;
-        self.hear(&answer);
-        match answer.status() {
-            200 => Ok(answer.header("content-type").map(str::to_owned)),
+        let response = self.host.call(&self.manifest_call(Method::HEAD, which)).await?;
+        self.hear(&response);
+        match response.status() {
+            200 => Ok(response.header("content-type").map(str::to_owned)),
             404 => Ok(None),
-            _ => Err(answer.into_error().await),
+            _ => Err(response.into_error().await),
         }
     }
 
@@ -126,22 +126,22 @@ impl Remote {
         which: ManifestRef<'_>,
     ) -> Result<RawManifest, RequestError> {
         let call = self.manifest_call(Method::GET, which);
-        let heard = |answer: &Answer| {
-            if answer.response.status().is_success() {
-                pulls.made(answer.response.headers());
+        let heard = |response: &HostResponse| {
+            if response.response.status().is_success() {
+                pulls.made(response.response.headers());
             }
-            self.hear(answer);
-            !is_html(answer)
+            self.hear(response);
+            !is_html(response)
         };
         let found = self.host.read(&call, MAX_MANIFEST_BYTES, heard).await;
-        let (answer, body) = found.inspect_err(|_| self.host.pulls.heard_nothing())?;
-        if answer.status() != 200 {
+        let (response, body) = found.inspect_err(|_| self.host.pulls.heard_nothing())?;
+        if response.status() != 200 {
             self.host.pulls.heard_nothing();
-            return Err(answer.into_error().await);
+            return Err(response.into_error().await);
         }
-        html(&answer)?;
-        let content_type = answer.header("content-type").unwrap_or_default().to_owned();
-        let request = answer.request.clone();
+        html(&response)?;
+        let content_type = response.header("content-type").unwrap_or_default().to_owned();
+        let request = response.request.clone();
         let fail = |error| RequestError::new(request.clone(), ErrorKind::Manifest(error));
         let body = body.ok_or_else(|| fail(ManifestError::TooLarge))?;
         match which {
@@ -171,28 +171,28 @@ impl Remote {
         call.headers = HeaderMap::from_iter([(header::CONTENT_TYPE, media_type)]);
         call.scope = self.push_scope();
         call.body = manifest.bytes().clone();
-        let answer = self.host.call(&call).await?;
+        let response = self.host.call(&call).await?;
         // ECR answers without Location, others with 200 or 202; the digest is what counts.
-        if !answer.response.status().is_success() {
-            return Err(answer.into_error().await);
+        if !response.response.status().is_success() {
+            return Err(response.into_error().await);
         }
-        match answer.header(DIGEST_HEADER) {
+        match response.header(DIGEST_HEADER) {
             Some(digest)
                 if digest != manifest.digest().as_str()
                     && same_algorithm(digest, manifest.digest()) =>
             {
                 let message =
                     format!("the registry stored {digest} instead of {}", manifest.digest());
-                Err(RequestError::new(answer.request, ErrorKind::Protocol(message)))
+                Err(RequestError::new(response.request, ErrorKind::Protocol(message)))
             }
             _ => Ok(()),
         }
     }
 
-    /// What an answer tells of a limit on pulls. An error that says nothing of one doesn't mean that there is none.
-    fn hear(&self, answer: &Answer) {
-        let headers = answer.response.headers();
-        if answer.response.status().is_success() || pulls::told(headers).is_some() {
+    /// What an response tells of a limit on pulls. An error that says nothing of one doesn't mean that there is none.
+    fn hear(&self, response: &HostResponse) {
+        let headers = response.response.headers();
+        if response.response.status().is_success() || pulls::told(headers).is_some() {
             self.host.pulls.hear(headers);
         }
     }
@@ -214,24 +214,24 @@ impl Remote {
 }
 
 /// A page instead of a manifest means that this is a web site.
-fn html(answer: &Answer) -> Result<(), RequestError> {
-    if !is_html(answer) {
+fn html(response: &HostResponse) -> Result<(), RequestError> {
+    if !is_html(response) {
         return Ok(());
     }
     Err(RequestError::new(
-        answer.request.clone(),
+        response.request.clone(),
         ErrorKind::NotARegistry("it answers with an HTML page".to_owned()),
     ))
 }
 
-fn is_html(answer: &Answer) -> bool {
-    let content_type = answer.header("content-type").unwrap_or_default().to_ascii_lowercase();
+fn is_html(response: &HostResponse) -> bool {
+    let content_type = response.header("content-type").unwrap_or_default().to_ascii_lowercase();
     content_type.starts_with("text/html")
 }
 
 /// 404 with a page is no registry's way to say that a manifest isn't there.
-fn not_found<T>(answer: Answer) -> Result<Option<T>, RequestError> {
-    html(&answer).map(|()| None)
+fn not_found<T>(response: HostResponse) -> Result<Option<T>, RequestError> {
+    html(&response).map(|()| None)
 }
 
 /// A registry may name what it stored by a hash function of its own choice.

@@ -7,9 +7,9 @@ use mirror_oci::MAX_MANIFEST_BYTES;
 use serde::de::DeserializeOwned;
 use url::Url;
 
-use crate::answer::Answer;
 use crate::host::Host;
 use crate::host::call::Call;
+use crate::host::response::HostResponse;
 
 /// A list that is read page by page.
 pub(crate) struct Pages {
@@ -18,18 +18,18 @@ pub(crate) struct Pages {
     named_by: String,
     /// What it is a list of, for messages.
     what: &'static str,
-    is_page: fn(&Answer) -> bool,
+    is_page: fn(&HostResponse) -> bool,
 }
 
 /// One page, and what is to be said of it.
-pub(crate) struct Page {
-    pub(crate) answer: Answer,
+pub(crate) struct ListPage {
+    pub(crate) response: HostResponse,
     body: Option<Bytes>,
 }
 
 impl Pages {
-    /// A list that begins with the answer to this. What is no page of it, as headers tell, is not read.
-    pub(crate) fn of(what: &'static str, first: Call, is_page: fn(&Answer) -> bool) -> Pages {
+    /// A list that begins with the response to this. What is no page of it, as headers tell, is not read.
+    pub(crate) fn of(what: &'static str, first: Call, is_page: fn(&HostResponse) -> bool) -> Pages {
         Pages { next: Some(first), named_by: String::new(), what, is_page }
     }
 
@@ -39,37 +39,37 @@ impl Pages {
     }
 
     /// The next page; nothing after the last.
-    pub(crate) async fn read(&mut self, host: &Host) -> Result<Option<Page>, RequestError> {
+    pub(crate) async fn read(&mut self, host: &Host) -> Result<Option<ListPage>, RequestError> {
         let Some(call) = self.next.take() else { return Ok(None) };
         if !host.is_home(&call.url) {
             let why = format!("the next page of {} is on another host", self.what);
             return Err(RequestError::new(self.named_by.as_str(), ErrorKind::Protocol(why)));
         }
-        let (answer, body) = host.read(&call, MAX_MANIFEST_BYTES, self.is_page).await?;
-        self.named_by.clone_from(&answer.request);
-        if answer.status() == 200 {
-            self.next = link(&answer).map(|url| Call { url, ..call });
+        let (response, body) = host.read(&call, MAX_MANIFEST_BYTES, self.is_page).await?;
+        self.named_by.clone_from(&response.request);
+        if response.status() == 200 {
+            self.next = link(&response).map(|url| Call { url, ..call });
         }
-        Ok(Some(Page { answer, body }))
+        Ok(Some(ListPage { response, body }))
     }
 
     /// What a page says.
-    pub(crate) fn parse<T: DeserializeOwned>(&self, page: &Page) -> Result<T, RequestError> {
+    pub(crate) fn parse<T: DeserializeOwned>(&self, page: &ListPage) -> Result<T, RequestError> {
         let body = page.body.as_ref();
         let body = body.ok_or_else(|| self.wrong(page, "a page is longer than 4 MiB"))?;
         serde_json::from_slice(body).map_err(|why| self.wrong(page, &why.to_string()))
     }
 
     /// What is wrong with a page.
-    pub(crate) fn wrong(&self, page: &Page, why: &str) -> RequestError {
+    pub(crate) fn wrong(&self, page: &ListPage, why: &str) -> RequestError {
         let why = format!("not a list of {}: {why}", self.what);
-        RequestError::new(page.answer.request.clone(), ErrorKind::Protocol(why))
+        RequestError::new(page.response.request.clone(), ErrorKind::Protocol(why))
     }
 }
 
 /// `Link: </v2/…?last=…>; rel="next"`
-fn link(answer: &Answer) -> Option<Url> {
-    let link = answer.header("link")?;
+fn link(response: &HostResponse) -> Option<Url> {
+    let link = response.header("link")?;
     let (target, rest) = link.trim().strip_prefix('<')?.split_once('>')?;
-    rest.contains("next").then(|| answer.response.url().join(target).ok()).flatten()
+    rest.contains("next").then(|| response.response.url().join(target).ok()).flatten()
 }

@@ -13,8 +13,8 @@ use mirror_oci::{Digest, Tag, media_type};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::answer::Answer;
 use crate::host::call::Call;
+use crate::host::response::HostResponse;
 use crate::remote::Remote;
 use crate::verbs::manifest::ManifestRef;
 use crate::verbs::pages::Pages;
@@ -56,7 +56,7 @@ impl List {
     }
 }
 
-/// Whether to believe an earlier answer of the same repository that there is no list of referrers.
+/// Whether to believe an earlier response of the same repository that there is no list of referrers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Recall {
     /// It saves a request for each manifest.
@@ -181,18 +181,18 @@ impl Remote {
         let mut found = Vec::new();
         for _ in 0..MAX_REFERRER_PAGES {
             let Some(page) = pages.read(&self.host).await? else { break };
-            match page.answer.status() {
-                200 if is_index(&page.answer) => {}
-                // Some web servers in front answer anything with a page.
+            match page.response.status() {
+                200 if is_index(&page.response) => {}
+                // Some web servers in front response anything with a page.
                 200 | 400 | 405 | 406 | 501 => return Ok(Found::NoApi),
                 404 => {
-                    let error = page.answer.into_error().await;
+                    let error = page.response.into_error().await;
                     let of_this = ["MANIFEST_UNKNOWN", "NAME_UNKNOWN"];
                     let of_this = error.code().is_some_and(|code| of_this.contains(&code));
                     return Ok(if of_this { Found::Unknown } else { Found::NoApi });
                 }
                 _ => {
-                    let error = page.answer.into_error().await;
+                    let error = page.response.into_error().await;
                     let missing = self.means_missing(&error, digest).await;
                     return if missing { Ok(Found::NoApi) } else { Err(error) };
                 }
@@ -212,8 +212,8 @@ impl Remote {
 /// A tag to ask for what a registry says of one that is missing.
 const NOBODY_HAS: &str = "mirror-asks-for-a-missing-tag";
 
-fn is_index(answer: &Answer) -> bool {
-    answer
+fn is_index(response: &HostResponse) -> bool {
+    response
         .header("content-type")
         .is_some_and(|content_type| media_type::essence(content_type).ends_with("json"))
 }

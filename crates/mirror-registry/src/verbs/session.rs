@@ -13,10 +13,10 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use url::Url;
 
-use crate::answer::Answer;
-use crate::auth::Scope;
+use crate::auth::TokenScope;
 use crate::host::Host;
 use crate::host::call::Call;
+use crate::host::response::HostResponse;
 use crate::wire::Reach;
 
 /// A session that waits longer for its bytes is given back, and another one is opened when they are here.
@@ -68,35 +68,35 @@ impl Session {
 /// What came of a request for a session.
 pub(crate) enum Reply {
     Session(Session),
-    Answer(Box<Answer>),
+    HostResponse(Box<HostResponse>),
 }
 
 impl Host {
-    /// Sends the request that opens a session. Whoever stops waiting for the answer leaves no session behind.
+    /// Sends the request that opens a session. Whoever stops waiting for the response leaves no session behind.
     pub(crate) async fn open_session(
         self: &Arc<Self>,
         call: &Call,
-        scope: &Scope,
+        scope: &TokenScope,
     ) -> Result<Reply, RequestError> {
         let (host, call, scope) = (self.clone(), call.clone(), scope.clone());
         let unsettled = self.sessions().unsettled();
         let sent = tokio::spawn(async move {
             let _unsettled = unsettled;
-            let answer = host.send(&call).await?;
-            if answer.status() != 202 {
-                return Ok(Reply::Answer(Box::new(answer)));
+            let response = host.send(&call).await?;
+            if response.status() != 202 {
+                return Ok(Reply::HostResponse(Box::new(response)));
             }
-            let (url, reach) = host.location(&answer)?;
+            let (url, reach) = host.location(&response)?;
             Ok(Reply::Session(host.opened(url, reach, scope)))
         });
         let ended = |error: tokio::task::JoinError| {
             Err(RequestError::new("opening an upload", ErrorKind::Broken(error.to_string())))
         };
-        // Where nobody waits any more, the session is dropped with the answer.
+        // Where nobody waits any more, the session is dropped with the response.
         sent.await.unwrap_or_else(ended)
     }
 
-    fn opened(self: &Arc<Self>, url: Url, reach: Reach, scope: Scope) -> Session {
+    fn opened(self: &Arc<Self>, url: Url, reach: Reach, scope: TokenScope) -> Session {
         let number = self.sessions().opened(url.clone(), scope);
         Session { url, reach, opened: Instant::now(), number, host: self.clone() }
     }
@@ -115,7 +115,7 @@ impl Host {
 
     /// <https://github.com/opencontainers/distribution-spec/blob/main/spec.md#canceling-a-blob-upload>. One attempt: what
     /// remains ends by itself.
-    async fn delete_session(&self, url: Url, scope: Scope) {
+    async fn delete_session(&self, url: Url, scope: TokenScope) {
         if !self.capabilities().ends_sessions().value || !self.is_home(&url) {
             return;
         }

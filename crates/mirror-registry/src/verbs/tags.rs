@@ -42,8 +42,8 @@ impl Remote {
         let mut found = Vec::new();
         for _ in 0..MOST_PAGES {
             let Some(page) = pages.read(&self.host).await? else { return Ok(found) };
-            if page.answer.status() != 200 {
-                return Err(page.answer.into_error().await);
+            if page.response.status() != 200 {
+                return Err(page.response.into_error().await);
             }
             let list: List = pages.parse(&page)?;
             let tags = list.tags.unwrap_or_default();

@@ -13,9 +13,9 @@ use mirror_failure::{ErrorKind, RequestError};
 use mirror_oci::{Digest, Repository};
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::answer::{describe, refusal};
-use crate::auth::{Scope, Sent};
+use crate::auth::{Sent, TokenScope};
 use crate::host::call::Call;
+use crate::host::response::{describe, refusal};
 use crate::host::sessions::Permit;
 use crate::limits::pressure::{Pressure, Speed};
 use crate::remote::Remote;
@@ -110,7 +110,7 @@ impl Remote {
             let expired = refused && matches!(sent, Sent::Token(_)) && rejected.is_none();
             rejected = expired.then_some(sent);
             if !expired {
-                attempts.again(error).await?;
+                attempts.wait(error).await?;
             }
         }
     }
@@ -287,7 +287,7 @@ impl Remote {
             url.query_pairs_mut()
                 .append_pair("mount", blob.digest.as_str())
                 .append_pair("from", from.as_str());
-            scope = Scope::mount(&self.repository, from);
+            scope = TokenScope::mount(&self.repository, from);
         }
         let call = Call {
             method: Method::POST,
@@ -300,7 +300,7 @@ impl Remote {
         let (outcome, permit) = self.ask_for_session(&call, &scope, blob.size, permit).await?;
         let status = match &outcome {
             Ok(Reply::Session(_)) => Some(202),
-            Ok(Reply::Answer(answer)) => Some(answer.status()),
+            Ok(Reply::HostResponse(response)) => Some(response.status()),
             // Some give no token for two repositories at once.
             Err(error) => error.status().or_else(|| error.token_service_status()),
         };
@@ -309,11 +309,13 @@ impl Remote {
         }
         match outcome? {
             Reply::Session(session) => Ok(Opened::Session(session, permit)),
-            Reply::Answer(answer) if answer.status() == 201 && from.is_some() => Ok(Opened::There),
-            Reply::Answer(answer) if answer.status() == 201 => {
-                Err(RequestError::new(answer.request, no_bytes()))
+            Reply::HostResponse(response) if response.status() == 201 && from.is_some() => {
+                Ok(Opened::There)
             }
-            Reply::Answer(answer) => Err(answer.into_error().await),
+            Reply::HostResponse(response) if response.status() == 201 => {
+                Err(RequestError::new(response.request, no_bytes()))
+            }
+            Reply::HostResponse(response) => Err(response.into_error().await),
         }
     }
 
@@ -322,7 +324,7 @@ impl Remote {
     async fn ask_for_session(
         &self,
         call: &Call,
-        scope: &Scope,
+        scope: &TokenScope,
         size: u64,
         mut permit: BodyPermit,
     ) -> Result<(Result<Reply, RequestError>, BodyPermit), RequestError> {
@@ -337,7 +339,7 @@ impl Remote {
                     permit = self.body_permit(size).await?;
                 }
                 Err(error) => {
-                    if let Err(error) = attempts.again(error).await {
+                    if let Err(error) = attempts.wait(error).await {
                         return Ok((Err(error), permit));
                     }
                 }

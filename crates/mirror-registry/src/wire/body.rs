@@ -13,10 +13,10 @@ use sync_wrapper::SyncStream;
 
 /// A body: all of it at once, or bit by bit.
 #[derive(Debug)]
-pub struct Body(Kind);
+pub struct Body(BodyKind);
 
 #[derive(Debug)]
-enum Kind {
+enum BodyKind {
     Whole(Full<Bytes>),
     Streamed(BoxBody<Bytes, ErrorKind>),
 }
@@ -28,7 +28,7 @@ impl Body {
         B: http_body::Body<Data = Bytes> + Send + Sync + 'static,
         B::Error: Into<ErrorKind>,
     {
-        Body(Kind::Streamed(body.map_err(Into::into).boxed()))
+        Body(BodyKind::Streamed(body.map_err(Into::into).boxed()))
     }
 
     /// Bytes as they come.
@@ -40,15 +40,15 @@ impl Body {
     /// All of it, where nothing more comes than is here: it can be sent again.
     pub(crate) fn into_whole(self) -> Result<Bytes, Body> {
         match self.0 {
-            Kind::Whole(full) => Ok(full.into_inner().unwrap_or_default()),
-            Kind::Streamed(body) => Err(Body(Kind::Streamed(body))),
+            BodyKind::Whole(full) => Ok(full.into_inner().unwrap_or_default()),
+            BodyKind::Streamed(body) => Err(Body(BodyKind::Streamed(body))),
         }
     }
 }
 
 impl From<Bytes> for Body {
     fn from(bytes: Bytes) -> Body {
-        Body(Kind::Whole(Full::new(bytes)))
+        Body(BodyKind::Whole(Full::new(bytes)))
     }
 }
 
@@ -61,22 +61,24 @@ impl http_body::Body for Body {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, ErrorKind>>> {
         match &mut self.0 {
-            Kind::Whole(body) => Pin::new(body).poll_frame(context).map_err(|never| match never {}),
-            Kind::Streamed(body) => Pin::new(body).poll_frame(context),
+            BodyKind::Whole(body) => {
+                Pin::new(body).poll_frame(context).map_err(|never| match never {})
+            }
+            BodyKind::Streamed(body) => Pin::new(body).poll_frame(context),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.0 {
-            Kind::Whole(body) => body.is_end_stream(),
-            Kind::Streamed(body) => body.is_end_stream(),
+            BodyKind::Whole(body) => body.is_end_stream(),
+            BodyKind::Streamed(body) => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
-            Kind::Whole(body) => body.size_hint(),
-            Kind::Streamed(body) => body.size_hint(),
+            BodyKind::Whole(body) => body.size_hint(),
+            BodyKind::Streamed(body) => body.size_hint(),
         }
     }
 }

@@ -1,29 +1,29 @@
-//! What is wrong in a plan or a report, as findings at the files concerned.
+//! What is wrong in a plan or a report, as diagnostics at the files concerned.
 
 use mirror_failure::{Failure, printable};
 use mirror_plan::plan::{Alert, Conflict, Note, Plan};
-use mirror_plan::report::{Finding, Findings, Level, Report, Status};
+use mirror_plan::report::{Diagnostic, Diagnostics, Level, Report, Status};
 use mirror_plan::want::Want;
 
 /// What is wrong in a plan, for the tree in the folder `images`.
-pub fn plan_findings(images: &str, plan: &Plan) -> Findings {
-    let mut found: Vec<Finding> =
-        plan.alerts.iter().map(|alert| attention(images, alert)).collect();
+pub fn plan_diagnostics(images: &str, plan: &Plan) -> Diagnostics {
+    let mut found: Vec<Diagnostic> =
+        plan.alerts.iter().map(|alert| alert_diagnostic(images, alert)).collect();
     found.extend(conflicts(images, &plan.conflicts));
     found.extend(plan.failures.iter().map(|failed| failure(images, &failed.want, &failed.failure)));
     found.extend(plan.notes.iter().filter_map(|note| match note {
         Note::TagMoved { file, source, upstream } => {
             let message = format!("the tag of {source} is {upstream} by now");
             let help = "the digest in the tree is what is copied; `mirror pin` writes the new one";
-            Some(finding(Level::Warning, "tag-moved", images, file, &message, Some(help)))
+            Some(diagnostic(Level::Warning, "tag-moved", images, file, &message, Some(help)))
         }
         _ => None,
     }));
-    Findings { format_version: 1, entries: 0, findings: found }
+    Diagnostics { format_version: 1, entries: 0, diagnostics: found }
 }
 
 /// What failed in a run over the tree in the folder `images`.
-pub fn report_findings(images: &str, report: &Report) -> Findings {
+pub fn report_diagnostics(images: &str, report: &Report) -> Diagnostics {
     let mut found = conflicts(images, &report.conflicts);
     found.extend(
         report.failures.iter().map(|failed| failure(images, &failed.want, &failed.failure)),
@@ -32,46 +32,46 @@ pub fn report_findings(images: &str, report: &Report) -> Findings {
         Status::Failed { failure } => Some(self::failure(images, &outcome.want, failure)),
         _ => None,
     }));
-    Findings { format_version: 1, entries: 0, findings: found }
+    Diagnostics { format_version: 1, entries: 0, diagnostics: found }
 }
 
-fn attention(images: &str, alert: &Alert) -> Finding {
+fn alert_diagnostic(images: &str, alert: &Alert) -> Diagnostic {
     let (code, file) = match alert {
         Alert::DigestRemoved { file, .. } => ("digest-removed", file),
         Alert::PlatformsLost { file, .. } => ("platforms-lost", file),
         Alert::Older { file, .. } => ("older-image", file),
     };
-    finding(Level::Warning, code, images, file, &alert.told(str::to_owned), None)
+    diagnostic(Level::Warning, code, images, file, &alert.told(str::to_owned), None)
 }
 
-fn conflicts(images: &str, conflicts: &[Conflict]) -> Vec<Finding> {
+fn conflicts(images: &str, conflicts: &[Conflict]) -> Vec<Diagnostic> {
     let one = |conflict: &Conflict| {
         let file = conflict.files.first().map(String::as_str).unwrap_or_default();
         let message =
             format!("{} at {}: {}", conflict.target, conflict.destination, conflict.reason);
-        finding(Level::Error, "conflict", images, file, &message, None)
+        diagnostic(Level::Error, "conflict", images, file, &message, None)
     };
     conflicts.iter().map(one).collect()
 }
 
-fn failure(images: &str, want: &Want, failure: &Failure) -> Finding {
+fn failure(images: &str, want: &Want, failure: &Failure) -> Diagnostic {
     let (level, code) =
         if failure.is_deferred() { (Level::Warning, "deferred") } else { (Level::Error, "failed") };
     let target = want.target.shown();
     let message =
         format!("{target} at {}: {}: {}", want.target.destination, failure.side, failure.message);
-    finding(level, code, images, &want.file, &message, failure.help.as_deref())
+    diagnostic(level, code, images, &want.file, &message, failure.help.as_deref())
 }
 
-fn finding(
+fn diagnostic(
     severity: Level,
     code: &str,
     images: &str,
     file: &str,
     message: &str,
     help: Option<&str>,
-) -> Finding {
-    Finding {
+) -> Diagnostic {
+    Diagnostic {
         severity,
         code: code.to_owned(),
         file: printable(&format!("{images}/{file}")),

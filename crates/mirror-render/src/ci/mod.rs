@@ -1,12 +1,12 @@
 //! Pages and annotations for CI: comments on pull requests, summaries of jobs, issues.
 
 pub(crate) mod annotations;
-pub(crate) mod attention;
+pub(crate) mod issue;
 pub(crate) mod markdown;
 pub(crate) mod pages;
 pub(crate) mod report;
 
-pub use annotations::{plan_findings, report_findings};
-pub use attention::{Earlier, attention_markdown};
+pub use annotations::{plan_diagnostics, report_diagnostics};
+pub use issue::{Earlier, issue_markdown};
 pub use markdown::{COMMENT_BUDGET, SUMMARY_BUDGET, headline, plan_markdown};
 pub use report::report_markdown;

@@ -52,22 +52,26 @@ pub fn render_plan(plan: &Plan) -> String {
 /// What a look at the destinations found, for people.
 pub fn render_verification(found: &Verification) -> String {
     let mut out = Text(String::new());
-    for hole in &found.holes {
-        let digest = hole.digest.as_ref().map(|digest| format!(" ({digest})")).unwrap_or_default();
-        let text = format!("{}: {}{digest}", what(&hole.want, "at"), hole.problem);
-        out.line(WRONG, "hole", &text);
+    for defect in &found.defects {
+        let digest = defect.digest.as_ref().map(|digest| format!(" ({digest})"));
+        let digest = digest.unwrap_or_default();
+        let text = format!("{}: {}{digest}", what(&defect.want, "at"), defect.problem);
+        out.line(WRONG, if defect.missing { "missing" } else { "damaged" }, &text);
     }
     for failed in &found.failures {
         out.line(WRONG, "error", &format!("could not look at {}", what(&failed.want, "for")));
         out.failure(&failed.failure);
     }
     let mut text = format!("{} of {} whole", found.whole, count(found.images as u64, "image"));
-    if !found.holes.is_empty() {
-        let _ = write!(text, "; {}", count(found.holes.len() as u64, "hole"));
+    if !found.defects.is_empty() {
+        let _ = write!(text, "; {}", count(found.defects.len() as u64, "defect"));
     }
     out.line(STRONG, "verified", &text);
-    if found.holes.iter().any(|hole| hole.missing) {
+    let missing = || found.defects.iter().filter(|defect| defect.missing);
+    if missing().any(|defect| defect.digest.is_some()) {
         out.detail("help: ", "`mirror apply --repair` puts back what is missing");
+    } else if missing().next().is_some() {
+        out.detail("help: ", "`mirror apply` copies what is missing");
     }
     out.0
 }

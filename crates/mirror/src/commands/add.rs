@@ -8,7 +8,7 @@ use clap::Args;
 use mirror_engine::look::tags;
 use mirror_failure::printable;
 use mirror_oci::Version;
-use mirror_plan::report::{Finding, Level};
+use mirror_plan::report::{Diagnostic, Level};
 use mirror_tree::{Entry, Rules, is_dockerfile_name};
 
 use crate::error::{CommandError, Problem};
@@ -26,7 +26,7 @@ use crate::{bots, edit, print};
 Examples:
   mirror add postgres:14 quay.io/prometheus/node-exporter:v1.8.1
   mirror add --pin redis:7.4      with the digest that the tag has now")]
-pub(crate) struct Add {
+pub(crate) struct AddArguments {
     /// What to mirror, as in a FROM line.
     #[arg(required = true, value_name = "REFERENCE")]
     pub(crate) references: Vec<String>,
@@ -36,7 +36,7 @@ pub(crate) struct Add {
     pub(crate) pin: bool,
 }
 
-pub(crate) fn run(images: Option<&Path>, command: &Add) -> Result<Exit, CommandError> {
+pub(crate) fn run(images: Option<&Path>, command: &AddArguments) -> Result<Exit, CommandError> {
     let loaded = load_unpinned(images);
     let mut rules = loaded.config.rules;
     // The digest comes in a moment.
@@ -111,10 +111,10 @@ pub(super) fn parsed(references: &[String], rules: &Rules) -> Result<Vec<Entry>,
         }
         let content = format!("FROM {reference}\n");
         let parsed = mirror_tree::parse("", content.as_bytes(), rules);
-        for diagnostic in &parsed.diagnostics {
-            let finding = Finding::of_tree("<command line>", diagnostic);
-            good &= finding.severity == Level::Warning;
-            problems.push(Problem::Finding(Box::new(finding)));
+        for tree_diagnostic in &parsed.diagnostics {
+            let diagnostic = Diagnostic::of_tree("<command line>", tree_diagnostic);
+            good &= diagnostic.severity == Level::Warning;
+            problems.push(Problem::Diagnostic(Box::new(diagnostic)));
         }
         if let (Some(from), Some(source)) = (parsed.from, parsed.text) {
             let mirror_tree::FromLine { name, version, platform, span } = from;

@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use mirror_engine::passes::{self, How, Tree};
+use mirror_engine::passes::{self, Desired, How};
 use mirror_plan::plan::Shard;
-use mirror_render::ci::report_findings;
+use mirror_render::ci::report_diagnostics;
 
 use super::report;
-use crate::args::{OnLimit, Only, PageFormat, Progress};
+use crate::args::{OnLimitArgument, Only, PageFormat, Progress};
 use crate::environment::Signals;
 use crate::error::CommandError;
 use crate::exit::Exit;
@@ -31,7 +31,7 @@ Examples:
                                             crates/mirror-plan/schemas/report.schema.json
   MIRROR_AUTH_QUAY_IO=user:password mirror apply
                                             log in to quay.io; `docker login` and `podman login` do as well")]
-pub(crate) struct Apply {
+pub(crate) struct ApplyArguments {
     /// A plan that `plan --out` saved: do what it says, no more and without reading manifests again. It must be for
     /// this tree and configuration; what has moved at a destination since is left alone.
     #[arg(value_name = "PLAN", conflicts_with_all = ["refresh_referrers", "repair", "only"])]
@@ -48,7 +48,7 @@ pub(crate) struct Apply {
 
     /// What to do when a registry's limit on pulls or requests is used up.
     #[arg(long, value_enum, default_value_t)]
-    pub(crate) on_limit: OnLimit,
+    pub(crate) on_limit: OnLimitArgument,
 
     /// Look for late signatures, attestations and other referrers of images that are mirrored already. Reads the
     /// manifests of all images.
@@ -78,7 +78,7 @@ pub(crate) struct Apply {
     pub(crate) spool: Option<PathBuf>,
 }
 
-pub(crate) fn run(images: Option<&Path>, command: &Apply) -> Result<Exit, CommandError> {
+pub(crate) fn run(images: Option<&Path>, command: &ApplyArguments) -> Result<Exit, CommandError> {
     let mut loaded = load(images);
     print::note(loaded.usable()?);
     print::note(loaded.default_destination());
@@ -99,7 +99,7 @@ pub(crate) fn run(images: Option<&Path>, command: &Apply) -> Result<Exit, Comman
             refresh_referrers: command.refresh_referrers,
             repair: command.repair,
         };
-        let tree = Tree {
+        let tree = Desired {
             config: &loaded.config,
             root: &loaded.root,
             wants: part.as_ref().unwrap_or(&loaded.wants),
@@ -118,7 +118,7 @@ pub(crate) fn run(images: Option<&Path>, command: &Apply) -> Result<Exit, Comman
         // Everything is said before the report is.
         let _ = shown.await;
         report::show(&report, command.format);
-        print::annotations(|| report_findings(&loaded.shown, &report));
+        print::annotations(|| report_diagnostics(&loaded.shown, &report));
         if let Some((file, path)) = file.zip(command.report.as_deref())
             && let Err(error) = file.write(&report)
         {

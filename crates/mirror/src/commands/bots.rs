@@ -22,7 +22,7 @@ Examples:
   mirror bots                write .github/dependabot.yml and renovate.json
   mirror bots renovate       only that; use one of them, both together propose everything twice
   mirror bots --check        are those that are there as they should be?")]
-pub(crate) struct Bots {
+pub(crate) struct BotsArguments {
     /// Which. By default those whose file has been written by this; both, if there is none.
     #[arg(value_enum, value_name = "BOT")]
     pub(crate) bots: Vec<Bot>,
@@ -32,7 +32,7 @@ pub(crate) struct Bots {
     pub(crate) check: bool,
 }
 
-pub(crate) fn run(images: Option<&Path>, command: &Bots) -> Result<Exit, CommandError> {
+pub(crate) fn run(images: Option<&Path>, command: &BotsArguments) -> Result<Exit, CommandError> {
     let loaded = load(images);
     print::note(loaded.usable()?);
     let named = |bot: &Bot| command.bots.is_empty() || command.bots.contains(bot);

@@ -7,8 +7,8 @@ use std::path::Path;
 
 use clap::{Args, ValueEnum};
 use mirror_failure::{count, printable};
-use mirror_plan::report::{Findings, Level};
-use mirror_tree::{Diagnostic, Fix};
+use mirror_plan::report::{Diagnostics, Level};
+use mirror_tree::{Fix, TreeDiagnostic};
 
 use crate::error::CommandError;
 use crate::exit::Exit;
@@ -27,7 +27,7 @@ Examples:
   mirror check                    what is wrong, with the lines concerned
   mirror check --fix              correct what needs no judgement
   mirror check --format github    annotations for a pull request")]
-pub(crate) struct Check {
+pub(crate) struct CheckArguments {
     /// How to print.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: CheckFormat,
@@ -48,7 +48,7 @@ pub(crate) enum CheckFormat {
     Github,
 }
 
-pub(crate) fn run(images: Option<&Path>, command: &Check) -> Result<Exit, CommandError> {
+pub(crate) fn run(images: Option<&Path>, command: &CheckArguments) -> Result<Exit, CommandError> {
     let mut loaded = load(images);
     let mut stuck = BTreeSet::new();
     if command.fix {
@@ -59,33 +59,37 @@ pub(crate) fn run(images: Option<&Path>, command: &Check) -> Result<Exit, Comman
             loaded = load(images);
         }
     }
-    let findings = &loaded.findings;
+    let diagnostics = &loaded.diagnostics;
     match command.format {
-        CheckFormat::Text => text(findings),
-        CheckFormat::Json => print::json(findings),
-        CheckFormat::Github => print::data(&findings.render_github()),
+        CheckFormat::Text => text(diagnostics),
+        CheckFormat::Json => print::json(diagnostics),
+        CheckFormat::Github => print::data(&diagnostics.render_github()),
     }
     if command.format != CheckFormat::Github {
-        print::annotations(|| findings.clone());
+        print::annotations(|| diagnostics.clone());
     }
-    let errors = findings.findings.iter().filter(|finding| finding.severity == Level::Error);
-    match errors.map(|finding| finding.code == "conflict").reduce(|all, one| all && one) {
+    let errors =
+        diagnostics.diagnostics.iter().filter(|diagnostic| diagnostic.severity == Level::Error);
+    match errors.map(|diagnostic| diagnostic.code == "conflict").reduce(|all, one| all && one) {
         None => Ok(Exit::Done),
         Some(true) => Ok(Exit::Conflict),
         Some(false) => Ok(Exit::Usage),
     }
 }
 
-fn text(findings: &Findings) {
-    findings.findings.iter().for_each(|finding| print::data(&print::finding(finding)));
-    let (errors, warnings) = (findings.count(Level::Error), findings.count(Level::Warning));
-    let fixable = findings.findings.iter().filter(|finding| finding.fixable).count();
+fn text(diagnostics: &Diagnostics) {
+    diagnostics
+        .diagnostics
+        .iter()
+        .for_each(|diagnostic| print::data(&print::diagnostic(diagnostic)));
+    let (errors, warnings) = (diagnostics.count(Level::Error), diagnostics.count(Level::Warning));
+    let fixable = diagnostics.diagnostics.iter().filter(|diagnostic| diagnostic.fixable).count();
     let mut summary = format!(
         "{} good, {}, {}",
-        if findings.entries == 1 {
+        if diagnostics.entries == 1 {
             "1 image is".to_owned()
         } else {
-            format!("{} images are", findings.entries)
+            format!("{} images are", diagnostics.entries)
         },
         count(errors as u64, "error"),
         count(warnings as u64, "warning")
@@ -99,20 +103,25 @@ fn text(findings: &Findings) {
 /// Applies one correction to each file concerned, and says how many files that were. What can't be corrected is told
 /// and left; the others go on.
 fn fix(loaded: &Loaded, stuck: &mut BTreeSet<String>) -> usize {
-    let mut by_file: BTreeMap<&str, Vec<&Diagnostic>> = BTreeMap::new();
-    for diagnostic in loaded.diagnostics.iter().filter(|diagnostic| diagnostic.fix.is_some()) {
-        by_file.entry(&diagnostic.file).or_default().push(diagnostic);
+    let mut by_file: BTreeMap<&str, Vec<&TreeDiagnostic>> = BTreeMap::new();
+    for tree_diagnostic in
+        loaded.tree_diagnostics.iter().filter(|tree_diagnostic| tree_diagnostic.fix.is_some())
+    {
+        by_file.entry(&tree_diagnostic.file).or_default().push(tree_diagnostic);
     }
     let mut fixed = 0;
-    for (file, diagnostics) in by_file {
+    for (file, tree_diagnostics) in by_file {
         if stuck.contains(file) {
             continue;
         }
         // A line is corrected before the file moves: the move depends on what the line says.
-        let replace = diagnostics.iter().rev().find(|d| matches!(d.fix, Some(Fix::Replace { .. })));
-        let Some(diagnostic) = replace.or(diagnostics.first()) else { continue };
-        let outcome = match diagnostic.fix.as_ref() {
-            Some(Fix::Replace { span, text }) => replace_in(loaded, diagnostic, span.clone(), text),
+        let replace =
+            tree_diagnostics.iter().rev().find(|d| matches!(d.fix, Some(Fix::Replace { .. })));
+        let Some(tree_diagnostic) = replace.or(tree_diagnostics.first()) else { continue };
+        let outcome = match tree_diagnostic.fix.as_ref() {
+            Some(Fix::Replace { span, text }) => {
+                replace_in(loaded, tree_diagnostic, span.clone(), text)
+            }
             Some(Fix::Move(to)) => move_to(loaded, file, to),
             None => continue,
         };
@@ -133,16 +142,16 @@ fn fix(loaded: &Loaded, stuck: &mut BTreeSet<String>) -> usize {
 
 fn replace_in(
     loaded: &Loaded,
-    diagnostic: &Diagnostic,
+    tree_diagnostic: &TreeDiagnostic,
     span: std::ops::Range<usize>,
     text: &str,
 ) -> io::Result<bool> {
-    let path = loaded.images.join(&diagnostic.file);
-    edit::replace(&path, diagnostic.source.as_deref(), span, text)?;
+    let path = loaded.images.join(&tree_diagnostic.file);
+    edit::replace(&path, tree_diagnostic.source.as_deref(), span, text)?;
     print::message(&format!(
         "corrected {}: {}",
         printable(&path.display().to_string()),
-        diagnostic.code
+        tree_diagnostic.code
     ));
     Ok(true)
 }

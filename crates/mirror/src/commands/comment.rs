@@ -34,7 +34,7 @@ The tree has errors, or the run that makes the plan broke off; the checks of the
 Examples:
   mirror plan --out mirror.plan                          in the pull request's own workflow, without rights
   mirror comment mirror.plan --head \"$HEAD_SHA\"          in one that may write, and runs no code of the pull request")]
-pub(crate) struct Comment {
+pub(crate) struct CommentArguments {
     /// The plan, as `plan --out` wrote it. Without one, the comment says that there is none for this commit.
     #[arg(value_name = "PLAN")]
     pub(crate) plan: Option<PathBuf>,
@@ -51,7 +51,7 @@ pub(crate) struct Comment {
     pub(crate) at: forge::At,
 }
 
-pub(crate) fn run(command: &Comment) -> Result<Exit, CommandError> {
+pub(crate) fn run(command: &CommentArguments) -> Result<Exit, CommandError> {
     let plan = command.plan.as_deref().map(saved::read_plan).transpose()?;
     super::in_runtime(async {
         let forge = forge::open(&command.at).await?;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use clap::{Args, ValueEnum};
-use mirror_plan::provider::ecr::{Context, Role, Workflow, accounts, permissions, trust};
+use mirror_plan::provider::ecr::{Context, IamRole, Workflow, accounts, permissions, trust};
 
 use crate::error::CommandError;
 use crate::exit::Exit;
@@ -22,10 +22,10 @@ Examples:
   mirror iam apply                       permissions of the role that `mirror apply` runs in
   mirror iam apply --trust acme/images   who may take it: workflows on branch main
   mirror iam apply --trust acme/images --environment production")]
-pub(crate) struct Iam {
+pub(crate) struct IamArguments {
     /// Which role.
     #[arg(value_enum)]
-    pub(crate) role: IamRole,
+    pub(crate) role: RoleArgument,
 
     /// Print who may take the role instead: workflows of this repository.
     #[arg(long, value_name = "OWNER/REPOSITORY")]
@@ -54,19 +54,19 @@ pub(crate) struct Iam {
 
 /// Roles that policies are printed for.
 #[derive(Debug, Clone, Copy, ValueEnum)]
-pub(crate) enum IamRole {
+pub(crate) enum RoleArgument {
     /// `mirror plan`, which reads only.
     Plan,
     /// `mirror apply`.
     Apply,
 }
 
-pub(crate) fn run(images: Option<&Path>, command: &Iam) -> Result<Exit, CommandError> {
+pub(crate) fn run(images: Option<&Path>, command: &IamArguments) -> Result<Exit, CommandError> {
     let loaded = load(images);
     print::note(loaded.usable()?);
     let role = match command.role {
-        IamRole::Plan => Role::Plan,
-        IamRole::Apply => Role::Apply,
+        RoleArgument::Plan => IamRole::Plan,
+        RoleArgument::Apply => IamRole::Apply,
     };
     let wrong = |(what, help): (String, &str)| {
         CommandError::usage("could not write the policy", what, Some(help))
@@ -87,8 +87,8 @@ pub(crate) fn run(images: Option<&Path>, command: &Iam) -> Result<Exit, CommandE
 
 fn workflow(
     repository: &str,
-    role: Role,
-    command: &Iam,
+    role: IamRole,
+    command: &IamArguments,
     loaded: &Loaded,
 ) -> Result<Workflow, (String, &'static str)> {
     let form = "write OWNER/REPOSITORY, as on GitHub";
@@ -103,11 +103,11 @@ fn workflow(
     let branch = command.branch.clone();
     let contexts = match (role, &command.environment) {
         // What was merged is planned before it is applied, and so is what is about to be.
-        (Role::Plan, _) => {
+        (IamRole::Plan, _) => {
             vec![Context::PullRequest, Context::MergeQueue(branch.clone()), Context::Branch(branch)]
         }
-        (Role::Apply, Some(environment)) => vec![Context::Environment(environment.clone())],
-        (Role::Apply, None) => vec![Context::Branch(branch)],
+        (IamRole::Apply, Some(environment)) => vec![Context::Environment(environment.clone())],
+        (IamRole::Apply, None) => vec![Context::Branch(branch)],
     };
     let ids = command.owner_id.zip(command.repository_id);
     if ids.is_none() {
@@ -127,7 +127,10 @@ fn workflow(
 }
 
 /// The account that the role is in: the one that is named, or the only one that images go to.
-fn account(command: &Iam, loaded: &Loaded) -> Result<(String, String), (String, &'static str)> {
+fn account(
+    command: &IamArguments,
+    loaded: &Loaded,
+) -> Result<(String, String), (String, &'static str)> {
     let help = "name the account of the role with --account, twelve digits";
     let known = accounts(&loaded.config);
     let Some(wanted) = &command.account else {

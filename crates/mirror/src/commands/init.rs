@@ -28,7 +28,7 @@ Examples:
   mirror init --registry registry.example.com redis:7.4 quay.io/prometheus/prometheus:v3.5.0
   mirror init --registry 123456789012.dkr.ecr.eu-central-1.amazonaws.com \\
     --workflows OWNER/REPOSITORY@COMMIT           with the workflows of mirror's repository, or a copy of it")]
-pub(crate) struct Init {
+pub(crate) struct InitArguments {
     /// What to mirror, as in a FROM line. By default one small image, to see how it works.
     #[arg(value_name = "REFERENCE")]
     pub(crate) references: Vec<String>,
@@ -67,7 +67,7 @@ const WORKFLOWS: [(&str, &str); 3] = [
     ("apply", include_str!("init/apply.yml")),
 ];
 
-pub(crate) fn run(images: Option<&Path>, command: &Init) -> Result<Exit, CommandError> {
+pub(crate) fn run(images: Option<&Path>, command: &InitArguments) -> Result<Exit, CommandError> {
     let images = images.unwrap_or(Path::new("images"));
     let images = std::path::absolute(images).unwrap_or_else(|_| images.to_owned());
     let loaded = load_unpinned(Some(&images));
@@ -111,7 +111,11 @@ pub(crate) fn run(images: Option<&Path>, command: &Init) -> Result<Exit, Command
     Ok(Exit::Done)
 }
 
-fn write(files: Vec<(PathBuf, String)>, root: &Path, command: &Init) -> Result<(), CommandError> {
+fn write(
+    files: Vec<(PathBuf, String)>,
+    root: &Path,
+    command: &InitArguments,
+) -> Result<(), CommandError> {
     let shown = |path: &Path| {
         let path = path.strip_prefix(root).unwrap_or(path);
         printable(&path.display().to_string())
@@ -143,7 +147,7 @@ fn write(files: Vec<(PathBuf, String)>, root: &Path, command: &Init) -> Result<(
 }
 
 /// What is to be done about files that were there already.
-fn advise(above: &Path, images: &Path, command: &Init) {
+fn advise(above: &Path, images: &Path, command: &InitArguments) {
     let text = |path: PathBuf| std::fs::read_to_string(path).unwrap_or_default();
     if command.registry.is_none() && !text(above.join(".gitignore")).contains("mirror-store") {
         print::message("add the line /mirror-store to .gitignore: copies go there");

@@ -4,14 +4,14 @@ use std::path::PathBuf;
 
 use clap::Args;
 use mirror_plan::report::{Outdated, Report};
-use mirror_render::ci::{Earlier, attention_markdown};
+use mirror_render::ci::{Earlier, issue_markdown};
 
 use super::{comment, report};
 use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::{environment, forge, print};
 
-const ISSUE: &str = "attention";
+const ISSUE: &str = "failures";
 const TITLE: &str = "mirror needs attention";
 
 /// Keep one issue on GitHub that says what is wrong.
@@ -24,7 +24,7 @@ Examples:
   mirror issue report-*.json                              after `mirror apply --report`
   mirror issue report.json --outdated outdated.json       and `mirror outdated --format json`
   mirror issue --problem 'the job apply was cancelled'    what no report says")]
-pub(crate) struct Issue {
+pub(crate) struct IssueArguments {
     /// Reports that `apply --report` wrote.
     #[arg(value_name = "REPORT")]
     pub(crate) reports: Vec<PathBuf>,
@@ -41,7 +41,7 @@ pub(crate) struct Issue {
     pub(crate) at: forge::At,
 }
 
-pub(crate) fn run(command: &Issue) -> Result<Exit, CommandError> {
+pub(crate) fn run(command: &IssueArguments) -> Result<Exit, CommandError> {
     let report = report::merged(&command.reports)?;
     let read = |file| {
         let help = "it is written by `mirror outdated --format json`";
@@ -60,13 +60,13 @@ pub(crate) fn run(command: &Issue) -> Result<Exit, CommandError> {
 }
 
 fn keep(
-    command: &Issue,
+    command: &IssueArguments,
     report: &Report,
     outdated: Option<&Outdated>,
 ) -> Result<Exit, CommandError> {
     let today = environment::today();
     let text = |text: Option<&str>| {
-        attention_markdown(report, outdated, &command.problem, &Earlier { text, today: &today })
+        issue_markdown(report, outdated, &command.problem, &Earlier { text, today: &today })
     };
     super::in_runtime(async {
         let forge = forge::open(&command.at).await?;

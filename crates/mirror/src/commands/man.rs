@@ -12,14 +12,14 @@ use crate::exit::Exit;
 #[command(after_help = "\
 Examples:
   mirror man ~/.local/share/man/man1    then: man mirror-plan")]
-pub(crate) struct Man {
+pub(crate) struct ManArguments {
     /// Where to. The folder is made.
     #[arg(value_name = "FOLDER")]
     pub(crate) folder: PathBuf,
 }
 
 /// `whole` is the whole command line.
-pub(crate) fn run(command: &Man, whole: Command) -> Result<Exit, CommandError> {
+pub(crate) fn run(command: &ManArguments, whole: Command) -> Result<Exit, CommandError> {
     let folder = &command.folder;
     let written =
         std::fs::create_dir_all(folder).and_then(|()| clap_mangen::generate_to(whole, folder));

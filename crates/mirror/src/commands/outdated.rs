@@ -11,7 +11,7 @@ use mirror_failure::{Failure, Side};
 use mirror_oci::{Digest, Name, Tag, Version};
 use mirror_plan::bots::kept_numbers;
 use mirror_plan::report::{MovedTag, NewerTag, TagsFailure, newest, stuck};
-use mirror_tree::{BotProof, Entry};
+use mirror_tree::{Entry, Untracked};
 
 use crate::args::{Format, Only};
 use crate::error::CommandError;
@@ -24,7 +24,7 @@ const AT_ONCE: usize = 16;
 
 /// List newer tags that no bot proposes, and tags that were pushed again.
 ///
-/// Looks at the tags that `mirror check` calls bot-proof, reads the tags that their repositories have, and names the
+/// Looks at the tags that `mirror check` reports as `untracked-tag`, reads the tags that their repositories have, and names the
 /// newest of the same form: the same letters and signs, with greater numbers. Which one to take is for a person to say.
 /// Where a digest stands beside a tag, asks what the tag is now, by requests that don't count as pulls: bots may leave
 /// an image alone whose tag was pushed again.
@@ -35,7 +35,7 @@ Examples:
   mirror outdated --format json    for scripts, or for `mirror issue`; the schema is
                                    crates/mirror-plan/schemas/outdated.schema.json
   mirror outdated --exit-code      the same, ending with 3 when there is one")]
-pub(crate) struct Outdated {
+pub(crate) struct OutdatedArguments {
     /// How to print.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: Format,
@@ -48,13 +48,16 @@ pub(crate) struct Outdated {
     pub(crate) only: Only,
 }
 
-pub(crate) fn run(images: Option<&Path>, command: &Outdated) -> Result<Exit, CommandError> {
+pub(crate) fn run(
+    images: Option<&Path>,
+    command: &OutdatedArguments,
+) -> Result<Exit, CommandError> {
     let mut loaded = load(images);
     print::note(loaded.usable()?);
     print::note(loaded.narrow(&command.only, None)?);
     let mut entries = loaded.entries.clone();
     entries.retain(|entry| command.only.includes(&entry.name));
-    let stuck: Vec<(Entry, BotProof)> =
+    let stuck: Vec<(Entry, Untracked)> =
         entries.iter().filter_map(|entry| Some((entry.clone(), stuck(entry)?))).collect();
     super::in_runtime(async {
         let connections = super::connect(&entries, &loaded).await?;
@@ -145,11 +148,11 @@ async fn beside(
 
 async fn look(
     entry: &Entry,
-    why: &BotProof,
+    why: &Untracked,
     connections: &Connections,
 ) -> Result<Option<NewerTag>, TagsFailure> {
     // None of the others is newer than a commit.
-    let Some(tag) = entry.version.tag().filter(|_| *why != BotProof::Commit) else {
+    let Some(tag) = entry.version.tag().filter(|_| *why != Untracked::Commit) else {
         return Ok(None);
     };
     let listed = match connections.remote(&entry.name.registry, &entry.name.repository) {

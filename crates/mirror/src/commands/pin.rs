@@ -24,7 +24,7 @@ Examples:
   mirror pin                      add digests, refresh those whose tag has moved
   mirror pin --check              change nothing; end with 3 if a digest is missing or old
   mirror pin --only 'quay.io/**'  a part of the tree")]
-pub(crate) struct Pin {
+pub(crate) struct PinArguments {
     /// Change nothing: say what would be pinned, and end with code 3 if there is something.
     #[arg(long)]
     pub(crate) check: bool,
@@ -33,7 +33,7 @@ pub(crate) struct Pin {
     pub(crate) only: Only,
 }
 
-pub(crate) fn run(images: Option<&Path>, command: &Pin) -> Result<Exit, CommandError> {
+pub(crate) fn run(images: Option<&Path>, command: &PinArguments) -> Result<Exit, CommandError> {
     let mut loaded = load_unpinned(images);
     print::note(loaded.usable()?);
     // Entries with different files may be one want; each file gets its digest.

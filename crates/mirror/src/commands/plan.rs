@@ -7,9 +7,9 @@ use mirror_engine::look::incomplete::Closely;
 use mirror_engine::look::{self, Ask};
 use mirror_engine::{Connections, Errand};
 use mirror_failure::printable;
-use mirror_plan::plan::{Depth, MOST_SHARDS, Remarks, busy_shards};
+use mirror_plan::plan::{Depth, MOST_SHARDS, ReviewNotes, busy_shards};
 use mirror_plan::report::Ending;
-use mirror_render::ci::{COMMENT_BUDGET, SUMMARY_BUDGET, plan_findings, plan_markdown};
+use mirror_render::ci::{COMMENT_BUDGET, SUMMARY_BUDGET, plan_diagnostics, plan_markdown};
 
 use crate::args::{Only, PageFormat};
 use crate::base::{self, AtBase};
@@ -34,7 +34,7 @@ Examples:
   mirror plan --changed-since \"$(git merge-base origin/main HEAD)\"
                                     what this branch changes
   mirror plan --format markdown     for a pull request. In GitHub Actions, the summary of the step gets it anyway")]
-pub(crate) struct Plan {
+pub(crate) struct PlanArguments {
     /// How to print.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: PageFormat,
@@ -73,7 +73,7 @@ pub(crate) struct Plan {
     pub(crate) only: Only,
 }
 
-pub(crate) fn run(images: Option<&Path>, command: &Plan) -> Result<Exit, CommandError> {
+pub(crate) fn run(images: Option<&Path>, command: &PlanArguments) -> Result<Exit, CommandError> {
     let mut loaded = load(images);
     print::note(loaded.usable()?);
     print::note(loaded.default_destination());
@@ -94,7 +94,7 @@ pub(crate) fn run(images: Option<&Path>, command: &Plan) -> Result<Exit, Command
             Connections::new(&loaded.wants, &loaded.config, &loaded.root, errand).await;
         let depth = if command.no_sizes { Depth::Digests } else { Depth::Manifests };
         let closely = if command.repair { Closely::Everywhere } else { Closely::WhereNeeded };
-        let ask = Ask { depth, remarks: Remarks::Ask, closely };
+        let ask = Ask { depth, review_notes: ReviewNotes::Ask, closely };
         let (mut plan, graphs) = look::plan(&loaded.wants, &loaded.wants, &connections, ask).await;
         plan.authenticated_sources = connections.authenticated_sources(&loaded.wants);
         plan.configuration = at_base.map(|at_base| at_base.changes).unwrap_or_default();
@@ -118,7 +118,7 @@ pub(crate) fn run(images: Option<&Path>, command: &Plan) -> Result<Exit, Command
             (None, PageFormat::Markdown) => print::data(&plan_markdown(&plan, COMMENT_BUDGET)),
         }
         print::step_summary(|| plan_markdown(&plan, SUMMARY_BUDGET));
-        print::annotations(|| plan_findings(&loaded.shown, &plan));
+        print::annotations(|| plan_diagnostics(&loaded.shown, &plan));
         Ok(match plan.ending() {
             Ending::Pending if !command.exit_code => Exit::Done,
             ending => ending.into(),
@@ -127,7 +127,7 @@ pub(crate) fn run(images: Option<&Path>, command: &Plan) -> Result<Exit, Command
 }
 
 /// What decides on connections, for a pull request.
-fn at_base(loaded: &Loaded, command: &Plan) -> Result<Option<AtBase>, CommandError> {
+fn at_base(loaded: &Loaded, command: &PlanArguments) -> Result<Option<AtBase>, CommandError> {
     let Some(revision) = command.config_from.as_deref() else { return Ok(None) };
     base::read(loaded, revision).map(Some).map_err(|error| {
         let what = format!("could not read the configuration at {}", printable(revision));

@@ -27,7 +27,7 @@ const LARGEST: u64 = 64 << 20;
 Examples:
   mirror report report-*.json                      what all parts did
   mirror report --format markdown report-*.json    for a pull request or an issue")]
-pub(crate) struct Reports {
+pub(crate) struct ReportArguments {
     /// How to print.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: PageFormat,
@@ -37,7 +37,7 @@ pub(crate) struct Reports {
     pub(crate) files: Vec<PathBuf>,
 }
 
-pub(crate) fn run(command: &Reports) -> Result<Exit, CommandError> {
+pub(crate) fn run(command: &ReportArguments) -> Result<Exit, CommandError> {
     let report = merged(&command.files)?;
     show(&report, command.format);
     Ok(report.ending().into())

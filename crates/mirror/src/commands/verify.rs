@@ -4,11 +4,11 @@ use std::path::Path;
 
 use clap::Args;
 use futures_util::{StreamExt, stream};
-use mirror_copy::{Check, Hole, Purpose};
+use mirror_copy::{Defect, Purpose, VerifyMode};
 use mirror_engine::{Connections, Errand, address};
 use mirror_failure::Failure;
 use mirror_oci::Platforms;
-use mirror_plan::report::{HoleFound, Verification, VerifyFailure};
+use mirror_plan::report::{ImageDefect, Verification, VerifyFailure};
 use mirror_plan::want::Want;
 
 use crate::args::Format;
@@ -20,7 +20,7 @@ use crate::{environment, print, progress};
 /// Images that are looked at at once; the connections limit the requests.
 const AT_ONCE: usize = 32;
 
-/// Look for holes in what the destinations hold.
+/// Find what is missing or damaged at the destinations.
 ///
 /// A tag does not prove that everything below it is there. Walks every image of the tree at every destination:
 /// manifests, children, blobs. Nothing is changed. Sources are asked in one case alone: which manifest of an index is that of
@@ -31,7 +31,7 @@ const AT_ONCE: usize = 32;
 Examples:
   mirror verify           is everything there?
   mirror verify --deep    is every byte of it right? Reads all of it")]
-pub(crate) struct Verify {
+pub(crate) struct VerifyArguments {
     /// How to print.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: Format,
@@ -41,7 +41,7 @@ pub(crate) struct Verify {
     pub(crate) deep: bool,
 }
 
-pub(crate) fn run(images: Option<&Path>, command: &Verify) -> Result<Exit, CommandError> {
+pub(crate) fn run(images: Option<&Path>, command: &VerifyArguments) -> Result<Exit, CommandError> {
     let loaded = load(images);
     print::note(loaded.usable()?);
     super::in_runtime(async {
@@ -50,7 +50,7 @@ pub(crate) fn run(images: Option<&Path>, command: &Verify) -> Result<Exit, Comma
         let errand = Errand::look(&surroundings, &events);
         let connections =
             Connections::new(&loaded.wants, &loaded.config, &loaded.root, errand).await;
-        let check = if command.deep { Check::Content } else { Check::Existence };
+        let check = if command.deep { VerifyMode::Content } else { VerifyMode::Existence };
         let wants = &loaded.wants.wants;
         let looks =
             stream::iter(wants).map(|want| look(want, &connections, check)).buffered(AT_ONCE);
@@ -60,12 +60,16 @@ pub(crate) fn run(images: Option<&Path>, command: &Verify) -> Result<Exit, Comma
             Format::Text => print::data(&mirror_render::people::render_verification(&verification)),
             Format::Json => print::json(&verification),
         }
-        let whole = verification.holes.is_empty() && verification.failures.is_empty();
+        let whole = verification.defects.is_empty() && verification.failures.is_empty();
         Ok(if whole { Exit::Done } else { Exit::Failed })
     })
 }
 
-async fn look(want: &Want, connections: &Connections, check: Check) -> Result<Vec<Hole>, Failure> {
+async fn look(
+    want: &Want,
+    connections: &Connections,
+    check: VerifyMode,
+) -> Result<Vec<Defect>, Failure> {
     let Want { source, target, .. } = want;
     let expected = match (&source.platforms, &target.tag) {
         (Platforms::All | Platforms::Some(_), _) => source.version.digest().cloned(),
@@ -81,15 +85,15 @@ async fn look(want: &Want, connections: &Connections, check: Check) -> Result<Ve
     Ok(mirror_copy::verify(&at, expected.as_ref(), &source.platforms, check).await?)
 }
 
-fn sum_up(wants: &[Want], found: Vec<Result<Vec<Hole>, Failure>>) -> Verification {
+fn sum_up(wants: &[Want], found: Vec<Result<Vec<Defect>, Failure>>) -> Verification {
     let mut sum =
         Verification { format_version: 1, images: wants.len(), ..Verification::default() };
     for (want, outcome) in wants.iter().zip(found) {
         match outcome {
-            Ok(holes) if holes.is_empty() => sum.whole += 1,
-            Ok(holes) => sum.holes.extend(holes.into_iter().map(|hole| {
-                let Hole { digest, problem, is_missing: missing } = hole;
-                HoleFound { want: want.clone(), digest, problem, missing }
+            Ok(defects) if defects.is_empty() => sum.whole += 1,
+            Ok(defects) => sum.defects.extend(defects.into_iter().map(|defect| {
+                let Defect { digest, problem, is_missing: missing } = defect;
+                ImageDefect { want: want.clone(), digest, problem, missing }
             })),
             Err(failure) => sum.failures.push(VerifyFailure { want: want.clone(), failure }),
         }

@@ -1,7 +1,7 @@
 use mirror_plan::report::{ProgressLine, Status};
 use mirror_testkit::{Fault, ImageBuilder, Profile, Registry};
 
-use crate::{Pair, Project, looks_for_companions, steady};
+use crate::{Pair, Project, looks_for_referrers, steady};
 
 #[test]
 fn an_index_arrives_byte_for_byte_and_the_second_run_copies_nothing() {
@@ -62,7 +62,7 @@ fn the_tag_comes_last_and_uploads_are_one_post_and_one_put() {
         assert!(put.content_length.is_some(), "an upload without Content-Length");
     }
     let mut source = pair.source.take_requests();
-    let lookups = source.extract_if(.., |request| looks_for_companions(request)).count();
+    let lookups = source.extract_if(.., |request| looks_for_referrers(request)).count();
     assert_eq!(lookups, 3 * 4, "four for each manifest");
     let count = |method: &str, part: &str| {
         source.iter().filter(|r| r.method == method && r.path.contains(part)).count()

@@ -113,9 +113,12 @@ fn fix_never_overwrites() {
 fn json_and_github() {
     let project = messy();
     let ran = project.mirror(&["check", "--format", "json"]).ends_with(2).run();
-    let findings: mirror_plan::report::Findings = serde_json::from_str(&ran.stdout).unwrap();
-    assert_eq!((findings.findings.len(), findings.findings[1].code.as_str()), (6, "upper-case"));
-    let at = findings.findings[1].position.unwrap();
+    let diagnostics: mirror_plan::report::Diagnostics = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(
+        (diagnostics.diagnostics.len(), diagnostics.diagnostics[1].code.as_str()),
+        (6, "upper-case")
+    );
+    let at = diagnostics.diagnostics[1].position.unwrap();
     assert_eq!((at.line, at.column, at.end_column), (2, 8, 13));
     let ran = project.mirror(&["check", "--format", "github"]).ends_with(2).run();
     let lines: Vec<&str> = ran.stdout.lines().collect();

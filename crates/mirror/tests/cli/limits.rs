@@ -7,7 +7,7 @@ use mirror_plan::plan::Plan;
 use mirror_plan::report::Report;
 use mirror_testkit::{Fault, Image, ImageBuilder, Profile, Registry};
 
-use crate::{Project, looks_for_companions};
+use crate::{Project, looks_for_referrers};
 
 /// Four images of three manifests each at a registry that lets us pull so many.
 fn limited(limit: u64, seconds: u64) -> (Registry, Registry, Project, Vec<(String, Image)>) {
@@ -292,7 +292,7 @@ fn alternatives_are_asked_first_and_not_believed() {
         project.mirror(&["apply"]).run();
         assert!(destination.holds("docker.io/library/app", &image));
         let mut asked = source.take_requests();
-        asked.retain(|request| !looks_for_companions(request));
+        asked.retain(|request| !looks_for_referrers(request));
         let gets = asked.iter().filter(|request| request.method == "GET").count();
         assert_eq!(gets, if wrong { 3 + image.blobs.len() } else { 0 }, "{asked:?}");
         assert_eq!(asked[0].method, "HEAD", "what the tag stands for is the origin's to say");

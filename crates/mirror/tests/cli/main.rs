@@ -4,7 +4,6 @@
 mod apply;
 mod bad_input;
 mod check;
-mod companions;
 mod config_from;
 mod credentials;
 mod documents;
@@ -21,6 +20,7 @@ mod odd;
 mod opened;
 mod plan;
 mod readers;
+mod referrers;
 mod rehearsal;
 mod requests;
 mod saved;
@@ -110,7 +110,7 @@ impl Pair {
 }
 
 /// Whether a request looks for signatures and the like; those come on top of what copying an image takes.
-fn looks_for_companions(request: &mirror_testkit::Recorded) -> bool {
+fn looks_for_referrers(request: &mirror_testkit::Recorded) -> bool {
     request.path.contains("/referrers/") || request.path.contains("/manifests/sha256-")
 }
 

@@ -109,7 +109,7 @@ fn manifests_of_a_registry_without_head() {
 }
 
 #[test]
-fn a_blob_that_head_denies_is_no_hole() {
+fn a_blob_that_head_denies_is_no_defect() {
     let image = ImageBuilder::new("shy").layers(&[500]).build();
     let pair = Pair::new(&[("library/app", "1", &image)]);
     pair.project.mirror(&["apply"]).run();

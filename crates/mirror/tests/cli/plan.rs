@@ -108,7 +108,7 @@ fn moved_tags_are_noted() {
     pair.source.take_requests();
     pair.project.mirror(&["apply"]).run();
     let mut asked = pair.source.take_requests();
-    asked.retain(|request| !crate::looks_for_companions(request));
+    asked.retain(|request| !crate::looks_for_referrers(request));
     assert!(asked.iter().all(|r| r.method != "HEAD"), "copying a pinned image asks for no tag");
 }
 

@@ -2,7 +2,7 @@
 
 use mirror_testkit::{Image, ImageBuilder, Recorded, Registry};
 
-use crate::{Pair, Project, looks_for_companions};
+use crate::{Pair, Project, looks_for_referrers};
 
 /// Requests by kind, look-ups for signatures apart.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -28,7 +28,7 @@ fn count(registry: &Registry) -> Count {
 fn kind<'a>(count: &'a mut Count, request: &Recorded) -> &'a mut usize {
     let blob = request.path.contains("/blobs/");
     match request.method.as_str() {
-        _ if looks_for_companions(request) => &mut count.lookups,
+        _ if looks_for_referrers(request) => &mut count.lookups,
         "HEAD" if !blob => &mut count.heads,
         "GET" if blob => &mut count.blob_gets,
         "GET" if request.path.contains("/manifests/") => &mut count.manifest_gets,

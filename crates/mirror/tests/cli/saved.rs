@@ -8,7 +8,7 @@ use mirror_testkit::{Image, ImageBuilder};
 use serde_json::Value;
 
 use crate::opened::Opened;
-use crate::{Pair, looks_for_companions};
+use crate::{Pair, looks_for_referrers};
 
 /// Two images, of which the second replaces another, and a plan in `mirror.plan`.
 fn planned() -> (Pair, Image, Image) {
@@ -40,7 +40,7 @@ fn it_is_carried_out_without_reading_manifests_again() {
     let requests = pair.source.take_requests();
     let manifests = requests
         .iter()
-        .filter(|request| request.path.contains("/manifests/") && !looks_for_companions(request));
+        .filter(|request| request.path.contains("/manifests/") && !looks_for_referrers(request));
     // For tags alone, whether the source has what the plan says they are; no pull.
     assert!(manifests.clone().all(|request| request.method == "HEAD"));
     assert_eq!(manifests.count(), 2);

@@ -5,7 +5,7 @@ use mirror_oci::{Digest, media_type};
 use mirror_plan::report::{Report, WarningKind};
 use mirror_testkit::{Fault, Image, ImageBuilder, Profile, Registry, StoredManifest};
 
-use crate::companions::{attach, cosign};
+use crate::referrers::{attach, cosign};
 use crate::{Pair, Project};
 
 const APP: &str = "docker.io/library/app";
@@ -220,8 +220,7 @@ fn look_ups_that_are_refused_are_told_once_and_made_again() {
     assert!(page.stdout.contains(row), "{}", page.stdout);
     let text = std::fs::read_to_string(pair.project.path().join("report.json")).unwrap();
     let attention =
-        mirror_render::ci::attention_markdown(&report(&text), None, &[], &Default::default())
-            .unwrap();
+        mirror_render::ci::issue_markdown(&report(&text), None, &[], &Default::default()).unwrap();
     assert!(attention.contains(row), "{attention}");
     // A plan says so, and a run that finds the source as it was keeps it in mind.
     let plan = pair.project.mirror(&["plan"]).run();

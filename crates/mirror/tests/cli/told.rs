@@ -25,8 +25,7 @@ fn a_source_that_fails_says_what_is_served() {
     let report: Report = serde_json::from_str(&text).unwrap();
     assert_eq!(report.failures[0].serves.as_ref(), Some(old.digest()));
     assert_eq!(report.failures[1].serves, None);
-    let page =
-        mirror_render::ci::attention_markdown(&report, None, &[], &Default::default()).unwrap();
+    let page = mirror_render::ci::issue_markdown(&report, None, &[], &Default::default()).unwrap();
     assert!(page.contains(&format!("not refreshed, the destination serves `{}`;", old.digest())));
     // While copying, too.
     pair.source.set_faults(|exchange| {
@@ -157,7 +156,7 @@ docker.io/library/gone:1.0 is gone upstream
     assert_eq!((found.moved.len(), found.pinned), (2, 3));
     let report = Report { format_version: 1, ..Report::default() };
     let earlier = mirror_render::ci::Earlier { text: None, today: "2 Jan 2026" };
-    let text = mirror_render::ci::attention_markdown(&report, Some(&found), &[], &earlier).unwrap();
+    let text = mirror_render::ci::issue_markdown(&report, Some(&found), &[], &earlier).unwrap();
     assert!(text.contains("| gone | 2 Jan 2026 |\n"), "{text}");
     // Whoever can't be asked is a failure.
     pair.source.set_faults(|_| Some(Fault::refuse(403, "DENIED", "not for you")));

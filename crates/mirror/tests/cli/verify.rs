@@ -3,7 +3,7 @@ use mirror_testkit::ImageBuilder;
 use crate::Pair;
 
 #[test]
-fn every_hole_is_found() {
+fn every_defect_is_found() {
     let image = ImageBuilder::new("v").platforms(&["linux/amd64", "linux/arm64"]).build();
     let pair = Pair::new(&[
         ("library/app", "1", &image),
@@ -11,7 +11,7 @@ fn every_hole_is_found() {
     ]);
     let absent = pair.project.mirror(&["verify"]).ends_with(1).run();
     assert!(
-        absent.stdout.contains("hole: docker.io/library/app:1 at prod: it is not there"),
+        absent.stdout.contains("missing: docker.io/library/app:1 at prod: it is not there"),
         "{}",
         absent.stdout
     );
@@ -26,7 +26,7 @@ fn every_hole_is_found() {
     pair.project.mirror(&["verify"]).run();
     let deep = pair.project.mirror(&["verify", "--deep"]).ends_with(1).run();
     let expected = format!(
-        "hole: docker.io/library/app:1 at prod: blob {} ({size} B) content has digest",
+        "damaged: docker.io/library/app:1 at prod: blob {} ({size} B) content has digest",
         layer.short()
     );
     assert!(deep.stdout.contains(&expected), "{}", deep.stdout);
@@ -35,8 +35,9 @@ fn every_hole_is_found() {
     pair.destination.lose("docker.io/library/app", &image.manifests[1].digest);
     let ran = pair.project.mirror(&["verify", "--format", "json"]).ends_with(1).run();
     let found: mirror_plan::report::Verification = serde_json::from_str(&ran.stdout).unwrap();
-    let holes: Vec<_> = found.holes.iter().map(|hole| hole.digest.clone().unwrap()).collect();
-    assert_eq!(holes, [image.manifests[1].digest.clone(), layer.clone()]);
+    let defects: Vec<_> =
+        found.defects.iter().map(|defect| defect.digest.clone().unwrap()).collect();
+    assert_eq!(defects, [image.manifests[1].digest.clone(), layer.clone()]);
     assert_eq!((found.whole, found.images), (1, 2));
 }
 
@@ -71,7 +72,7 @@ fn image_layouts_too() {
     let ran = pair.project.mirror(&["verify"]).ends_with(1).run();
     assert!(
         ran.stdout.ends_with(&format!(
-            "is missing or cut off ({})\nverified: 0 of 1 image whole; 1 hole\n  help: `mirror apply --repair` puts back what is missing\n",
+            "is missing or cut off ({})\nverified: 0 of 1 image whole; 1 defect\n  help: `mirror apply --repair` puts back what is missing\n",
             image.blobs[0].0
         )),
         "{}",

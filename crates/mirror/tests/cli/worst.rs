@@ -196,7 +196,7 @@ fn platforms_that_were_left_out_are_missing_when_they_are_wanted() {
 
 #[test]
 fn what_verify_finds_missing_is_put_back() {
-    let image = index("holes");
+    let image = index("defects");
     let pair = Pair::new(&[("library/app", "1", &image)]);
     pair.project.mirror(&["apply"]).run();
     let child = &image.manifests[0].digest;
@@ -248,7 +248,7 @@ fn tampering_is_told_also_where_somebody_holds_the_image() {
         let text = std::fs::read_to_string(project.path().join("report.json")).unwrap();
         let report: Report = serde_json::from_str(&text).unwrap();
         let page =
-            mirror_render::ci::attention_markdown(&report, None, &[], &Default::default()).unwrap();
+            mirror_render::ci::issue_markdown(&report, None, &[], &Default::default()).unwrap();
         assert!(page.contains("possible tampering"), "{page}");
     }
 }
@@ -260,7 +260,7 @@ fn signatures_of_a_held_image_are_unknown_while_its_source_fails() {
         let more = format!("[copy]\nreferrers = \"{setting}\"\n");
         let (source, _first, second, project) = holder(&image, &more);
         let signature = ImageBuilder::new("late").layers(&[7]).build();
-        source.add("library/app", &crate::companions::cosign(image.digest(), "sig"), &signature);
+        source.add("library/app", &crate::referrers::cosign(image.digest(), "sig"), &signature);
         source.set_faults(|_| Some(Fault::refuse(403, "DENIED", "not now")));
         let ran = project.mirror(&["apply"]).ends_with(i32::from(setting == "require")).run();
         if setting == "require" {
@@ -398,7 +398,7 @@ fn a_signature_that_is_lost_is_no_lost_image() {
     let (source, [first, second], project) = held(&pinned("1", &image), &image);
     configure(&project, &source, &[&first], "");
     project.mirror(&["apply"]).run();
-    source.add("library/app", &crate::companions::cosign(image.digest(), "sig"), &signature);
+    source.add("library/app", &crate::referrers::cosign(image.digest(), "sig"), &signature);
     source.lose("library/app", &signature.blobs[0].0);
     let rest = "[copy]\nreferrers = \"require\"\n";
     configure(&project, &source, &[&first, &second], rest);
@@ -450,10 +450,10 @@ fn signatures_in_a_layout_come_along() {
     for setting in ["copy", "require"] {
         let (source, registry, project) = (Registry::start(), Registry::start(), Project::new());
         source.add("library/app", "1", &image);
-        let tag = crate::companions::cosign(image.digest(), "sig");
+        let tag = crate::referrers::cosign(image.digest(), "sig");
         source.add("library/app", &tag, &signature);
         let size = image.manifests.last().unwrap().bytes.len();
-        let sbom = crate::companions::attach(&source, "library/app", image.digest(), size);
+        let sbom = crate::referrers::attach(&source, "library/app", image.digest(), size);
         project.write("images/docker.io/library/app/Dockerfile", &pinned("1", &image));
         let one = format!(
             "[copy]\nreferrers = \"{setting}\"\n[registry.\"docker.io\"]\nendpoint = \"{}\"\n[[destination]]\nname = \"disk\"\nlayout = \"store\"\n",

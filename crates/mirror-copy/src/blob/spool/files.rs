@@ -128,7 +128,7 @@ impl BlobFile {
     }
 
     /// The same file once more.
-    pub(crate) fn again(&self) -> io::Result<BlobFile> {
+    pub(crate) fn second_handle(&self) -> io::Result<BlobFile> {
         self.0.try_clone().map(BlobFile)
     }
 

@@ -41,7 +41,7 @@ impl Stamp {
 }
 
 /// A file on its way to its place, where a reader finds it whole or not at all.
-pub(crate) struct Part(tempfile::NamedTempFile);
+pub(crate) struct PartFile(tempfile::NamedTempFile);
 
 impl Files {
     pub(crate) fn of(folder: &Path) -> Files {
@@ -138,14 +138,14 @@ impl Files {
     }
 
     /// Begins a blob or manifest. The folder becomes a layout with the first.
-    pub(crate) fn begin(&self) -> io::Result<Part> {
+    pub(crate) fn begin(&self) -> io::Result<PartFile> {
         let blobs = self.folder.join("blobs");
         fs::create_dir_all(&blobs)?;
         let marker = self.path(MARKER);
         if !marker.exists() {
             fs::write(marker, "{\"imageLayoutVersion\":\"1.0.0\"}")?;
         }
-        tempfile::Builder::new().prefix(PART).tempfile_in(blobs).map(Part)
+        tempfile::Builder::new().prefix(PART).tempfile_in(blobs).map(PartFile)
     }
 
     /// Replaces a file of the folder itself by what `change` makes of it, under a lock that other processes respect too.
@@ -159,14 +159,15 @@ impl Files {
         let lock = File::create(self.path(LOCK))?;
         lock.lock()?;
         let bytes = change(self.stamp(name)?)?;
-        let mut part = tempfile::Builder::new().prefix(PART).tempfile_in(&self.folder).map(Part)?;
+        let mut part =
+            tempfile::Builder::new().prefix(PART).tempfile_in(&self.folder).map(PartFile)?;
         part.write(&bytes)?;
         part.keep(&self.path(name))?;
         self.stamp(name)
     }
 }
 
-impl Part {
+impl PartFile {
     pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.0.write_all(bytes)
     }

@@ -26,8 +26,8 @@ const PARTS: u32 = 10;
 pub(crate) struct Index {
     read: Mutex<Option<(Stamp, Arc<Names>)>>,
     /// What this process wrote last.
-    written: Mutex<Option<(Stamp, Document)>>,
-    waiting: Mutex<Waiting>,
+    written: Mutex<Option<(Stamp, IndexDocument)>>,
+    waiting: Mutex<WaitingEntries>,
     /// Whoever holds this writes what waits, not before the time in it.
     writing: tokio::sync::Mutex<Option<Instant>>,
 }
@@ -40,23 +40,23 @@ pub(crate) struct Names {
 }
 
 #[derive(Debug, Default)]
-struct Waiting {
+struct WaitingEntries {
     next: u64,
-    entries: BTreeMap<u64, Entry>,
+    entries: BTreeMap<u64, IndexEntry>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Document {
+struct IndexDocument {
     schema_version: u32,
-    manifests: Vec<Entry>,
+    manifests: Vec<IndexEntry>,
     #[serde(flatten)]
     other: Map<String, Value>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Entry {
+struct IndexEntry {
     media_type: String,
     digest: Digest,
     size: u64,
@@ -69,7 +69,7 @@ struct Entry {
 /// An entry that waits to be written.
 pub(crate) struct Ticket(u64);
 
-impl Entry {
+impl IndexEntry {
     fn name(&self) -> Option<&str> {
         self.annotations.get(NAME).and_then(Value::as_str)
     }
@@ -112,7 +112,7 @@ impl Index {
 
     /// Has a manifest put there under a name; [`Index::write`] does it.
     pub(crate) fn enqueue(&self, manifest: &RawManifest, name: &str) -> Ticket {
-        let entry = Entry {
+        let entry = IndexEntry {
             media_type: manifest.media_type().to_owned(),
             digest: manifest.digest().clone(),
             size: manifest.bytes().len() as u64,
@@ -162,7 +162,7 @@ impl Index {
         written
     }
 
-    fn update(&self, files: &Files, entries: &BTreeMap<u64, Entry>) -> io::Result<()> {
+    fn update(&self, files: &Files, entries: &BTreeMap<u64, IndexEntry>) -> io::Result<()> {
         let mut new = None;
         let stamp = files.update(INDEX, |stamp| {
             let known = lock(&self.written).take().filter(|(known, _)| Some(*known) == stamp);
@@ -183,19 +183,19 @@ impl Index {
 }
 
 /// Puts new entries in the place of those that have the same name.
-fn unite(document: &mut Document, entries: &BTreeMap<u64, Entry>) {
-    let names: BTreeSet<Option<&str>> = entries.values().map(Entry::name).collect();
+fn unite(document: &mut IndexDocument, entries: &BTreeMap<u64, IndexEntry>) {
+    let names: BTreeSet<Option<&str>> = entries.values().map(IndexEntry::name).collect();
     document.manifests.retain(|entry| entry.name().is_none() || !names.contains(&entry.name()));
     // Of two that came under one name, the later one counts.
-    let by_name: BTreeMap<Option<&str>, &Entry> =
+    let by_name: BTreeMap<Option<&str>, &IndexEntry> =
         entries.values().map(|entry| (entry.name(), entry)).collect();
     document.manifests.extend(by_name.into_values().cloned());
     document.manifests.sort_by(|a, b| a.name().cmp(&b.name()));
 }
 
-fn document(files: &Files) -> io::Result<Document> {
+fn document(files: &Files) -> io::Result<IndexDocument> {
     let Some(bytes) = files.read(INDEX)? else {
-        return Ok(Document { schema_version: 2, manifests: Vec::new(), other: Map::new() });
+        return Ok(IndexDocument { schema_version: 2, manifests: Vec::new(), other: Map::new() });
     };
     // What is in the file is not repeated: it may be a link to anything.
     serde_json::from_slice(&bytes).map_err(|error| {

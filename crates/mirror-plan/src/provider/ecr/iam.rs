@@ -17,7 +17,7 @@ use crate::want::model::Wants;
 
 /// What a role is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
+pub enum IamRole {
     /// `mirror plan`: reads only.
     Plan,
     /// `mirror apply`.
@@ -56,7 +56,7 @@ pub enum Context {
 }
 
 /// The permissions of a role, without those that its settings don't need.
-pub fn permissions(role: Role, wants: &Wants, config: &Config) -> Value {
+pub fn permissions(role: IamRole, wants: &Wants, config: &Config) -> Value {
     let mut statements = Statements::default();
     for want in &wants.wants {
         let name = &want.source.name;
@@ -142,7 +142,7 @@ impl Statements {
 
     fn source(
         &mut self,
-        role: Role,
+        role: IamRole,
         registry: &Registry,
         repository: &Repository,
         single: bool,
@@ -156,10 +156,10 @@ impl Statements {
         self.assume(registry, config);
         self.add("Login", &["ecr:GetAuthorizationToken"], "*".to_owned());
         let mut actions = vec!["ecr:BatchGetImage"];
-        if role == Role::Apply || single {
+        if role == IamRole::Apply || single {
             actions.push("ecr:GetDownloadUrlForLayer");
         }
-        if role == Role::Apply && config.referrers != Referrers::Off {
+        if role == IamRole::Apply && config.referrers != Referrers::Off {
             actions.push("ecr:ListImageReferrers");
         }
         self.add("Pull", &actions, ecr.arn(&prefix(repository)));
@@ -167,7 +167,7 @@ impl Statements {
 
     fn destination(
         &mut self,
-        role: Role,
+        role: IamRole,
         registry: &Registry,
         repository: &Repository,
         config: &Config,
@@ -187,7 +187,7 @@ impl Statements {
         let mut look = vec!["ecr:BatchGetImage"];
         look.extend(rows.clone().flat_map(|row| row.look));
         self.add("Look", &look, resource.clone());
-        if role == Role::Plan {
+        if role == IamRole::Plan {
             return;
         }
         self.add("Login", &["ecr:GetAuthorizationToken"], "*".to_owned());

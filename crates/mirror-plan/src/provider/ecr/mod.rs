@@ -5,5 +5,5 @@ pub(crate) mod registry;
 pub(crate) mod section;
 pub(crate) mod settings;
 
-pub use iam::{Context, Role, Workflow, accounts, permissions, trust};
+pub use iam::{Context, IamRole, Workflow, accounts, permissions, trust};
 pub use registry::EcrRegistry;

@@ -13,7 +13,7 @@ use crate::config::glob::Glob;
 use crate::config::problems::Problems;
 use crate::provider::Provider;
 use crate::provider::ecr::registry::EcrRegistry;
-use crate::provider::rules::{RepositoryRules, Rules};
+use crate::provider::rules::{ProviderRules, RepositoryRules};
 use crate::provider::setting::{Setting, Settings};
 
 /// Limits of ECR: <https://docs.aws.amazon.com/AmazonECR/latest/userguide/image-tag-mutability.html>,
@@ -126,7 +126,7 @@ impl Problems<'_> {
         file: &EcrFile,
         table: &Range<usize>,
         registry: &EcrRegistry,
-    ) -> Option<(Glob, Rules)> {
+    ) -> Option<(Glob, ProviderRules)> {
         let Some(pattern) = &file.pattern else {
             let help = "write `match = \"docker.io/library/*\"`";
             self.add(table.clone(), "an exception for repositories needs a `match`", help);
@@ -158,7 +158,12 @@ impl Problems<'_> {
         Some(text.clone())
     }
 
-    fn rules(&mut self, file: &EcrFile, span: Range<usize>, registry: &EcrRegistry) -> Rules {
+    fn rules(
+        &mut self,
+        file: &EcrFile,
+        span: Range<usize>,
+        registry: &EcrRegistry,
+    ) -> ProviderRules {
         let mut settings = Settings::new();
         let immutable = file.immutable_tags.as_ref().and_then(|tags| self.immutable_tags(tags));
         settings.extend(immutable.map(|value| (Setting::ImmutableTags, value)));
@@ -181,7 +186,7 @@ impl Problems<'_> {
             }
             settings.insert(Setting::Tags, json!(tags));
         }
-        Rules { create: file.create, settings }
+        ProviderRules { create: file.create, settings }
     }
 
     fn immutable_tags(&mut self, file: &Spanned<ImmutableTagsFile>) -> Option<Value> {

@@ -17,7 +17,7 @@ const LIMIT: Duration = Duration::from_secs(20);
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Answer {
+struct HostResponse {
     username: String,
     secret: String,
 }
@@ -47,7 +47,7 @@ pub(super) async fn ask(name: &str, registry: &str) -> Result<Option<Credential>
     };
     let output = tokio::time::timeout(LIMIT, conversation)
         .await
-        .map_err(|_| wrong(format!("no answer in {} s", LIMIT.as_secs())))?
+        .map_err(|_| wrong(format!("no response in {} s", LIMIT.as_secs())))?
         .map_err(|error| wrong(error.to_string()))?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stdout);
@@ -56,10 +56,10 @@ pub(super) async fn ask(name: &str, registry: &str) -> Result<Option<Credential>
         }
         return Err(wrong(format!("ended with {}", output.status)));
     }
-    let answer: Answer = serde_json::from_slice(&output.stdout)
-        .map_err(|_| wrong("its answer is not the JSON it should be".to_owned()))?;
-    Ok(Some(match answer.username.as_str() {
-        "<token>" => Credential::Refresh(Secret::new(answer.secret)),
-        _ => Credential::Basic { user: answer.username, password: Secret::new(answer.secret) },
+    let response: HostResponse = serde_json::from_slice(&output.stdout)
+        .map_err(|_| wrong("its response is not the JSON it should be".to_owned()))?;
+    Ok(Some(match response.username.as_str() {
+        "<token>" => Credential::Refresh(Secret::new(response.secret)),
+        _ => Credential::Basic { user: response.username, password: Secret::new(response.secret) },
     }))
 }

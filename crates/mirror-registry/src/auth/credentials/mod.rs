@@ -58,18 +58,18 @@ pub struct Login {
 #[derive(Clone)]
 pub struct LoginSource {
     belongs_to: Arc<dyn Fn(&Endpoint) -> bool + Send + Sync>,
-    source: Arc<dyn Fn() -> LoginAnswer + Send + Sync>,
+    source: Arc<dyn Fn() -> LoginResponse + Send + Sync>,
 }
 
 /// A login on its way; none where there are no credentials and none are needed.
-pub type LoginAnswer = Pin<Box<dyn Future<Output = Result<Option<Login>, RequestError>> + Send>>;
+pub type LoginResponse = Pin<Box<dyn Future<Output = Result<Option<Login>, RequestError>> + Send>>;
 
 impl LoginSource {
     /// Asks `source` for each login. It is sent to those endpoints alone that `belongs_to` is true for, whatever the
     /// registry is called or says.
     pub fn new(
         belongs_to: impl Fn(&Endpoint) -> bool + Send + Sync + 'static,
-        source: impl Fn() -> LoginAnswer + Send + Sync + 'static,
+        source: impl Fn() -> LoginResponse + Send + Sync + 'static,
     ) -> LoginSource {
         LoginSource { belongs_to: Arc::new(belongs_to), source: Arc::new(source) }
     }

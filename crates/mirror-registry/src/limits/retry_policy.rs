@@ -6,7 +6,7 @@ use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 
 /// How long to wait for what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Patience {
+pub struct RetryPolicy {
     /// A connection over which nothing is heard for so long is given up. There is no limit on the whole of a
     /// transfer.
     pub idle: Duration,
@@ -14,9 +14,9 @@ pub struct Patience {
     pub first_pause: Duration,
 }
 
-impl Default for Patience {
-    fn default() -> Patience {
-        Patience { idle: Duration::from_secs(30), first_pause: Duration::from_millis(250) }
+impl Default for RetryPolicy {
+    fn default() -> RetryPolicy {
+        RetryPolicy { idle: Duration::from_secs(30), first_pause: Duration::from_millis(250) }
     }
 }
 

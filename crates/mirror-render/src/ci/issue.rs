@@ -38,7 +38,7 @@ const MOST_OF_A_DATE: usize = 12;
 /// What is wrong, as Markdown; nothing when nobody has to do anything. `problems` are in the words of whoever saw them.
 /// The same problems make the same text, whatever the time and the number of bytes. Images that wait for a limit on
 /// pulls are no problem: the next run goes on with them.
-pub fn attention_markdown(
+pub fn issue_markdown(
     report: &Report,
     outdated: Option<&Outdated>,
     problems: &[String],
@@ -148,9 +148,9 @@ mod tests {
     #[test]
     fn nothing_wrong_nothing_said() {
         let report = Report { format_version: 1, ..Report::default() };
-        assert_eq!(attention_markdown(&report, None, &[], &Earlier::default()), None);
+        assert_eq!(issue_markdown(&report, None, &[], &Earlier::default()), None);
         let mut outdated = Outdated { format_version: 1, looked_at: 2, ..Outdated::default() };
-        assert_eq!(attention_markdown(&report, Some(&outdated), &[], &Earlier::default()), None);
+        assert_eq!(issue_markdown(&report, Some(&outdated), &[], &Earlier::default()), None);
         outdated.images.push(NewerTag {
             file: "docker.io/minio/minio/Dockerfile".to_owned(),
             name: "docker.io/minio/minio".to_owned(),
@@ -160,7 +160,7 @@ mod tests {
         });
         let problems = ["a job @failed".to_owned()];
         let earlier = Earlier::default();
-        let text = attention_markdown(&report, Some(&outdated), &problems, &earlier).unwrap();
+        let text = issue_markdown(&report, Some(&outdated), &problems, &earlier).unwrap();
         assert_eq!(
             text,
             "### Not mirrored as wanted\n\n- ❌ `a job @failed`\n\n\
@@ -183,7 +183,7 @@ mod tests {
         let report = Report { format_version: 1, ..Report::default() };
         let text = |moved: Vec<MovedTag>, text: Option<&str>, today: &str| {
             let outdated = Outdated { format_version: 1, moved, ..Outdated::default() };
-            attention_markdown(&report, Some(&outdated), &[], &Earlier { text, today }).unwrap()
+            issue_markdown(&report, Some(&outdated), &[], &Earlier { text, today }).unwrap()
         };
         let first = text(vec![tag("1", Some("new"))], None, "1 Nov 2026");
         assert_eq!(
@@ -208,7 +208,7 @@ mod tests {
         let outdated = Outdated { format_version: 1, failures, ..Outdated::default() };
         let (today, before) = ("9 Nov 2026", Some(&*first));
         let earlier = Earlier { text: before, today };
-        let night = attention_markdown(&report, Some(&outdated), &[], &earlier).unwrap();
+        let night = issue_markdown(&report, Some(&outdated), &[], &earlier).unwrap();
         assert!(night.contains("| `11507a0e2f5e` | 1 Nov 2026 |\n"), "{night}");
     }
 }

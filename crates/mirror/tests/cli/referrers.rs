@@ -46,8 +46,8 @@ fn they_come_before_the_tag_and_from_index_and_children() {
     pair.source.add("library/app", &cosign(image.digest(), "sig"), &signature);
     let ran = pair.project.mirror(&["apply"]).run();
     assert!(!ran.stdout.contains("warning"), "{}", ran.stdout);
-    for companion in [&image, &sbom, &of_child, &signature] {
-        assert!(pair.destination.holds("docker.io/library/app", companion));
+    for referrer in [&image, &sbom, &of_child, &signature] {
+        assert!(pair.destination.holds("docker.io/library/app", referrer));
     }
     let tags = pair.destination.tags();
     assert_eq!(
@@ -111,7 +111,7 @@ fn the_setting_turns_them_off_or_makes_them_a_must() {
         );
         let ran = pair.project.mirror(&["apply"]).ends_with(i32::from(setting == "require")).run();
         let lookups =
-            pair.source.take_requests().iter().filter(|r| crate::looks_for_companions(r)).count();
+            pair.source.take_requests().iter().filter(|r| crate::looks_for_referrers(r)).count();
         assert_eq!(lookups == 0, setting == "off");
         let warned = ran.stdout.contains("warning: docker.io/library/app:1 at prod is without some of its signatures\n  caused by: destination: pushing manifest sha256:");
         assert_eq!(warned, setting == "copy", "{}", ran.stdout);

@@ -1,11 +1,11 @@
-//! Findings: what is wrong with a tree and its configuration, in one shape for all outputs.
+//! Diagnostics: what is wrong with a tree and its configuration, in one shape for all outputs.
 
 use std::fmt::Write as _;
 use std::ops::Range;
 use std::sync::Arc;
 
 use mirror_failure::printable;
-use mirror_tree::{Diagnostic, Severity};
+use mirror_tree::{Severity, TreeDiagnostic};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -15,18 +15,18 @@ use crate::want::model::Collision;
 /// Everything that was found, as `mirror check --format json` prints it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Findings {
+pub struct Diagnostics {
     /// Version of this format; 1.
     pub format_version: u32,
     /// Files that are right.
     pub entries: usize,
     /// What is wrong, sorted by file and position.
-    pub findings: Vec<Finding>,
+    pub diagnostics: Vec<Diagnostic>,
 }
 
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Finding {
+pub struct Diagnostic {
     /// How bad it is.
     pub severity: Level,
     /// Which rule: a code of `images/README.md`, `config` or `conflict`.
@@ -46,7 +46,7 @@ pub struct Finding {
     pub excerpt: Option<(Arc<str>, Range<usize>)>,
 }
 
-/// How bad a finding is.
+/// How bad a diagnostic is.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
 )]
@@ -71,25 +71,25 @@ pub struct Position {
     pub end_column: usize,
 }
 
-impl Findings {
+impl Diagnostics {
     /// Whether anything is an error.
     pub fn has_errors(&self) -> bool {
-        self.findings.iter().any(|finding| finding.severity == Level::Error)
+        self.diagnostics.iter().any(|diagnostic| diagnostic.severity == Level::Error)
     }
 
-    /// How many findings are that bad.
+    /// How many diagnostics are that bad.
     pub fn count(&self, level: Level) -> usize {
-        self.findings.iter().filter(|finding| finding.severity == level).count()
+        self.diagnostics.iter().filter(|diagnostic| diagnostic.severity == level).count()
     }
 
     /// Workflow commands that GitHub shows beside the lines:
     /// <https://docs.github.com/en/actions/reference/workflow-commands-for-github-actions#setting-an-error-message>.
     pub fn render_github(&self) -> String {
         let mut out = String::new();
-        for finding in &self.findings {
-            let level = if finding.severity == Level::Error { "error" } else { "warning" };
-            let _ = write!(out, "::{level} file={}", property(&finding.file));
-            if let Some(at) = finding.position {
+        for diagnostic in &self.diagnostics {
+            let level = if diagnostic.severity == Level::Error { "error" } else { "warning" };
+            let _ = write!(out, "::{level} file={}", property(&diagnostic.file));
+            if let Some(at) = diagnostic.position {
                 let _ = write!(out, ",line={},endLine={},col={}", at.line, at.end_line, at.column);
                 // GitHub wants the end column on one line only, and inclusive.
                 if at.line == at.end_line && at.end_column > at.column {
@@ -97,43 +97,43 @@ impl Findings {
                 }
             }
             let help =
-                finding.help.iter().map(|help| format!("\nhelp: {help}")).collect::<String>();
-            let text = data(&format!("{}{help}", finding.message));
-            let _ = writeln!(out, ",title={}::{text}", property(&finding.code));
+                diagnostic.help.iter().map(|help| format!("\nhelp: {help}")).collect::<String>();
+            let text = data(&format!("{}{help}", diagnostic.message));
+            let _ = writeln!(out, ",title={}::{text}", property(&diagnostic.code));
         }
         out
     }
 }
 
-impl Finding {
+impl Diagnostic {
     /// A diagnostic of the tree in the folder `images`.
-    pub fn of_tree(images: &str, diagnostic: &Diagnostic) -> Finding {
-        let excerpt = diagnostic.source.clone().zip(diagnostic.span.clone());
-        let file = if diagnostic.file.is_empty() {
+    pub fn of_tree(images: &str, found: &TreeDiagnostic) -> Diagnostic {
+        let excerpt = found.source.clone().zip(found.span.clone());
+        let file = if found.file.is_empty() {
             images.to_owned()
         } else {
-            format!("{images}/{}", diagnostic.file)
+            format!("{images}/{}", found.file)
         };
-        Finding {
-            severity: if diagnostic.severity() == Severity::Error {
+        Diagnostic {
+            severity: if found.severity() == Severity::Error {
                 Level::Error
             } else {
                 Level::Warning
             },
-            code: diagnostic.code.to_string(),
+            code: found.code.to_string(),
             file: printable(&file),
             position: excerpt.as_ref().map(|(text, span)| position(text, span)),
-            message: printable(&diagnostic.message),
-            help: diagnostic.help.as_deref().map(printable),
-            fixable: diagnostic.fix.is_some(),
+            message: printable(&found.message),
+            help: found.help.as_deref().map(printable),
+            fixable: found.fix.is_some(),
             excerpt,
         }
     }
 
     /// A problem of the configuration file `file` with the text `text`.
-    pub fn of_config(file: &str, text: &Arc<str>, problem: &ConfigProblem) -> Finding {
+    pub fn of_config(file: &str, text: &Arc<str>, problem: &ConfigProblem) -> Diagnostic {
         let excerpt = problem.span.clone().map(|span| (text.clone(), span));
-        Finding {
+        Diagnostic {
             severity: Level::Error,
             code: "config".to_owned(),
             file: file.to_owned(),
@@ -146,8 +146,8 @@ impl Finding {
     }
 
     /// An exception of the configuration `file` that is about no image.
-    pub fn of_unused_glob(file: &str, glob: &str) -> Finding {
-        Finding {
+    pub fn of_unused_glob(file: &str, glob: &str) -> Diagnostic {
+        Diagnostic {
             severity: Level::Warning,
             code: "config".to_owned(),
             file: file.to_owned(),
@@ -162,8 +162,8 @@ impl Finding {
     }
 
     /// A configuration at `file` that nobody reads, since it isn't where it belongs.
-    pub fn of_unread_config(file: &str, belongs: &str) -> Finding {
-        Finding {
+    pub fn of_unread_config(file: &str, belongs: &str) -> Diagnostic {
+        Diagnostic {
             severity: Level::Warning,
             code: "config".to_owned(),
             file: printable(file),
@@ -177,10 +177,10 @@ impl Finding {
     }
 
     /// A collision, shown at the first file concerned.
-    pub fn of_collision(images: &str, collision: &Collision) -> Finding {
+    pub fn of_collision(images: &str, collision: &Collision) -> Diagnostic {
         let files: Vec<String> =
             collision.files.iter().map(|file| format!("{images}/{file}")).collect();
-        Finding {
+        Diagnostic {
             severity: Level::Error,
             code: "conflict".to_owned(),
             file: files.first().map(|file| printable(file)).unwrap_or_default(),
@@ -242,7 +242,7 @@ mod tests {
 
     #[test]
     fn workflow_commands_are_escaped() {
-        let finding = Finding {
+        let diagnostic = Diagnostic {
             severity: Level::Error,
             code: "bad-reference".into(),
             file: "images/localhost:5000/a,b/Dockerfile".into(),
@@ -252,9 +252,9 @@ mod tests {
             fixable: false,
             excerpt: None,
         };
-        let findings = Findings { findings: vec![finding], ..Findings::default() };
+        let diagnostics = Diagnostics { diagnostics: vec![diagnostic], ..Diagnostics::default() };
         assert_eq!(
-            findings.render_github(),
+            diagnostics.render_github(),
             "::error file=images/localhost%3A5000/a%2Cb/Dockerfile,line=2,endLine=2,col=6,endColumn=8,title=bad-reference::100%25 wrong%0D%0A::error::injected%0Ahelp: mend it\n"
         );
     }

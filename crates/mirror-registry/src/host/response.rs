@@ -21,11 +21,11 @@ use crate::world::Clock;
 const LARGEST_ERROR: usize = 64 << 10;
 const LARGEST_TOKEN: usize = 1 << 20;
 
-/// An answer that is not a passing failure. The slot is free again when it is dropped.
-pub(crate) struct Answer {
+/// An response that is not a passing failure. The slot is free again when it is dropped.
+pub(crate) struct HostResponse {
     pub(crate) response: Response,
     pub(crate) request: String,
-    pub(crate) trickle: Trickle,
+    pub(crate) stall_guard: StallGuard,
     pub(crate) slot: Option<OwnedSemaphorePermit>,
     pub(crate) clock: Clock,
     /// Whether no credentials were sent.
@@ -34,7 +34,7 @@ pub(crate) struct Answer {
     pub(crate) authorized: bool,
 }
 
-impl Answer {
+impl HostResponse {
     pub(crate) fn status(&self) -> u16 {
         self.response.status().as_u16()
     }
@@ -43,15 +43,15 @@ impl Answer {
         self.response.headers().get(name).and_then(|value| value.to_str().ok())
     }
 
-    /// What an answer with an unwelcome status says.
+    /// What an response with an unwelcome status says.
     pub(crate) async fn into_error(self) -> RequestError {
         let (anonymous, authorized) = (self.anonymous, self.authorized);
-        let error = refusal(self.response, self.request, self.trickle.idle, self.clock).await;
+        let error = refusal(self.response, self.request, self.stall_guard.idle, self.clock).await;
         error.anonymously(anonymous).with_token(authorized)
     }
 }
 
-/// What an answer with an unwelcome status says.
+/// What an response with an unwelcome status says.
 pub(crate) async fn refusal(
     mut response: Response,
     request: String,
@@ -70,7 +70,7 @@ pub(crate) async fn refusal(
         .flatten()
         .unwrap_or_default();
     let kind = match status_kind(status, &content_type, &body) {
-        // The answer to a HEAD has no body that could say it.
+        // The response to a HEAD has no body that could say it.
         ErrorKind::Status { status: 429, .. } if left.is_some_and(|(left, _)| left == 0) => {
             ErrorKind::PullLimit { message: "no pulls are left".to_owned(), ends: None }
         }
@@ -85,7 +85,7 @@ pub(crate) fn describe(method: &Method, url: &Url) -> String {
     format!("{method} {}", redacted(url))
 }
 
-/// Waits for an answer, but not for ever.
+/// Waits for an response, but not for ever.
 pub(crate) async fn within_idle(
     what: &str,
     idle: Duration,
@@ -104,15 +104,15 @@ pub(crate) const LEAST: u64 = 16 << 10;
 
 /// Watches that a body keeps coming. Only time spent waiting counts.
 #[derive(Debug)]
-pub(crate) struct Trickle {
+pub(crate) struct StallGuard {
     pub(crate) idle: Duration,
     waited: Duration,
     heard: u64,
 }
 
-impl Trickle {
-    pub(crate) fn new(idle: Duration) -> Trickle {
-        Trickle { idle, waited: Duration::ZERO, heard: 0 }
+impl StallGuard {
+    pub(crate) fn new(idle: Duration) -> StallGuard {
+        StallGuard { idle, waited: Duration::ZERO, heard: 0 }
     }
 
     /// The next piece of a body.
@@ -127,7 +127,7 @@ impl Trickle {
         self.waited += started.elapsed();
         self.heard += chunk.as_ref().ok().and_then(Option::as_ref).map_or(0, Bytes::len) as u64;
         if self.heard >= LEAST {
-            *self = Trickle::new(self.idle);
+            *self = StallGuard::new(self.idle);
         }
         chunk
     }
@@ -141,9 +141,9 @@ pub(crate) async fn read_capped(
     idle: Duration,
 ) -> Result<Option<Bytes>, RequestError> {
     let mut body = BytesMut::new();
-    let mut trickle = Trickle::new(idle);
+    let mut stall_guard = StallGuard::new(idle);
     loop {
-        let chunk = trickle.chunk(response).await;
+        let chunk = stall_guard.chunk(response).await;
         match chunk.map_err(|kind| RequestError::new(what, kind))? {
             None => return Ok(Some(body.freeze())),
             Some(chunk) if body.len() + chunk.len() > cap => return Ok(None),
@@ -174,6 +174,6 @@ async fn small_json_once<T: DeserializeOwned>(
         return Err(refusal(response, what.to_owned(), idle, pace.clock()).await);
     }
     let body = read_capped(&mut response, what, LARGEST_TOKEN, idle).await?.unwrap_or_default();
-    let kind = || ErrorKind::Protocol("the answer is not the JSON it should be".to_owned());
+    let kind = || ErrorKind::Protocol("the response is not the JSON it should be".to_owned());
     serde_json::from_slice(&body).map_err(|_| RequestError::new(what, kind()))
 }

@@ -1,4 +1,4 @@
-//! Companions of an image: what signs, attests or describes it, and is found through its digests.
+//! ReferrerPolicy of an image: what signs, attests or describes it, and is found through its digests.
 //!
 //! Referrers come from the API or from the fallback tag `sha256-<hex>`
 //! (<https://github.com/opencontainers/distribution-spec/blob/main/spec.md#referrers-tag-schema>); cosign before
@@ -23,7 +23,7 @@ const AT_ONCE: usize = 4;
 
 /// Something that belongs to an image.
 #[derive(Debug, Clone)]
-pub(crate) struct Companion {
+pub(crate) struct ReferrerGraph {
     /// What it consists of.
     pub(crate) graph: Graph,
     /// How it is found.
@@ -38,36 +38,36 @@ pub(crate) enum Link {
     Subject(Digest, Referrer),
 }
 
-/// Companions of an image, and what kept us from having more.
+/// ReferrerPolicy of an image, and what kept us from having more.
 #[derive(Debug, Default)]
-pub(crate) struct Found {
+pub(crate) struct FoundReferrers {
     /// Referrers come before what is found by tag.
-    pub(crate) companions: Vec<Companion>,
+    pub(crate) referrers: Vec<ReferrerGraph>,
     /// Look-ups that failed: what they would have found is unknown.
     pub(crate) unasked: Vec<CopyError>,
-    /// Companions that are known and could not be read.
+    /// ReferrerPolicy that are known and could not be read.
     pub(crate) unread: Vec<CopyError>,
 }
 
-impl Found {
-    fn add(&mut self, other: Found) {
-        self.companions.extend(other.companions);
+impl FoundReferrers {
+    fn add(&mut self, other: FoundReferrers) {
+        self.referrers.extend(other.referrers);
         self.unasked.extend(other.unasked);
         self.unread.extend(other.unread);
     }
 }
 
-/// Finds the companions of all manifests of an image. One that can't be had does not hide the others.
-pub(crate) async fn find(origin: &Origin, graph: &Graph, recall: Recall) -> Found {
+/// Finds the referrers of all manifests of an image. One that can't be had does not hide the others.
+pub(crate) async fn find(origin: &Origin, graph: &Graph, recall: Recall) -> FoundReferrers {
     let subjects: Vec<Digest> =
         graph.manifests().map(|manifest| manifest.digest().clone()).collect();
     let left = AtomicUsize::new(MAX_IMAGE_REFERRERS);
     let found = stream::iter(subjects).map(|subject| of_manifest(origin, subject, recall, &left));
-    let mut all = Found::default();
-    for found in found.buffered(AT_ONCE).collect::<Vec<Found>>().await {
+    let mut all = FoundReferrers::default();
+    for found in found.buffered(AT_ONCE).collect::<Vec<FoundReferrers>>().await {
         all.add(found);
     }
-    all.companions.sort_by_key(|companion| matches!(companion.link, Link::Tag(_)));
+    all.referrers.sort_by_key(|referrer| matches!(referrer.link, Link::Tag(_)));
     all
 }
 
@@ -77,8 +77,8 @@ async fn of_manifest(
     subject: Digest,
     recall: Recall,
     left: &AtomicUsize,
-) -> Found {
-    let mut found = Found::default();
+) -> FoundReferrers {
+    let mut found = FoundReferrers::default();
     match listed(origin, &subject, recall).await {
         Ok(Listed { mut referrers, more }) => {
             // Nobody has to list one once.
@@ -92,7 +92,7 @@ async fn of_manifest(
             let reads = stream::iter(referrers).map(|referrer| read(origin, &subject, referrer));
             for one in reads.buffered(AT_ONCE).collect::<Vec<_>>().await {
                 match one {
-                    Ok(companion) => found.companions.extend(companion),
+                    Ok(referrer) => found.referrers.extend(referrer),
                     Err(problem) => found.unread.push(problem),
                 }
             }
@@ -105,7 +105,7 @@ async fn of_manifest(
             Ok(Some(manifest)) => match Graph::below_referrer(origin, manifest).await {
                 Ok(graph) => {
                     let link = Link::Tag(cosign_tag(&subject, suffix));
-                    found.companions.push(Companion { link, graph });
+                    found.referrers.push(ReferrerGraph { link, graph });
                 }
                 Err(problem) => found.unread.push(problem),
             },
@@ -121,13 +121,13 @@ async fn read(
     origin: &Origin,
     subject: &Digest,
     referrer: Referrer,
-) -> Result<Option<Companion>, CopyError> {
+) -> Result<Option<ReferrerGraph>, CopyError> {
     let graph = Graph::of_referrer(origin, &referrer.digest).await?;
     let names = match graph.root() {
         Some(root) => links(root)?.subject.is_some_and(|named| named.digest == *subject),
         None => false,
     };
-    Ok(names.then(|| Companion { link: Link::Subject(subject.clone(), referrer), graph }))
+    Ok(names.then(|| ReferrerGraph { link: Link::Subject(subject.clone(), referrer), graph }))
 }
 
 /// Takes as many as are left.

@@ -14,13 +14,13 @@ const MOST: u64 = 2 << 20;
 
 /// Pieces without a gap between them, the oldest first.
 #[derive(Debug, Default)]
-pub(crate) struct Window {
+pub(crate) struct TailBuffer {
     pieces: Mutex<VecDeque<(u64, Bytes)>>,
     taken: Notify,
     begun: Notify,
 }
 
-impl Window {
+impl TailBuffer {
     /// Somebody is ready to read.
     pub(crate) fn begin(&self) {
         self.begun.notify_one();
@@ -104,45 +104,45 @@ mod tests {
 
     #[test]
     fn gives_what_is_there_and_no_byte_beyond_the_limit() {
-        let window = Window::default();
-        assert_eq!(window.get(0, 10), None);
-        window.add(10, vec![Bytes::from_static(b"abc"), Bytes::from_static(b"defg")]);
-        assert_eq!(window.get(9, 17), None);
-        assert_eq!(window.get(10, 17).unwrap(), "abc");
-        assert_eq!(window.get(12, 17).unwrap(), "c");
-        assert_eq!(window.get(13, 16).unwrap(), "def");
-        assert_eq!(window.get(16, 16), None);
-        assert_eq!(window.get(17, 20), None);
-        window.clear();
-        assert_eq!(window.get(10, 17), None);
+        let buffer = TailBuffer::default();
+        assert_eq!(buffer.get(0, 10), None);
+        buffer.add(10, vec![Bytes::from_static(b"abc"), Bytes::from_static(b"defg")]);
+        assert_eq!(buffer.get(9, 17), None);
+        assert_eq!(buffer.get(10, 17).unwrap(), "abc");
+        assert_eq!(buffer.get(12, 17).unwrap(), "c");
+        assert_eq!(buffer.get(13, 16).unwrap(), "def");
+        assert_eq!(buffer.get(16, 16), None);
+        assert_eq!(buffer.get(17, 20), None);
+        buffer.clear();
+        assert_eq!(buffer.get(10, 17), None);
     }
 
     #[test]
     fn lets_the_oldest_go() {
-        let window = Window::default();
+        let buffer = TailBuffer::default();
         let piece = Bytes::from(vec![0; 1 << 20]);
-        window.add(0, vec![piece.clone(), piece.clone()]);
-        window.add(2 << 20, vec![piece]);
-        window.trim();
-        assert_eq!(window.get(0, 3 << 20), None);
-        assert!(window.get(1 << 20, 3 << 20).is_some());
+        buffer.add(0, vec![piece.clone(), piece.clone()]);
+        buffer.add(2 << 20, vec![piece]);
+        buffer.trim();
+        assert_eq!(buffer.get(0, 3 << 20), None);
+        assert!(buffer.get(1 << 20, 3 << 20).is_some());
     }
 
     #[tokio::test]
     async fn waits_for_whoever_takes() {
-        let window = Window::default();
-        window.add(0, vec![Bytes::from(vec![0; 1 << 20]); 3]);
+        let buffer = TailBuffer::default();
+        buffer.add(0, vec![Bytes::from(vec![0; 1 << 20]); 3]);
         let filled = async {
-            window.room().await;
-            window.add(3 << 20, vec![Bytes::from_static(b"x")]);
+            buffer.room().await;
+            buffer.add(3 << 20, vec![Bytes::from_static(b"x")]);
         };
         let take = async {
             tokio::task::yield_now().await;
-            assert_eq!(window.get(3 << 20, 4 << 20), None);
-            window.take_until(1 << 20);
+            assert_eq!(buffer.get(3 << 20, 4 << 20), None);
+            buffer.take_until(1 << 20);
         };
         tokio::join!(filled, take);
-        assert_eq!(window.get(3 << 20, 4 << 20).unwrap(), "x");
-        assert_eq!(window.get(0, 4 << 20), None);
+        assert_eq!(buffer.get(3 << 20, 4 << 20).unwrap(), "x");
+        assert_eq!(buffer.get(0, 4 << 20), None);
     }
 }
