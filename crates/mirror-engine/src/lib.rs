@@ -17,6 +17,7 @@ mod run;
 pub mod stop;
 mod surroundings;
 mod tasks;
+pub mod verify;
 
 pub use connections::{Connections, Errand};
 pub use event::Events;

@@ -43,7 +43,7 @@ pub(crate) async fn run(
     };
     let queue = queue(&tasks, graphs, options, prepared);
     queue.iter().flat_map(|one| &one.graph).for_each(|graph| copier.expect(graph.blobs()));
-    let context = Context {
+    let context = RunContext {
         copier: &copier,
         events,
         connections,
@@ -77,7 +77,7 @@ fn queue<'a>(
 }
 
 /// What every copy works with.
-struct Context<'a> {
+struct RunContext<'a> {
     copier: &'a Copier,
     events: &'a Events,
     connections: &'a Connections,
@@ -98,7 +98,7 @@ struct Queued<'a> {
 }
 
 /// Copies until everything has ended, or it is asked to stop; what is still running then is dropped.
-async fn copy_all(queue: Vec<Queued<'_>>, context: &Context<'_>, ends: &mut [Option<TaskEnd>]) {
+async fn copy_all(queue: Vec<Queued<'_>>, context: &RunContext<'_>, ends: &mut [Option<TaskEnd>]) {
     let mut finished = stream::iter(queue)
         .map(|queued| async move { (queued.number, one(queued, context).await) })
         .buffer_unordered(IMAGES_AT_ONCE);
@@ -118,7 +118,7 @@ async fn copy_all(queue: Vec<Queued<'_>>, context: &Context<'_>, ends: &mut [Opt
     }
 }
 
-async fn one(queued: Queued<'_>, context: &Context<'_>) -> TaskEnd {
+async fn one(queued: Queued<'_>, context: &RunContext<'_>) -> TaskEnd {
     let Queued { number, graph, task, owed } = queued;
     context.events.send(Event::Started(number));
     let expected = graph.clone();
@@ -145,7 +145,7 @@ async fn one(queued: Queued<'_>, context: &Context<'_>) -> TaskEnd {
     end
 }
 
-async fn copy(mut job: CopyJob, task: &Task<'_>, context: &Context<'_>) -> TaskEnd {
+async fn copy(mut job: CopyJob, task: &Task<'_>, context: &RunContext<'_>) -> TaskEnd {
     if job.parts == Parts::Image {
         let target = &task.want.target;
         let blobs = job.graph.blobs.iter().map(|blob| blob.digest.clone()).collect();
@@ -200,7 +200,7 @@ async fn fall_back(
     mut failure: Failure,
     tried: &[Holder],
     task: &Task<'_>,
-    context: &Context<'_>,
+    context: &RunContext<'_>,
 ) -> Option<Holder> {
     let source = &task.want.source;
     if let Some(first) = tried.first() {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use mirror_engine::{Stop, Stopper, Surroundings};
 use mirror_failure::RequestError;
 use mirror_registry::Credentials;
+use mirror_render::ci::System;
 use tokio::time::Instant;
 use tracing_subscriber::EnvFilter;
 
@@ -59,15 +60,18 @@ pub(crate) fn today() -> String {
     now.get(5..16).unwrap_or(&now).trim_start_matches('0').to_owned()
 }
 
-/// Whether we run in GitHub Actions.
-pub(crate) fn in_github_actions() -> bool {
-    env::var_os("GITHUB_ACTIONS").is_some_and(|value| value == "true")
+/// The CI system that we run in.
+pub(crate) fn system() -> System {
+    match env::var_os("GITHUB_ACTIONS").is_some_and(|value| value == "true") {
+        true => System::GitHub,
+        false => System::None,
+    }
 }
 
 /// The file that GitHub Actions shows as the summary of a step, when we run there.
 pub(crate) fn step_summary() -> Option<PathBuf> {
     let file = env::var_os("GITHUB_STEP_SUMMARY").filter(|file| !file.is_empty());
-    file.filter(|_| in_github_actions()).map(PathBuf::from)
+    file.filter(|_| system() == System::GitHub).map(PathBuf::from)
 }
 
 /// What variables say about GitHub.

@@ -4,9 +4,9 @@
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use annotate_snippets::renderer::DecorStyle;
-use annotate_snippets::{AnnotationKind, Group, Level as Shown, Renderer, Snippet};
-use mirror_plan::report::{Diagnostic, Diagnostics, Level};
+use mirror_plan::report::Diagnostics;
+use mirror_render::ci::System;
+use mirror_render::people::render_diagnostic;
 use serde::Serialize;
 
 use crate::environment;
@@ -51,21 +51,22 @@ pub(crate) fn note(text: Option<impl AsRef<str>>) {
     }
 }
 
-/// Adds to the summary of the step, where GitHub Actions shows one.
-pub(crate) fn step_summary(text: impl FnOnce() -> String) {
-    let Some(file) = environment::step_summary() else { return };
+/// Adds to the summary of the step, where the CI system shows one; `text` is given how long it may be.
+pub(crate) fn step_summary(text: impl FnOnce(usize) -> String) {
+    let budget = environment::system().summary_budget();
+    let Some((file, budget)) = environment::step_summary().zip(budget) else { return };
     let opened = std::fs::OpenOptions::new().append(true).create(true).open(&file);
-    let written = opened.and_then(|mut file| file.write_all(text().as_bytes()));
+    let written = opened.and_then(|mut file| file.write_all(text(budget).as_bytes()));
     if let Err(why) = written {
         message(&format!("could not write the summary of the step, {}: {why}", file.display()));
     }
 }
 
-/// Shows diagnostics beside the files, where GitHub Actions does that. It takes ten of a kind from a step, and drops the
-/// rest: <https://docs.github.com/en/actions/reference/limits>.
+/// Shows diagnostics beside the files, where the CI system does that.
 pub(crate) fn annotations(diagnostics: impl FnOnce() -> Diagnostics) {
-    if environment::in_github_actions() {
-        message(diagnostics().render_github().trim_end());
+    let system = environment::system();
+    if system != System::None {
+        note(system.annotations(&diagnostics()).map(|text| text.trim_end().to_owned()));
     }
 }
 
@@ -88,28 +89,7 @@ pub(crate) fn problems(problems: &[Problem]) {
     for problem in problems {
         match problem {
             Problem::Error { what, cause, help } => error(what, cause, help.as_deref()),
-            Problem::Diagnostic(one) => message(diagnostic(one).trim_end()),
+            Problem::Diagnostic(one) => message(render_diagnostic(one).trim_end()),
         }
     }
-}
-
-/// A diagnostic with the lines concerned.
-pub(crate) fn diagnostic(diagnostic: &Diagnostic) -> String {
-    let level = match diagnostic.severity {
-        Level::Error => Shown::ERROR,
-        Level::Warning => Shown::WARNING,
-    };
-    let title = level.primary_title(diagnostic.message.as_str()).id(diagnostic.code.as_str());
-    let mut group = match &diagnostic.excerpt {
-        Some((text, span)) => {
-            let snippet = Snippet::source(&**text).path(diagnostic.file.as_str());
-            title.element(snippet.annotation(AnnotationKind::Primary.span(span.clone())))
-        }
-        None => Group::with_title(title)
-            .element(annotate_snippets::Origin::path(diagnostic.file.as_str())),
-    };
-    if let Some(help) = &diagnostic.help {
-        group = group.element(Shown::HELP.message(help.as_str()));
-    }
-    Renderer::styled().decor_style(DecorStyle::Ascii).render(&[group]) + "\n\n"
 }

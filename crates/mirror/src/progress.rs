@@ -7,10 +7,9 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use mirror_engine::{Event, Events};
-use mirror_failure::count;
-use mirror_oci::{ByteSize, Registry};
 use mirror_plan::plan::{Plan, Shard};
 use mirror_plan::report::{ProgressLine, Status};
+use mirror_render::people::{render_finished, render_notice};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -23,9 +22,6 @@ const MOST_BARS: usize = 16;
 
 /// How often rates, remaining time and the width of the terminal are looked at.
 const REDRAW: Duration = Duration::from_millis(200);
-
-/// Shorter pauses of a host are not worth a line.
-const WORTH_A_LINE: Duration = Duration::from_secs(2);
 
 /// Opens the channel of a run, and shows what comes out of it until it is closed.
 pub(crate) fn listen(progress: Progress, shard: Option<Shard>) -> (Events, JoinHandle<()>) {
@@ -64,33 +60,9 @@ async fn show(progress: Progress, mut events: UnboundedReceiver<Event>) {
 
 /// Says what is worth a line whatever is on the screen.
 fn notice(progress: Progress, event: &Event, say: impl Fn(&str)) {
-    match event {
-        Event::Waiting { images, wait } => {
-            let images = count(*images as u64, "image");
-            let seconds = wait.as_secs();
-            say(&format!(
-                "{images} wait for a limit on pulls or requests; looking again in {seconds} s"
-            ));
-        }
-        Event::ServesAgain { hosts, images } => {
-            let hosts: Vec<&str> = hosts.iter().map(Registry::as_str).collect();
-            let images = count(*images as u64, "deferred image");
-            let hosts = hosts.join(" and ");
-            say(&format!("{hosts} serves again: looking at {images} again"));
-        }
-        Event::Paused { host, wait, why } if progress == Progress::Json => {
-            let (host, seconds, why) = (host.to_string(), wait.as_secs_f64(), why.clone());
-            json(&ProgressLine::Paused { host, seconds, why });
-        }
-        Event::Paused { host, wait, why } if *wait >= WORTH_A_LINE => {
-            let seconds = wait.as_secs_f64().round();
-            say(&format!("{host} asks for a pause ({why}): going on in {seconds} s"));
-        }
-        Event::Learned { host, capability, value } if progress == Progress::Json => {
-            let (host, capability) = (host.to_string(), (*capability).to_owned());
-            json(&ProgressLine::Learned { host, capability, value: value.clone() });
-        }
-        _ => {}
+    match (progress, ProgressLine::of_host(event)) {
+        (Progress::Json, Some(line)) => json(&line),
+        _ => render_notice(event).iter().for_each(|line| say(line)),
     }
 }
 
@@ -275,20 +247,8 @@ impl Display {
         running.bar.iter().for_each(ProgressBar::finish_and_clear);
         state.total.iter().for_each(|bar| bar.set_message(format!("{finished} of {all} images")));
         let seconds = running.since.elapsed().as_secs_f64();
-        let line = match status {
-            Status::Failed { failure } => {
-                format!(
-                    "failed {} to {}: {}: {}",
-                    image.name, image.destination, failure.side, failure.message
-                )
-            }
-            _ => format!(
-                "copied {} to {} ({} pushed in {seconds:.1} s)",
-                image.name,
-                image.destination,
-                ByteSize(running.pushed)
-            ),
-        };
+        let line =
+            render_finished(&image.name, &image.destination, status, running.pushed, seconds);
         match &self.kind {
             DisplayKind::Bars(_) => self.say(&line),
             DisplayKind::Lines => self.say(&format!("[{finished}/{all}] {line}")),

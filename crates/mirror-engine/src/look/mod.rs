@@ -4,6 +4,7 @@ pub(crate) mod before;
 pub(crate) mod bulk;
 pub(crate) mod holders;
 pub mod incomplete;
+pub mod outdated;
 pub mod tags;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -51,7 +51,7 @@ struct User {
 
 /// Only what is needed, and nothing that can be missing: one comment of a deleted user must not hide the others.
 #[derive(Deserialize)]
-struct Item {
+struct KeptItem {
     id: u64,
     /// Of an issue, which is called by its number.
     number: Option<u64>,
@@ -61,7 +61,7 @@ struct Item {
     pull_request: Option<Value>,
 }
 
-impl Item {
+impl KeptItem {
     fn is_marked(&self, mark: &str) -> bool {
         self.body.as_deref().is_some_and(|body| body.starts_with(mark))
     }
@@ -144,9 +144,9 @@ impl GitHub {
         mark: &str,
     ) -> Result<Vec<KeptText>, ForgeError> {
         let path = self.path(&format!("issues/{pull_request}/comments"));
-        let marked = |item: &Item| item.is_marked(mark);
+        let marked = |item: &KeptItem| item.is_marked(mark);
         let found = self.all("looking for the comment", &path, marked).await?;
-        Ok(found.into_iter().map(Item::text).collect())
+        Ok(found.into_iter().map(KeptItem::text).collect())
     }
 
     /// Writes a comment, unless `find` finds it after an attempt whose outcome is unknown.
@@ -172,10 +172,10 @@ impl GitHub {
 
     /// Open issues that begin with `mark`.
     pub(crate) async fn open_issues(&self, mark: &str) -> Result<Vec<KeptText>, ForgeError> {
-        let marked = |item: &Item| item.pull_request.is_none() && item.is_marked(mark);
+        let marked = |item: &KeptItem| item.pull_request.is_none() && item.is_marked(mark);
         let path = self.path("issues?state=open");
         let found = self.all("looking for the issue", &path, marked).await?;
-        Ok(found.into_iter().map(Item::text).collect())
+        Ok(found.into_iter().map(KeptItem::text).collect())
     }
 
     /// Opens an issue, unless `find` finds it after an attempt whose outcome is unknown.
@@ -211,7 +211,7 @@ impl GitHub {
         status: &CommitStatus,
     ) -> Result<bool, ForgeError> {
         #[derive(Deserialize)]
-        struct Listed {
+        struct ListedStatus {
             state: String,
             context: String,
             description: Option<String>,
@@ -219,7 +219,7 @@ impl GitHub {
         }
         // The newest comes first, and is the one that counts.
         let path = self.path(&format!("commits/{}/statuses", commit.as_str()));
-        let named = |listed: &Listed| listed.context == status.context;
+        let named = |listed: &ListedStatus| listed.context == status.context;
         let found = self.find("looking for the status", &path, named).await?;
         Ok(found.is_some_and(|listed| {
             listed.state == state(status.state)

@@ -1,6 +1,5 @@
 //! Diagnostics: what is wrong with a tree and its configuration, in one shape for all outputs.
 
-use std::fmt::Write as _;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -80,28 +79,6 @@ impl Diagnostics {
     /// How many diagnostics are that bad.
     pub fn count(&self, level: Level) -> usize {
         self.diagnostics.iter().filter(|diagnostic| diagnostic.severity == level).count()
-    }
-
-    /// Workflow commands that GitHub shows beside the lines:
-    /// <https://docs.github.com/en/actions/reference/workflow-commands-for-github-actions#setting-an-error-message>.
-    pub fn render_github(&self) -> String {
-        let mut out = String::new();
-        for diagnostic in &self.diagnostics {
-            let level = if diagnostic.severity == Level::Error { "error" } else { "warning" };
-            let _ = write!(out, "::{level} file={}", property(&diagnostic.file));
-            if let Some(at) = diagnostic.position {
-                let _ = write!(out, ",line={},endLine={},col={}", at.line, at.end_line, at.column);
-                // GitHub wants the end column on one line only, and inclusive.
-                if at.line == at.end_line && at.end_column > at.column {
-                    let _ = write!(out, ",endColumn={}", at.end_column - 1);
-                }
-            }
-            let help =
-                diagnostic.help.iter().map(|help| format!("\nhelp: {help}")).collect::<String>();
-            let text = data(&format!("{}{help}", diagnostic.message));
-            let _ = writeln!(out, ",title={}::{text}", property(&diagnostic.code));
-        }
-        out
     }
 }
 
@@ -212,16 +189,6 @@ fn line_and_column(text: &str, at: usize) -> (usize, usize) {
     (line, before.get(start..).unwrap_or("").chars().count() + 1)
 }
 
-/// The text behind `::`.
-fn data(text: &str) -> String {
-    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
-}
-
-/// The value of a property.
-fn property(text: &str) -> String {
-    data(text).replace(':', "%3A").replace(',', "%2C")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -238,24 +205,5 @@ mod tests {
             Position { line: 1, column: 1, end_line: 3, end_column: 1 }
         );
         assert_eq!(position("", &(0..0)).line, 1);
-    }
-
-    #[test]
-    fn workflow_commands_are_escaped() {
-        let diagnostic = Diagnostic {
-            severity: Level::Error,
-            code: "bad-reference".into(),
-            file: "images/localhost:5000/a,b/Dockerfile".into(),
-            position: Some(Position { line: 2, column: 6, end_line: 2, end_column: 9 }),
-            message: "100% wrong\r\n::error::injected".into(),
-            help: Some("mend it".into()),
-            fixable: false,
-            excerpt: None,
-        };
-        let diagnostics = Diagnostics { diagnostics: vec![diagnostic], ..Diagnostics::default() };
-        assert_eq!(
-            diagnostics.render_github(),
-            "::error file=images/localhost%3A5000/a%2Cb/Dockerfile,line=2,endLine=2,col=6,endColumn=8,title=bad-reference::100%25 wrong%0D%0A::error::injected%0Ahelp: mend it\n"
-        );
     }
 }

@@ -38,7 +38,7 @@ pub struct ReportFold {
 #[derive(Debug, Default)]
 struct Pass {
     asked: Asked,
-    planned: Option<Planned>,
+    planned: Option<CurrentPlan>,
     left_alone: Vec<Outcome>,
     repositories: Vec<RepositoryOutcome>,
     outcomes: BTreeMap<usize, Outcome>,
@@ -57,7 +57,7 @@ enum Asked {
 }
 
 #[derive(Debug)]
-struct Planned {
+struct CurrentPlan {
     plan: Arc<Plan>,
     refresh: bool,
 }
@@ -75,7 +75,7 @@ impl ReportFold {
             Event::Looking(wants) => self.begin(Asked::Wants(wants.clone())),
             Event::Rechecking(plan) => self.begin(Asked::Saved(plan.clone())),
             Event::Planned { plan, refresh } => {
-                pass.planned = Some(Planned { plan: plan.clone(), refresh: *refresh });
+                pass.planned = Some(CurrentPlan { plan: plan.clone(), refresh: *refresh });
                 // All of it is in the plan, or left alone.
                 pass.asked = Asked::Known;
             }
@@ -181,7 +181,7 @@ impl Pass {
         }
     }
 
-    fn report_of(&self, Planned { plan, refresh }: &Planned) -> Report {
+    fn report_of(&self, CurrentPlan { plan, refresh }: &CurrentPlan) -> Report {
         let images = plan.carried_out(*refresh).enumerate().map(|(number, (want, digest))| {
             let transfer = self.moved.get(&number).copied().unwrap_or_default();
             match self.outcomes.get(&number) {

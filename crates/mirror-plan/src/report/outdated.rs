@@ -1,6 +1,6 @@
 //! Newer tags of images that no bot proposes them for.
 
-use mirror_failure::{Failure, count};
+use mirror_failure::Failure;
 use mirror_oci::Digest;
 use mirror_tree::{Entry, Untracked, untracked};
 use schemars::JsonSchema;
@@ -110,42 +110,6 @@ fn taken_apart(tag: &str) -> Option<(String, Vec<u64>)> {
         form.push(c);
     }
     Some((form, numbers))
-}
-
-impl Outdated {
-    /// For people.
-    pub fn render(&self) -> String {
-        let mut out = String::new();
-        for NewerTag { name, tag, newest, reason, .. } in &self.images {
-            out += &format!("{name}:{tag} → {newest}\n  {reason}\n");
-        }
-        for MovedTag { name, tag, pinned, upstream, .. } in &self.moved {
-            out += &match upstream {
-                Some(upstream) => format!(
-                    "{name}:{tag} was pushed again\n  {pinned} in the tree, {upstream} upstream; `mirror pin --only {name}` takes it\n"
-                ),
-                None => format!("{name}:{tag} is gone upstream\n  {pinned} in the tree\n"),
-            };
-        }
-        for TagsFailure { file, name, failure } in &self.failures {
-            let cause = &failure.message;
-            out += &format!(
-                "error: could not look up the tags of {name} in {file}\n  caused by: {cause}\n"
-            );
-            failure.help.iter().for_each(|help| out += &format!("  help: {help}\n"));
-        }
-        let newer = count(self.images.len() as u64, "newer tag");
-        let looked = count(self.looked_at as u64, "tag");
-        out += &format!("{newer} for {looked} that no bot moves\n");
-        if self.pinned > 0 {
-            let gone = self.moved.iter().filter(|tag| tag.upstream.is_none()).count();
-            let moved = count((self.moved.len() - gone) as u64, "tag");
-            let pinned = count(self.pinned as u64, "tag");
-            let gone = if gone > 0 { format!(", {gone} gone") } else { String::new() };
-            out += &format!("{moved} pushed again{gone}, of {pinned} beside digests\n");
-        }
-        out
-    }
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::report::event::Event;
 use crate::report::model::Status;
 
 /// One line of `--progress json`, on standard error.
@@ -65,4 +66,23 @@ pub enum ProgressLine {
         /// Whether, or how far, it does that.
         value: String,
     },
+}
+
+impl ProgressLine {
+    /// What a host has shown, if that is what happened.
+    pub fn of_host(event: &Event) -> Option<ProgressLine> {
+        match event {
+            Event::Paused { host, wait, why } => Some(ProgressLine::Paused {
+                host: host.to_string(),
+                seconds: wait.as_secs_f64(),
+                why: why.clone(),
+            }),
+            Event::Learned { host, capability, value } => Some(ProgressLine::Learned {
+                host: host.to_string(),
+                capability: (*capability).to_owned(),
+                value: value.clone(),
+            }),
+            _ => None,
+        }
+    }
 }

@@ -23,6 +23,13 @@ pub struct Verification {
     pub failures: Vec<VerifyFailure>,
 }
 
+impl Verification {
+    /// Whether nothing is missing or wrong, and everything could be looked at.
+    pub fn is_whole(&self) -> bool {
+        self.defects.is_empty() && self.failures.is_empty()
+    }
+}
+
 /// Something that is missing or wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ImageDefect {

@@ -5,6 +5,8 @@ use mirror_plan::plan::{Alert, Conflict, Note, Plan};
 use mirror_plan::report::{Diagnostic, Diagnostics, Level, Report, Status};
 use mirror_plan::want::Want;
 
+use crate::people::failure::{Explained, explained};
+
 /// What is wrong in a plan, for the tree in the folder `images`.
 pub fn plan_diagnostics(images: &str, plan: &Plan) -> Diagnostics {
     let mut found: Vec<Diagnostic> =
@@ -57,10 +59,11 @@ fn conflicts(images: &str, conflicts: &[Conflict]) -> Vec<Diagnostic> {
 fn failure(images: &str, want: &Want, failure: &Failure) -> Diagnostic {
     let (level, code) =
         if failure.is_deferred() { (Level::Warning, "deferred") } else { (Level::Error, "failed") };
-    let target = want.target.shown();
-    let message =
-        format!("{target} at {}: {}: {}", want.target.destination, failure.side, failure.message);
-    diagnostic(level, code, images, &want.file, &message, failure.help.as_deref())
+    let Explained { security, cause, help } = explained(failure);
+    let (target, destination) = (want.target.shown(), &want.target.destination);
+    let security = security.map(|security| format!("{security}; ")).unwrap_or_default();
+    let message = format!("{target} at {destination}: {security}{cause}");
+    diagnostic(level, code, images, &want.file, &message, help.as_deref())
 }
 
 fn diagnostic(

@@ -10,15 +10,11 @@ use mirror_oci::{ByteSize, Digest, Name, Tag};
 use mirror_plan::plan::{Change, Copy, Holder, LookupFailure, Note, Plan, source_link};
 
 use crate::ci::pages::registry_page;
-use crate::people::text::{POSTPONED, SECURITY, or_none, postponed, repositories_noun, version};
+use crate::people::failure::{Explained, SECURITY, explained};
+use crate::people::text::{POSTPONED, or_none, postponed, repositories_noun, version};
 
 /// What a comment may have; some of GitHub's limit is left for whatever is put around it.
 pub const COMMENT_BUDGET: usize = 60_000;
-
-/// What a step may add to the summary of its job in GitHub Actions, of which it has 1 MiB:
-/// <https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-commands#adding-a-job-summary>. Most
-/// characters are one byte; an arrow is three.
-pub const SUMMARY_BUDGET: usize = 300_000;
 
 /// The plan: headline and sums, then what is wrong, then a table for each destination, then what is unchanged.
 pub fn plan_markdown(plan: &Plan, budget: usize) -> String {
@@ -146,8 +142,9 @@ pub(crate) fn problem(
     let serves = serves
         .map(|digest| format!("not refreshed, the destination serves {}; ", code(digest.as_str())));
     let serves = serves.unwrap_or_default();
-    let security = if failure.is_security() { format!("**{SECURITY}**; ") } else { String::new() };
-    let help = failure.help.iter().map(|help| format!(" – {}", code(help))).collect::<String>();
+    let Explained { security, help, .. } = explained(failure);
+    let security = security.map(|security| format!("**{security}**; ")).unwrap_or_default();
+    let help = help.map(|help| format!(" – {}", code(&help))).unwrap_or_default();
     let message = code(&failure.message);
     let (target, destination) = (code(target), code(destination));
     format!("- ❌ {target} at {destination}: {security}{serves}{}: {message}{help}\n", failure.side)

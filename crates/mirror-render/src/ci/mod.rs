@@ -5,8 +5,10 @@ pub(crate) mod issue;
 pub(crate) mod markdown;
 pub(crate) mod pages;
 pub(crate) mod report;
+pub(crate) mod system;
 
 pub use annotations::{plan_diagnostics, report_diagnostics};
 pub use issue::{Earlier, issue_markdown};
-pub use markdown::{COMMENT_BUDGET, SUMMARY_BUDGET, headline, plan_markdown};
+pub use markdown::{COMMENT_BUDGET, headline, plan_markdown};
 pub use report::report_markdown;
+pub use system::System;

@@ -1,7 +1,14 @@
 //! Text for people, in a terminal or a log.
 
+pub(crate) mod diagnostic;
+pub(crate) mod failure;
+pub(crate) mod outdated;
+pub(crate) mod progress;
 pub(crate) mod report;
 pub(crate) mod text;
 
+pub use diagnostic::{render_diagnostic, render_diagnostics};
+pub use outdated::render_outdated;
+pub use progress::{render_finished, render_notice};
 pub use report::render_report;
 pub use text::{render_plan, render_verification};

@@ -11,6 +11,8 @@ use mirror_plan::plan::{Change, Copy, Holder, LookupFailure, Note, Plan};
 use mirror_plan::report::Verification;
 use mirror_plan::want::{RepositoryAction, Unwanted, Want};
 
+use crate::people::failure::{Explained, SECURITY, explained};
+
 const ADDED: Style = AnsiColor::Green.on_default();
 pub(crate) const CHANGED: Style = AnsiColor::Yellow.on_default();
 pub(crate) const WRONG: Style = AnsiColor::Red.on_default().bold();
@@ -75,9 +77,6 @@ pub fn render_verification(found: &Verification) -> String {
     }
     out.0
 }
-
-/// What is said of bytes that are not what they were said to be.
-pub(crate) const SECURITY: &str = "possible tampering, or a broken proxy on the way";
 
 /// What is said of wants that the base of a pull request does not know.
 pub(crate) const POSTPONED: &str = "new in this pull request, looked at after the merge";
@@ -171,11 +170,10 @@ impl Text {
     }
 
     pub(crate) fn failure(&mut self, failure: &Failure) {
-        if failure.is_security() {
-            self.detail("security: ", SECURITY);
-        }
-        self.detail("caused by: ", &format!("{}: {}", failure.side, failure.message));
-        failure.help.iter().for_each(|help| self.detail("help: ", help));
+        let Explained { security, cause, help } = explained(failure);
+        security.iter().for_each(|security| self.detail("security: ", security));
+        self.detail("caused by: ", &cause);
+        help.iter().for_each(|help| self.detail("help: ", help));
     }
 
     fn destination(&mut self, plan: &Plan, name: &str) {

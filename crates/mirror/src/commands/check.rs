@@ -6,8 +6,10 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use clap::{Args, ValueEnum};
-use mirror_failure::{count, printable};
-use mirror_plan::report::{Diagnostics, Level};
+use mirror_failure::printable;
+use mirror_plan::report::Level;
+use mirror_render::ci::System;
+use mirror_render::people::render_diagnostics;
 use mirror_tree::{Fix, TreeDiagnostic};
 
 use crate::error::CommandError;
@@ -61,9 +63,11 @@ pub(crate) fn run(images: Option<&Path>, command: &CheckArguments) -> Result<Exi
     }
     let diagnostics = &loaded.diagnostics;
     match command.format {
-        CheckFormat::Text => text(diagnostics),
+        CheckFormat::Text => print::data(&render_diagnostics(diagnostics)),
         CheckFormat::Json => print::json(diagnostics),
-        CheckFormat::Github => print::data(&diagnostics.render_github()),
+        CheckFormat::Github => {
+            print::data(&System::GitHub.annotations(diagnostics).unwrap_or_default());
+        }
     }
     if command.format != CheckFormat::Github {
         print::annotations(|| diagnostics.clone());
@@ -75,29 +79,6 @@ pub(crate) fn run(images: Option<&Path>, command: &CheckArguments) -> Result<Exi
         Some(true) => Ok(Exit::Conflict),
         Some(false) => Ok(Exit::Usage),
     }
-}
-
-fn text(diagnostics: &Diagnostics) {
-    diagnostics
-        .diagnostics
-        .iter()
-        .for_each(|diagnostic| print::data(&print::diagnostic(diagnostic)));
-    let (errors, warnings) = (diagnostics.count(Level::Error), diagnostics.count(Level::Warning));
-    let fixable = diagnostics.diagnostics.iter().filter(|diagnostic| diagnostic.fixable).count();
-    let mut summary = format!(
-        "{} good, {}, {}",
-        if diagnostics.entries == 1 {
-            "1 image is".to_owned()
-        } else {
-            format!("{} images are", diagnostics.entries)
-        },
-        count(errors as u64, "error"),
-        count(warnings as u64, "warning")
-    );
-    if fixable > 0 {
-        summary += &format!("; `mirror check --fix` corrects {fixable}");
-    }
-    print::data(&format!("{summary}\n"));
 }
 
 /// Applies one correction to each file concerned, and says how many files that were. What can't be corrected is told

@@ -9,7 +9,7 @@ use mirror_engine::{Connections, Errand};
 use mirror_failure::printable;
 use mirror_plan::plan::{Depth, MOST_SHARDS, ReviewNotes, busy_shards};
 use mirror_plan::report::Ending;
-use mirror_render::ci::{COMMENT_BUDGET, SUMMARY_BUDGET, plan_diagnostics, plan_markdown};
+use mirror_render::ci::{COMMENT_BUDGET, plan_diagnostics, plan_markdown};
 
 use crate::args::{Only, PageFormat};
 use crate::base::{self, AtBase};
@@ -109,7 +109,7 @@ pub(crate) fn run(images: Option<&Path>, command: &PlanArguments) -> Result<Exit
             (Some(parts), _) => {
                 let shards: Vec<String> =
                     busy_shards(&plan, parts).iter().map(ToString::to_string).collect();
-                print::data(&format!("{}\n", serde_json::json!({ "shard": shards })));
+                print::data(&environment::system().matrix(&shards));
                 // The plan itself goes to whoever watches.
                 print::message(mirror_render::people::render_plan(&plan).trim_end());
             }
@@ -117,7 +117,7 @@ pub(crate) fn run(images: Option<&Path>, command: &PlanArguments) -> Result<Exit
             (None, PageFormat::Json) => print::json(&plan),
             (None, PageFormat::Markdown) => print::data(&plan_markdown(&plan, COMMENT_BUDGET)),
         }
-        print::step_summary(|| plan_markdown(&plan, SUMMARY_BUDGET));
+        print::step_summary(|budget| plan_markdown(&plan, budget));
         print::annotations(|| plan_diagnostics(&loaded.shown, &plan));
         Ok(match plan.ending() {
             Ending::Pending if !command.exit_code => Exit::Done,

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use mirror_failure::printable;
 use mirror_plan::report::Report;
-use mirror_render::ci::{COMMENT_BUDGET, SUMMARY_BUDGET, report_markdown};
+use mirror_render::ci::{COMMENT_BUDGET, report_markdown};
 use serde::de::DeserializeOwned;
 
 use crate::args::PageFormat;
@@ -50,7 +50,7 @@ pub(crate) fn show(report: &Report, format: PageFormat) {
         PageFormat::Json => print::json(report),
         PageFormat::Markdown => print::data(&report_markdown(report, COMMENT_BUDGET)),
     }
-    print::step_summary(|| report_markdown(report, SUMMARY_BUDGET));
+    print::step_summary(|budget| report_markdown(report, budget));
 }
 
 /// Reads reports and puts them together; says which one is none.

@@ -1,0 +1,47 @@
+//! Newer tags, and tags that moved, for people.
+
+use mirror_failure::count;
+use mirror_plan::report::{MovedTag, NewerTag, Outdated, TagsFailure};
+
+use crate::people::failure::{Explained, explained};
+
+/// What `mirror outdated` found.
+///
+/// ```
+/// use mirror_plan::report::Outdated;
+///
+/// let text = mirror_render::people::render_outdated(&Outdated::default());
+/// assert_eq!(text, "0 newer tags for 0 tags that no bot moves\n");
+/// ```
+pub fn render_outdated(found: &Outdated) -> String {
+    let mut out = String::new();
+    for NewerTag { name, tag, newest, reason, .. } in &found.images {
+        out += &format!("{name}:{tag} → {newest}\n  {reason}\n");
+    }
+    for MovedTag { name, tag, pinned, upstream, .. } in &found.moved {
+        out += &match upstream {
+            Some(upstream) => format!(
+                "{name}:{tag} was pushed again\n  {pinned} in the tree, {upstream} upstream; `mirror pin --only {name}` takes it\n"
+            ),
+            None => format!("{name}:{tag} is gone upstream\n  {pinned} in the tree\n"),
+        };
+    }
+    for TagsFailure { file, name, failure } in &found.failures {
+        let Explained { security, cause, help } = explained(failure);
+        out += &format!("error: could not look up the tags of {name} in {file}\n");
+        security.iter().for_each(|security| out += &format!("  security: {security}\n"));
+        out += &format!("  caused by: {cause}\n");
+        help.iter().for_each(|help| out += &format!("  help: {help}\n"));
+    }
+    let newer = count(found.images.len() as u64, "newer tag");
+    let looked = count(found.looked_at as u64, "tag");
+    out += &format!("{newer} for {looked} that no bot moves\n");
+    if found.pinned > 0 {
+        let gone = found.moved.iter().filter(|tag| tag.upstream.is_none()).count();
+        let moved = count((found.moved.len() - gone) as u64, "tag");
+        let pinned = count(found.pinned as u64, "tag");
+        let gone = if gone > 0 { format!(", {gone} gone") } else { String::new() };
+        out += &format!("{moved} pushed again{gone}, of {pinned} beside digests\n");
+    }
+    out
+}
