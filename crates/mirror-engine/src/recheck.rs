@@ -119,7 +119,7 @@ async fn unknown(plan: &Plan, connections: &Connections) -> BTreeMap<Source, Fai
             Ok(true) => return None,
             Err(failure) => failure,
             Ok(false) => {
-                let why = format!("{source} has never been, or is no longer, {digest} there");
+                let why = format!("{source} does not have {digest}, or no longer does");
                 Failure::new(Side::Source, "", &Cause::Outdated(why))
             }
         };

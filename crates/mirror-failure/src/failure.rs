@@ -151,8 +151,8 @@ impl fmt::Display for Cause {
             Cause::Request(error) => error.fmt(f),
             Cause::Digest(error) => error.fmt(f),
             Cause::Manifest(error) => error.fmt(f),
-            Cause::Moved(Some(found)) => write!(f, "the tag is {found} by now"),
-            Cause::Moved(None) => f.write_str("the tag is gone by now"),
+            Cause::Moved(Some(found)) => write!(f, "the tag is now {found}"),
+            Cause::Moved(None) => f.write_str("the tag no longer exists"),
             Cause::Missing(registry) => write!(f, "{registry} has no such image (404)"),
             Cause::Io(_, text)
             | Cause::TooMuch(text)
@@ -206,7 +206,7 @@ mod tests {
             "code": "UNAVAIL\u{fffd}ABLE",
             "attempts": 5,
             "elapsed_milliseconds": 1234,
-            "help": "the registry has a problem of its own; try again later",
+            "help": "the registry reported an internal error; try again later",
         });
         assert_eq!(json, expected);
         assert_eq!(serde_json::from_value::<Failure>(json).unwrap(), failure);

@@ -33,7 +33,7 @@ impl Cause {
             Cause::Io(StorageFull, _) => {
                 "free some space, and run again: what is there already is kept"
             }
-            Cause::Io(PermissionDenied, _) => "mend the permissions of that path",
+            Cause::Io(PermissionDenied, _) => "fix the permissions of that path",
             Cause::Io(..) => "check the path, and the disk it is on",
             Cause::Moved(_) => "somebody pushed there; run again to look again",
             Cause::TooMuch(_) => {
@@ -120,7 +120,7 @@ fn request_help(error: &RequestError, side: Side) -> Option<&'static str> {
             "check the registry's name and its `endpoint` in images/mirror.toml"
         }
         ErrorKind::Credentials(_) => {
-            "mend it, or set MIRROR_AUTH_<HOST>=user:password in the environment"
+            "fix it, or set MIRROR_AUTH_<HOST>=user:password in the environment"
         }
         ErrorKind::Protocol(_) => {
             "tell the operator of the registry; this is not what the specification allows"
@@ -159,7 +159,7 @@ pub const TAMPERING: &str = "don't use it before somebody has looked: ask from a
 fn token_service_help(status: u16, anonymous: bool) -> &'static str {
     match status {
         500.. => {
-            "the token service has a problem of its own, and the registry was not asked; try again later"
+            "the token service reported an internal error before the registry was asked; try again later"
         }
         429 => "the token service limits requests; try again later",
         401 | 403 if anonymous => {
@@ -182,7 +182,7 @@ fn status_help(status: u16, side: Side) -> Option<&'static str> {
         401 => {
             "check the credentials: `docker login`, or MIRROR_AUTH_<HOST>=user:password in the environment"
         }
-        403 => "these credentials may not do that here; ask for the right to do it",
+        403 => "the credentials lack permission for this; request it",
         404 => missing_help(side),
         405 => {
             "the registry does not allow this; is it read-only? If not, look for a proxy in front of it"
@@ -191,7 +191,7 @@ fn status_help(status: u16, side: Side) -> Option<&'static str> {
             "a proxy in front of the registry limits the size of requests: raise its limit, `client_max_body_size` in nginx"
         }
         429 => "the registry limits requests; log in there, or try again later",
-        500.. => "the registry has a problem of its own; try again later",
+        500.. => "the registry reported an internal error; try again later",
         _ => return None,
     })
 }

@@ -88,7 +88,7 @@ pub enum ErrorKind {
     #[error("the connection broke: {0}")]
     Broken(String),
     /// The bytes to send could not be had.
-    #[error("the upload's own bytes could not be had: {0}")]
+    #[error("could not read the bytes to upload: {0}")]
     Body(String),
     /// An answer that no registry gives.
     #[error("this is not a container registry: {0}")]

@@ -29,7 +29,7 @@ pub enum ForgeError {
         attempts: u32,
     },
     /// The number of calls is used up for longer than we wait.
-    #[error("{what}: GitHub takes no more calls for {} s", wait.as_secs())]
+    #[error("{what}: GitHub accepts no more calls for {} s", wait.as_secs())]
     Limited {
         /// What was tried.
         what: String,

@@ -127,7 +127,7 @@ async fn what_does_not_pass_is_told() {
     );
     let hour = Some(("retry-after", "3600".to_owned()));
     let (text, _, calls) = tell(GitHubFault::Answer(429, hour, "limit")).await;
-    assert_eq!(text, "looking for the comment: GitHub takes no more calls for 3600 s");
+    assert_eq!(text, "looking for the comment: GitHub accepts no more calls for 3600 s");
     assert_eq!(calls, 1);
     let (text, help, _) = tell(GitHubFault::Answer(301, None, "Moved Permanently")).await;
     assert_eq!(text, "looking for the comment: 301 Moved Permanently");

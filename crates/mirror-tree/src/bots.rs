@@ -32,7 +32,7 @@ impl Untracked {
                 format!("no bot moves `{tag}`: it names a commit, and none is newer than another")
             }
             Untracked::Fixed(part) => format!(
-                "no bot moves `{tag}` away from `{part}`: this goes stale when upstream goes on with another"
+                "no bot moves `{tag}` away from `{part}`: it goes stale when upstream switches to another one"
             ),
         }
     }

@@ -201,7 +201,7 @@ impl Notes<'_> {
             self.add(
                 Code::LineContinuation,
                 Some(at..at + 1),
-                "the FROM line goes on in the next one, which no bot reads",
+                "the FROM line continues on the next line, which Dependabot and Renovate do not read",
             )
             .help = Some("write FROM and reference in one line".into());
             return None;
@@ -278,7 +278,7 @@ impl Notes<'_> {
         };
         let rest = line.start + rest..line.end;
         let help = if content.contains('#') {
-            "a comment needs a line of its own"
+            "put the comment on a line of its own"
         } else if content.contains("--platform ") {
             "write `--platform=os/architecture`"
         } else {

@@ -35,7 +35,7 @@ pub(crate) enum PageFormat {
     Text,
     /// For scripts.
     Json,
-    /// For pull requests; as long as a comment can be.
+    /// Markdown, shortened to fit a GitHub comment.
     Markdown,
 }
 

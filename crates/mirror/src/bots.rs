@@ -99,7 +99,7 @@ pub(crate) fn remind(images: &Path) {
     let old: Vec<&str> = old.map(|file| file.shown.as_str()).collect();
     if !old.is_empty() {
         print::message(&format!(
-            "{} no longer fits the tree: run `mirror bots`",
+            "out of date with the tree: {}; run `mirror bots`",
             old.join(" and ")
         ));
     }

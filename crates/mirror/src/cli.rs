@@ -24,7 +24,7 @@ pub(crate) struct Cli {
     #[arg(long, global = true, value_name = "FOLDER")]
     pub(crate) images: Option<PathBuf>,
 
-    /// Say on standard error what is sent where.
+    /// Log each request to standard error.
     #[arg(short, long, global = true)]
     pub(crate) verbose: bool,
 

@@ -32,8 +32,8 @@ Exit codes:
   1    an action or a look-up failed
   2    usage, configuration or tree error
   3    changes are pending (plan --exit-code)
-  4    conflict: wants that exclude each other
-  5    stale: a saved plan that no longer fits
+  4    conflict: entries that cannot both be satisfied
+  5    stale: a saved plan that does not match the tree, or whose destinations have moved
   6    deferred: a registry's limit on pulls or requests is used up
   130  interrupted";
 

@@ -125,7 +125,10 @@ fn commit(images: &Path, revision: &str) -> Result<String, GitError> {
         help: format!("name a commit, branch or tag. A shallow clone lacks older ones: {fetch}"),
     };
     if revision.is_empty() || revision.starts_with('-') || revision.contains(char::is_control) {
-        return Err(refuse(format!("`{}` is no revision", mirror_failure::printable(revision))));
+        return Err(refuse(format!(
+            "`{}` is not a Git revision",
+            mirror_failure::printable(revision)
+        )));
     }
     // Without this, what is wrong with the repository would look like a missing commit.
     git(images, ["rev-parse", "--git-dir"])?;

@@ -69,7 +69,7 @@ fn unpacked(path: &Path) -> Result<impl BufRead, PlanRefusal> {
             None => "it is empty",
             // Earlier versions did not pack it.
             Some(b'{') => "it was made by an older mirror",
-            Some(_) => "it is no saved plan: it is not packed with gzip",
+            Some(_) => "it is not a saved plan: it is not packed with gzip",
         };
         return Err(broken(why.to_owned()));
     }

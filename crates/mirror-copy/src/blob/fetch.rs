@@ -105,7 +105,9 @@ impl Fetch {
             outcome = self.large(store, &mut sink, Some(spooled), buffer).await;
             match &outcome {
                 Ok(()) => break,
-                Err(error) => tracing::debug!(%error, from = ?store, "blob not had from here"),
+                Err(error) => {
+                    tracing::debug!(%error, from = ?store, "this store did not deliver the blob")
+                }
             }
             if number + 1 == from.len() && (found == 0 || !error_is_digest(&outcome)) {
                 break;
@@ -153,7 +155,7 @@ impl Fetch {
             outcome = self.large(from, &mut sink, None, buffer).await;
             match &outcome {
                 Ok(()) => break,
-                Err(error) => tracing::debug!(%error, ?from, "blob not had from here"),
+                Err(error) => tracing::debug!(%error, ?from, "this store did not deliver the blob"),
             }
             if error_is_digest(&outcome) {
                 break;

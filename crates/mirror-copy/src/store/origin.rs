@@ -96,7 +96,9 @@ impl Origin {
         for remote in self.first.iter().filter_map(Store::remote) {
             match remote.get_manifest(which).await {
                 Ok(manifest) => return Ok(manifest),
-                Err(error) => tracing::debug!(%error, "manifest not had from an alternative"),
+                Err(error) => {
+                    tracing::debug!(%error, "the alternative did not deliver the manifest")
+                }
             }
         }
         let manifest = match (&self.store, pulls) {

@@ -14,7 +14,7 @@ pub(super) fn written(rules: &BotRules, existing: Option<&str>) -> Result<String
     let old: Option<Map<String, Value>> = existing
         .map(serde_json::from_str)
         .transpose()
-        .map_err(|error| format!("it is no JSON object: {error}"))?;
+        .map_err(|error| format!("it is not a JSON object: {error}"))?;
     let mut new = old.clone().unwrap_or_else(|| {
         Map::from_iter([
             ("$schema".to_owned(), json!("https://docs.renovatebot.com/renovate-schema.json")),
@@ -37,7 +37,7 @@ fn merge(file: &mut Map<String, Value>, key: &str, ours: Vec<Value>) -> Result<(
     let mut all = match file.remove(key) {
         None => Vec::new(),
         Some(Value::Array(rules)) => rules,
-        Some(_) => return Err(format!("`{key}` is no list")),
+        Some(_) => return Err(format!("`{key}` is not a list")),
     };
     all.retain(|rule| {
         let description = rule.get("description").and_then(Value::as_str);

@@ -204,7 +204,7 @@ impl<R: BufRead> Input<R> {
 }
 
 fn broken(why: &dyn std::fmt::Display) -> PlanRefusal {
-    PlanRefusal::Broken(format!("it is no saved plan: {why}"))
+    PlanRefusal::Broken(format!("it is not a saved plan: {why}"))
 }
 
 fn cut_off() -> PlanRefusal {
@@ -215,7 +215,7 @@ impl SavedPlan {
     /// Reads what [`write_plan`] wrote. Each manifest is checked against its digest and given to `keep`.
     ///
     /// # Errors
-    /// [`PlanRefusal::Broken`] when it is no saved plan of this version, or `keep` fails.
+    /// [`PlanRefusal::Broken`] when it is not a saved plan of this version, or `keep` fails.
     pub fn read(
         lines: impl BufRead,
         mut keep: impl FnMut(RawManifest) -> io::Result<()>,
@@ -369,7 +369,7 @@ fn fits_repository(
         return Ok(());
     }
     Err(PlanRefusal::Stale(format!(
-        "it makes or changes the repository {} as nobody asks for",
+        "it creates or changes the repository {} in a way the tree does not ask for",
         action.at.repository
     )))
 }

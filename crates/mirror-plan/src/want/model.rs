@@ -210,7 +210,7 @@ impl TryFrom<Record> for Want {
         let Record { file, source, source_registry, destination, location, .. } = record;
         let wrong = |why: String| format!("the source `{source}` of {file} {why}");
         let reference: Reference =
-            source.parse().map_err(|why| wrong(format!("is no reference: {why}")))?;
+            source.parse().map_err(|why| wrong(format!("is not an image reference: {why}")))?;
         let version = reference.version();
         let version: Version =
             version.ok_or_else(|| wrong("has neither tag nor digest".to_owned()))?;
@@ -287,7 +287,11 @@ mod tests {
         serde_json::from_str::<Want>(good).unwrap();
         for (part, other, why) in [
             ("app:1", "app", "the source `docker.io/library/app` of f has neither tag nor digest"),
-            ("app:1", "APP:1", "the source `docker.io/library/APP:1` of f is no reference: "),
+            (
+                "app:1",
+                "APP:1",
+                "the source `docker.io/library/APP:1` of f is not an image reference: ",
+            ),
             (
                 r#""docker.io","#,
                 r#""quay.io","#,

@@ -15,8 +15,8 @@ pub fn plan_diagnostics(images: &str, plan: &Plan) -> Diagnostics {
     found.extend(plan.failures.iter().map(|failed| failure(images, &failed.want, &failed.failure)));
     found.extend(plan.notes.iter().filter_map(|note| match note {
         Note::TagMoved { file, source, upstream } => {
-            let message = format!("the tag of {source} is {upstream} by now");
-            let help = "the digest in the tree is what is copied; `mirror pin` writes the new one";
+            let message = format!("upstream moved the tag of {source} to {upstream}");
+            let help = "the pinned digest is used; `mirror pin` writes the new one";
             Some(diagnostic(Level::Warning, "tag-moved", images, file, &message, Some(help)))
         }
         _ => None,

@@ -154,7 +154,7 @@ fn remark(note: &Note) -> String {
     match note {
         Note::TagMoved { source, upstream, .. } => {
             format!(
-                "ℹ️ the tag of {} is {} by now; the digest in the tree is copied",
+                "ℹ️ upstream moved the tag of {} to {}; the digest in the tree is copied",
                 code(source),
                 short(upstream)
             )

@@ -69,7 +69,7 @@ fn ended(outcome: &Outcome, page: &mut Page) {
     if let Status::Stale { found } = &outcome.status {
         let now = found.as_ref().map_or_else(|| "nothing".to_owned(), short);
         page.row(&format!(
-            "- ⚠️ {} has {now} by now; left alone\n",
+            "- ⚠️ {} now has {now}; left alone\n",
             code(&outcome.want.target.shown())
         ));
     }

@@ -53,7 +53,7 @@ pub fn render_report(report: &Report) -> String {
         let _ = write!(moved, ", {} reused", count(transfer.reused_blobs, "blob"));
     }
     if report.interrupted || totals.cancelled > 0 {
-        out.line(WRONG, "interrupted", "what was copied stays; run again to go on with the rest");
+        out.line(WRONG, "interrupted", "what was copied stays; run again to continue");
     }
     out.line(STRONG, "applied", &format!("{}; {moved}; {seconds:.1} s", parts.join(", ")));
     out.0
@@ -94,7 +94,7 @@ impl Text {
         self.warnings(outcome);
         if let Status::Stale { found } = &outcome.status {
             let now = found.as_ref().map_or("nothing", Digest::short);
-            let text = format!("{} has {now} by now; left alone", what(&outcome.want, "at"));
+            let text = format!("{} now has {now}; left alone", what(&outcome.want, "at"));
             self.line(CHANGED, "stale", &text);
         }
         if let Status::Failed { failure } = &outcome.status {

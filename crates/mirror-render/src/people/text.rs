@@ -231,8 +231,12 @@ impl Text {
     fn note(&mut self, note: &Note) {
         match note {
             Note::TagMoved { source, upstream, .. } => {
-                self.line(CHANGED, "note", &format!("the tag of {source} is {upstream} by now"));
-                self.detail("", "the digest in the tree is what is copied");
+                self.line(
+                    CHANGED,
+                    "note",
+                    &format!("upstream moved the tag of {source} to {upstream}"),
+                );
+                self.detail("", "the pinned digest is used");
             }
             Note::AskedAsStranger { registry } => {
                 let text = format!("{POSTPONED}: {registry} was asked without credentials");

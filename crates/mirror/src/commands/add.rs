@@ -103,7 +103,7 @@ pub(super) fn parsed(references: &[String], rules: &Rules) -> Result<Vec<Entry>,
     let (mut problems, mut good) = (Vec::new(), true);
     for reference in references {
         if reference.chars().any(|c| c.is_whitespace() || c.is_control()) {
-            let what = format!("`{}` is no reference", printable(reference));
+            let what = format!("`{}` is not an image reference", printable(reference));
             let help = "name images one by one: postgres:14 redis:7";
             problems.push(Problem::new(what, "it has a space in it", Some(help)));
             good = false;

@@ -67,7 +67,7 @@ pub(crate) fn run(images: Option<&Path>, command: &BotsArguments) -> Result<Exit
             }
             Ok(wanted) if command.check => {
                 print::message(&format!(
-                    "{}: no longer fits the tree; `mirror bots` writes",
+                    "{}: out of date with the tree; `mirror bots` writes",
                     file.shown
                 ));
                 print::data(&difference(file.existing.as_deref().unwrap_or_default(), wanted));

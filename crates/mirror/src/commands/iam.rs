@@ -98,7 +98,7 @@ fn workflow(
     };
     let parts = repository.split_once('/').filter(|(owner, name)| plain(owner) && plain(name));
     let (owner, name) =
-        parts.ok_or_else(|| (format!("`{repository}` is no repository of GitHub"), form))?;
+        parts.ok_or_else(|| (format!("`{repository}` is not a GitHub repository"), form))?;
     let (account, partition) = account(command, loaded)?;
     let branch = command.branch.clone();
     let contexts = match (role, &command.environment) {
@@ -141,7 +141,7 @@ fn account(
         };
     };
     if wanted.len() != 12 || !wanted.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err((format!("`{wanted}` is no account"), help));
+        return Err((format!("`{wanted}` is not an account of a destination"), help));
     }
     let partition = known.iter().find(|(account, _)| account == wanted);
     let partition = partition.or(known.first()).map_or("aws", |(_, partition)| partition);

@@ -79,7 +79,7 @@ pub(crate) fn run(images: Option<&Path>, command: &PinArguments) -> Result<Exit,
         let same = entries.len() - changed - failed;
         let rest = if failed > 0 { format!(", {failed} failed") } else { String::new() };
         print::message(&format!(
-            "{} {verb}, {same} as they were{rest}",
+            "{} {verb}, {same} already up to date{rest}",
             count(changed as u64, "image")
         ));
         Ok(match (failed, changed) {

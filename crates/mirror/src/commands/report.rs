@@ -88,5 +88,5 @@ pub(super) fn read<T: DeserializeOwned>(file: &Path) -> Result<T, String> {
         return Err(format!("it is larger than {} MiB", LARGEST >> 20));
     }
     serde_json::from_slice(&bytes)
-        .map_err(|error| printable(&format!("it is no such file: {error}")))
+        .map_err(|error| printable(&format!("it is not such a file: {error}")))
 }

@@ -115,7 +115,7 @@ fn one_failing_image_does_not_stop_the_others() {
     let text = ran.stdout;
     assert!(text.contains("error: could not copy docker.io/library/bad:1.0 to prod\n  caused by: source: download of blob sha256:"), "{text}");
     assert!(text.contains("403 DENIED: requested access is denied"), "{text}");
-    assert!(text.contains("  help: these credentials may not do that"), "{text}");
+    assert!(text.contains("  help: the credentials lack permission"), "{text}");
     assert!(text.contains("applied: 1 copied, 0 unchanged, 1 failed; "), "{text}");
     assert!(
         ran.stderr.contains("failed docker.io/library/bad:1.0 to prod: source: download"),

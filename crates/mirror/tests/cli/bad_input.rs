@@ -157,9 +157,9 @@ fn plain_http_to_a_server_that_wants_tls() {
 fn refusals_of_the_source() {
     let cases = [
         (401, "UNAUTHORIZED", "check the credentials"),
-        (403, "DENIED", "these credentials may not do that"),
-        (500, "UNKNOWN", "the registry has a problem"),
-        (503, "UNAVAILABLE", "the registry has a problem"),
+        (403, "DENIED", "the credentials lack permission"),
+        (500, "UNKNOWN", "the registry reported an internal error"),
+        (503, "UNAVAILABLE", "the registry reported an internal error"),
     ];
     for (status, code, help) in cases {
         let bad = Registry::start();
@@ -197,13 +197,13 @@ fn refusals_of_the_destination() {
     let image = ImageBuilder::new("x").build();
     for (status, code, help) in [
         (401, "UNAUTHORIZED", "check the credentials"),
-        (403, "DENIED", "these credentials may not do that"),
+        (403, "DENIED", "the credentials lack permission"),
         (
             404,
             "NAME_UNKNOWN",
             "check `registry` and `repository` of the destination in images/mirror.toml",
         ),
-        (500, "UNKNOWN", "the registry has a problem"),
+        (500, "UNKNOWN", "the registry reported an internal error"),
     ] {
         let pair = Pair::new(&[("library/bad", "1.0", &image)]);
         pair.destination.set_faults(move |exchange| {

@@ -59,8 +59,8 @@ fn nothing_is_added_unless_all_of_it_can_be() {
         ("postgres", "the reference has no tag"),
         ("Postgres:14", "upper-case"),
         ("docker://postgres:14", "not a URL"),
-        ("postgres:14 AS x", "is no reference"),
-        ("postgres:14\nRUN x", "is no reference"),
+        ("postgres:14 AS x", "is not an image reference"),
+        ("postgres:14\nRUN x", "is not an image reference"),
         ("scratch", "nothing to mirror"),
         ("../../etc/passwd:1", "bad-reference"),
         ("", "names no image"),
@@ -112,10 +112,10 @@ fn pinned_without_touching_another_byte() {
     };
     pair.project.write(file, &content(&format!("@{}", old.digest())));
     let ran = pair.project.mirror(&["pin", "--check"]).ends_with(3).run();
-    assert!(ran.stderr.contains("2 images to pin, 0 as they were"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("2 images to pin, 0 already up to date"), "{}", ran.stderr);
     assert_eq!(read(&pair.project, file), content(&format!("@{}", old.digest())));
     let ran = pair.project.mirror(&["pin", "--only", "app"]).run();
-    assert!(ran.stderr.contains("1 image pinned, 0 as they were"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("1 image pinned, 0 already up to date"), "{}", ran.stderr);
     assert_eq!(read(&pair.project, file), content(&format!("@{}", new.digest())));
     // Where the configuration demands digests, this is how they come.
     let config = read(&pair.project, "images/mirror.toml") + "[check]\nrequire_digest = true\n";
@@ -139,7 +139,11 @@ fn pinned_without_touching_another_byte() {
     pair.project.entry("library/plain2:1");
     pair.source.add("library/plain2", "1", &new);
     let ran = pair.project.mirror(&["pin"]).ends_with(1).run();
-    assert!(ran.stderr.contains("1 image pinned, 2 as they were, 1 failed"), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("1 image pinned, 2 already up to date, 1 failed"),
+        "{}",
+        ran.stderr
+    );
 }
 
 #[test]
@@ -183,7 +187,8 @@ fn the_bots_are_told() {
     // A variant needs a list of folders.
     let ran = project.mirror(&["add", "postgres:13.6"]).run();
     assert!(
-        ran.stderr.contains(".github/dependabot.yml and renovate.json no longer fits"),
+        ran.stderr
+            .contains("out of date with the tree: .github/dependabot.yml and renovate.json; run"),
         "{}",
         ran.stderr
     );

@@ -361,7 +361,7 @@ fn an_interrupted_run_says_so() {
         let said = String::from_utf8(output.stdout).unwrap();
         assert_eq!(output.status.code(), Some(130), "{said}");
         assert!(
-            said.contains("interrupted: what was copied stays; run again to go on with the rest"),
+            said.contains("interrupted: what was copied stays; run again to continue"),
             "{said}"
         );
         assert!(said.contains("applied: 0 copied, 0 unchanged, 1 not finished"), "{said}");

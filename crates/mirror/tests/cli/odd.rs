@@ -193,7 +193,9 @@ fn whoever_is_stopped_while_looking_says_so() {
     assert_eq!(code, 130);
     assert!(report.unwrap().interrupted);
     assert!(
-        text.starts_with("interrupted: what was copied stays; run again to go on with the rest\napplied: 0 copied"),
+        text.starts_with(
+            "interrupted: what was copied stays; run again to continue\napplied: 0 copied"
+        ),
         "{text}"
     );
     let merged = pair.project.mirror(&["report", "report.json"]).ends_with(130).run();
@@ -255,7 +257,7 @@ fn what_a_token_service_refuses_is_not_the_registrys() {
     for (status, told) in [
         (403, "help: the token service wants credentials: `docker login`"),
         (404, "help: the token service refuses the question itself; check `token_realm`"),
-        (500, "help: the token service has a problem of its own, and the registry was not asked"),
+        (500, "help: the token service reported an internal error before the registry was asked"),
     ] {
         let service = Registry::start();
         service.set_faults(move |_| Some(Fault::Answer(status, "text/plain", "no".to_owned())));

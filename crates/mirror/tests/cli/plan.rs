@@ -99,7 +99,7 @@ fn moved_tags_are_noted() {
     pair.project.entry(&format!("app:1@{}", old.digest()));
     let plan = pair.project.mirror(&["plan"]).run();
     let note = format!(
-        "note: the tag of docker.io/library/app:1@{} is {} by now",
+        "note: upstream moved the tag of docker.io/library/app:1@{} to {}\n  the pinned digest is used",
         old.digest(),
         new.digest()
     );

@@ -28,7 +28,9 @@ impl Documents {
         match fs::symlink_metadata(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
-            Ok(metadata) if !metadata.is_file() => Err(io::Error::other("it is no plain file")),
+            Ok(metadata) if !metadata.is_file() => {
+                Err(io::Error::other("it is not a regular file"))
+            }
             Ok(metadata) if metadata.len() > cap => {
                 Err(io::Error::from(io::ErrorKind::FileTooLarge))
             }

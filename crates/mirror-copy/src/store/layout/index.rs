@@ -200,7 +200,7 @@ fn document(files: &Files) -> io::Result<IndexDocument> {
     // What is in the file is not repeated: it may be a link to anything.
     serde_json::from_slice(&bytes).map_err(|error| {
         let (line, column) = (error.line(), error.column());
-        io::Error::other(format!("it is no index: line {line}, column {column}"))
+        io::Error::other(format!("it is not an image index: line {line}, column {column}"))
     })
 }
 
@@ -271,7 +271,7 @@ mod tests {
         assert_eq!(index.names(&files).unwrap().media_type(&digest), Some("x"));
         std::fs::write(folder.path().join(INDEX), "nonsense").unwrap();
         let error = add(&index, &files, &manifest(3), "app:3").await.unwrap_err();
-        assert!(error.to_string().contains("it is no index: line 1"), "{error}");
+        assert!(error.to_string().contains("it is not an image index: line 1"), "{error}");
         assert!(lock(&index.waiting).entries.is_empty(), "what failed does not wait");
     }
 }

@@ -101,7 +101,7 @@ impl Problems<'_> {
         let Provider::Ecr(registry) = provider else {
             if let Some(ecr) = section {
                 let help = "its name must be <account>.dkr.ecr.<region>.amazonaws.com, or delete the table";
-                self.add(ecr.span(), "this destination is no registry of Amazon ECR", help);
+                self.add(ecr.span(), "this destination is not an Amazon ECR registry", help);
             }
             return None;
         };
@@ -151,7 +151,7 @@ impl Problems<'_> {
             return None;
         }
         if !matches!(Provider::of(registry), Provider::Ecr(_)) {
-            let message = format!("{registry} is no private registry of Amazon ECR");
+            let message = format!("{registry} is not a private Amazon ECR registry");
             self.add(role.span(), message, "only there a role can be assumed");
             return None;
         }
@@ -222,7 +222,8 @@ impl Problems<'_> {
         {
             return Some(json!(key));
         }
-        let message = format!("`{key}` is no encryption that a repository here can have");
+        let message =
+            format!("`{key}` is not an encryption type that repositories of this registry support");
         self.add(
             file.span(),
             message,
@@ -294,7 +295,7 @@ impl Problems<'_> {
             return true;
         }
         let help = "`rules`, each with a `rulePriority` of its own, a `selection` with `tagStatus` and `countType`, and an `action`";
-        self.add(span, "this is no lifecycle policy", help);
+        self.add(span, "this is not a lifecycle policy", help);
         false
     }
 }

@@ -152,11 +152,11 @@ fn what_is_wrong_with_the_settings_is_told_where_it_is() {
         ("lifecycle = 1", "unknown field `lifecycle`"),
         ("lifecycle_policy = 'none.json'", "none.json: can't be read"),
         ("lifecycle_policy = '../x.json'", "not beside mirror.toml"),
-        ("lifecycle_policy = {}", "this is no lifecycle policy"),
+        ("lifecycle_policy = {}", "this is not a lifecycle policy"),
         ("repository_policy = { organization = 'x' }", "not the id of an organisation"),
         (
             "encryption = 'arn:aws:kms:us-east-1:1:key/x'",
-            "no encryption that a repository here can have",
+            "not an encryption type that repositories of this registry support",
         ),
         ("immutable_tags = { except = ['a b'] }", "ECR can't except these tags"),
         ("[[destination.ecr.repository]]\nscan_on_push = true", "needs a `match`"),
