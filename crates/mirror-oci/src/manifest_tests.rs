@@ -175,3 +175,52 @@ fn digests_are_checked() {
     let wrong = D1.parse().unwrap();
     assert!(matches!(RawManifest::verified(body, "", &wrong), Err(ManifestError::Digest(_))));
 }
+
+/// JSON that is nearly a manifest.
+fn nearly() -> impl proptest::strategy::Strategy<Value = String> {
+    use proptest::prelude::*;
+    let leaf = prop_oneof![
+        Just(D1.to_owned()),
+        Just("\"size\"".to_owned()),
+        any::<i64>().prop_map(|number| number.to_string()),
+        "[ -~]{0,40}",
+    ];
+    let quoted = leaf.prop_map(|text| format!("{text:?}"));
+    let value = prop_oneof![quoted, any::<u32>().prop_map(|number| number.to_string())];
+    let key = prop_oneof![
+        Just("manifests"),
+        Just("layers"),
+        Just("config"),
+        Just("digest"),
+        Just("size"),
+        Just("mediaType"),
+        Just("platform"),
+        Just("subject"),
+        Just("fsLayers"),
+        Just("blobs"),
+    ];
+    value.prop_recursive(5, 200, 12, move |inner| {
+        let object = proptest::collection::vec((key.clone(), inner.clone()), 0..8);
+        let object = object.prop_map(|fields| {
+            let fields: Vec<String> =
+                fields.into_iter().map(|(key, value)| format!("{key:?}:{value}")).collect();
+            format!("{{{}}}", fields.join(","))
+        });
+        let list = proptest::collection::vec(inner, 0..12);
+        prop_oneof![object, list.prop_map(|items| format!("[{}]", items.join(",")))]
+    })
+}
+
+proptest::proptest! {
+    #[test]
+    fn whatever_comes_is_a_manifest_or_refused(body in nearly(), index in proptest::bool::ANY) {
+        let media_type = if index { media_type::OCI_INDEX } else { media_type::OCI_MANIFEST };
+        if let Ok(manifest) = digested(&body, media_type)
+            && let Ok(links) = manifest.links()
+        {
+            // What is followed is named in the bytes.
+            let named = links.blobs.iter().chain(&links.manifests);
+            proptest::prop_assert!(named.into_iter().all(|link| body.contains(link.digest.as_str())));
+        }
+    }
+}

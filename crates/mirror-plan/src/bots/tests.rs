@@ -231,3 +231,86 @@ fn dependabot_sees_no_registry_in_a_name() {
     let text = rules(&entries, "").dependabot(None).unwrap();
     assert_eq!(text.matches("package-ecosystem").count(), 2, "{text}");
 }
+
+/// A list of updates that somebody wrote, at some indentation, with what people write around it.
+fn somebodys() -> impl proptest::strategy::Strategy<Value = String> {
+    use proptest::prelude::*;
+    let ecosystem =
+        prop_oneof![Just("cargo"), Just("\"github-actions\""), Just("'npm'"), Just("docker")];
+    let more = prop_oneof![
+        Just(""),
+        Just("    open-pull-requests-limit: 3\n"),
+        Just("    groups:\n      all:\n        patterns: [\"*\"]\n"),
+        Just("    # a comment, with: a colon\n    ignore:\n      - dependency-name: \"a b\"\n"),
+        Just(
+            "    labels: [a, \"b: c\"]\n    commit-message:\n      prefix: |\n        one\n        two\n"
+        ),
+    ];
+    let entry = (ecosystem, "[a-z/]{0,12}", more, any::<bool>()).prop_map(|(name, folder, more, gap)| {
+        let gap = if gap { "\n" } else { "" };
+        format!(
+            "  - package-ecosystem: {name}\n    directory: \"/{folder}\"\n    schedule:\n      interval: weekly\n{more}{gap}"
+        )
+    });
+    let head = prop_oneof![
+        Just("version: 2\n"),
+        Just("# ours\nversion: 2 # always\n\n"),
+        Just("---\nversion: 2\n"),
+        Just(
+            "version: 2\nregistries:\n  mine:\n    type: docker-registry\n    url: r.example.com\n"
+        ),
+    ];
+    (head, proptest::collection::vec(entry, 0..5), any::<bool>(), any::<bool>()).prop_map(
+        |(head, entries, flat, crlf)| {
+            let mut text = if entries.is_empty() {
+                head.to_owned()
+            } else {
+                format!("{head}updates:\n{}", entries.concat())
+            };
+            if flat {
+                // Lists may stand as far left as their key.
+                let lines = text.split_inclusive('\n');
+                let mut inside = false;
+                text = lines
+                    .map(|line| {
+                        let moved = line.strip_prefix("  ").filter(|_| inside);
+                        inside |= line == "updates:\n";
+                        moved.unwrap_or(line).to_owned()
+                    })
+                    .collect();
+            }
+            if crlf { text.replace('\n', "\r\n") } else { text }
+        },
+    )
+}
+
+proptest::proptest! {
+    #[test]
+    fn a_splice_is_yaml_with_both_contents(existing in somebodys()) {
+        use saphyr::{LoadableYamlNode, Yaml};
+
+        let load = |text: &str| {
+            let documents = Yaml::load_from_str(text).unwrap_or_else(|why| panic!("{why}\n{text}"));
+            documents.into_iter().next().unwrap()
+        };
+        let updates = |document: &Yaml<'_>| -> Vec<String> {
+            let list = document.as_mapping_get("updates").and_then(Yaml::as_sequence);
+            list.into_iter().flatten().map(|entry| format!("{entry:?}")).collect()
+        };
+        let rules = rules(PLAIN, "");
+        let written = match rules.dependabot(Some(&existing)) {
+            Ok(written) => written,
+            Err(why) => {
+                proptest::prop_assert!(why.starts_with("it has another entry for docker"), "{why}");
+                return Ok(());
+            }
+        };
+        let (before, after) = (load(&existing), load(&written));
+        let version = |document: &Yaml<'_>| format!("{:?}", document.as_mapping_get("version"));
+        proptest::prop_assert_eq!(version(&before), version(&after));
+        let (theirs, all) = (updates(&before), updates(&after));
+        proptest::prop_assert!(all.len() > theirs.len(), "{written}");
+        proptest::prop_assert!(theirs.iter().all(|entry| all.contains(entry)), "{existing}\n{written}");
+        proptest::prop_assert_eq!(rules.dependabot(Some(&written)), Ok(written));
+    }
+}

@@ -160,3 +160,22 @@ fn all_problems_at_once() {
         Config::parse(twice).unwrap_err()[0].message.contains("two destinations are called `a`")
     );
 }
+
+proptest::proptest! {
+    #[test]
+    fn any_text_is_a_configuration_or_has_problems(
+        lines in proptest::collection::vec(
+            "(\\[\\[?(destination|image|registry\\.\"a\\.b\"|check|copy|destination\\.ecr)\\]\\]?|(name|registry|layout|match|platforms|endpoint|repository|create) = [\"\\[\\]a-z0-9{}/:.,]{0,300}|[ -~é]{0,60})",
+            0..40,
+        ),
+    ) {
+        let text = lines.join("\n");
+        if let Err(problems) = Config::parse(&text) {
+            proptest::prop_assert!(!problems.is_empty());
+            for problem in problems {
+                let inside = problem.span.is_none_or(|span| text.get(span).is_some());
+                proptest::prop_assert!(inside && !problem.message.is_empty(), "{text}");
+            }
+        }
+    }
+}

@@ -151,3 +151,31 @@ fn what_is_left_of_a_plan_that_was_stopped_at_once() {
     let report = stopped(crate::report::Event::Looking(wants.clone().into()));
     assert_eq!((report.totals.cancelled, report.totals.conflicts), (wants.wants.len(), 1));
 }
+
+proptest::proptest! {
+    #[test]
+    fn a_saved_plan_that_was_changed_is_refused_or_the_same(
+        at in 0..4000usize,
+        byte in proptest::num::u8::ANY,
+        cut in 0..4000usize,
+    ) {
+        let (wants, observed, answers) = example();
+        let plan = Draft::new(&wants, observed).settle(&answers);
+        let digest = mirror_oci::Digest::of(mirror_oci::Algorithm::Sha256, b"");
+        let mut bytes = Vec::new();
+        crate::plan::write_plan(&mut bytes, &plan, (&digest, &digest), std::iter::empty()).unwrap();
+        let read = |bytes: &[u8]| {
+            let saved = crate::plan::SavedPlan::read(bytes, |_| Ok(()))?;
+            saved.shown()
+        };
+        proptest::prop_assert_eq!(read(&bytes).unwrap(), plan);
+        let mut changed = bytes.clone();
+        let index = at % bytes.len();
+        changed[index] = byte;
+        if changed != bytes {
+            proptest::prop_assert!(read(&changed).is_err(), "byte {index} is {byte}");
+        }
+        let short = &bytes[..cut % bytes.len()];
+        proptest::prop_assert!(read(short).is_err());
+    }
+}

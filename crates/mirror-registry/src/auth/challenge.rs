@@ -124,4 +124,15 @@ mod tests {
         }
         assert_eq!(parse(["Basic", r#"Bearer realm="a""#].into_iter()), bearer("a", None));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_header_is_understood_or_refused(
+            headers in proptest::collection::vec("(Bearer |Basic |realm=|service=|[\"\\\\,= a-z]){0,400}", 0..4),
+        ) {
+            let found = parse(headers.iter().map(String::as_str));
+            let says = |scheme: &str| headers.iter().any(|one| one.to_lowercase().contains(scheme));
+            proptest::prop_assert!(found.is_none() || says("bearer") || says("basic"), "{headers:?}");
+        }
+    }
 }

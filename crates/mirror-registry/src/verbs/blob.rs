@@ -203,7 +203,42 @@ fn too_long(size: u64) -> ErrorKind {
 }
 
 fn starts_at(response: &HostResponse, at: u64) -> bool {
-    response
-        .header("content-range")
-        .is_some_and(|range| range.trim().starts_with(&format!("bytes {at}-")))
+    response.header("content-range").is_some_and(|range| is_range_from(range, at))
+}
+
+/// `bytes 5-9/10`, from 5 on: <https://www.rfc-editor.org/rfc/rfc9110#name-content-range>.
+fn is_range_from(header: &str, at: u64) -> bool {
+    let range = header.trim().strip_prefix("bytes ");
+    let begin = range.and_then(|range| range.trim_start().split_once('-'));
+    begin.is_some_and(|(begin, _)| begin.parse() == Ok(at))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn ranges() {
+        for (header, at, expected) in [
+            ("bytes 5-9/10", 5, true),
+            (" bytes 0-", 0, true),
+            ("bytes 50-99/100", 5, false),
+            ("bytes */100", 5, false),
+            ("5-9/10", 5, false),
+            ("bytes 99999999999999999999-", 5, false),
+        ] {
+            assert_eq!(is_range_from(header, at), expected, "{header}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_range_is_understood_or_refused(header in "(bytes )?[-0-9*/ ]{0,2000}", at in 0..20u64) {
+            let says = header.trim().strip_prefix("bytes ").map(str::trim_start);
+            let says = says.is_some_and(|range| range.starts_with(&format!("{at}-")));
+            prop_assert!(is_range_from(&header, at) || !says, "{header}");
+        }
+    }
 }

@@ -69,7 +69,56 @@ impl Pages {
 
 /// `Link: </v2/…?last=…>; rel="next"`
 fn link(response: &HostResponse) -> Option<Url> {
-    let link = response.header("link")?;
-    let (target, rest) = link.trim().strip_prefix('<')?.split_once('>')?;
-    rest.contains("next").then(|| response.response.url().join(target).ok()).flatten()
+    response.response.url().join(next(response.header("link")?)?).ok()
+}
+
+/// The target of the link with the relation `next`, of several: <https://www.rfc-editor.org/rfc/rfc8288#section-3>.
+fn next(header: &str) -> Option<&str> {
+    let mut rest = header;
+    loop {
+        let (target, after) = rest.split_once('<')?.1.split_once('>')?;
+        let (parameters, others) = after.split_at(after.find('<').unwrap_or(after.len()));
+        let relations = parameters.split([';', ',']).filter_map(|parameter| {
+            let (name, value) = parameter.split_once('=')?;
+            name.trim().eq_ignore_ascii_case("rel").then(|| value.trim().trim_matches('"'))
+        });
+        let mut relations = relations.flat_map(str::split_whitespace);
+        if relations.any(|relation| relation.eq_ignore_ascii_case("next")) {
+            return Some(target);
+        }
+        rest = others;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn links() {
+        for (header, expected) in [
+            (r#"</v2/x?last=a>; rel="next""#, Some("/v2/x?last=a")),
+            ("</v2/x?last=a>;rel=next", Some("/v2/x?last=a")),
+            (r#"</a>; rel="prev", </b>; title="a"; REL="last Next""#, Some("/b")),
+            (r#"</a>; rel="prev"; title="next""#, None),
+            ("</a>; rel=nextish", None),
+            ("</a", None),
+            ("/a; rel=next", None),
+            ("", None),
+        ] {
+            assert_eq!(next(header), expected, "{header}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_header_ends(header in "([<>;,=\" a-z/]|rel|next){0,3000}") {
+            if let Some(target) = next(&header) {
+                let (wrapped, relation) = (format!("<{target}>"), header.contains("next"));
+                prop_assert!(header.contains(&wrapped) && relation, "{header}");
+            }
+        }
+    }
 }
