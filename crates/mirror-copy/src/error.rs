@@ -65,7 +65,7 @@ impl CopyError {
         self.of_referrers
     }
 
-    /// Which side failed.
+    /// The side that failed: the source, the destination, or this machine.
     pub fn side(&self) -> Side {
         self.step.0
     }

@@ -13,7 +13,7 @@ use crate::store::{Store, Under};
 /// Whether the one who sends a blob may keep the one who fetches it waiting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Backpressure {
-    /// It may.
+    /// The sender may keep the fetcher waiting.
     Allowed,
     /// It may not: they may want a pull_lock at the same registry.
     Avoided,
@@ -28,7 +28,7 @@ pub struct CopyJob {
     pub origin: Origin,
     /// What it consists of.
     pub graph: Arc<Graph>,
-    /// Where it goes.
+    /// The store and the tag that it goes to.
     pub target: CopyTarget,
     /// What to do about signatures and the like.
     pub referrers: ReferrerPolicy,
@@ -40,7 +40,7 @@ pub struct CopyJob {
     pub missing: BTreeSet<Digest>,
     /// What was under the tag when it was looked at; nothing, if nothing was there.
     pub expected: Option<Digest>,
-    /// When that was.
+    /// When the tag was looked at.
     pub looked: Instant,
 }
 
@@ -80,7 +80,7 @@ pub enum ReferrerPolicy {
 /// What to copy of an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Parts {
-    /// Everything.
+    /// The image, and what refers to it.
     Image,
     /// Only its referrers and signatures: the image is there already.
     Referrers,
@@ -107,7 +107,7 @@ pub struct CopyTarget {
 pub struct Traffic {
     /// The number of the job.
     pub job: usize,
-    /// What moved.
+    /// What moved, and how much of it.
     pub moved: Moved,
 }
 
@@ -125,7 +125,7 @@ pub enum Moved {
 /// What is not as it should be with the referrers and signatures of an image that was copied.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReferrerWarning {
-    /// What it is.
+    /// What kind of problem it is.
     pub kind: ReferrerProblem,
     /// Why, or which one.
     pub message: String,

@@ -28,7 +28,7 @@ pub(crate) async fn children(store: &Store, graph: &Graph) -> Result<(), CopyErr
     Ok(())
 }
 
-/// Pushes one manifest.
+/// Pushes one manifest under its digest or a name.
 pub(crate) async fn manifest(
     store: &Store,
     manifest: &RawManifest,

@@ -16,7 +16,7 @@ use crate::surroundings::Surroundings;
 /// Who answers for a registry beside the protocol.
 #[derive(Debug)]
 pub(crate) enum ControlPlane {
-    /// Amazon ECR.
+    /// Amazon ECR answers, through the AWS SDK.
     Ecr(Ecr),
 }
 

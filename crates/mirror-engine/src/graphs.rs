@@ -14,7 +14,7 @@ pub type Graphs = BTreeMap<Source, Result<Arc<SpooledGraph>, Failure>>;
 /// A plan with the manifests of its images.
 #[derive(Debug, Clone)]
 pub struct Planned {
-    /// The plan.
+    /// What is carried out.
     pub plan: Arc<Plan>,
     /// Its manifests, each checked against its digest.
     pub manifests: Arc<ManifestSpool>,

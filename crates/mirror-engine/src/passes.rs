@@ -41,7 +41,7 @@ pub enum OnLimit {
 /// What to carry out: a tree with its configuration.
 #[derive(Debug, Clone, Copy)]
 pub struct Desired<'a> {
-    /// The configuration.
+    /// The configuration of the tree.
     pub config: &'a Config,
     /// The folder that relative paths of the configuration start at.
     pub root: &'a Path,

@@ -28,7 +28,7 @@ pub(crate) struct RunOptions<'a> {
     pub(crate) referrers: Referrers,
     /// Whether to look for those of images that are there already.
     pub(crate) refresh: bool,
-    /// What stops it.
+    /// Asks the run to stop.
     pub(crate) stop: &'a Stop,
     /// What is wanted: an image that its source does not give may be at another destination.
     pub(crate) wants: &'a Wants,

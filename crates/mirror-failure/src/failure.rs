@@ -35,7 +35,7 @@ pub enum Cause {
     Missing(Registry),
     /// The tag at the destination is another image, or none, since it was looked at.
     Moved(Option<Digest>),
-    /// The file system.
+    /// The file system refused: what kind of error, and in words.
     Io(std::io::ErrorKind, String),
     /// More of something than is taken from any registry.
     TooMuch(String),
@@ -50,7 +50,7 @@ pub enum Cause {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct Failure {
-    /// Which side failed.
+    /// The side that failed: the source, the destination, or this machine.
     pub side: Side,
     /// What kind of failure it is.
     pub kind: FailureKind,
@@ -59,7 +59,7 @@ pub struct Failure {
     /// The request that failed, if one has.
     #[serde(flatten)]
     pub request: Option<Box<FailedRequest>>,
-    /// What to do.
+    /// What a person can do about it, where that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub help: Option<String>,
 }

@@ -29,10 +29,10 @@ struct Inner {
 /// Why a request failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ErrorKind {
-    /// The registry refused.
+    /// The registry refused with a status, and perhaps a code and a message.
     #[error("{status}{}{}", code.iter().map(|code| format!(" {code}")).collect::<String>(), message.iter().map(|message| format!(": {message}")).collect::<String>())]
     Status {
-        /// HTTP status.
+        /// The HTTP status, such as 403.
         status: u16,
         /// Code from the error body, such as `DENIED`.
         code: Option<String>,
@@ -61,7 +61,7 @@ pub enum ErrorKind {
     /// The host name is unknown.
     #[error("the host name can't be resolved")]
     Dns,
-    /// Nobody listens.
+    /// Nobody listens on that port.
     #[error("connection refused")]
     Refused,
     /// TLS was spoken to something that doesn't.
@@ -79,7 +79,7 @@ pub enum ErrorKind {
     /// Too little came or went for too long, while others waited for the room that it holds.
     #[error("only {} moved in {} s while others waited for room", ByteSize(*moved), spent.as_secs())]
     TooSlow {
-        /// Bytes.
+        /// Bytes that came in that time.
         moved: u64,
         /// Time in which nobody but the other end was waited for.
         spent: Duration,
@@ -116,17 +116,17 @@ pub enum CredentialError {
     /// A file that can't be read or understood.
     #[error("credentials file {path}: {reason}")]
     File {
-        /// Which file.
+        /// The file with the credentials.
         path: String,
-        /// Why.
+        /// Why it can't be used.
         reason: String,
     },
     /// A helper that failed.
     #[error("credential helper {program}: {reason}")]
     Helper {
-        /// Which program.
+        /// The credential helper, such as `docker-credential-pass`.
         program: String,
-        /// Why.
+        /// Why it failed.
         reason: String,
     },
     /// A variable that isn't `user:password`.
@@ -352,7 +352,7 @@ impl RequestError {
         self.0.authorized
     }
 
-    /// Why.
+    /// Why the request failed.
     pub fn kind(&self) -> &ErrorKind {
         &self.0.kind
     }

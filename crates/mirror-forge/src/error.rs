@@ -11,9 +11,9 @@ pub enum ForgeError {
     /// The forge said no.
     #[error("{what}: {status} {message}")]
     Refused {
-        /// What was tried.
+        /// The step, such as `looking for the comment`.
         what: String,
-        /// The status code.
+        /// The HTTP status.
         status: u16,
         /// What the forge said.
         message: String,
@@ -21,7 +21,7 @@ pub enum ForgeError {
     /// No response that makes sense, whatever the number of attempts.
     #[error("{what}: {why}, {attempts} attempts")]
     Broken {
-        /// What was tried.
+        /// The step, such as `looking for the comment`.
         what: String,
         /// How it failed last.
         why: String,
@@ -31,7 +31,7 @@ pub enum ForgeError {
     /// The number of calls is used up for longer than we wait.
     #[error("{what}: GitHub accepts no more calls for {} s", wait.as_secs())]
     Limited {
-        /// What was tried.
+        /// The step, such as `looking for the comment`.
         what: String,
         /// How long it would take.
         wait: Duration,
@@ -47,7 +47,7 @@ impl ForgeError {
         }
     }
 
-    /// What to do.
+    /// What a person can do about it, where that is known.
     pub fn help(&self) -> Option<&'static str> {
         match self {
             ForgeError::Unusable(_) => None,

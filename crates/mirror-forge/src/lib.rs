@@ -31,7 +31,7 @@ enum ForgeKind {
     GitHub(Box<GitHub>),
 }
 
-/// Who asks.
+/// How to log in to a forge.
 #[derive(Clone)]
 pub enum ForgeLogin {
     /// A token: that of a workflow, a person, or an installation.
@@ -40,7 +40,7 @@ pub enum ForgeLogin {
     App {
         /// The number, or the client id.
         id: String,
-        /// The private key.
+        /// The private key of the App, as PEM.
         key: String,
     },
 }
@@ -72,7 +72,7 @@ impl Default for ForgeTimeouts {
 /// What a status says at a glance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CommitState {
-    /// Fine.
+    /// Nothing stands against a merge.
     Success,
     /// Something has to change before this can be merged.
     Failure,

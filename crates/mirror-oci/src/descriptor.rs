@@ -9,7 +9,7 @@ use crate::platform::Platform;
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Descriptor {
-    /// What it is.
+    /// The media type of what it describes.
     #[serde(default)]
     pub media_type: String,
     /// Which bytes it is.
@@ -24,7 +24,7 @@ pub struct Descriptor {
     pub platform: Option<Platform>,
 }
 
-/// `null` is nothing.
+/// Takes `null` for an empty list.
 fn lenient_urls<'de, D: serde::Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Vec<String>, D::Error> {

@@ -52,14 +52,14 @@ pub struct Digest {
 }
 
 impl Digest {
-    /// Hashes `bytes`.
+    /// Hashes `bytes`, all of them at once.
     pub fn of(algorithm: Algorithm, bytes: &[u8]) -> Digest {
         let mut hasher = algorithm.hasher();
         hasher.update(bytes);
         Digest::from_hash(algorithm, &hasher.finalize())
     }
 
-    /// The hash function.
+    /// The hash function that the digest is of.
     pub fn algorithm(&self) -> Algorithm {
         self.algorithm
     }
@@ -113,9 +113,9 @@ pub enum DigestError {
     Length {
         /// Name of the hash function.
         algorithm: &'static str,
-        /// Hex digits wanted.
+        /// How many hex digits the hash function has.
         expected: usize,
-        /// Characters found.
+        /// How many characters were found.
         found: usize,
     },
     /// A character that is not lower-case hex.
@@ -187,12 +187,12 @@ pub struct Hasher {
 }
 
 impl Hasher {
-    /// Starts hashing.
+    /// Starts hashing with `algorithm`; no bytes so far.
     pub fn new(algorithm: Algorithm) -> Hasher {
         Hasher { algorithm, state: algorithm.hasher() }
     }
 
-    /// Adds bytes.
+    /// Adds bytes to what is hashed.
     pub fn update(&mut self, bytes: &[u8]) {
         self.state.update(bytes);
     }
@@ -222,7 +222,7 @@ impl Verifier {
         Verifier { expected: expected.clone(), hasher: Hasher::new(expected.algorithm()) }
     }
 
-    /// Adds bytes.
+    /// Adds bytes to what is hashed.
     pub fn update(&mut self, bytes: &[u8]) {
         self.hasher.update(bytes);
     }

@@ -56,7 +56,7 @@ impl RawManifest {
         Ok(RawManifest { bytes, media_type, digest })
     }
 
-    /// The bytes, unchanged.
+    /// The bytes, as they came.
     pub fn bytes(&self) -> &Bytes {
         &self.bytes
     }
@@ -130,7 +130,7 @@ pub struct Links {
 /// Why bytes are not a manifest that can be mirrored.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ManifestError {
-    /// Over [`MAX_MANIFEST_BYTES`].
+    /// The manifest has over [`MAX_MANIFEST_BYTES`].
     #[error("the manifest is larger than 4 MiB, the limit of the distribution specification")]
     TooLarge,
     /// Another digest than asked for.
@@ -139,7 +139,7 @@ pub enum ManifestError {
     /// Not JSON, or not the JSON of a manifest.
     #[error("the manifest is not valid JSON of a manifest: {0}")]
     Json(String),
-    /// Docker schema 1.
+    /// The manifest is of Docker's schema 1, which can't be copied by digest.
     #[error(
         "this is a Docker schema 1 manifest, a format from before 2016 that cannot be mirrored byte for byte"
     )]
@@ -149,9 +149,9 @@ pub enum ManifestError {
         "the registry sent the manifest as `{header}`, but the document says it is `{document}`"
     )]
     Contradiction {
-        /// `Content-Type`.
+        /// What `Content-Type` says.
         header: String,
-        /// `mediaType`.
+        /// What `mediaType` in the manifest says.
         document: String,
     },
     /// No type anywhere and no shape to tell it by.

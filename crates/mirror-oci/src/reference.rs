@@ -33,7 +33,7 @@ const MAX_TAG: usize = 128;
 /// What a `FROM` line or a command line names, as far as the grammar goes: tag and digest are both optional here.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Reference {
-    /// Registry and repository.
+    /// The registry and the repository that it names.
     pub name: Name,
     /// The part behind `:`.
     pub tag: Option<Tag>,
@@ -131,7 +131,7 @@ impl fmt::Display for Version {
 pub struct Pinned {
     /// The tag beside the digest; it says what to call the copy, the digest says what it is.
     pub tag: Option<Tag>,
-    /// What to copy.
+    /// Which version of a repository is wanted.
     pub digest: Digest,
 }
 
@@ -143,7 +143,7 @@ macro_rules! checked_text {
         pub struct $name(String);
 
         impl $name {
-            /// The text.
+            /// The name as text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -191,7 +191,7 @@ checked_text!(
     check_repository
 );
 checked_text!(
-    /// A tag.
+    /// A tag of a repository, such as `14.2`.
     Tag,
     check_tag
 );
@@ -230,7 +230,7 @@ impl Registry {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{kind}")]
 pub struct ReferenceError {
-    /// What is wrong.
+    /// What is wrong with the text.
     pub kind: ReferenceErrorKind,
     /// The offending bytes of the text.
     pub span: Range<usize>,
@@ -250,10 +250,10 @@ pub enum ReferenceErrorKind {
     Character {
         /// Which part of the reference.
         part: &'static str,
-        /// What was found.
+        /// The character that was found.
         character: char,
     },
-    /// Too long.
+    /// The part is longer than it may be.
     #[error("the {part} is longer than {limit} characters")]
     TooLong {
         /// Which part of the reference.

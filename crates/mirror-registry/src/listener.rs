@@ -12,7 +12,7 @@ pub struct Listener<T>(Option<Arc<dyn Fn(T) + Send + Sync>>);
 /// What a host has shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostEvent {
-    /// Which host.
+    /// The host that has shown something.
     pub host: Registry,
     /// What it has shown.
     pub news: HostNews,
@@ -38,12 +38,12 @@ pub enum HostNews {
 }
 
 impl<T> Listener<T> {
-    /// Tells `listen`.
+    /// A listener that calls `listen` with each event.
     pub fn new(listen: impl Fn(T) + Send + Sync + 'static) -> Listener<T> {
         Listener(Some(Arc::new(listen)))
     }
 
-    /// Tells whoever listens.
+    /// Passes an event to whoever listens.
     pub fn tell(&self, event: T) {
         if let Some(listen) = &self.0 {
             listen(event);

@@ -10,7 +10,7 @@ use url::Url;
 pub struct Secret(String);
 
 impl Secret {
-    /// Wraps a secret.
+    /// Wraps a secret, so that it can't be printed.
     pub fn new(text: impl Into<String>) -> Secret {
         Secret(text.into())
     }

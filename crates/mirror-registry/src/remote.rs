@@ -22,9 +22,9 @@ pub struct Remote {
 /// for more than they would grant: cloudflare/serverless-registry#148.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
-    /// Only read.
+    /// Images are only read.
     Pull,
-    /// Read and write.
+    /// Images are read and written.
     PullPush,
 }
 
@@ -34,12 +34,12 @@ impl Remote {
         Remote { host, repository, access }
     }
 
-    /// The host.
+    /// The host that the repository is at.
     pub fn host(&self) -> &Arc<Host> {
         &self.host
     }
 
-    /// The repository.
+    /// The name of the repository.
     pub fn repository(&self) -> &Repository {
         &self.repository
     }

@@ -15,7 +15,7 @@ use crate::wire::Wire;
 /// What a run reaches outside of itself for.
 #[derive(Debug, Clone)]
 pub struct World {
-    /// Where requests go.
+    /// The wire that requests go through.
     pub wire: Wire,
     /// What time it is.
     pub clock: Clock,

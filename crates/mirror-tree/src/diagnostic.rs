@@ -7,7 +7,7 @@ use std::sync::Arc;
 /// One problem in one file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TreeDiagnostic {
-    /// Which rule.
+    /// The rule that was broken.
     pub code: Code,
     /// The file or folder, relative to the tree, with `/` between the parts.
     pub file: String,
@@ -15,16 +15,16 @@ pub struct TreeDiagnostic {
     pub source: Option<Arc<str>>,
     /// The offending bytes of that text.
     pub span: Option<Range<usize>>,
-    /// What is wrong.
+    /// What is wrong there.
     pub message: String,
-    /// What to do.
+    /// What to do about it, where that is known.
     pub help: Option<String>,
     /// A correction that is certain.
     pub fix: Option<Fix>,
 }
 
 impl TreeDiagnostic {
-    /// Error or warning.
+    /// Whether it is an error or a warning.
     pub fn severity(&self) -> Severity {
         self.code.severity()
     }
@@ -71,7 +71,7 @@ macro_rules! codes {
         }
 
         impl Code {
-            /// Every rule.
+            /// Every code, in the order of images/README.md.
             pub const ALL: &'static [Code] = &[$(Code::$name,)*];
 
             /// The name, in kebab-case.
@@ -104,15 +104,15 @@ codes! {
     FileTooLarge "file-too-large" Error,
     /// More than 64 lines.
     TooManyLines "too-many-lines" Error,
-    /// Not UTF-8.
+    /// The file is not UTF-8.
     NotUtf8 "not-utf8" Error,
-    /// A NUL byte.
+    /// The file has a NUL byte in it.
     NulByte "nul-byte" Error,
     /// A byte order mark in front.
     ByteOrderMark "byte-order-mark" Error,
     /// Not the syntax of a Dockerfile.
     Syntax "syntax" Error,
-    /// No `FROM`.
+    /// The file has no `FROM` line.
     NoFrom "no-from" Error,
     /// More than one `FROM`.
     SeveralFrom "several-from" Error,
@@ -130,7 +130,7 @@ codes! {
     UnknownFlag "unknown-flag" Error,
     /// A platform that isn't one.
     BadPlatform "bad-platform" Error,
-    /// `FROM scratch`.
+    /// The line is `FROM scratch`, which is no image.
     Scratch "scratch" Error,
     /// `$NAME` in the line.
     ArgSubstitution "arg-substitution" Error,
@@ -146,7 +146,7 @@ codes! {
     BadReference "bad-reference" Error,
     /// Neither tag nor digest.
     MissingTag "missing-tag" Error,
-    /// A digest alone.
+    /// The reference has a digest and no tag.
     DigestWithoutTag "digest-without-tag" Error,
     /// A tag alone, where the configuration demands a digest.
     DigestRequired "digest-required" Error,
@@ -156,7 +156,7 @@ codes! {
     FloatingTag "floating-tag" Warning,
     /// A tag that no bot moves to a newer version.
     UntrackedTag "untracked-tag" Warning,
-    /// A SHA-512 digest.
+    /// The digest is a SHA-512, which few registries take.
     Sha512Digest "sha512-digest" Warning,
     /// A registry without a dot in its name.
     UndottedRegistry "undotted-registry" Warning,

@@ -26,7 +26,7 @@ pub const MAX_LINES: usize = 64;
 pub struct FromLine {
     /// Registry and repository, fully spelled.
     pub name: Name,
-    /// Tag or digest.
+    /// The tag, the digest, or both.
     pub version: Version,
     /// The one platform to mirror, if not all.
     pub platform: Option<Platform>,

@@ -30,7 +30,7 @@ pub struct Entry {
     pub file: String,
     /// Registry and repository, fully spelled.
     pub name: Name,
-    /// Tag or digest.
+    /// The tag, the digest, or both.
     pub version: Version,
     /// The one platform to mirror, if not all.
     pub platform: Option<Platform>,

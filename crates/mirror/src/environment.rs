@@ -94,7 +94,7 @@ pub(crate) fn github() -> GitHubVariables {
     }
 }
 
-/// Where we are.
+/// The folder that the command was started in.
 pub(crate) fn current_folder() -> std::io::Result<PathBuf> {
     env::current_dir()
 }

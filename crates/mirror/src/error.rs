@@ -23,9 +23,9 @@ pub(crate) enum Problem {
     Error {
         /// What could not be done.
         what: String,
-        /// Why.
+        /// Why it could not be done.
         cause: String,
-        /// What to do.
+        /// What to do about it, where that is known.
         help: Option<String>,
     },
     /// With the lines concerned.

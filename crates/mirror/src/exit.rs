@@ -7,9 +7,9 @@ use mirror_plan::report::Ending;
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
-    /// Everything is done.
+    /// Everything that was asked for is done.
     Done = 0,
-    /// An action failed.
+    /// An action or a look-up failed.
     Failed = 1,
     /// Usage, configuration or tree.
     Usage = 2,
@@ -25,7 +25,7 @@ pub(crate) enum Exit {
     Interrupted = 130,
 }
 
-/// For `--help`.
+/// The exit codes, for `--help`.
 pub(crate) const TABLE: &str = "\
 Exit codes:
   0    done

@@ -142,7 +142,7 @@ impl Display {
         Display { images, progress, kind, state: Mutex::new(state) }
     }
 
-    /// Shows what happened.
+    /// Shows one event of the run.
     fn add(&self, event: &Event) {
         match event {
             Event::Started(number) => self.started(*number),
@@ -205,7 +205,7 @@ impl Display {
         state.total.iter().for_each(ProgressBar::tick);
     }
 
-    /// Bytes moved.
+    /// Moves the bars of an image on.
     fn moved(&self, number: usize, pushed: u64, reused: u64) {
         if pushed + reused == 0 {
             return;

@@ -58,7 +58,7 @@ struct SharedBlob {
 /// Whether a download that was started for another image will do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Borrow {
-    /// It will.
+    /// It does, as long as that has not failed.
     Yes,
     /// It has failed, perhaps because of where that image comes from.
     No,

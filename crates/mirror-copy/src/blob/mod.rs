@@ -34,9 +34,9 @@ pub(crate) fn hash(from: &mut impl Read, verifier: &mut Verifier) -> io::Result<
 /// A config or layer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Blob {
-    /// Which bytes.
+    /// The digest of its bytes.
     pub digest: Digest,
-    /// How many.
+    /// Its size in bytes.
     pub size: u64,
 }
 

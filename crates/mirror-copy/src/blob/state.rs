@@ -26,7 +26,7 @@ pub(crate) enum FetchState {
 #[derive(Debug)]
 pub(crate) struct StateSender(Arc<StateChannel>);
 
-/// One who follows.
+/// Reads the state, and waits for it to change.
 #[derive(Debug)]
 pub(crate) struct StateReceiver(Arc<StateChannel>);
 

@@ -84,7 +84,7 @@ impl TailBuffer {
         (from < to).then(|| piece.slice(from..to))
     }
 
-    /// Forgets everything.
+    /// Forgets all pieces; whoever comes later reads the file.
     pub(crate) fn clear(&self) {
         self.lock().clear();
     }

@@ -14,7 +14,7 @@ use crate::blob::spool::scratch::Scratch;
 /// Bytes of manifests in memory.
 const IN_MEMORY: usize = 16 << 20;
 
-/// Manifests by digest.
+/// Manifests by digest, in memory or in an unnamed file.
 #[derive(Debug)]
 pub struct ManifestSpool {
     /// Where to make a file; none, where all of it stays in memory.
@@ -26,7 +26,7 @@ pub struct ManifestSpool {
 #[derive(Debug, Default)]
 struct SpoolState {
     known: HashMap<Digest, KeptManifest>,
-    /// Each once.
+    /// Media types, each of them stored once.
     media_types: Vec<Arc<str>>,
     bytes: usize,
     scratch: Option<Scratch>,

@@ -142,7 +142,7 @@ impl Graph {
         }
     }
 
-    /// The root manifest.
+    /// The manifest that the tag names.
     pub fn root(&self) -> Option<&RawManifest> {
         self.waves.last().and_then(|wave| wave.first())
     }

@@ -66,7 +66,7 @@ impl SpooledGraph {
         self.waves.iter().flatten()
     }
 
-    /// Its distinct blobs.
+    /// Its distinct blobs, the biggest first.
     pub fn blobs(&self) -> &[Blob] {
         &self.blobs
     }

@@ -32,11 +32,11 @@ impl Drop for Claimed<'_> {
 /// What a destination has under the tag of a signature.
 enum Present {
     Nothing,
-    /// This very one.
+    /// The destination has this very manifest.
     Same,
     /// One that signs less than ours: nothing is lost when ours takes its at.
     Less,
-    /// Another one.
+    /// The destination has another one, which stays.
     Other,
 }
 

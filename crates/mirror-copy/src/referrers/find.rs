@@ -1,4 +1,4 @@
-//! ReferrerPolicy of an image: what signs, attests or describes it, and is found through its digests.
+//! Referrers of an image: what signs, attests or describes it, and is found through its digests.
 //!
 //! Referrers come from the API or from the fallback tag `sha256-<hex>`
 //! (<https://github.com/opencontainers/distribution-spec/blob/main/spec.md#referrers-tag-schema>); cosign before
@@ -32,20 +32,20 @@ pub(crate) struct ReferrerGraph {
 
 #[derive(Debug, Clone)]
 pub(crate) enum Link {
-    /// Under a tag.
+    /// It is found under this tag.
     Tag(Tag),
     /// In the list of referrers of this manifest, as this entry.
     Subject(Digest, Referrer),
 }
 
-/// ReferrerPolicy of an image, and what kept us from having more.
+/// Referrers of an image, and what kept us from having more.
 #[derive(Debug, Default)]
 pub(crate) struct FoundReferrers {
     /// Referrers come before what is found by tag.
     pub(crate) referrers: Vec<ReferrerGraph>,
     /// Look-ups that failed: what they would have found is unknown.
     pub(crate) unasked: Vec<CopyError>,
-    /// ReferrerPolicy that are known and could not be read.
+    /// Referrers that are known and could not be read.
     pub(crate) unread: Vec<CopyError>,
 }
 

@@ -26,7 +26,7 @@ pub enum Store {
 /// The images of one repository in an image layout.
 #[derive(Debug, Clone)]
 pub struct InLayout {
-    /// The layout.
+    /// The layout that the images are in.
     pub layout: Arc<Layout>,
     /// The repository that the images would be in at a registry.
     pub repository: Repository,
@@ -88,7 +88,7 @@ impl Store {
         }
     }
 
-    /// The repository.
+    /// The repository of the registry, or the one that images of the layout are named after.
     pub fn repository(&self) -> &Repository {
         match self {
             Store::Remote(remote) => remote.repository(),

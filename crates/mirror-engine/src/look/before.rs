@@ -1,4 +1,4 @@
-//! What a reviewer should know of the images that others replace. ReviewNotes, all of them: a failure to find out is none.
+//! What a reviewer should know of the images that others replace. These are notes: a failure to find out is none.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +17,7 @@ use crate::look::holders;
 /// Images that are looked at at once; the connections limit the requests.
 const AT_ONCE: usize = 32;
 
-/// What looking takes.
+/// What a look at replaced images needs.
 pub(crate) struct LookContext<'a> {
     pub(crate) whole: &'a Wants,
     pub(crate) connections: &'a Connections,

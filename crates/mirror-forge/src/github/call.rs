@@ -56,7 +56,7 @@ pub(crate) fn client(
         .map_err(|error| unusable(format!("could not set up TLS: {error}")))
 }
 
-/// What GitHub responded.
+/// A response of GitHub, as a value, and the next page of a list.
 struct GitHubResponse<T> {
     value: T,
     /// The number of the page that a list goes on on.
@@ -112,7 +112,7 @@ impl CallAttempts {
 }
 
 impl GitHub {
-    /// Reads something.
+    /// Reads one document, trying again what may pass.
     pub(crate) async fn get<T: DeserializeOwned>(
         &self,
         what: &str,

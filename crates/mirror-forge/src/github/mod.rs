@@ -29,7 +29,7 @@ pub(crate) struct GitHub {
     author: OnceCell<Author>,
 }
 
-/// Who writes.
+/// Who writes comments and issues with this login.
 pub(crate) enum Author {
     Login(String),
     /// An App that can't say which. Its marker is at the start of a text, where no other App would put it.

@@ -27,7 +27,7 @@ const REGISTRIES: FilePart = FilePart {
     end: "# mirror bots: end of registries",
 };
 
-/// The whole file.
+/// The text of the whole file, with what others have put into it.
 pub(super) fn written(rules: &BotRules, existing: Option<&str>) -> Result<String, String> {
     let text = readable(existing.unwrap_or_default())?;
     let text = REGISTRIES.put(&text, &registries(rules))?;

@@ -26,7 +26,7 @@ pub struct BotRules {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Group {
     keep: Keep,
-    /// Below the tree.
+    /// Folders of entries, relative to the tree.
     folders: Vec<String>,
 }
 

@@ -9,7 +9,7 @@ use super::{BotRules, Keep, secret};
 /// In front of the description of each rule of ours.
 const OURS: &str = "mirror bots: ";
 
-/// The whole file.
+/// The text of the whole file, with what others have put into it.
 pub(super) fn written(rules: &BotRules, existing: Option<&str>) -> Result<String, String> {
     let old: Option<Map<String, Value>> = existing
         .map(serde_json::from_str)

@@ -16,7 +16,7 @@ use crate::want::section::{DestinationFile, ImageFile};
 #[serde(deny_unknown_fields, expecting = "tables and values as in images/README.md")]
 #[schemars(title = "images/mirror.toml")]
 pub(crate) struct ConfigFile {
-    /// Where images go.
+    /// Destinations: where images go.
     #[serde(default)]
     #[schemars(with = "Vec<DestinationFile>")]
     pub(crate) destination: Vec<Spanned<DestinationFile>>,

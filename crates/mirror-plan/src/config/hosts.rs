@@ -63,7 +63,7 @@ pub struct RegistrySettings {
 /// A registry that has another's content, below a path of its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Alternative {
-    /// The registry.
+    /// The registry that has the same content.
     pub registry: Registry,
     prefix: Option<Repository>,
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 )]
 #[serde(rename_all = "snake_case")]
 pub enum Location {
-    /// A registry.
+    /// A registry, by the name that references use.
     Registry(#[schemars(with = "String")] Registry),
     /// The folder of an OCI image layout, as written: relative to the folder that holds the tree, or absolute.
     Layout(String),

@@ -31,7 +31,7 @@ pub const DEFAULT_LAYOUT: &str = "./mirror-store";
 pub struct Config {
     /// Where images go, at least one.
     pub destinations: Vec<Destination>,
-    /// Settings of hosts.
+    /// Settings of registries, as sources or destinations.
     pub registries: BTreeMap<Registry, RegistrySettings>,
     /// What the tree must be like.
     pub rules: Rules,

@@ -12,9 +12,9 @@ use crate::config::glob::Glob;
 pub struct ConfigProblem {
     /// The offending bytes of the file, where they are known.
     pub span: Option<Range<usize>>,
-    /// What is wrong.
+    /// What is wrong there.
     pub message: String,
-    /// What to do.
+    /// What to do about it, where that is known.
     pub help: Option<String>,
 }
 

@@ -45,7 +45,7 @@ pub struct Plan {
     pub authenticated_sources: Vec<Registry>,
     /// Manifests that copying pulls, by source registry; they count against pull limits.
     pub pulls: Vec<Pulls>,
-    /// The sums.
+    /// What the lists add up to.
     pub totals: Totals,
 }
 
@@ -53,11 +53,11 @@ pub struct Plan {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "action", rename_all = "snake_case")]
 pub enum Action {
-    /// Make a repository.
+    /// Create a repository at a destination.
     CreateRepository(RepositoryAction),
     /// Change settings of a repository.
     UpdateRepository(RepositoryAction),
-    /// Copy an image.
+    /// Copy an image to a destination.
     Copy(Box<Copy>),
 }
 
@@ -96,7 +96,7 @@ pub struct Copy {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "change", rename_all = "snake_case")]
 pub enum Change {
-    /// Nothing is there.
+    /// The destination has nothing under that tag.
     Create,
     /// Another image is there.
     Update {
@@ -117,7 +117,7 @@ pub enum Change {
 pub struct Holder {
     /// The name of the destination.
     pub destination: String,
-    /// The repository there.
+    /// The repository at the destination.
     #[schemars(with = "String")]
     pub repository: Repository,
     /// What the source failed with.
@@ -139,7 +139,7 @@ impl Holder {
 /// A want that is fulfilled.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Unchanged {
-    /// Which want.
+    /// The want that it fulfils.
     #[serde(flatten)]
     pub want: Want,
     /// What source and destination have.
@@ -166,10 +166,10 @@ pub struct Conflict {
 /// A want that nothing can be said about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LookupFailure {
-    /// Which want.
+    /// The want that could not be looked up.
     #[serde(flatten)]
     pub want: Want,
-    /// Why.
+    /// Why it could not be looked up.
     #[serde(flatten)]
     pub failure: Failure,
     /// What the destination serves under that tag meanwhile, if anything: the image is not refreshed, and pulls work.
@@ -194,13 +194,13 @@ pub enum Note {
     },
     /// A registry that is new in a pull request was asked without credentials.
     AskedAsStranger {
-        /// The registry.
+        /// The registry that was asked.
         #[schemars(with = "String")]
         registry: Registry,
     },
     /// A lifecycle policy would delete images that the tree names.
     WouldExpire {
-        /// The repository.
+        /// The repository whose policy it is.
         #[serde(flatten)]
         at: RepositoryAt,
         /// Those that their source has no more, by tag or digest: nobody else may have them.
@@ -211,15 +211,15 @@ pub enum Note {
     },
     /// What a changed lifecycle policy would delete could not be found out.
     NoPreview {
-        /// The repository.
+        /// The repository whose policy it is.
         #[serde(flatten)]
         at: RepositoryAt,
-        /// Why.
+        /// Why that is unknown.
         why: String,
     },
     /// A repository is encrypted in another way than wanted, which can't be changed.
     OtherEncryption {
-        /// The repository.
+        /// The repository with the other encryption.
         #[serde(flatten)]
         at: RepositoryAt,
         /// How it is, and how it was wanted.
@@ -248,7 +248,7 @@ pub enum Alert {
         file: String,
         /// The reference in it.
         source: String,
-        /// The platforms.
+        /// The platforms of the image, sorted.
         #[schemars(with = "Vec<String>")]
         platforms: Vec<Platform>,
     },
@@ -277,7 +277,7 @@ pub struct Before {
 /// How many manifests are pulled from a registry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Pulls {
-    /// The registry.
+    /// The registry that the manifests are read from.
     #[schemars(with = "String")]
     pub registry: Registry,
     /// Distinct manifests; at least that many where they were not read.
@@ -289,7 +289,7 @@ pub struct Pulls {
 /// Sums over a plan.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Totals {
-    /// Repositories to make.
+    /// How many repositories are created.
     #[serde(default)]
     pub create_repositories: usize,
     /// Repositories whose settings change.

@@ -12,7 +12,7 @@ use crate::want::model::{Source, Target};
 /// What to find out beyond what is needed to compare.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Depth {
-    /// Compare digests.
+    /// Compare digests, and read no manifests.
     Digests,
     /// And read the manifests of what will be copied.
     Manifests,
@@ -56,9 +56,9 @@ pub struct Questions<'a> {
 pub struct Replaced<'a> {
     /// Where it comes from.
     pub source: &'a Source,
-    /// Where it goes.
+    /// The target whose image is replaced.
     pub target: &'a Target,
-    /// The one before.
+    /// The digest of the image that is replaced.
     pub before: Digest,
     /// Its digest, where it is there already.
     pub there: Option<&'a Digest>,

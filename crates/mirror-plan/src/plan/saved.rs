@@ -35,13 +35,13 @@ const MOST: u64 = 4 << 30;
 #[serde(untagged)]
 #[expect(dead_code, reason = "it is the schema of what is written and read line by line")]
 pub(crate) enum SavedLine {
-    /// The first line.
+    /// The first line: what the plan was made for.
     Header(Header),
-    /// The second line.
+    /// The second line: the plan as `plan --format json` prints it.
     Plan(Box<Plan>),
     /// Any number of lines.
     Manifest(SavedManifest),
-    /// The last line.
+    /// The last line: the checksum.
     End(End),
 }
 
@@ -63,10 +63,10 @@ pub(crate) struct Header {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SavedManifest {
-    /// Its digest.
+    /// The digest of its bytes.
     #[schemars(with = "String")]
     digest: Digest,
-    /// Its media type.
+    /// Its media type, as the source said it.
     media_type: String,
     /// Its bytes, in base64.
     content: String,

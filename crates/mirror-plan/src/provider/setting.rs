@@ -19,7 +19,7 @@ pub enum Setting {
     Encryption,
     /// Whether each pushed image is scanned.
     ScanOnPush,
-    /// Which images expire.
+    /// The lifecycle policy: which images expire.
     LifecyclePolicy,
     /// Who else may do what.
     RepositoryPolicy,
@@ -46,7 +46,7 @@ pub type Settings = BTreeMap<Setting, Value>;
 /// A setting that differs from what is wanted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SettingChange {
-    /// Which.
+    /// The setting that changes.
     pub setting: Setting,
     /// What it is; nothing when there is none.
     pub from: Option<Value>,
@@ -57,7 +57,7 @@ pub struct SettingChange {
 /// How a provider keeps one setting.
 #[derive(Debug, Clone, Copy)]
 pub struct SettingRow {
-    /// Which.
+    /// The setting that it is a row of.
     pub setting: Setting,
     /// Whether it is given when a repository is made; otherwise it is made afterwards.
     pub at_creation: bool,

@@ -34,9 +34,9 @@ pub struct Diagnostic {
     pub file: String,
     /// Where in the file; none when it is about the file as a whole.
     pub position: Option<Position>,
-    /// What is wrong.
+    /// What is wrong there.
     pub message: String,
-    /// What to do.
+    /// What to do about it, where that is known.
     pub help: Option<String>,
     /// Whether `mirror check --fix` corrects it.
     pub fixable: bool,
@@ -60,9 +60,9 @@ pub enum Level {
 /// A place in a file. Lines and columns count from 1, columns in characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Position {
-    /// First line.
+    /// The line that it begins on.
     pub line: usize,
-    /// First column.
+    /// The column that it begins at.
     pub column: usize,
     /// Line of the end.
     pub end_line: usize,

@@ -19,7 +19,7 @@ pub enum Event {
     Rechecking(Arc<Plan>),
     /// The plan of this pass is carried out from here on.
     Planned {
-        /// The plan.
+        /// The plan, shared with whoever carries it out.
         plan: Arc<Plan>,
         /// Whether signatures of all unchanged images are looked for.
         refresh: bool,
@@ -32,7 +32,7 @@ pub enum Event {
     Started(usize),
     /// Bytes or blobs moved for an image.
     Moved {
-        /// Its number.
+        /// The number of the image.
         image: usize,
         /// What moved since the last time.
         transfer: Transfer,
@@ -45,21 +45,21 @@ pub enum Event {
     PassEnded,
     /// Images wait for a limit on pulls or requests; it is looked at again after this time.
     Waiting {
-        /// How many.
+        /// How many images wait.
         images: usize,
-        /// How long.
+        /// How long until the next look.
         wait: Duration,
     },
     /// Hosts serve again, and images that were deferred are looked at again.
     ServesAgain {
-        /// The hosts.
+        /// The hosts that serve again.
         hosts: Vec<Registry>,
-        /// How many images.
+        /// How many images are looked at again.
         images: usize,
     },
     /// A host asked for a pause. Nothing is sent there for so long.
     Paused {
-        /// Which.
+        /// The host that asked.
         host: Registry,
         /// How long, from now on.
         wait: Duration,
@@ -68,7 +68,7 @@ pub enum Event {
     },
     /// A host has shown what it does beyond the protocol. That holds for all passes.
     Learned {
-        /// Which.
+        /// The host that has shown it.
         host: Registry,
         /// What it is about, such as `mounts`.
         capability: &'static str,

@@ -43,7 +43,7 @@ pub struct Report {
     #[serde(default)]
     #[schemars(with = "Vec<String>")]
     pub authenticated_sources: Vec<Registry>,
-    /// The sums.
+    /// What the lists add up to.
     pub totals: ReportTotals,
 }
 
@@ -56,7 +56,7 @@ pub struct Outcome {
     /// What the destination was to get.
     #[schemars(with = "String")]
     pub digest: Digest,
-    /// How it ended.
+    /// How the image ended.
     #[serde(flatten)]
     pub status: Status,
     /// What was moved for it.
@@ -76,7 +76,7 @@ pub struct Outcome {
 /// Something about the signatures of an image that was copied, or of what else refers to it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Warning {
-    /// What it is.
+    /// What kind of problem it is.
     pub kind: WarningKind,
     /// Why, or which one.
     pub message: String,
@@ -125,7 +125,7 @@ pub enum Status {
     Refreshed,
     /// It doesn't; a tag that was there still names the old image.
     Failed {
-        /// Why.
+        /// Why the image failed.
         failure: Failure,
     },
     /// The destination has moved since the plan was made; nothing was done.
@@ -138,7 +138,7 @@ pub enum Status {
     Cancelled,
 }
 
-/// What was moved.
+/// Bytes and blobs that were moved for an image.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Transfer {
     /// Bytes of blobs read from the source.
@@ -160,7 +160,7 @@ impl std::ops::AddAssign for Transfer {
 /// Sums over a report.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ReportTotals {
-    /// Images copied.
+    /// Images that were copied.
     pub copied: usize,
     /// Images that were as they should be.
     pub unchanged: usize,

@@ -51,7 +51,7 @@ pub struct MovedTag {
     pub file: String,
     /// The image, fully spelled, without tag.
     pub name: String,
-    /// The tag.
+    /// The tag that the entry names.
     pub tag: String,
     /// The digest in the tree, which is what is mirrored.
     #[schemars(with = "String")]
@@ -69,7 +69,7 @@ pub struct TagsFailure {
     pub file: String,
     /// The image, fully spelled.
     pub name: String,
-    /// Why.
+    /// Why the tags could not be read.
     #[serde(flatten)]
     pub failure: Failure,
 }

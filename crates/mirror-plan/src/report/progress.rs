@@ -27,7 +27,7 @@ pub enum ProgressLine {
         bytes: u64,
         /// Images that have ended.
         finished: usize,
-        /// Images to copy.
+        /// How many images are copied in this pass.
         of: usize,
     },
     /// An image has ended.
@@ -42,15 +42,15 @@ pub enum ProgressLine {
         seconds: f64,
         /// Images that have ended, this one included.
         finished: usize,
-        /// Images to copy.
+        /// How many images are copied in this pass.
         of: usize,
-        /// How it ended.
+        /// How the image ended.
         #[serde(flatten)]
         status: Status,
     },
     /// A host asked for a pause. Nothing is sent there for so long.
     Paused {
-        /// Which.
+        /// The host that asked.
         host: String,
         /// How long, from now on.
         seconds: f64,
@@ -59,7 +59,7 @@ pub enum ProgressLine {
     },
     /// A host has shown what it does beyond the protocol.
     Learned {
-        /// Which.
+        /// The host that has shown it.
         host: String,
         /// What it is about, such as `mounts`.
         capability: String,

@@ -33,13 +33,13 @@ impl Verification {
 /// Something that is missing or wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ImageDefect {
-    /// In which image.
+    /// The image that it is part of.
     #[serde(flatten)]
     pub want: Want,
     /// Which manifest or blob; none when it is the image as a whole.
     #[schemars(with = "Option<String>")]
     pub digest: Option<Digest>,
-    /// What is wrong.
+    /// What is wrong, in words that go on after the image.
     pub problem: String,
     /// Whether it isn't there, or not all of it. `mirror apply` copies an image that is missing as a whole,
     /// `mirror apply --repair` puts back parts of one.
@@ -49,10 +49,10 @@ pub struct ImageDefect {
 /// An image that could not be looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct VerifyFailure {
-    /// Which image.
+    /// The image that could not be looked at.
     #[serde(flatten)]
     pub want: Want,
-    /// Why.
+    /// Why it could not be looked at.
     #[serde(flatten)]
     pub failure: Failure,
 }

@@ -103,7 +103,7 @@ pub struct Wants {
 /// Wants that exclude each other, or one that can't be expressed at its destination.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Collision {
-    /// The files concerned.
+    /// The files of the tree that collide.
     pub files: Vec<String>,
     /// Name of the destination.
     pub destination: String,

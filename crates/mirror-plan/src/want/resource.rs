@@ -11,7 +11,7 @@ use crate::provider::setting::{Setting, SettingChange, Settings};
 /// A repository that images are to go to, where it does not make itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RepositoryWant {
-    /// Where it is.
+    /// The destination, the registry and the name of the repository.
     pub at: RepositoryAt,
     /// Whether to make it when it is missing.
     pub create: bool,
@@ -33,7 +33,7 @@ impl RepositoryWant {
 pub struct RepositoryAt {
     /// Name of the destination.
     pub destination: String,
-    /// The registry.
+    /// The registry that it is at.
     #[schemars(with = "String")]
     pub registry: Registry,
     /// The repository in it.
@@ -55,16 +55,16 @@ pub struct RepositoryState {
 /// An image that a lifecycle policy would delete.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expiring {
-    /// Which.
+    /// The digest of the image.
     pub digest: Digest,
-    /// Its tags.
+    /// All tags that the image has there.
     pub tags: Vec<Tag>,
 }
 
 /// A repository to make or to change, before images are copied there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RepositoryAction {
-    /// Which.
+    /// The repository that changes.
     #[serde(flatten)]
     pub at: RepositoryAt,
     /// What is to become different.
@@ -74,7 +74,7 @@ pub struct RepositoryAction {
 /// What became of a repository.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RepositoryOutcome {
-    /// Which.
+    /// The repository that it is about.
     #[serde(flatten)]
     pub at: RepositoryAt,
     /// Whether it was missing.
@@ -91,7 +91,7 @@ pub struct RepositoryOutcome {
 pub struct RepositoryProblem {
     /// The setting; none when the repository itself could not be made.
     pub setting: Option<Setting>,
-    /// Why.
+    /// Why it could not be done.
     #[serde(flatten)]
     pub failure: Failure,
 }

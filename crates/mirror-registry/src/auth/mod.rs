@@ -111,11 +111,11 @@ struct LoggedIn {
 /// What was sent, to tell a stale response from a fresh one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Sent {
-    /// No `Authorization` header.
+    /// Without an `Authorization` header.
     Nothing,
-    /// User and password.
+    /// With user and password, as `Basic`.
     Basic,
-    /// This token.
+    /// With this token, as `Bearer`.
     Token(Secret),
 }
 

@@ -11,9 +11,9 @@ use crate::listener::{HostNews, Listener};
 /// Something about a host, and how it is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Known<T> {
-    /// What is known.
+    /// What is known of the host.
     pub value: T,
-    /// How.
+    /// How that is known.
     pub by: KnownBy,
 }
 
@@ -35,7 +35,7 @@ pub enum Mounts {
     Any,
     /// Those that a manifest names which was pushed: <https://github.com/aws/containers-roadmap/issues/2860>.
     OfManifests,
-    /// None.
+    /// No blob can be mounted.
     Nothing,
 }
 
@@ -58,13 +58,13 @@ pub struct Presets {
 /// Requests that a registry takes in a second, where it says so.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RequestRates {
-    /// Manifests read.
+    /// Manifests that may be read in a second.
     pub pulls: Option<u32>,
-    /// Manifests written.
+    /// Manifests that may be written in a second.
     pub manifests: Option<u32>,
-    /// Uploads opened.
+    /// Uploads that may be opened in a second.
     pub uploads: Option<u32>,
-    /// Blobs sent.
+    /// Blobs that may be sent in a second.
     pub blobs: Option<u32>,
 }
 

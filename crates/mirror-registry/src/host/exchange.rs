@@ -46,12 +46,12 @@ impl Host {
         Ok((url, reach))
     }
 
-    /// How far an response may send us.
+    /// How far a response may send us.
     fn reach_of(&self, response: &Response) -> Reach {
         if self.private_redirects { Reach::Anywhere } else { response.reach() }
     }
 
-    /// One attempt in the caller's slot: the pause, the first meeting, redirects. An response that often goes away is an
+    /// One attempt in the caller's slot: the pause, the first meeting, redirects. A response that often goes away is an
     /// error.
     pub(crate) async fn exchange(&self, call: &Call) -> Result<HostResponse, RequestError> {
         let request = describe(&call.method, &call.url);

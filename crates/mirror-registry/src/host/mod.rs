@@ -41,7 +41,7 @@ use crate::world::World;
 const LARGE: u64 = 1 << 20;
 const LARGE_AT_ONCE: usize = 4;
 
-/// One registry.
+/// One registry, with everything that its requests share.
 pub struct Host {
     name: Registry,
     base: Url,
@@ -305,12 +305,12 @@ impl Host {
         self.permit(&self.large_uploads).await.map(Some)
     }
 
-    /// Whether an response means that there are too many upload sessions, and not that the host wants a pause.
+    /// Whether a response means that there are too many upload sessions, and not that the host wants a pause.
     pub(crate) fn wants_fewer_sessions(&self, call: &Call, error: &RequestError) -> bool {
         call.method == Method::POST && error.status() == Some(429) && self.sessions.are_shared()
     }
 
-    /// The upload sessions.
+    /// The upload sessions that are open at this host.
     pub(crate) fn sessions(&self) -> &Arc<Sessions> {
         &self.sessions
     }

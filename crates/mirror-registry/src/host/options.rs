@@ -10,7 +10,7 @@ use crate::listener::{HostEvent, Listener};
 /// What we are going to do at a host.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum HostRole {
-    /// Only read.
+    /// Images are only read there.
     #[default]
     Source,
     /// Write, and look at what is there.

@@ -21,7 +21,7 @@ use crate::world::Clock;
 const LARGEST_ERROR: usize = 64 << 10;
 const LARGEST_TOKEN: usize = 1 << 20;
 
-/// An response that is not a passing failure. The slot is free again when it is dropped.
+/// A response that is not a passing failure. The slot is free again when it is dropped.
 pub(crate) struct HostResponse {
     pub(crate) response: Response,
     pub(crate) request: String,
@@ -43,7 +43,7 @@ impl HostResponse {
         self.response.headers().get(name).and_then(|value| value.to_str().ok())
     }
 
-    /// What an response with an unwelcome status says.
+    /// What a response with an unwelcome status says.
     pub(crate) async fn into_error(self) -> RequestError {
         let (anonymous, authorized) = (self.anonymous, self.authorized);
         let error = refusal(self.response, self.request, self.stall_guard.idle, self.clock).await;
@@ -51,7 +51,7 @@ impl HostResponse {
     }
 }
 
-/// What an response with an unwelcome status says.
+/// What a response with an unwelcome status says.
 pub(crate) async fn refusal(
     mut response: Response,
     request: String,
@@ -85,7 +85,7 @@ pub(crate) fn describe(method: &Method, url: &Url) -> String {
     format!("{method} {}", redacted(url))
 }
 
-/// Waits for an response, but not for ever.
+/// Waits for a response, but not for ever.
 pub(crate) async fn within_idle(
     what: &str,
     idle: Duration,

@@ -35,9 +35,9 @@ pub(crate) struct PullCounter {
 #[derive(Debug, Default)]
 struct PullState {
     limit: Limit,
-    /// PullCounter that are set aside and not made yet.
+    /// Pulls that are set aside and not made yet.
     reserved: u64,
-    /// PullCounter that were made.
+    /// Pulls that were made.
     made: u64,
     window: Option<Duration>,
     /// When the last of the pulls that are used up come back, at the latest.
@@ -52,13 +52,13 @@ enum Limit {
     /// Nothing yet. That is not the same as none.
     #[default]
     Unknown,
-    /// There is none.
+    /// The host does not limit pulls.
     None,
     /// So many were left for us when it last answered.
     Left(u64),
 }
 
-/// PullCounter that were set aside. Those that are not made are given back when it is dropped.
+/// Pulls that were set aside. Those that are not made are given back when it is dropped.
 #[derive(Debug)]
 pub struct Reservation<'a> {
     pulls: &'a PullCounter,
@@ -121,7 +121,7 @@ impl PullCounter {
         Ok(Reservation { pulls: self, left: Mutex::new(pulls) })
     }
 
-    /// Reads the headers of an response about a manifest that is neither a refusal nor an error. What is set aside may not
+    /// Reads the headers of a response about a manifest that is neither a refusal nor an error. What is set aside may not
     /// be counted in them yet, and an older response may come later, so what is left only shrinks.
     pub(crate) fn hear(&self, headers: &HeaderMap) {
         let mut state = self.state();

@@ -86,7 +86,7 @@ impl Stream for Watched {
     }
 }
 
-/// Waits for an response as long as bytes go out, and a while longer after the last.
+/// Waits for a response as long as bytes go out, and a while longer after the last.
 pub(crate) async fn moving(
     what: &str,
     size: u64,

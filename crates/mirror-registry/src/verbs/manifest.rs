@@ -16,9 +16,9 @@ const DIGEST_HEADER: &str = "docker-content-digest";
 /// By what a manifest is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ManifestRef<'a> {
-    /// A tag.
+    /// By a tag, which may move.
     Tag(&'a Tag),
-    /// A digest.
+    /// By the digest of its bytes.
     Digest(&'a Digest),
 }
 
@@ -189,7 +189,7 @@ impl Remote {
         }
     }
 
-    /// What an response tells of a limit on pulls. An error that says nothing of one doesn't mean that there is none.
+    /// What a response tells of a limit on pulls. An error that says nothing of one doesn't mean that there is none.
     fn hear(&self, response: &HostResponse) {
         let headers = response.response.headers();
         if response.response.status().is_success() || pulls::told(headers).is_some() {

@@ -61,14 +61,14 @@ impl List {
 pub enum Recall {
     /// It saves a request for each manifest.
     Trusted,
-    /// Ask each time.
+    /// Ask each time, whatever was learned before.
     Ignored,
 }
 
 /// Referrers of a manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listed {
-    /// At most [`MAX_REFERRERS`].
+    /// The entries, at most [`MAX_REFERRERS`].
     pub referrers: Vec<Referrer>,
     /// Whether there are more.
     pub more: bool,

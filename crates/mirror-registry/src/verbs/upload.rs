@@ -40,7 +40,7 @@ pub enum Mount {
     /// This repository of the same registry; the one that the blob goes to will do, which makes the request that
     /// opens the upload an existence check (201 on distribution 2.8 when the blob is there).
     From(Repository),
-    /// Nowhere: send it.
+    /// From nowhere: the bytes are sent.
     Never,
 }
 
@@ -49,7 +49,7 @@ pub enum Mount {
 pub enum Upload {
     /// The registry had it, here or in the repository it was mounted from.
     Reused,
-    /// It was sent.
+    /// Its bytes were sent.
     Sent,
 }
 

@@ -12,7 +12,7 @@ use url::Url;
 /// Where a request may go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reach {
-    /// To any address.
+    /// It may lead to any address.
     Anywhere,
     /// To public addresses: a public one sends us there.
     Public,

@@ -72,7 +72,7 @@ impl Internet {
         Ok(http::Response::from_parts(parts, body))
     }
 
-    /// How far an response may send us: one that came from a private address, anywhere. Behind a proxy, whose address is
+    /// How far a response may send us: one that came from a private address, anywhere. Behind a proxy, whose address is
     /// all that is seen, a host counts as public unless its name is a private address.
     fn reach_of(&self, response: &reqwest::Response) -> Reach {
         let asked = response.url();

@@ -11,7 +11,7 @@ pub(crate) struct Explained {
     pub(crate) security: Option<&'static str>,
     /// Which side failed, and why.
     pub(crate) cause: String,
-    /// What to do.
+    /// What a person can do about it, where that is known.
     pub(crate) help: Option<String>,
 }
 

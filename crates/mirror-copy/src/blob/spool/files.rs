@@ -17,7 +17,7 @@ const STALE: Duration = Duration::from_secs(7 * 24 * 3600);
 /// How often the folder may vanish under us before that is an error.
 const MOST_REMOVALS: usize = 20;
 
-/// A folder.
+/// The folder of the spool.
 #[derive(Debug)]
 pub(crate) struct Files {
     folder: PathBuf,

@@ -226,7 +226,7 @@ impl Spool {
         Ok(Spooled { path, file, resumable: false, room: self.room(0) })
     }
 
-    /// The folder.
+    /// The folder that its files are in.
     pub(crate) fn folder(&self) -> &Path {
         self.files.folder()
     }

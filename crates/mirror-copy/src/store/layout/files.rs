@@ -16,7 +16,7 @@ const LOCK: &str = ".index.json.lock";
 /// A day is more than any blob takes.
 const OLD: Duration = Duration::from_secs(24 * 3600);
 
-/// A folder.
+/// The folder of one image layout.
 #[derive(Debug)]
 pub(crate) struct Files {
     folder: PathBuf,

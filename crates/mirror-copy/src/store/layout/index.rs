@@ -176,7 +176,7 @@ impl Index {
         Ok(())
     }
 
-    /// Where it is.
+    /// The path of `index.json`.
     pub(crate) fn path(files: &Files) -> std::path::PathBuf {
         files.path(INDEX)
     }

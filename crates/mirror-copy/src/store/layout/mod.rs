@@ -63,7 +63,7 @@ impl Layout {
         self.threads.run(move || work(&layout)).await
     }
 
-    /// The folder.
+    /// The folder that the layout is in.
     pub fn folder(&self) -> &Path {
         self.files.folder()
     }

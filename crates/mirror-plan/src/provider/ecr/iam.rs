@@ -20,7 +20,7 @@ use crate::want::model::Wants;
 pub enum IamRole {
     /// `mirror plan`: reads only.
     Plan,
-    /// `mirror apply`.
+    /// The role that `mirror apply` runs in.
     Apply,
 }
 
@@ -29,11 +29,11 @@ pub enum IamRole {
 pub struct Workflow {
     /// The account of the role.
     pub account: String,
-    /// Its partition, `aws`.
+    /// The AWS partition, such as `aws`.
     pub partition: String,
-    /// `OWNER`.
+    /// The owner of the repository on GitHub.
     pub owner: String,
-    /// `REPOSITORY`.
+    /// The name of the repository on GitHub.
     pub repository: String,
     /// The numbers of both, as newer repositories have them in their tokens.
     pub ids: Option<(u64, u64)>,
@@ -44,7 +44,7 @@ pub struct Workflow {
 /// What a workflow runs for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Context {
-    /// Any pull request.
+    /// A workflow of any pull request.
     PullRequest,
     /// This branch: what is merged there, its nights, and runs by hand.
     Branch(String),

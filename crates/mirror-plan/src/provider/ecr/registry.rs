@@ -26,7 +26,7 @@ const DUAL_STACK: [&str; 3] =
 pub struct EcrRegistry {
     /// The twelve digits of the account.
     pub account: String,
-    /// The region, `eu-central-1`.
+    /// The AWS region, such as `eu-central-1`.
     pub region: String,
     /// Whether the name is one of a FIPS endpoint.
     pub fips: bool,

@@ -48,7 +48,7 @@ pub(crate) struct EcrFile {
     /// `{ organization = "o-…" }` to let everybody there pull.
     #[schemars(with = "Option<DocumentFile>")]
     pub(crate) repository_policy: Option<Spanned<DocumentFile>>,
-    /// Resource tags.
+    /// Tags of the AWS resource, for cost allocation and policies.
     pub(crate) tags: Option<BTreeMap<String, String>>,
     /// Exceptions for some repositories; where several match, the last one wins, key by key.
     #[serde(default)]
@@ -61,7 +61,7 @@ pub(crate) struct EcrFile {
 pub(crate) enum ImmutableTagsFile {
     /// All of them, or none.
     All(bool),
-    /// All but some.
+    /// All tags are immutable but those that match.
     Except(ExceptFile),
 }
 
@@ -73,13 +73,13 @@ pub(crate) struct ExceptFile {
     pub(crate) except: Vec<String>,
 }
 
-/// A JSON document.
+/// A policy, in the file or beside it.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(untagged, expecting = "the name of a JSON file, or a table")]
 pub(crate) enum DocumentFile {
     /// A file beside `mirror.toml`.
     File(String),
-    /// The document itself.
+    /// The document itself, as a table.
     Inline(serde_json::Map<String, serde_json::Value>),
 }
 

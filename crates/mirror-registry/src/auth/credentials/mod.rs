@@ -27,14 +27,14 @@ const DOCKER_HUB: [&str; 4] =
 /// Who we are at one registry.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Credential {
-    /// Nobody.
+    /// Anonymous access.
     #[default]
     Anonymous,
-    /// User and password.
+    /// A user with a password.
     Basic {
-        /// The user.
+        /// The name of the user.
         user: String,
-        /// The password.
+        /// The password of the user, or an access token.
         password: Secret,
     },
     /// A refresh token, what Docker calls an identity token.
@@ -46,9 +46,9 @@ pub enum Credential {
 /// A user and password that are made for the moment, by a cloud.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Login {
-    /// The user.
+    /// The name of the user.
     pub user: String,
-    /// The password.
+    /// The password of the user, or an access token.
     pub password: Secret,
     /// How long it holds from now on.
     pub lifetime: Duration,
