@@ -15,7 +15,7 @@ use crate::store::{Store, Under};
 pub(crate) enum Backpressure {
     /// The sender may keep the fetcher waiting.
     Allowed,
-    /// It may not: they may want a pull_lock at the same registry.
+    /// It may not: they may want a slot at the same registry.
     Avoided,
 }
 

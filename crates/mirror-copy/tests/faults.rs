@@ -17,11 +17,9 @@ use mirror_copy::{
     Copier, CopyError, CopyJob, CopyTarget, Graph, InLayout, Layout, Origin, Parts, ReferrerPolicy,
     Store,
 };
-use mirror_failure::ErrorKind;
+use mirror_failure::{ErrorKind, RetryPolicy};
 use mirror_oci::{Digest, Platforms, media_type};
-use mirror_registry::{
-    Access, Body, Credentials, Host, HostOptions, Remote, RetryPolicy, Wire, World,
-};
+use mirror_registry::{Access, Body, Credentials, Host, HostOptions, Remote, Wire, World};
 use mirror_testkit::{Fault, Image, ImageBuilder, Profile, Registry, StoredManifest};
 
 /// Three registries and what is to be copied: an index of two platforms with a referrer, and a second image that

@@ -6,13 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mirror_copy::{Layout, ManifestCache, ManifestRoom, ManifestSpool, Origin, Store};
-use mirror_failure::{Failure, Side};
+use mirror_failure::{Failure, RetryPolicy, Side};
 use mirror_oci::{Digest, Name, Registry, Repository};
 use mirror_plan::config::{Alternative, Config, Location, Referrers, RegistrySettings};
 use mirror_plan::want::{Base, Target, Wants};
 use mirror_registry::{
-    Access, Credentials, Host, HostEvent, HostOptions, HostRole, Listener, Remote, RetryPolicy,
-    Threads,
+    Access, Credentials, Host, HostEvent, HostOptions, HostRole, Listener, Remote, Threads,
 };
 use mirror_tree::Entry;
 

@@ -7,10 +7,12 @@ mod failure;
 mod help;
 mod kind;
 mod request;
+mod retry;
 mod text;
 
 pub use failure::{Cause, FailedRequest, Failure, Side};
 pub use help::TAMPERING;
 pub use kind::FailureKind;
 pub use request::{CredentialError, ErrorKind, LONGEST_PAUSE, RequestError, passing_status};
+pub use retry::{Delays, RetryPolicy};
 pub use text::{count, is_deceptive, printable};

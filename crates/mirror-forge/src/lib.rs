@@ -14,6 +14,8 @@ mod names;
 use std::fmt;
 use std::time::Duration;
 
+use mirror_failure::RetryPolicy;
+
 pub use error::ForgeError;
 pub use github::{LONGEST_DESCRIPTION, PUBLIC_API};
 pub use keep::Kept;
@@ -54,20 +56,9 @@ impl fmt::Debug for ForgeLogin {
     }
 }
 
-/// How long to wait for a forge.
-#[derive(Debug, Clone, Copy)]
-pub struct ForgeTimeouts {
-    /// For a whole response.
-    pub response: Duration,
-    /// The pause before the second attempt, about; each further one is twice as long.
-    pub first_pause: Duration,
-}
-
-impl Default for ForgeTimeouts {
-    fn default() -> ForgeTimeouts {
-        ForgeTimeouts { response: Duration::from_secs(30), first_pause: Duration::from_secs(1) }
-    }
-}
+/// How long to wait for a forge: 30 s for a whole response, and about one second before the second attempt.
+pub const PATIENT: RetryPolicy =
+    RetryPolicy { idle: Duration::from_secs(30), first_pause: Duration::from_secs(1) };
 
 /// What a status says at a glance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,9 +93,9 @@ impl Forge {
         api: &str,
         repository: RepositoryName,
         login: &ForgeLogin,
-        timeouts: ForgeTimeouts,
+        retry_policy: RetryPolicy,
     ) -> Result<Forge, ForgeError> {
-        let github = GitHub::open(api, repository, login, timeouts).await?;
+        let github = GitHub::open(api, repository, login, retry_policy).await?;
         Ok(Forge { kind: ForgeKind::GitHub(Box::new(github)) })
     }
 

@@ -3,15 +3,14 @@
 
 use std::time::Duration;
 
-use mirror_forge::{
-    CommitId, CommitState, CommitStatus, Forge, ForgeError, ForgeLogin, ForgeTimeouts, Kept,
-};
+use mirror_failure::RetryPolicy;
+use mirror_forge::{CommitId, CommitState, CommitStatus, Forge, ForgeError, ForgeLogin, Kept};
 use mirror_testkit::{FakeGitHub, GITHUB_APP, GITHUB_REPOSITORY, GITHUB_TOKEN, GitHubFault};
 
 const HEAD: &str = "0123456789abcdef0123456789abcdef01234567";
 
-fn timeouts() -> ForgeTimeouts {
-    ForgeTimeouts { response: Duration::from_millis(500), first_pause: Duration::from_millis(1) }
+fn retry_policy() -> RetryPolicy {
+    RetryPolicy { idle: Duration::from_millis(500), first_pause: Duration::from_millis(1) }
 }
 
 async fn open(fake: &FakeGitHub) -> Forge {
@@ -19,7 +18,7 @@ async fn open(fake: &FakeGitHub) -> Forge {
 }
 
 async fn open_as(fake: &FakeGitHub, login: &ForgeLogin) -> Result<Forge, ForgeError> {
-    Forge::github(&fake.api(), GITHUB_REPOSITORY.parse().unwrap(), login, timeouts()).await
+    Forge::github(&fake.api(), GITHUB_REPOSITORY.parse().unwrap(), login, retry_policy()).await
 }
 
 fn ours(fake: &FakeGitHub) -> Vec<String> {
@@ -183,7 +182,7 @@ async fn tokens_and_addresses_that_cannot_be() {
     let login = ForgeLogin::Token(GITHUB_TOKEN.to_owned());
     for api in ["http://github.example.com/api/v3", "ftp://x", "x y", ""] {
         let opened =
-            Forge::github(api, GITHUB_REPOSITORY.parse().unwrap(), &login, timeouts()).await;
+            Forge::github(api, GITHUB_REPOSITORY.parse().unwrap(), &login, retry_policy()).await;
         let error = opened.err().unwrap().to_string();
         assert!(error.contains("is not the address of an API"), "{error}");
     }

@@ -21,7 +21,6 @@ pub use host::capabilities::{Capabilities, Known, KnownBy, Mounts, Presets, Requ
 pub use host::options::{HostOptions, HostRole};
 pub use limits::pressure::{Pressure, Waiting};
 pub use limits::pulls::{PullBudget, PullLock, Reservation};
-pub use limits::retry_policy::RetryPolicy;
 pub use listener::{HostEvent, HostNews, Listener};
 pub use redact::{Secret, redacted};
 pub use remote::{Access, Remote};

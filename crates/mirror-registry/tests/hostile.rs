@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use mirror_failure::{ErrorKind, RequestError};
+use mirror_failure::{ErrorKind, RequestError, RetryPolicy};
 use mirror_oci::{Algorithm, Digest, Repository, Tag, media_type};
 use mirror_registry::{
     Access, Body, Credentials, Host, HostOptions, Login, LoginSource, ManifestRef, Mount, Pressure,
-    Recall, Remote, RetryPolicy, Secret, Supply, UploadBody, Wire, World,
+    Recall, Remote, Secret, Supply, UploadBody, Wire, World,
 };
 use mirror_testkit::{AuthProfile, Fault, ImageBuilder, Profile, Registry};
 

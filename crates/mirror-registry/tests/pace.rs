@@ -6,11 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use mirror_failure::{ErrorKind, RequestError};
+use mirror_failure::{ErrorKind, RequestError, RetryPolicy};
 use mirror_oci::{Endpoint, Repository, Tag};
 use mirror_registry::{
-    Access, Credentials, Host, HostOptions, ManifestRef, Presets, Remote, RequestRates,
-    RetryPolicy, World,
+    Access, Credentials, Host, HostOptions, ManifestRef, Presets, Remote, RequestRates, World,
 };
 use mirror_testkit::{Fault, ImageBuilder, Profile, Registry};
 

@@ -6,11 +6,10 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::stream;
-use mirror_failure::{ErrorKind, RequestError};
+use mirror_failure::{ErrorKind, RequestError, RetryPolicy};
 use mirror_oci::{Algorithm, Digest, Endpoint, Repository};
 use mirror_registry::{
-    Access, Credentials, Host, HostOptions, HostRole, Mount, Pressure, Remote, RetryPolicy, Supply,
-    UploadBody,
+    Access, Credentials, Host, HostOptions, HostRole, Mount, Pressure, Remote, Supply, UploadBody,
 };
 use mirror_testkit::{Image, ImageBuilder, Proxy, Registry, Weather};
 

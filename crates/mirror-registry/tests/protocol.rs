@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use futures_util::stream;
-use mirror_failure::RequestError;
+use mirror_failure::{RequestError, RetryPolicy};
 use mirror_oci::{Algorithm, Digest, RawManifest, Repository, Tag};
 use mirror_registry::{
-    Access, Credentials, Host, HostOptions, HostRole, ManifestRef, Mount, Pressure, Remote,
-    RetryPolicy, Supply, Upload, UploadBody,
+    Access, Credentials, Host, HostOptions, HostRole, ManifestRef, Mount, Pressure, Remote, Supply,
+    Upload, UploadBody,
 };
 use mirror_testkit::{Fault, Image, ImageBuilder, Registry};
 

@@ -238,7 +238,7 @@ impl Download {
         self: Arc<Self>,
         backpressure: Backpressure,
     ) -> io::Result<UploadBody> {
-        // Whoever follows a download holds a pull_lock at a registry that the download may need.
+        // Whoever follows a download holds a slot at a registry that the download may need.
         if backpressure == Backpressure::Avoided {
             self.readable(self.size + 1, None).await?;
         }
@@ -251,7 +251,7 @@ impl Download {
                 Ok(Box::pin(stream::iter([Ok(bytes)])))
             }
             Storage::File(spooled_file, ..) => {
-                // The upload is opened when bytes backpressure, not before: registries close sessions that wait.
+                // The upload is opened when bytes flow, not before: registries close sessions that wait.
                 let (_, round) = self.readable(1, None).await?;
                 let path =
                     spooled_file.get().map(|spooled| spooled.path.clone()).ok_or_else(gone)?;

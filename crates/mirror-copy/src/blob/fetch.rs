@@ -41,7 +41,7 @@ impl Fetch {
                 buffer.begun().await;
                 self.through_buffer(buffer).await
             }
-            Storage::File(store, _, buffer) => self.through_file(store, buffer).await,
+            Storage::File(spooled, _, buffer) => self.through_file(spooled, buffer).await,
         };
         let round = self.state.round();
         self.state.tell(outcome.map_or_else(FetchState::Failed, |()| FetchState::Done { round }));
@@ -93,7 +93,7 @@ impl Fetch {
         let spooled = spooled.get_or_init(|| SpoolFile { path, file, room });
         let mut outcome = Err(self.nowhere());
         let mut found = 0;
-        // A store goes on with the bytes that are there, unless they were wrong. The origin, which is the last one,
+        // A store continues with the bytes that are there, unless they were wrong. The origin, which is the last one,
         // has two tries: an earlier run may have left wrong bytes.
         let from = &self.stores;
         for (number, store) in from.iter().chain(from.last()).enumerate() {
@@ -146,7 +146,7 @@ impl Fetch {
         Ok(sink)
     }
 
-    /// Without a file. A store goes on where the last one stopped; when the bytes pull_lock out wrong, whoever
+    /// Without a file. A store continues where the last one stopped; when the bytes turn out wrong, whoever
     /// wants them starts over, through a file.
     async fn through_buffer(&self, buffer: &TailBuffer) -> Result<(), CopyError> {
         let mut sink = Sink { file: None, verifier: Some(Verifier::new(&self.blob.digest)), at: 0 };
@@ -226,7 +226,7 @@ impl Fetch {
         CopyError::new(
             Side::Source,
             self.step(),
-            Cause::Other("there is no store to fetch it from".to_owned()),
+            Cause::Other("there is nowhere to fetch it from".to_owned()),
         )
     }
 

@@ -1,4 +1,4 @@
-//! An image whose manifests wait in the spool for its pull_lock.
+//! An image whose manifests wait in the spool for its turn.
 
 use std::io;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::error::CopyError;
 use crate::graph::Graph;
 use crate::graph::manifest_spool::ManifestSpool;
 
-/// An image whose manifests wait in the spool for its pull_lock.
+/// An image whose manifests wait in the spool for its turn.
 #[derive(Debug, Clone)]
 pub struct SpooledGraph {
     waves: Vec<Vec<Digest>>,

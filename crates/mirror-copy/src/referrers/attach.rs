@@ -34,7 +34,7 @@ enum Present {
     Nothing,
     /// The destination has this very manifest.
     Same,
-    /// One that signs less than ours: nothing is lost when ours takes its at.
+    /// One that signs less than ours: nothing is lost when ours takes its place.
     Less,
     /// The destination has another one, which stays.
     Other,

@@ -78,7 +78,7 @@ impl Origin {
         }
     }
 
-    /// Gives a pull_lock to others when it has turned out that pulls are not limited.
+    /// Gives the lock to others when it has turned out that pulls are not limited.
     pub(crate) fn needed(&self, pull_lock: Option<PullLock>) -> Option<PullLock> {
         pull_lock.map(|pull_lock| pull_lock.unless(self.has_unlimited_pulls()))
     }

@@ -4,21 +4,19 @@
 
 use std::time::{Duration, SystemTime};
 
-use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use http::header::{ACCEPT, HeaderMap, LINK, RETRY_AFTER};
 use http::{Method, Request, Uri};
 use http_body_util::{BodyExt, Limited};
-use mirror_failure::{LONGEST_PAUSE, passing_status, printable};
+use mirror_failure::{Delays, LONGEST_PAUSE, RetryPolicy, passing_status, printable};
 use octocrab::Octocrab;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::GitHub;
-use crate::ForgeTimeouts;
 use crate::error::ForgeError;
 
-/// Largest answer that is read: a hundred comments of 64 KiB in JSON, twice over.
-const LARGEST_ANSWER: usize = 16 << 20;
+/// Largest response that is read: a hundred comments of 64 KiB in JSON, twice over.
+const LARGEST_RESPONSE: usize = 16 << 20;
 /// Items on a page, the most there can be.
 const PAGE: usize = 100;
 /// Pages that are read at most.
@@ -29,7 +27,7 @@ const MOST_ATTEMPTS: usize = 5;
 pub(crate) fn client(
     api: &str,
     token: &str,
-    timeouts: ForgeTimeouts,
+    retry_policy: RetryPolicy,
 ) -> Result<Octocrab, ForgeError> {
     let unusable = |why: String| ForgeError::Unusable(why);
     let uri: Uri = api
@@ -51,7 +49,7 @@ pub(crate) fn client(
         .map_err(|error| unusable(error.to_string()))?
         .user_access_token(token.to_owned())
         .add_header(ACCEPT, "application/vnd.github+json, application/json".to_owned())
-        .set_connect_timeout(Some(timeouts.response))
+        .set_connect_timeout(Some(retry_policy.idle))
         .build()
         .map_err(|error| unusable(format!("could not set up TLS: {error}")))
 }
@@ -75,17 +73,13 @@ enum CallFailure {
 pub(crate) struct CallAttempts {
     what: String,
     made: u32,
-    delays: ExponentialBackoff,
+    delays: Delays,
 }
 
 impl CallAttempts {
-    fn new(what: &str, timeouts: ForgeTimeouts) -> CallAttempts {
-        let delays = ExponentialBuilder::new()
-            .with_min_delay(timeouts.first_pause)
-            .with_max_delay(LONGEST_PAUSE)
-            .with_max_times(MOST_ATTEMPTS - 1)
-            .with_jitter()
-            .build();
+    fn new(what: &str, retry_policy: RetryPolicy) -> CallAttempts {
+        // Two runs at once are two processes: that is all that their pauses need differ by.
+        let delays = retry_policy.delays(MOST_ATTEMPTS - 1, u64::from(std::process::id()));
         CallAttempts { what: what.to_owned(), made: 0, delays }
     }
 
@@ -118,7 +112,7 @@ impl GitHub {
         what: &str,
         path: &str,
     ) -> Result<T, ForgeError> {
-        self.repeat(what, Method::GET, path, None).await.map(|answer| answer.value)
+        self.repeat(what, Method::GET, path, None).await.map(|response| response.value)
     }
 
     /// Changes something to what it should be; twice is as good as once.
@@ -146,7 +140,7 @@ impl GitHub {
         path: &str,
         body: &Value,
     ) -> Result<T, ForgeError> {
-        self.repeat(what, Method::POST, path, Some(body)).await.map(|answer| answer.value)
+        self.repeat(what, Method::POST, path, Some(body)).await.map(|response| response.value)
     }
 
     async fn repeat<T: DeserializeOwned>(
@@ -156,10 +150,10 @@ impl GitHub {
         path: &str,
         body: Option<&Value>,
     ) -> Result<GitHubResponse<T>, ForgeError> {
-        let mut attempts = CallAttempts::new(what, self.timeouts);
+        let mut attempts = CallAttempts::new(what, self.retry_policy);
         loop {
             match self.once(what, method.clone(), path, body).await {
-                Ok(answer) => return Ok(answer),
+                Ok(response) => return Ok(response),
                 Err(failure) => attempts.wait(failure).await?,
             }
         }
@@ -174,14 +168,14 @@ impl GitHub {
         body: &Value,
         find: impl AsyncFn() -> Result<Option<T>, ForgeError>,
     ) -> Result<(), ForgeError> {
-        let mut attempts = CallAttempts::new(what, self.timeouts);
+        let mut attempts = CallAttempts::new(what, self.retry_policy);
         loop {
             match self.once::<Value>(what, Method::POST, path, Some(body)).await {
                 Ok(_) => return Ok(()),
                 Err(failure) => attempts.wait(failure).await?,
             }
             // What was asked for may still be on its way.
-            tokio::time::sleep(self.timeouts.first_pause * 4).await;
+            tokio::time::sleep(self.retry_policy.first_pause * 4).await;
             if find().await?.is_some() {
                 return Ok(());
             }
@@ -250,26 +244,26 @@ impl GitHub {
             .client
             .build_request(Request::builder().method(method.clone()).uri(path), body)
             .map_err(|error| unusable(error.to_string()))?;
-        let answer = async {
+        let response = async {
             // What octocrab prints of an error has a backtrace in it.
             let broken = |error: octocrab::Error| cause(&error);
-            let answer = self.client.execute(request).await.map_err(broken)?;
-            let (parts, body) = answer.into_parts();
-            let body = Limited::new(body, LARGEST_ANSWER).collect().await;
-            let body = body.map_err(|error| format!("the answer broke off: {error}"))?.to_bytes();
+            let response = self.client.execute(request).await.map_err(broken)?;
+            let (parts, body) = response.into_parts();
+            let body = Limited::new(body, LARGEST_RESPONSE).collect().await;
+            let body = body.map_err(|error| format!("the response broke off: {error}"))?.to_bytes();
             Ok::<_, String>((parts, body))
         };
         let passing = |why: String| CallFailure::Passing { why, pause: None };
-        let (parts, body) = tokio::time::timeout(self.timeouts.response, answer)
+        let (parts, body) = tokio::time::timeout(self.retry_policy.idle, response)
             .await
-            .map_err(|_| passing(format!("no answer in {} s", self.timeouts.response.as_secs())))?
+            .map_err(|_| passing(format!("no response in {} s", self.retry_policy.idle.as_secs())))?
             .map_err(passing)?;
         tracing::debug!("{method} {path}: {}", parts.status);
         if parts.status.is_success() {
-            // A deletion has no answer.
+            // A deletion has no body.
             let text: &[u8] = if body.is_empty() { b"null" } else { &body };
             let value = serde_json::from_slice(text).map_err(|error| {
-                let message = format!("the answer is not what GitHub's API says: {error}");
+                let message = format!("the response is not what GitHub's API says: {error}");
                 let (what, status) = (what.to_owned(), parts.status.as_u16());
                 CallFailure::Final(ForgeError::Refused { what, status, message })
             })?;

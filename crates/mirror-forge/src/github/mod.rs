@@ -3,6 +3,7 @@
 mod app;
 mod call;
 
+use mirror_failure::RetryPolicy;
 use octocrab::Octocrab;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -10,7 +11,7 @@ use tokio::sync::OnceCell;
 
 use self::app::App;
 use crate::error::ForgeError;
-use crate::{CommitId, CommitState, CommitStatus, ForgeLogin, ForgeTimeouts, RepositoryName};
+use crate::{CommitId, CommitState, CommitStatus, ForgeLogin, RepositoryName};
 
 /// The API of github.com. That of a GitHub Enterprise server is `https://<host>/api/v3`.
 pub const PUBLIC_API: &str = "https://api.github.com";
@@ -23,7 +24,7 @@ pub const LONGEST_DESCRIPTION: usize = 140;
 pub(crate) struct GitHub {
     client: Octocrab,
     repository: RepositoryName,
-    timeouts: ForgeTimeouts,
+    retry_policy: RetryPolicy,
     /// The login of an App, which can't ask for its own.
     app: Option<String>,
     author: OnceCell<Author>,
@@ -80,13 +81,13 @@ impl GitHub {
         api: &str,
         repository: RepositoryName,
         login: &ForgeLogin,
-        timeouts: ForgeTimeouts,
+        retry_policy: RetryPolicy,
     ) -> Result<GitHub, ForgeError> {
         let open = |token: &str, app: Option<String>| -> Result<GitHub, ForgeError> {
             Ok(GitHub {
-                client: call::client(api, token, timeouts)?,
+                client: call::client(api, token, retry_policy)?,
                 repository: repository.clone(),
-                timeouts,
+                retry_policy,
                 app,
                 author: OnceCell::new(),
             })

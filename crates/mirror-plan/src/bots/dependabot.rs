@@ -58,7 +58,7 @@ fn readable(text: &str) -> Result<String, String> {
 }
 
 impl FilePart {
-    /// Puts `ours` below the key, in section of what was ours there; nothing, and no key of ours, if it is empty.
+    /// Puts `ours` below the key, in place of what was ours there; nothing, and no key of ours, if it is empty.
     fn put(&self, text: &str, ours: &str) -> Result<String, String> {
         let lines: Vec<&str> = text.lines().collect();
         let Some((before, after, indent)) = self.section(&lines, ours.is_empty())? else {

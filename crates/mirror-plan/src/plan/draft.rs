@@ -164,7 +164,7 @@ impl<'a> Draft<'a> {
     ) {
         let image = match answers.images.get(&want.source) {
             Some(Err(failure)) => {
-                // What has defects is not served.
+                // What lacks parts is not served.
                 let serves = match change {
                     Change::Update { from } => Some(from),
                     Change::Create | Change::Complete { .. } => None,

@@ -190,8 +190,14 @@ impl<R: BufRead> Input<R> {
             io::ErrorKind::UnexpectedEof => cut_off(),
             _ => broken(&why),
         })? as u64;
-        if line.len() as u64 > most || self.read > MOST {
+        if line.len() as u64 > most {
             return Err(broken(&format!("a line has over {}", ByteSize(most))));
+        }
+        if self.read > MOST {
+            return Err(broken(&format!("it has over {}", ByteSize(MOST))));
+        }
+        if line.last().is_some_and(|last| *last != b'\n') {
+            return Err(cut_off());
         }
         Ok((!line.is_empty()).then_some(line))
     }
@@ -285,43 +291,7 @@ impl SavedPlan {
             let why = "it was made for a pull request and leaves out what is new there";
             return Err(PlanRefusal::Stale(why.to_owned()));
         }
-        let wanted: BTreeSet<&Want> = wants.wants.iter().collect();
-        for action in &plan.actions {
-            match action {
-                Action::Copy(copy)
-                    if wanted.contains(&copy.want) && is_pinned(&copy.want, &copy.digest) => {}
-                Action::Copy(copy) => {
-                    let (target, destination) =
-                        (copy.want.target.shown(), &copy.want.target.destination);
-                    return Err(PlanRefusal::Stale(format!(
-                        "it copies {} to {target} at {destination}, which the tree does not ask for",
-                        copy.digest
-                    )));
-                }
-                Action::CreateRepository(action) => fits_repository(action, wants, |want| {
-                    // What a repository is made without, it may be without for good.
-                    want.create
-                        && action.settings
-                            == want.provider().changes(&want.settings, &Settings::new())
-                })?,
-                Action::UpdateRepository(action) => fits_repository(action, wants, |want| {
-                    action
-                        .settings
-                        .iter()
-                        .all(|change| want.settings.get(&change.setting) == Some(&change.to))
-                })?,
-            }
-        }
-        let unasked = |item: &&Unchanged| {
-            !wanted.contains(&item.want) || !is_pinned(&item.want, &item.digest)
-        };
-        let owed = plan.owed().find(unasked);
-        if let Some(item) = owed {
-            let (target, destination) = (item.want.target.shown(), &item.want.target.destination);
-            return Err(PlanRefusal::Stale(format!(
-                "it looks for signatures of {target} at {destination}, which the tree does not ask for"
-            )));
-        }
+        is_asked_for(&plan, wants)?;
         // What the tree does not ask for is said first: it is the more telling of the two.
         intact?;
         Ok(plan)
@@ -358,8 +328,48 @@ impl SavedManifest {
     }
 }
 
+/// Refuses a plan that does something which the tree does not ask for.
+fn is_asked_for(plan: &Plan, wants: &Wants) -> Result<(), PlanRefusal> {
+    let wanted: BTreeSet<&Want> = wants.wants.iter().collect();
+    for action in &plan.actions {
+        match action {
+            Action::Copy(copy)
+                if wanted.contains(&copy.want) && is_pinned(&copy.want, &copy.digest) => {}
+            Action::Copy(copy) => {
+                let (target, destination) =
+                    (copy.want.target.shown(), &copy.want.target.destination);
+                return Err(PlanRefusal::Stale(format!(
+                    "it copies {} to {target} at {destination}, which the tree does not ask for",
+                    copy.digest
+                )));
+            }
+            Action::CreateRepository(action) => is_repository_asked_for(action, wants, |want| {
+                // What a repository is made without, it may be without for good.
+                want.create
+                    && action.settings == want.provider().changes(&want.settings, &Settings::new())
+            })?,
+            Action::UpdateRepository(action) => is_repository_asked_for(action, wants, |want| {
+                action
+                    .settings
+                    .iter()
+                    .all(|change| want.settings.get(&change.setting) == Some(&change.to))
+            })?,
+        }
+    }
+    let unasked =
+        |item: &&Unchanged| !wanted.contains(&item.want) || !is_pinned(&item.want, &item.digest);
+    let owed = plan.owed().find(unasked);
+    if let Some(item) = owed {
+        let (target, destination) = (item.want.target.shown(), &item.want.target.destination);
+        return Err(PlanRefusal::Stale(format!(
+            "it looks for signatures of {target} at {destination}, which the tree does not ask for"
+        )));
+    }
+    Ok(())
+}
+
 /// Refuses a repository that nobody asks for in this way.
-fn fits_repository(
+fn is_repository_asked_for(
     action: &RepositoryAction,
     wants: &Wants,
     asked: impl Fn(&RepositoryWant) -> bool,

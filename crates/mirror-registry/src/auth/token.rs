@@ -41,7 +41,7 @@ impl TokenAnswer {
     /// `None` when there is no token in it.
     pub(crate) fn into_token(self, asked: Instant) -> Option<Token> {
         let text = self.token.filter(|token| !token.is_empty()).or(self.access_token)?;
-        // Some services response 0; treat anything under a minute as a minute. A tenth of the time, at most 30 s,
+        // Some services answer 0; treat anything under a minute as a minute. A tenth of the time, at most 30 s,
         // covers clocks and requests on their way.
         let lifetime =
             Duration::from_secs(self.expires_in.as_f64().unwrap_or(60.0).clamp(60.0, 1e6) as u64);

@@ -45,7 +45,7 @@ pub struct Presets {
     /// Which blobs can be mounted.
     pub mounts: Option<Mounts>,
     /// Whether it looks for a blob that is asked to be mounted from the very repository that it goes to. Registries that do
-    /// response 201 when it is there, which saves a request; the specification says nothing of it.
+    /// answer 201 when it is there, which saves a request; the specification says nothing of it.
     pub mounts_from_itself: Option<bool>,
     /// Whether upload sessions can be given back.
     pub ends_sessions: Option<bool>,

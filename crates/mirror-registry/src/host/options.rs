@@ -1,10 +1,10 @@
 //! What can be set for a host.
 
+use mirror_failure::RetryPolicy;
 use mirror_oci::Endpoint;
 
 use crate::auth::credentials::LoginSource;
 use crate::host::capabilities::Presets;
-use crate::limits::retry_policy::RetryPolicy;
 use crate::listener::{HostEvent, Listener};
 
 /// What we are going to do at a host.

@@ -5,4 +5,3 @@ pub(crate) mod pressure;
 pub(crate) mod pulls;
 pub(crate) mod rates;
 pub(crate) mod retry;
-pub(crate) mod retry_policy;

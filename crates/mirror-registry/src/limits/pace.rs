@@ -3,12 +3,10 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use backon::ExponentialBackoff;
-use mirror_failure::{ErrorKind, LONGEST_PAUSE, RequestError, printable};
+use mirror_failure::{Delays, ErrorKind, LONGEST_PAUSE, RequestError, RetryPolicy, printable};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::limits::retry_policy::{RetryPolicy, delays};
 use crate::listener::{HostNews, Listener};
 use crate::world::{Chance, Clock, World};
 
@@ -77,8 +75,8 @@ impl Pace {
     }
 
     /// Pauses between attempts, each twice as long.
-    pub(crate) fn delays(&self, times: usize) -> ExponentialBackoff {
-        delays(self.retry_policy.first_pause, times, self.chance.number())
+    pub(crate) fn delays(&self, times: usize) -> Delays {
+        self.retry_policy.delays(times, self.chance.number())
     }
 
     /// How long a silent connection is waited for.

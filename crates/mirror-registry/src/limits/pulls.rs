@@ -215,7 +215,7 @@ impl Drop for Reservation<'_> {
 }
 
 impl PullLock {
-    /// Gives the lock to others, if it locks out to be `useless`.
+    /// Gives the lock to others, if it turns out to be `useless`.
     pub fn unless(self, useless: bool) -> PullLock {
         PullLock { guard: self.guard.filter(|_| !useless) }
     }

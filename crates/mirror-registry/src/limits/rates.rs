@@ -37,7 +37,7 @@ impl Rates {
         }
     }
 
-    /// Waits for the slot of a request.
+    /// Waits for the time slot of a request.
     pub(crate) async fn wait(&self, method: &Method, path: &str) {
         let rate = match *method {
             Method::GET if path.contains("/manifests/") => &self.pulls,

@@ -2,9 +2,8 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use backon::ExponentialBackoff;
 use http::header::{HeaderMap, RETRY_AFTER};
-use mirror_failure::RequestError;
+use mirror_failure::{Delays, RequestError};
 use tokio::time::Instant;
 
 use crate::limits::pace::Pace;
@@ -21,7 +20,7 @@ pub(crate) struct Attempts<'a> {
     pace: &'a Pace,
     started: Instant,
     made: u32,
-    delays: ExponentialBackoff,
+    delays: Delays,
 }
 
 impl<'a> Attempts<'a> {

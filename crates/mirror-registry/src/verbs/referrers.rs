@@ -183,7 +183,7 @@ impl Remote {
             let Some(page) = pages.read(&self.host).await? else { break };
             match page.response.status() {
                 200 if is_index(&page.response) => {}
-                // Some web servers in front response anything with a page.
+                // Some web servers in front answer anything with a page.
                 200 | 400 | 405 | 406 | 501 => return Ok(Found::NoApi),
                 404 => {
                     let error = page.response.into_error().await;

@@ -23,8 +23,3 @@ pub(crate) fn explained(failure: &Failure) -> Explained {
         help: failure.help.clone(),
     }
 }
-
-/// One line about an image that failed, for a log.
-pub(crate) fn in_one_line(failure: &Failure) -> String {
-    explained(failure).cause
-}

@@ -6,7 +6,7 @@ use mirror_failure::count;
 use mirror_oci::{ByteSize, Registry};
 use mirror_plan::report::{Event, Status};
 
-use crate::people::failure::in_one_line;
+use crate::people::failure::explained;
 
 /// Shorter pauses of a host are not worth a line.
 const WORTH_A_LINE: Duration = Duration::from_secs(2);
@@ -29,7 +29,7 @@ pub fn render_finished(
 ) -> String {
     match status {
         Status::Failed { failure } => {
-            format!("failed {image} to {destination}: {}", in_one_line(failure))
+            format!("failed {image} to {destination}: {}", explained(failure).cause)
         }
         _ => {
             let pushed = ByteSize(pushed_bytes);

@@ -28,8 +28,9 @@ pub(crate) struct Index {
     /// What this process wrote last.
     written: Mutex<Option<(Stamp, IndexDocument)>>,
     waiting: Mutex<WaitingEntries>,
-    /// Whoever holds this writes what waits, not before the time in it.
-    writing: tokio::sync::Mutex<Option<Instant>>,
+    /// Whoever holds this writes what waits, not before the time in it. It is held until that is written, whoever is still
+    /// interested.
+    writing: Arc<tokio::sync::Mutex<Option<Instant>>>,
 }
 
 /// What an index says.
@@ -130,14 +131,14 @@ impl Index {
     /// of them are written together.
     ///
     /// # Cancellation
-    /// The entry may be there, or be written with the next one.
+    /// The entry may be written all the same, alone or with the next one.
     pub(crate) async fn write(
         self: Arc<Self>,
         files: Arc<Files>,
         threads: Threads,
         Ticket(number): Ticket,
     ) -> io::Result<()> {
-        let mut next = self.writing.lock().await;
+        let mut next = self.writing.clone().lock_owned().await;
         if !lock(&self.waiting).entries.contains_key(&number) {
             // Whoever wrote before has taken it along.
             return Ok(());
@@ -145,21 +146,20 @@ impl Index {
         if let Some(at) = next.filter(|_| threads == Threads::Apart) {
             tokio::time::sleep_until(at).await;
         }
-        let began = Instant::now();
-        let entries = std::mem::take(&mut lock(&self.waiting).entries);
         let index = self.clone();
         let work = move || {
+            let began = Instant::now();
+            let entries = std::mem::take(&mut lock(&index.waiting).entries);
             let written = index.update(&files, &entries);
-            (written, entries)
+            if written.is_err() {
+                // The others find out for themselves.
+                let others = entries.into_iter().filter(|(other, _)| *other != number);
+                lock(&index.waiting).entries.extend(others);
+            }
+            *next = Some(Instant::now() + began.elapsed() * PARTS);
+            written
         };
-        let (written, entries) = threads.run(work).await?;
-        *next = Some(Instant::now() + began.elapsed() * PARTS);
-        if written.is_err() {
-            // The others find out for themselves.
-            let others = entries.into_iter().filter(|(other, _)| *other != number);
-            lock(&self.waiting).entries.extend(others);
-        }
-        written
+        threads.run(work).await?
     }
 
     fn update(&self, files: &Files, entries: &BTreeMap<u64, IndexEntry>) -> io::Result<()> {
