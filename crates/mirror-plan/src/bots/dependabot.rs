@@ -7,7 +7,7 @@
 
 use std::fmt::Write as _;
 
-use super::{BotRules, Group, Keep, secret};
+use super::{BotRules, Group, Keep, secret, yaml};
 
 /// Lines before and behind, and an indentation.
 type Section<'a> = (&'a [&'a str], &'a [&'a str], usize);
@@ -29,10 +29,12 @@ const REGISTRIES: FilePart = FilePart {
 
 /// The text of the whole file, with what others have put into it.
 pub(super) fn written(rules: &BotRules, existing: Option<&str>) -> Result<String, String> {
+    yaml::is_mapping(existing.unwrap_or_default())?;
     let text = readable(existing.unwrap_or_default())?;
     let text = REGISTRIES.put(&text, &registries(rules))?;
     let text = UPDATES.put(&text, &entries(rules))?;
     let others = UPDATES.put(&text, "")?;
+    yaml::keeps(&REGISTRIES.put(&others, "")?, &text)?;
     if overlaps(&others, &rules.images) {
         return Err(format!(
             "it has another entry for docker that covers /{}, and two for one folder are invalid; delete that one, \
@@ -153,7 +155,7 @@ impl FilePart {
 }
 
 fn ended(text: &str) -> String {
-    format!("{}\n", text.trim_end_matches('\n'))
+    format!("{}\n", text.trim_end_matches(['\r', '\n']))
 }
 
 fn indentation(line: &str) -> usize {

@@ -2,6 +2,7 @@
 
 mod dependabot;
 mod renovate;
+mod yaml;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,6 +12,25 @@ use mirror_tree::Entry;
 use crate::config::Config;
 
 /// What the bots are told, decided from a tree and its configuration.
+///
+/// ```
+/// use mirror_plan::bots::BotRules;
+/// use mirror_plan::config::Config;
+/// # use mirror_tree::{Entry, Rules, parse};
+/// # let (file, text) = ("docker.io/library/redis/Dockerfile", "FROM redis:7.2\n");
+/// # let from = parse(file, text.as_bytes(), &Rules::default()).from.ok_or("a good line")?;
+/// # let entry = Entry {
+/// #     file: file.to_owned(), name: from.name, version: from.version,
+/// #     platform: None, span: from.span, source: text.into(),
+/// # };
+///
+/// let rules = BotRules::new("images", &[entry], &Config::default());
+/// let dependabot = rules.dependabot(None)?;
+/// assert!(dependabot.contains("/images/**/*"));
+/// let renovate = rules.renovate(Some("{\"extends\": [\"config:recommended\"]}"))?;
+/// assert!(renovate.contains("config:recommended"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BotRules {
     /// The folder of the tree in the repository, such as `images`.
@@ -109,6 +129,20 @@ impl BotRules {
 }
 
 /// How many of the first numbers of its tag an entry keeps: none, or those that its variant folder is called by.
+///
+/// ```
+/// use mirror_plan::bots::kept_numbers;
+/// # use mirror_tree::{Entry, Rules, parse};
+/// # let (file, text) = ("docker.io/library/postgres/13/Dockerfile", "FROM postgres:13.6\n");
+/// # let from = parse(file, text.as_bytes(), &Rules::default()).from.ok_or("a good line")?;
+/// # let entry = Entry {
+/// #     file: file.to_owned(), name: from.name, version: from.version,
+/// #     platform: None, span: from.span, source: text.into(),
+/// # };
+///
+/// assert_eq!(kept_numbers(&entry), 1, "the folder `13` keeps it on 13.x");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn kept_numbers(entry: &Entry) -> usize {
     match keep(entry) {
         Keep::Nothing => 0,

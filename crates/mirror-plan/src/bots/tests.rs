@@ -101,9 +101,9 @@ fn what_others_wrote_stays() {
 
     // Other folders, and other ecosystems, are none of ours.
     for other in [
-        "docker\n  directory: /ci",
-        "docker-compose\n  directory: /images",
-        "'npm' # docker\n  directory: /",
+        "docker\n    directory: /ci",
+        "docker-compose\n    directory: /images",
+        "'npm' # docker\n    directory: /",
     ] {
         let theirs = format!(
             "version: 2\nupdates:\n  - package-ecosystem: {other}\n    schedule: {{interval: daily}}\n"
@@ -159,6 +159,18 @@ fn what_others_wrote_stays() {
     assert_eq!(rules(PLAIN, "").renovate(Some(&compact)).unwrap(), compact);
     assert!(rules(PLAIN, "").renovate(Some("[1]")).is_err());
     assert!(rules(PLAIN, "").renovate(Some("{\"packageRules\":{}}")).is_err());
+}
+
+#[test]
+fn what_is_no_mapping_is_refused() {
+    let refused = |text: &str| rules(PLAIN, "").dependabot(Some(text)).unwrap_err();
+    let no_mapping = "it is not a mapping with keys such as `updates`";
+    assert_eq!((refused("~\n").as_str(), refused("- x\n").as_str()), (no_mapping, no_mapping));
+    let two = "version: 2\nupdates:\n---\na: 1\n";
+    assert_eq!(refused(two), "it has several YAML documents; leave one");
+    for text in ["key: [\n", "version: 2\nupdates:\n  key: *nothing\n"] {
+        assert!(refused(text).starts_with("it is not valid YAML: "), "{}", refused(text));
+    }
 }
 
 #[test]
