@@ -57,6 +57,19 @@ impl Copier {
     }
 
     /// Takes an announcement back: nothing of this job is copied.
+    ///
+    /// ```
+    /// use mirror_copy::{Blob, Copier};
+    /// use mirror_oci::{Algorithm, Digest};
+    /// use mirror_registry::{Listener, World};
+    ///
+    /// # let spool = tempfile::tempdir()?;
+    /// let copier = Copier::new(spool.path(), None, &World::real()?, Listener::default())?;
+    /// let blobs = [Blob { digest: Digest::of(Algorithm::Sha256, b"a layer"), size: 7 }];
+    /// copier.expect(&blobs);
+    /// copier.forget(&blobs);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn forget(&self, blobs: &[Blob]) {
         self.settle_all(blobs, false);
     }
@@ -69,10 +82,15 @@ impl Copier {
         }
     }
 
-    /// Copies one image. When it fails, or the future is dropped, the tag still names what it named before.
+    /// Copies one image. When it fails, the tag still names what it named before.
     ///
     /// # Errors
     /// The first step that failed for good.
+    ///
+    /// # Cancellation
+    /// When the future is dropped, blobs and manifests that are at the target stay there, and the tag names what it named
+    /// before or the whole image. Jobs that share a download with this one go on. What was announced for it stays announced,
+    /// which [`Copier::forget`] takes back.
     pub async fn copy(&self, job: &CopyJob) -> Result<Copied, CopyError> {
         let outcome = self.copy_parts(job).await;
         if outcome.is_ok() {

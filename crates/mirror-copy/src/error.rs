@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use mirror_failure::{Cause, ErrorKind, Failure, RequestError, Side};
+use mirror_failure::{Cause, ErrorKind, Failure, RequestError, Side, io_reason};
 use mirror_oci::Digest;
 
 /// What a reader of bytes is told that were thrown away. Nothing else here is ever interrupted.
@@ -14,6 +14,21 @@ pub(crate) fn starting_over() -> std::io::Error {
 }
 
 /// A step of a copy that failed for good.
+///
+/// ```
+/// use mirror_copy::{Graph, ManifestSpool};
+/// use mirror_failure::{Cause, Side};
+/// use mirror_oci::{Algorithm, Digest, Platforms};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let unknown = Digest::of(Algorithm::Sha256, b"nothing like that");
+/// let error = Graph::saved(&ManifestSpool::default(), &unknown, &Platforms::All).await.unwrap_err();
+/// assert_eq!((error.side(), error.failure().side), (Side::Local, Side::Local));
+/// assert!(matches!(error.cause(), Cause::Other(why) if why == "the saved plan does not hold it"));
+/// assert!(error.moved().is_none() && !error.is_of_referrers());
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct CopyError {
     step: Arc<(Side, String, Cause)>,
@@ -46,7 +61,8 @@ impl CopyError {
         path: &Path,
         error: &std::io::Error,
     ) -> CopyError {
-        CopyError::new(side, step, Cause::Io(error.kind(), format!("{}: {error}", path.display())))
+        let text = format!("{}: {}", path.display(), io_reason(error));
+        CopyError::new(side, step, Cause::Io(error.kind(), text))
     }
 
     /// The same of a store that something is read from.

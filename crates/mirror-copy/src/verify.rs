@@ -47,6 +47,33 @@ impl Defect {
 ///
 /// # Errors
 /// When the target can't be asked. What it doesn't have is a defect, not an error.
+///
+/// ```
+/// use mirror_copy::{CopyTarget, Store, VerifyMode, verify};
+/// use mirror_oci::Platforms;
+///
+/// # use std::sync::Arc;
+/// # use mirror_registry::{Access, Credentials, Host, HostOptions, Remote, World};
+/// # use mirror_testkit::{ImageBuilder, Registry};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let image = ImageBuilder::new("app").platforms(&["linux/amd64", "linux/arm64"]).layers(&[300]).build();
+/// # let registry = Registry::start();
+/// # registry.add("app", "1", &image);
+/// # let (world, name) = (World::real()?, registry.host().parse()?);
+/// # let host = Host::new(&world, Arc::new(Credentials::default()), &name, &HostOptions::default())?;
+/// # let remote = Remote::new(Arc::new(host), "app".parse()?, Access::Pull);
+/// let target = CopyTarget { store: Store::Remote(remote), tag: Some("1".parse()?) };
+/// let wanted = Some(image.digest());
+/// assert_eq!(verify(&target, wanted, &Platforms::All, VerifyMode::Existence).await?, []);
+///
+/// registry.lose("app", &image.blobs[0].0);
+/// let defects = verify(&target, wanted, &Platforms::All, VerifyMode::Existence).await?;
+/// assert!(defects.iter().all(|defect| defect.is_missing));
+/// assert_eq!(defects.len(), 1);
+/// # Ok(())
+/// # }
+/// ```
 pub async fn verify(
     target: &CopyTarget,
     expected: Option<&Digest>,
@@ -103,6 +130,28 @@ pub async fn verify(
 ///
 /// # Errors
 /// When the target can't be asked.
+///
+/// ```
+/// use mirror_copy::{CopyTarget, Store, missing_children};
+/// use mirror_oci::Platforms;
+///
+/// # use std::sync::Arc;
+/// # use mirror_registry::{Access, Credentials, Host, HostOptions, Remote, World};
+/// # use mirror_testkit::{ImageBuilder, Registry};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let image = ImageBuilder::new("app").platforms(&["linux/amd64", "linux/arm64"]).layers(&[300]).build();
+/// # let registry = Registry::start();
+/// # registry.add("app", "1", &image);
+/// # let (world, name) = (World::real()?, registry.host().parse()?);
+/// # let host = Host::new(&world, Arc::new(Credentials::default()), &name, &HostOptions::default())?;
+/// # let remote = Remote::new(Arc::new(host), "app".parse()?, Access::Pull);
+/// let target = CopyTarget { store: Store::Remote(remote), tag: Some("1".parse()?) };
+/// let missing = missing_children(&target, image.digest(), &Platforms::All).await?;
+/// assert_eq!(missing, []);
+/// # Ok(())
+/// # }
+/// ```
 pub async fn missing_children(
     target: &CopyTarget,
     root: &Digest,

@@ -141,6 +141,9 @@ impl Ecr {
     ///
     /// # Errors
     /// When AWS refuses or can't be reached.
+    ///
+    /// # Cancellation
+    /// When the future is dropped, the repository may be there without its settings; the next look finds that.
     pub async fn create(
         &self,
         repository: &Repository,

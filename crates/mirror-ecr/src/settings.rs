@@ -38,6 +38,9 @@ impl Ecr {
     ///
     /// # Errors
     /// When AWS refuses or can't be reached.
+    ///
+    /// # Cancellation
+    /// When the future is dropped, the setting may be made or not; the next look finds that.
     pub async fn set(
         &self,
         repository: &Repository,

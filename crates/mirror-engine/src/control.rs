@@ -23,7 +23,7 @@ pub(crate) enum ControlPlane {
 /// What is known of a registry by its name.
 #[derive(Debug, Default)]
 pub(crate) struct Behind {
-    /// Who makes us a login, where no other place knows who we are.
+    /// Who makes us a login, where no other source knows who we are.
     pub(crate) login: Option<LoginSource>,
     /// What it does beyond what all registries do.
     pub(crate) presets: Presets,

@@ -219,12 +219,13 @@ impl Run<'_> {
 fn narrowed(wants: Wants, waiting: &[Want]) -> Wants {
     let again = wants.wants.iter().filter(|want| waiting.contains(want));
     let again: Vec<_> = again.cloned().collect();
-    let places: BTreeSet<_> = again
+    let repositories: BTreeSet<_> = again
         .iter()
         .map(|want| (want.target.destination.clone(), want.target.repository.clone()))
         .collect();
     let kept = wants.repositories.into_iter().filter(|repository| {
-        places.contains(&(repository.at.destination.clone(), repository.at.repository.clone()))
+        repositories
+            .contains(&(repository.at.destination.clone(), repository.at.repository.clone()))
     });
     let repositories = kept.collect();
     Wants { wants: again, repositories, collisions: Vec::new(), unwanted: Vec::new(), ..wants }

@@ -44,17 +44,19 @@ async fn look(
 }
 
 fn sum_up(wants: &[Want], found: Vec<Result<Vec<Defect>, Failure>>) -> Verification {
-    let mut sum =
+    let mut verification =
         Verification { format_version: 1, images: wants.len(), ..Verification::default() };
     for (want, outcome) in wants.iter().zip(found) {
         match outcome {
-            Ok(defects) if defects.is_empty() => sum.whole += 1,
-            Ok(defects) => sum.defects.extend(defects.into_iter().map(|defect| {
+            Ok(defects) if defects.is_empty() => verification.whole += 1,
+            Ok(defects) => verification.defects.extend(defects.into_iter().map(|defect| {
                 let Defect { digest, problem, is_missing: missing } = defect;
                 ImageDefect { want: want.clone(), digest, problem, missing }
             })),
-            Err(failure) => sum.failures.push(VerifyFailure { want: want.clone(), failure }),
+            Err(failure) => {
+                verification.failures.push(VerifyFailure { want: want.clone(), failure })
+            }
         }
     }
-    sum
+    verification
 }

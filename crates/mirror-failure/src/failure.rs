@@ -23,6 +23,14 @@ pub enum Side {
 }
 
 /// What was behind a step that failed.
+///
+/// ```
+/// use mirror_failure::{Cause, FailureKind, Side};
+///
+/// let cause = Cause::Io(std::io::ErrorKind::StorageFull, "no space left".to_owned());
+/// assert_eq!(cause.kind(), FailureKind::Disk);
+/// assert!(cause.help(Side::Local).is_some_and(|help| help.starts_with("free some space")));
+/// ```
 #[derive(Debug, Clone)]
 pub enum Cause {
     /// A request to a registry, or to a service beside it.
@@ -47,6 +55,24 @@ pub enum Cause {
 
 /// Why something could not be looked up or done. [`Failure::new`] makes it, so that kind, help and request are those of its
 /// cause, and what comes from outside is safe to show.
+///
+/// ```
+/// use mirror_failure::{Cause, Failure, FailureKind, RequestError, Side};
+///
+/// let code = Some("MANIFEST_UNKNOWN".to_owned());
+/// let cause: Cause = RequestError::refused("GET https://r.io/v2/app/manifests/1", 404, code, None).into();
+/// let failure = Failure::new(Side::Source, "looking up app:1", &cause);
+/// assert_eq!(failure.kind, FailureKind::Missing);
+/// assert!(failure.is_gone() && !failure.is_deferred() && !failure.is_security());
+/// assert_eq!(
+///     failure.message,
+///     "looking up app:1: GET https://r.io/v2/app/manifests/1: 404 MANIFEST_UNKNOWN"
+/// );
+///
+/// let failure = failure.saying("the tag is gone").with_help("choose another tag");
+/// assert_eq!(failure.help.as_deref(), Some("choose another tag"));
+/// assert_eq!(Failure::other(Side::Local, "no plan").kind, FailureKind::Other);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct Failure {

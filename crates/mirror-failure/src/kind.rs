@@ -4,6 +4,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What kind of failure it is. Whoever decides, decides on this.
+///
+/// ```
+/// use mirror_failure::FailureKind;
+///
+/// assert!(FailureKind::PullLimit.is_deferred() && !FailureKind::Denied.is_deferred());
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum FailureKind {

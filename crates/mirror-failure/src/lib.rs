@@ -15,4 +15,4 @@ pub use help::TAMPERING;
 pub use kind::FailureKind;
 pub use request::{CredentialError, ErrorKind, LONGEST_PAUSE, RequestError, passing_status};
 pub use retry::{Delays, RetryPolicy};
-pub use text::{count, is_deceptive, printable};
+pub use text::{count, io_reason, is_deceptive, printable};

@@ -9,6 +9,28 @@ use mirror_oci::{ByteSize, ManifestError};
 pub const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 
 /// A request that failed for good: which one, why, after how many attempts.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use mirror_failure::{ErrorKind, FailureKind, RequestError};
+///
+/// let request = "GET https://r.io:5000/v2/app/manifests/1";
+/// let error = RequestError::refused(request, 503, Some("UNAVAILABLE".to_owned()), None);
+/// assert_eq!((error.request(), error.host()), (request, Some("r.io:5000")));
+/// assert_eq!((error.status(), error.code()), (Some(503), Some("UNAVAILABLE")));
+/// assert!(matches!(error.kind(), ErrorKind::Status { status: 503, .. }));
+/// assert_eq!(error.failure_kind(), FailureKind::Unavailable);
+/// assert!(error.is_passing() && !error.is_unreachable() && !error.is_content());
+///
+/// // The server asks for a pause; after that, and four more attempts, it is given up.
+/// let error = error.with_retry_after(Some(Duration::from_secs(9)));
+/// assert_eq!(error.pause(), Some(Some(Duration::from_secs(9))));
+/// let error = error.after(5, Duration::from_secs(12)).settled();
+/// assert_eq!((error.attempts(), error.elapsed().as_secs()), (5, 12));
+/// assert_eq!((error.retry_after(), error.pause()), (Some(Duration::from_secs(9)), None));
+/// assert!(!error.is_passing() && error.is_deferred());
+/// ```
 #[derive(Debug, Clone)]
 pub struct RequestError(Box<Inner>);
 
@@ -136,6 +158,17 @@ pub enum CredentialError {
 
 impl ErrorKind {
     /// Adds when a limit on pulls ends: at the moment that the registry names, or when its window is over.
+    ///
+    /// ```
+    /// use std::time::{Duration, SystemTime};
+    ///
+    /// use mirror_failure::ErrorKind;
+    ///
+    /// let now = SystemTime::UNIX_EPOCH;
+    /// let limit = ErrorKind::PullLimit { message: "100 pulls in 6 h".to_owned(), ends: None };
+    /// let told = limit.ending(now, Some(Duration::from_secs(21_600)), None).to_string();
+    /// assert!(told.ends_with("all pulls are back by Thu, 01 Jan 1970 06:00:00 GMT at the latest"));
+    /// ```
     #[must_use]
     pub fn ending(
         self,
@@ -181,26 +214,62 @@ impl RequestError {
     }
 
     /// A connection to such a service that broke.
+    ///
+    /// ```
+    /// use mirror_failure::RequestError;
+    ///
+    /// assert!(RequestError::broken("ecr:CreateRepository", "connection reset").is_passing());
+    /// ```
     pub fn broken(request: impl Into<String>, why: impl Into<String>) -> RequestError {
         RequestError::new(request, ErrorKind::Broken(why.into()))
     }
 
     /// An answer of such a service that can't be used, or credentials that it needs and nobody has.
+    ///
+    /// ```
+    /// use mirror_failure::RequestError;
+    ///
+    /// assert!(!RequestError::unusable("ecr:DescribeImages", "not JSON").is_passing());
+    /// ```
     pub fn unusable(request: impl Into<String>, why: impl Into<String>) -> RequestError {
         RequestError::new(request, ErrorKind::Service(why.into()))
     }
 
     /// A service that wants to know who we are, where nobody has told us.
+    ///
+    /// ```
+    /// use mirror_failure::RequestError;
+    ///
+    /// let error = RequestError::without_credentials("ecr:DescribeImages", "no credentials in the chain");
+    /// assert!(error.lacks_credentials());
+    /// ```
     pub fn without_credentials(request: impl Into<String>, why: impl Into<String>) -> RequestError {
         RequestError::new(request, ErrorKind::Service(why.into())).anonymously(true)
     }
 
     /// Whether a credential helper has failed.
+    ///
+    /// ```
+    /// use mirror_failure::{CredentialError, RequestError};
+    ///
+    /// let helper = CredentialError::Helper {
+    ///     program: "docker-credential-pass".to_owned(),
+    ///     reason: "locked".to_owned(),
+    /// };
+    /// assert!(RequestError::new("GET https://r.io/v2/", helper.into()).is_failed_helper());
+    /// ```
     pub fn is_failed_helper(&self) -> bool {
         matches!(&self.0.kind, ErrorKind::Credentials(CredentialError::Helper { .. }))
     }
 
     /// Tells whether no credentials were sent.
+    ///
+    /// ```
+    /// use mirror_failure::RequestError;
+    ///
+    /// let refused = RequestError::refused("GET https://r.io/v2/app/tags/list", 401, None, None);
+    /// assert!(!refused.lacks_credentials() && refused.anonymously(true).lacks_credentials());
+    /// ```
     #[must_use]
     pub fn anonymously(mut self, anonymous: bool) -> RequestError {
         self.0.anonymous = anonymous;
@@ -208,6 +277,13 @@ impl RequestError {
     }
 
     /// Tells whether a token service has given us, who are known to it, a token for this.
+    ///
+    /// ```
+    /// use mirror_failure::RequestError;
+    ///
+    /// let refused = RequestError::refused("GET https://r.io/v2/app/manifests/1", 401, None, None);
+    /// assert!(!refused.may_mean_missing() && refused.with_token(true).may_mean_missing());
+    /// ```
     #[must_use]
     pub fn with_token(mut self, authorized: bool) -> RequestError {
         self.0.authorized = authorized;
@@ -215,6 +291,14 @@ impl RequestError {
     }
 
     /// It is the token service that failed: its answer says nothing of what the registry has or allows.
+    ///
+    /// ```
+    /// use mirror_failure::RequestError;
+    ///
+    /// let error = RequestError::refused("GET https://auth.io/token", 403, None, None).by_token_service();
+    /// assert_eq!((error.status(), error.token_service_status()), (None, Some(403)));
+    /// assert!(!error.may_mean_missing());
+    /// ```
     #[must_use]
     pub fn by_token_service(mut self) -> RequestError {
         self.0.by_token_service = true;
@@ -267,6 +351,14 @@ impl RequestError {
     }
 
     /// Whether a login was sent that is over. ECR says 403 then, and nothing else tells it from a missing right.
+    ///
+    /// ```
+    /// use mirror_failure::RequestError;
+    ///
+    /// let message = Some("Your authorization token has expired".to_owned());
+    /// let error = RequestError::refused("HEAD https://r.io/v2/app/manifests/1", 403, None, message);
+    /// assert!(error.is_expired_login());
+    /// ```
     pub fn is_expired_login(&self) -> bool {
         match &self.0.kind {
             ErrorKind::Status { status: 403, message: Some(message), .. } => {
@@ -299,6 +391,13 @@ impl RequestError {
     }
 
     /// Trying once more may help, whatever it looks like.
+    ///
+    /// ```
+    /// use mirror_failure::RequestError;
+    ///
+    /// let error = RequestError::refused("PUT https://r.io/v2/app/manifests/1", 404, None, None);
+    /// assert!(!error.is_passing() && error.worth_another_try().is_passing());
+    /// ```
     #[must_use]
     pub fn worth_another_try(mut self) -> RequestError {
         self.0.again = true;
@@ -306,6 +405,13 @@ impl RequestError {
     }
 
     /// Whether the registry does not know an upload session any more.
+    ///
+    /// ```
+    /// use mirror_failure::RequestError;
+    ///
+    /// let code = Some("BLOB_UPLOAD_UNKNOWN".to_owned());
+    /// assert!(RequestError::refused("PUT https://r.io/v2/app/blobs/uploads/1", 404, code, None).is_lost_session());
+    /// ```
     pub fn is_lost_session(&self) -> bool {
         self.code().is_some_and(|code| code.starts_with("BLOB_UPLOAD_"))
     }
@@ -379,6 +485,15 @@ impl RequestError {
     }
 
     /// Whether the bytes that came are not those that were asked for.
+    ///
+    /// ```
+    /// use mirror_failure::{ErrorKind, RequestError};
+    /// use mirror_oci::{Algorithm, Digest, RawManifest};
+    ///
+    /// let expected = Digest::of(Algorithm::Sha256, b"what was signed");
+    /// let wrong = RawManifest::verified("{}".into(), "application/json", &expected).unwrap_err();
+    /// assert!(RequestError::new("GET https://r.io/v2/app/manifests/1", ErrorKind::Manifest(wrong)).is_tampering());
+    /// ```
     pub fn is_tampering(&self) -> bool {
         matches!(self.0.kind, ErrorKind::Manifest(ManifestError::Digest(_)))
     }
@@ -425,6 +540,12 @@ fn throttled(wait: Option<Duration>, pauses: Option<u32>) -> String {
 }
 
 /// Statuses that often go away: <https://www.rfc-editor.org/rfc/rfc9110#name-status-codes>. 501 and 505 don't.
+///
+/// ```
+/// use mirror_failure::passing_status;
+///
+/// assert!(passing_status(503) && !passing_status(501));
+/// ```
 pub fn passing_status(status: u16) -> bool {
     matches!(status, 408 | 425 | 429 | 500 | 502 | 503 | 504)
 }

@@ -24,6 +24,9 @@ impl Forge {
     ///
     /// # Errors
     /// When the forge can't be asked, or refuses.
+    ///
+    /// # Cancellation
+    /// When the future is dropped, the comment may have been written or not; calling again finds it and writes no second one.
     pub async fn keep_comment(
         &self,
         change: u64,
@@ -53,6 +56,9 @@ impl Forge {
     ///
     /// # Errors
     /// When the forge can't be asked, or refuses.
+    ///
+    /// # Cancellation
+    /// When the future is dropped, the status may have been written or not; calling again finds it and writes no second one.
     pub async fn keep_status(
         &self,
         commit: &CommitId,
@@ -71,6 +77,9 @@ impl Forge {
     ///
     /// # Errors
     /// When the forge can't be asked, or refuses.
+    ///
+    /// # Cancellation
+    /// When the future is dropped, the issue may have been written or not; calling again finds it and writes no second one.
     pub async fn keep_issue(
         &self,
         what: &str,

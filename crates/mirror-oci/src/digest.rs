@@ -11,6 +11,12 @@ use serde::{Deserialize, Serialize};
 use sha2::digest::DynDigest;
 
 /// The hash functions that registries use.
+///
+/// ```
+/// use mirror_oci::Algorithm;
+///
+/// assert_eq!(Algorithm::Sha512.name(), "sha512");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Algorithm {
     /// SHA-256, what practically every image uses.
@@ -44,6 +50,18 @@ impl Algorithm {
 }
 
 /// A checked content digest. Cheap to clone.
+///
+/// ```
+/// use mirror_oci::{Algorithm, Digest};
+///
+/// let digest = Digest::of(Algorithm::Sha256, b"hello");
+/// assert_eq!(digest.algorithm(), Algorithm::Sha256);
+/// assert_eq!(digest.as_str(), format!("sha256:{}", digest.hex()));
+/// assert_eq!(digest.short(), "sha256:2cf24dba5fb0");
+/// assert_eq!(digest, digest.as_str().parse()?);
+/// assert!("sha256:2CF2".parse::<Digest>().is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Digest {
@@ -210,6 +228,16 @@ impl fmt::Debug for Hasher {
 }
 
 /// Hashes bytes as they come, and compares them with what they should be.
+///
+/// ```
+/// use mirror_oci::{Algorithm, Digest, Verifier};
+///
+/// let mut verifier = Verifier::new(&Digest::of(Algorithm::Sha256, b"all bytes"));
+/// verifier.update(b"all ");
+/// verifier.update(b"bits");
+/// let mismatch = verifier.finish().unwrap_err();
+/// assert_eq!(mismatch.found, Digest::of(Algorithm::Sha256, b"all bits"));
+/// ```
 #[derive(Debug)]
 pub struct Verifier {
     expected: Digest,

@@ -6,6 +6,18 @@ use std::str::FromStr;
 use crate::Registry;
 
 /// Scheme, host and port that requests go to: `https://registry-1.docker.io`, `http://127.0.0.1:5001`.
+///
+/// ```
+/// use mirror_oci::{Endpoint, Registry};
+///
+/// let hub = Endpoint::of(&Registry::docker_hub());
+/// assert_eq!(hub.to_string(), "https://registry-1.docker.io");
+/// assert_eq!((hub.is_secure(), hub.port()), (true, 443));
+///
+/// let local: Endpoint = "http://127.0.0.1:5001".parse()?;
+/// assert_eq!((local.authority().host(), local.port()), ("127.0.0.1", 5001));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Endpoint {
     secure: bool,

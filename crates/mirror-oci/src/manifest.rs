@@ -10,6 +10,27 @@ use crate::media_type;
 
 /// A manifest as the registry sent it. There is no way to build one from parts: what goes out is what came in, so
 /// digests and signatures stay valid.
+///
+/// ```
+/// use mirror_oci::{RawManifest, media_type};
+///
+/// let index = r#"{
+///   "manifests": [],
+///   "annotations": {"org.opencontainers.image.source": "https://example.com/app"}
+/// }"#;
+/// let manifest = RawManifest::digested(index.into(), media_type::OCI_INDEX)?;
+/// assert_eq!(manifest.media_type(), media_type::OCI_INDEX);
+/// assert_eq!(manifest.bytes(), index);
+/// let source = manifest.annotation("org.opencontainers.image.source");
+/// assert_eq!(source.as_deref(), Some("https://example.com/app"));
+/// assert!(manifest.links()?.manifests.is_empty());
+///
+/// let again = RawManifest::verified(index.into(), media_type::OCI_INDEX, manifest.digest());
+/// assert_eq!(again?, manifest);
+/// let other = "sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824".parse()?;
+/// assert!(RawManifest::verified(index.into(), media_type::OCI_INDEX, &other).is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RawManifest {
     bytes: Bytes,

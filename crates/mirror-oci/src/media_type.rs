@@ -26,21 +26,46 @@ pub const ACCEPT: &str = concat!(
 );
 
 /// The media type without parameters and surrounding space, `application/json; charset=utf-8` → `application/json`.
+///
+/// ```
+/// use mirror_oci::media_type::essence;
+///
+/// assert_eq!(essence("application/json; charset=utf-8"), "application/json");
+/// ```
 pub fn essence(header: &str) -> &str {
     header.split(';').next().unwrap_or(header).trim()
 }
 
 /// Whether it is one of Docker's schema 1 types, which carry signatures over re-serialised JSON and can't be mirrored.
+///
+/// ```
+/// use mirror_oci::media_type::is_schema1;
+///
+/// assert!(is_schema1("application/vnd.docker.distribution.manifest.v1+prettyjws"));
+/// ```
 pub fn is_schema1(media_type: &str) -> bool {
     starts_with(media_type, "application/vnd.docker.distribution.manifest.v1+")
 }
 
 /// Whether it names an index or list of manifests.
+///
+/// ```
+/// use mirror_oci::media_type::{DOCKER_LIST, OCI_MANIFEST, is_index};
+///
+/// assert!(is_index(DOCKER_LIST) && !is_index(OCI_MANIFEST));
+/// ```
 pub fn is_index(media_type: &str) -> bool {
     matches!(known(media_type), Some(OCI_INDEX | DOCKER_LIST))
 }
 
 /// Layers that may not be redistributed. Where they have `urls`, registries don't hold them; those are never followed.
+///
+/// ```
+/// use mirror_oci::media_type::is_foreign_layer;
+///
+/// assert!(is_foreign_layer("application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"));
+/// assert!(!is_foreign_layer("application/vnd.oci.image.layer.v1.tar+gzip"));
+/// ```
 pub fn is_foreign_layer(media_type: &str) -> bool {
     starts_with(media_type, "application/vnd.docker.image.rootfs.foreign.")
         || starts_with(media_type, "application/vnd.oci.image.layer.nondistributable.")

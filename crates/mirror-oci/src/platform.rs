@@ -6,6 +6,15 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 /// What an image runs on, `linux/arm64/v8`.
+///
+/// ```
+/// use mirror_oci::Platform;
+///
+/// let wanted: Platform = "linux/arm64".parse()?;
+/// assert!(wanted.accepts(&"linux/arm64/v8".parse()?));
+/// assert!(!wanted.accepts(&"linux/arm/v7".parse()?));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Platform {

@@ -3,6 +3,15 @@
 use crate::platform::Platform;
 
 /// Which platforms of an image are wanted.
+///
+/// ```
+/// use mirror_oci::Platforms;
+///
+/// let (amd64, s390x) = ("linux/amd64".parse()?, "linux/s390x".parse()?);
+/// let wanted = Platforms::Some(vec![amd64]);
+/// assert!(!wanted.include(Some(&s390x)) && Platforms::All.include(Some(&s390x)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Platforms {
     /// The image as it is.

@@ -31,6 +31,21 @@ const MAX_REPOSITORY: usize = 255;
 const MAX_TAG: usize = 128;
 
 /// What a `FROM` line or a command line names, as far as the grammar goes: tag and digest are both optional here.
+///
+/// ```
+/// use mirror_oci::Reference;
+///
+/// let postgres: Reference = "postgres:14.2".parse()?;
+/// assert_eq!(postgres.to_string(), "docker.io/library/postgres:14.2");
+/// assert_eq!(postgres.name.familiar(), "postgres");
+/// assert_eq!(postgres.version().and_then(|version| version.tag().cloned()), postgres.tag);
+///
+/// let bare: Reference = "quay.io/prometheus/prometheus".parse()?;
+/// assert_eq!(bare.version(), None);
+/// let wrong = "postgres:14 2".parse::<Reference>().unwrap_err();
+/// assert_eq!(wrong.span, 11..12);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Reference {
     /// The registry and the repository that it names.
@@ -63,6 +78,15 @@ impl fmt::Display for Reference {
 }
 
 /// A registry and a repository in it, fully spelled: `docker.io/library/postgres`.
+///
+/// ```
+/// use mirror_oci::Reference;
+///
+/// let name = "quay.io/prometheus/prometheus:v2".parse::<Reference>()?.name;
+/// assert_eq!((name.registry.as_str(), name.repository.as_str()), ("quay.io", "prometheus/prometheus"));
+/// assert_eq!(name.familiar(), "quay.io/prometheus/prometheus");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Name {
     /// The registry, by the name people write (`docker.io`).
@@ -93,6 +117,20 @@ impl fmt::Display for Name {
 }
 
 /// Which image of a repository is meant.
+///
+/// ```
+/// use mirror_oci::{Algorithm, Digest, Reference, Version};
+///
+/// let digest = Digest::of(Algorithm::Sha256, b"manifest");
+/// let pinned: Reference = format!("redis:7@{digest}").parse()?;
+/// let version = pinned.version().ok_or("a tag and a digest")?;
+/// assert_eq!(version.digest(), Some(&digest));
+/// assert_eq!(version.tag().map(|tag| tag.as_str()), Some("7"));
+///
+/// let floating = Version::Floating("7".parse()?);
+/// assert_eq!((floating.to_string(), floating.digest()), (":7".to_owned(), None));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Version {
     /// Whatever the tag names at the moment.
@@ -182,16 +220,44 @@ macro_rules! checked_text {
 
 checked_text!(
     /// A registry: host and optional port, lower-case.
+    ///
+    /// ```
+    /// use mirror_oci::Registry;
+    ///
+    /// let registry: Registry = "localhost:5000".parse()?;
+    /// assert_eq!((registry.host(), registry.port()), ("localhost", Some(5000)));
+    /// assert!(registry.is_loopback());
+    /// assert_eq!(Registry::docker_hub().as_str(), "docker.io");
+    /// assert!("https://r.io".parse::<Registry>().is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     Registry,
     check_registry
 );
 checked_text!(
     /// A repository: the path of an image in its registry.
+    ///
+    /// ```
+    /// use mirror_oci::Repository;
+    ///
+    /// let repository: Repository = "library/postgres".parse()?;
+    /// assert_eq!(repository.as_str(), "library/postgres");
+    /// assert!("Library/Postgres".parse::<Repository>().is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     Repository,
     check_repository
 );
 checked_text!(
     /// A tag of a repository, such as `14.2`.
+    ///
+    /// ```
+    /// use mirror_oci::Tag;
+    ///
+    /// assert_eq!("14.2".parse::<Tag>()?.as_str(), "14.2");
+    /// assert!("-14".parse::<Tag>().is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     Tag,
     check_tag
 );

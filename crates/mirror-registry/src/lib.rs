@@ -3,6 +3,10 @@
 //! A [`Host`] owns everything about one registry: where it really is, who we are there, how many requests go out
 //! at once, and when a request is tried again. Its methods are the steps of
 //! <https://github.com/opencontainers/distribution-spec/blob/main/spec.md>, one each.
+//!
+//! # Cancellation
+//! A future that only reads may be dropped at any time: its slot, its connection and its reservation are given back. Those
+//! that write say what is left behind.
 
 mod auth;
 mod host;

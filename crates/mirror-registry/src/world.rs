@@ -58,6 +58,9 @@ impl Threads {
     ///
     /// # Errors
     /// When it panics, or the runtime ends.
+    ///
+    /// # Cancellation
+    /// With [`Threads::Apart`], `work` goes on to its end when the future is dropped; only its result is lost.
     pub async fn run<T: Send + 'static>(
         self,
         work: impl FnOnce() -> T + Send + 'static,

@@ -11,6 +11,14 @@ use std::sync::LazyLock;
 use regex_lite::{Captures, Regex};
 
 /// Why no bot keeps a tag up to date.
+///
+/// ```
+/// use mirror_tree::untracked;
+///
+/// let why = untracked("16.3-alpine3.20").ok_or("a part with a version of its own")?;
+/// assert!(why.message("16.3-alpine3.20").starts_with("no bot moves `16.3-alpine3.20` away from"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Untracked {
     /// Neither bot sees a version in it.
@@ -40,6 +48,14 @@ impl Untracked {
 
 /// Why no bot keeps `tag` up to date, if none does. A tag without any digit, such as `latest`, is not looked at:
 /// with a digest beside it the digest is moved, without one it floats.
+///
+/// ```
+/// use mirror_tree::{Untracked, untracked};
+///
+/// assert_eq!(untracked("14.2"), None);
+/// assert_eq!(untracked("latest"), None);
+/// assert_eq!(untracked("RELEASE.2024-01-01T00-00-00Z"), Some(Untracked::Unread));
+/// ```
 pub fn untracked(tag: &str) -> Option<Untracked> {
     if !tag.contains(|c: char| c.is_ascii_digit()) {
         return None;

@@ -5,6 +5,15 @@ use std::ops::Range;
 use std::sync::Arc;
 
 /// One problem in one file.
+///
+/// ```
+/// use mirror_tree::{Rules, Severity, parse};
+///
+/// let parsed = parse("docker.io/library/redis/Dockerfile", b"FROM redis:7\nRUN true\n", &Rules::default());
+/// let diagnostic = parsed.diagnostics.first().ok_or("one too many instructions")?;
+/// assert_eq!(diagnostic.severity(), Severity::Error);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TreeDiagnostic {
     /// The rule that was broken.
@@ -65,6 +74,13 @@ pub enum Fix {
 macro_rules! codes {
     ($($(#[$meta:meta])* $name:ident $text:literal $severity:ident,)*) => {
         /// The rules of the tree, by the name that messages and `images/README.md` use.
+        ///
+        /// ```
+        /// use mirror_tree::{Code, Severity};
+        ///
+        /// assert_eq!(Code::TreeEmpty.as_str(), "tree-empty");
+        /// assert_eq!(Code::TreeEmpty.severity(), Severity::Error);
+        /// ```
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Code {
             $($(#[$meta])* $name,)*

@@ -46,6 +46,18 @@ pub struct Parsed {
 }
 
 /// Parses the file at `file`, a path relative to the tree that appears in the diagnostics.
+///
+/// ```
+/// use mirror_tree::{Code, Rules, parse};
+///
+/// let parsed = parse("quay.io/app/Dockerfile", b"FROM quay.io/app:1.2\n", &Rules::default());
+/// let from = parsed.from.ok_or("it is a good file")?;
+/// assert_eq!((from.name.to_string(), from.span), ("quay.io/app".to_owned(), 5..20));
+///
+/// let wrong = parse("quay.io/app/Dockerfile", b"FROM quay.io/App:1.2\n", &Rules::default());
+/// assert_eq!(wrong.diagnostics.first().map(|found| found.code), Some(Code::BadReference));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn parse(file: &str, bytes: &[u8], rules: &Rules) -> Parsed {
     let mut notes = Notes { file, text: None, found: Vec::new() };
     let from = notes.guard(bytes).and_then(|text| {

@@ -41,6 +41,20 @@ pub struct Entry {
 }
 
 /// Reads the tree below `root`. What can't be understood is a diagnostic, never a failure of the whole.
+///
+/// ```
+/// use mirror_tree::{Rules, read};
+///
+/// let folder = std::env::temp_dir().join(format!("mirror-tree-{}", std::process::id()));
+/// let entry = folder.join("docker.io/library/redis");
+/// std::fs::create_dir_all(&entry)?;
+/// std::fs::write(entry.join("Dockerfile"), "FROM redis:7.4\n")?;
+/// let tree = read(&folder, &Rules::default());
+/// std::fs::remove_dir_all(&folder)?;
+/// assert_eq!(tree.entries.len(), 1);
+/// assert!(tree.diagnostics.is_empty());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn read(root: &Path, rules: &Rules) -> Tree {
     let mut tree = Tree::default();
     match fs::metadata(root) {
@@ -97,6 +111,12 @@ pub fn read(root: &Path, rules: &Rules) -> Tree {
 
 /// Whether both bots take a file of this name for a Dockerfile: `Dockerfile`, `Dockerfile.<x>`, `<x>.Dockerfile`,
 /// the same with `Containerfile`, and their lower-case forms.
+///
+/// ```
+/// use mirror_tree::is_dockerfile_name;
+///
+/// assert!(is_dockerfile_name("Dockerfile.slim") && !is_dockerfile_name("Dockerfile~"));
+/// ```
 pub fn is_dockerfile_name(name: &str) -> bool {
     ["Dockerfile", "dockerfile", "Containerfile", "containerfile"].iter().any(|word| {
         name == *word
@@ -221,6 +241,18 @@ fn folder_mismatch(
 }
 
 /// Whether a file can be put there without overwriting anything or leaving the tree through a link.
+///
+/// ```
+/// use mirror_tree::is_free;
+///
+/// let folder = std::env::temp_dir().join(format!("mirror-free-{}", std::process::id()));
+/// std::fs::create_dir_all(&folder)?;
+/// std::fs::write(folder.join("Dockerfile"), "FROM redis:7\n")?;
+/// let free = (is_free(&folder, "Dockerfile"), is_free(&folder, "v8/Dockerfile"));
+/// std::fs::remove_dir_all(&folder)?;
+/// assert_eq!(free, (false, true));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn is_free(root: &Path, target: &str) -> bool {
     let mut path = root.to_owned();
     let mut parts = target.split('/').peekable();

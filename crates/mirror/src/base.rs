@@ -21,7 +21,7 @@ pub(crate) struct AtBase {
 }
 
 /// Reads the tree as it was at `revision`. A configuration that was missing there is the default, one that was broken knows
-/// nothing: a pull request may bring the first one, or mend it.
+/// nothing: a pull request may add the first one, or mend it.
 pub(crate) fn read(loaded: &Loaded, revision: &str) -> Result<AtBase, GitError> {
     let at = AtCommit::of(&loaded.images, revision)?;
     let mut texts = BTreeMap::new();

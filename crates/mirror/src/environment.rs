@@ -1,4 +1,4 @@
-//! The environment: the only place that reads it.
+//! The environment: the only module that reads it.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ pub(crate) fn surroundings(spool: &Path) -> Result<Surroundings, RequestError> {
     Surroundings::real(credentials(), spool)
 }
 
-/// The places where credentials are kept: `MIRROR_AUTH_<HOST>`, Docker's `config.json`, podman's `auth.json`.
+/// Where credentials are kept: `MIRROR_AUTH_<HOST>`, Docker's `config.json`, podman's `auth.json`.
 fn credentials() -> Arc<Credentials> {
     // Variables that are not UTF-8 are not ours.
     let variables = env::vars_os()
@@ -46,7 +46,7 @@ fn credentials() -> Arc<Credentials> {
     Arc::new(Credentials::new(variables, docker.into_iter().chain(podman).collect()))
 }
 
-/// Where to keep blobs on their way: a place that the next run finds again.
+/// Where to keep blobs on their way: where the next run finds them again.
 pub(crate) fn default_spool() -> PathBuf {
     let cache = env::var_os("XDG_CACHE_HOME").filter(|value| !value.is_empty()).map(PathBuf::from);
     let cache = cache.or_else(|| env::home_dir().map(|home| home.join(".cache")));

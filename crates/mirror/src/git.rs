@@ -116,9 +116,9 @@ fn commit(images: &Path, revision: &str) -> Result<String, GitError> {
         || revision.contains(['~', '^', ':', '@', ' '])
         || revision == "HEAD"
     {
-        "`git fetch --deepen 10` brings some".to_owned()
+        "run `git fetch --deepen 10`".to_owned()
     } else {
-        format!("`git fetch --depth 1 origin {revision}` brings one")
+        format!("run `git fetch --depth 1 origin {revision}`")
     };
     let refuse = |why: String| GitError {
         why,
@@ -232,7 +232,7 @@ fn run<'a>(
 fn partial(why: &str) -> GitError {
     GitError {
         why: mirror_failure::printable(&format!("this clone is a partial one: {why}")),
-        help: "bring the files of the past: `git fetch --refetch --no-filter`".to_owned(),
+        help: "fetch the files of earlier commits: `git fetch --refetch --no-filter`".to_owned(),
     }
 }
 

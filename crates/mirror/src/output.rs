@@ -5,6 +5,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+use mirror_failure::io_reason;
 use serde::Serialize;
 use tempfile::NamedTempFile;
 
@@ -27,9 +28,7 @@ impl Output {
         Output::ready(path).map_err(|error| {
             let what = format!("could not {what} {}", path.display());
             let help = "name a file in a folder that is there and can be written";
-            // Without the name of the file that would have been made first.
-            let error = error.raw_os_error().map_or(error, io::Error::from_raw_os_error);
-            CommandError::usage(what, error.to_string(), Some(help))
+            CommandError::usage(what, io_reason(&error), Some(help))
         })
     }
 

@@ -164,7 +164,7 @@ impl Display {
         }
     }
 
-    /// An image has its turn.
+    /// The copy of an image begins.
     fn started(&self, number: usize) {
         let Some(image) = self.images.get(number) else { return };
         if matches!(self.kind, DisplayKind::Json) {

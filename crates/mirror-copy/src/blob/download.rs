@@ -202,7 +202,7 @@ fn make_room(shared: &Mutex<HashMap<Digest, SharedBlob>>, spool: &Spool) {
         idle.extend(entry.download.take_if(unused));
     }
     spool.let_go_of_leftovers(|name| expected.contains(name));
-    // What a failed one has brought stays for the next attempt.
+    // What a failed one has fetched stays for the next attempt.
     for download in idle.iter().filter(|download| download.failure().is_none()) {
         download.storage.forget();
     }

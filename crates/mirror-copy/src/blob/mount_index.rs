@@ -33,12 +33,12 @@ impl MountIndex {
     /// Whether a blob is in one repository of a registry or layout.
     pub(crate) fn is_present(&self, at: &str, repository: &Repository, blob: &Digest) -> IsPresent {
         let key = (at.to_owned(), repository.clone());
-        self.of(blob, |places| places.present.entry(key).or_default().clone())
+        self.of(blob, |known| known.present.entry(key).or_default().clone())
     }
 
     /// The first repository of a registry or layout that has a blob.
     pub(crate) fn first(&self, at: &str, blob: &Digest) -> FirstRepository {
-        self.of(blob, |places| places.first.entry(at.to_owned()).or_default().clone())
+        self.of(blob, |known| known.first.entry(at.to_owned()).or_default().clone())
     }
 
     fn of<T>(&self, blob: &Digest, get: impl FnOnce(&mut BlobPlaces) -> T) -> T {

@@ -14,7 +14,7 @@ use crate::job::{Backpressure, CopyJob, Moved, Traffic};
 use crate::store::Store;
 use crate::store::layout::Layout;
 
-/// Each place that a blob is fetched from can send wrong bytes once.
+/// Each store that a blob is fetched from can send wrong bytes once.
 const MOST_RESTARTS: usize = 4;
 
 impl Copier {
@@ -217,7 +217,7 @@ fn ask(job: &CopyJob, remote: &Remote) -> Mount {
     if job.present.is_some() { Mount::Never } else { Mount::From(remote.repository().clone()) }
 }
 
-/// What came of bringing a blob.
+/// How the upload of a blob ended.
 type UploadResult = Result<Upload, UploadFailure>;
 
 struct UploadFailure {

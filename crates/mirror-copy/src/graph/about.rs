@@ -30,6 +30,26 @@ pub struct About {
 ///
 /// # Errors
 /// When it can't be read.
+///
+/// ```
+/// use mirror_copy::about;
+///
+/// # use std::sync::Arc;
+/// # use mirror_registry::{Access, Credentials, Host, HostOptions, Remote, World};
+/// # use mirror_testkit::{ImageBuilder, Registry};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let image = ImageBuilder::new("app").platforms(&["linux/amd64", "linux/arm64"]).layers(&[300]).build();
+/// # let registry = Registry::start();
+/// # registry.add("app", "1", &image);
+/// # let (world, name) = (World::real()?, registry.host().parse()?);
+/// # let host = Host::new(&world, Arc::new(Credentials::default()), &name, &HostOptions::default())?;
+/// # let remote = Remote::new(Arc::new(host), "app".parse()?, Access::Pull);
+/// let found = about(&remote, image.digest()).await?.ok_or("it is there")?;
+/// assert_eq!(found.platforms, ["linux/amd64".parse()?, "linux/arm64".parse()?]);
+/// # Ok(())
+/// # }
+/// ```
 pub async fn about(remote: &Remote, digest: &Digest) -> Result<Option<About>, CopyError> {
     let fail =
         |error| CopyError::destination(format!("reading manifest {}", digest.short()), error);
@@ -56,6 +76,30 @@ pub async fn about(remote: &Remote, digest: &Digest) -> Result<Option<About>, Co
 
 impl Graph {
     /// What the image says of itself, as its source tells; not to know is no failure.
+    ///
+    /// ```
+    /// use mirror_copy::Graph;
+    /// use mirror_oci::Platforms;
+    ///
+    /// # use std::sync::Arc;
+    /// # use mirror_registry::{Access, Credentials, Host, HostOptions, Remote, World};
+    /// # use mirror_testkit::{ImageBuilder, Registry};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let image = ImageBuilder::new("app").platforms(&["linux/amd64", "linux/arm64"]).layers(&[300]).build();
+    /// # let registry = Registry::start();
+    /// # registry.add("app", "1", &image);
+    /// # let (world, name) = (World::real()?, registry.host().parse()?);
+    /// # let host = Host::new(&world, Arc::new(Credentials::default()), &name, &HostOptions::default())?;
+    /// # let remote = Remote::new(Arc::new(host), "app".parse()?, Access::Pull);
+    /// # use mirror_copy::{Origin, Store};
+    /// # let store = Store::Remote(remote.clone());
+    /// # let origin = Origin { store, first: Vec::new(), cache: Arc::default(), room: Arc::default() };
+    /// let graph = Graph::read(&origin, image.digest(), &Platforms::All).await?;
+    /// assert_eq!(graph.about(&origin.store).await.platforms.len(), 2);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn about(&self, store: &Store) -> About {
         let Some(root) = self.root() else { return About::default() };
         let children = root.links().map(|links| links.manifests).unwrap_or_default();

@@ -17,6 +17,14 @@ use crate::graph::manifest_spool::ManifestSpool;
 const OLD: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// Manifests by digest, in this run and in a folder.
+///
+/// ```
+/// use std::sync::Arc;
+/// use mirror_copy::ManifestCache;
+///
+/// // For all origins of a run:
+/// let cache = Arc::new(ManifestCache::in_folder(&std::env::temp_dir().join("manifests")));
+/// ```
 #[derive(Debug, Default)]
 pub struct ManifestCache {
     documents: Option<Documents>,

@@ -15,6 +15,18 @@ use crate::blob::spool::scratch::Scratch;
 const IN_MEMORY: usize = 16 << 20;
 
 /// Manifests by digest, in memory or in an unnamed file.
+///
+/// ```
+/// use mirror_copy::ManifestSpool;
+/// use mirror_oci::{RawManifest, media_type};
+///
+/// # let folder = tempfile::tempdir()?;
+/// let spool = ManifestSpool::in_folder(folder.path());
+/// let manifest = RawManifest::digested(r#"{"manifests": []}"#.into(), media_type::OCI_INDEX)?;
+/// spool.put(&manifest);
+/// assert_eq!(spool.get(manifest.digest())?, Some(manifest));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct ManifestSpool {
     /// Where to make a file; none, where all of it stays in memory.

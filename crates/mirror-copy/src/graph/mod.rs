@@ -30,6 +30,36 @@ use crate::store::origin::Origin;
 const AT_ONCE: usize = 8;
 
 /// An image: its manifests and the blobs they name.
+///
+/// ```
+/// use mirror_copy::{Graph, ManifestSpool};
+/// use mirror_oci::Platforms;
+///
+/// # use std::sync::Arc;
+/// # use mirror_registry::{Access, Credentials, Host, HostOptions, Remote, World};
+/// # use mirror_testkit::{ImageBuilder, Registry};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let image = ImageBuilder::new("app").platforms(&["linux/amd64", "linux/arm64"]).layers(&[300]).build();
+/// # let registry = Registry::start();
+/// # registry.add("app", "1", &image);
+/// # let (world, name) = (World::real()?, registry.host().parse()?);
+/// # let host = Host::new(&world, Arc::new(Credentials::default()), &name, &HostOptions::default())?;
+/// # let remote = Remote::new(Arc::new(host), "app".parse()?, Access::Pull);
+/// # use mirror_copy::{Origin, Store};
+/// # let store = Store::Remote(remote.clone());
+/// # let origin = Origin { store, first: Vec::new(), cache: Arc::default(), room: Arc::default() };
+/// let graph = Graph::read(&origin, image.digest(), &Platforms::All).await?;
+/// assert_eq!(graph.root().map(|root| root.digest()), Some(image.digest()));
+/// assert_eq!(graph.manifests().count(), 3, "the index is the last of three");
+///
+/// let spool = ManifestSpool::default();
+/// graph.manifests().for_each(|manifest| spool.put(manifest));
+/// let again = Graph::saved(&spool, image.digest(), &Platforms::All).await?;
+/// assert_eq!(again.blobs, graph.blobs);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Graph {
     /// Manifests in the order of pushing: none points to a later wave. The last wave is the root alone.
@@ -47,6 +77,9 @@ impl Graph {
     ///
     /// # Errors
     /// When one can't be read or isn't a manifest that can be mirrored.
+    ///
+    /// # Cancellation
+    /// The future may be dropped at any time; what was read goes to the cache of the origin, if that has one.
     pub async fn read(
         source: &Origin,
         root: &Digest,

@@ -121,6 +121,31 @@ impl Origin {
     ///
     /// # Errors
     /// When the source can't be asked, or the index can't be read.
+    ///
+    /// ```
+    /// use mirror_copy::Graph;
+    /// use mirror_oci::Platforms;
+    ///
+    /// # use std::sync::Arc;
+    /// # use mirror_registry::{Access, Credentials, Host, HostOptions, Remote, World};
+    /// # use mirror_testkit::{ImageBuilder, Registry};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let image = ImageBuilder::new("app").platforms(&["linux/amd64", "linux/arm64"]).layers(&[300]).build();
+    /// # let registry = Registry::start();
+    /// # registry.add("app", "1", &image);
+    /// # let (world, name) = (World::real()?, registry.host().parse()?);
+    /// # let host = Host::new(&world, Arc::new(Credentials::default()), &name, &HostOptions::default())?;
+    /// # let remote = Remote::new(Arc::new(host), "app".parse()?, Access::Pull);
+    /// # use mirror_copy::{Origin, Store};
+    /// # let store = Store::Remote(remote.clone());
+    /// # let origin = Origin { store, first: Vec::new(), cache: Arc::default(), room: Arc::default() };
+    /// let graph = Graph::read(&origin, image.digest(), &Platforms::All).await?;
+    /// let child = graph.manifests().next().ok_or("a child")?;
+    /// assert!(origin.is_child(image.digest(), child.digest()).await?);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn is_child(&self, index: &Digest, digest: &Digest) -> Result<bool, CopyError> {
         let Some(remote) = self.store.remote() else { return Ok(false) };
         let step = || format!("looking for {digest} in {}@{index}", remote.repository());

@@ -12,6 +12,33 @@ use crate::graph::Graph;
 use crate::graph::manifest_spool::ManifestSpool;
 
 /// An image whose manifests wait in the spool for its turn.
+///
+/// ```
+/// use mirror_copy::{Graph, ManifestSpool, SpooledGraph};
+/// use mirror_oci::Platforms;
+///
+/// # use std::sync::Arc;
+/// # use mirror_registry::{Access, Credentials, Host, HostOptions, Remote, World};
+/// # use mirror_testkit::{ImageBuilder, Registry};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let image = ImageBuilder::new("app").platforms(&["linux/amd64", "linux/arm64"]).layers(&[300]).build();
+/// # let registry = Registry::start();
+/// # registry.add("app", "1", &image);
+/// # let (world, name) = (World::real()?, registry.host().parse()?);
+/// # let host = Host::new(&world, Arc::new(Credentials::default()), &name, &HostOptions::default())?;
+/// # let remote = Remote::new(Arc::new(host), "app".parse()?, Access::Pull);
+/// # use mirror_copy::{Origin, Store};
+/// # let store = Store::Remote(remote.clone());
+/// # let origin = Origin { store, first: Vec::new(), cache: Arc::default(), room: Arc::default() };
+/// let graph = Graph::read(&origin, image.digest(), &Platforms::All).await?;
+/// let kept = SpooledGraph::keep(&graph, &Arc::new(ManifestSpool::default()));
+/// assert_eq!((kept.root(), kept.digests().count()), (Some(image.digest()), 3));
+/// assert_eq!(kept.manifest(image.digest())?.digest(), image.digest());
+/// assert_eq!(kept.load()?.blobs, kept.blobs());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct SpooledGraph {
     waves: Vec<Vec<Digest>>,

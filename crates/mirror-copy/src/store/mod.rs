@@ -15,6 +15,20 @@ use crate::error::CopyError;
 use crate::store::layout::Layout;
 
 /// What bytes are read from and written to.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use mirror_copy::{InLayout, Layout, Store};
+/// use mirror_registry::Threads;
+///
+/// # let folder = tempfile::tempdir()?;
+/// let layout = Arc::new(Layout::open(&folder.path().join("store"), Threads::Apart)?);
+/// let store = Store::Layout(InLayout { layout, repository: "library/app".parse()? });
+/// assert_eq!(store.repository().as_str(), "library/app");
+/// assert!(store.remote().is_none());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone)]
 pub enum Store {
     /// A repository of a registry.
@@ -70,6 +84,19 @@ impl InLayout {
     }
 
     /// What an image is called in a layout: `repository:tag`, or `repository@digest` without a tag.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    ///
+    /// use mirror_copy::{InLayout, Layout};
+    /// use mirror_registry::Threads;
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// let layout = Arc::new(Layout::open(&folder.path().join("store"), Threads::Apart)?);
+    /// let inside = InLayout { layout, repository: "app".parse()? };
+    /// assert_eq!(inside.name(Some(&"1".parse()?), None), "app:1");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn name(&self, tag: Option<&Tag>, digest: Option<&Digest>) -> String {
         match (tag, digest) {
             (Some(tag), _) => format!("{}:{tag}", self.repository),

@@ -83,7 +83,7 @@ impl Origin {
         pull_lock.map(|pull_lock| pull_lock.unless(self.has_unlimited_pulls()))
     }
 
-    /// A manifest by digest, from the first place that has it. `pulls` are those that were set aside.
+    /// A manifest by digest, from the first store that has it. `pulls` are those that were set aside.
     pub(crate) async fn manifest(
         &self,
         digest: &Digest,

@@ -42,6 +42,9 @@ pub struct Ask {
 /// Observes and plans.
 ///
 /// `whole` is what is wanted, whatever part of it this is about: another part may hold what a source has lost.
+///
+/// # Cancellation
+/// Looking changes nothing anywhere, so the future may be dropped at any time.
 pub async fn plan(
     wants: &Wants,
     whole: &Wants,
@@ -213,7 +216,7 @@ async fn resolve(
         .map_err(Failure::from)
 }
 
-/// Where the tag of a pinned source points now. This is a remark, so a failure to find out is none.
+/// Where the tag of a pinned source points now. It is only noted, so a failure to find out is none.
 async fn tag_now(source: &Source, connections: &Connections) -> Option<Digest> {
     let Version::Pinned(pinned) = &source.version else { return None };
     let tag = pinned.tag.as_ref()?;

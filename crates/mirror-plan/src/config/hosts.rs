@@ -61,6 +61,18 @@ pub struct RegistrySettings {
 }
 
 /// A registry that has another's content, below a path of its own.
+///
+/// ```
+/// use mirror_plan::config::Config;
+///
+/// let text = "[registry.\"docker.io\"]\nalternatives = [\"public.ecr.aws/docker\"]";
+/// let config = Config::parse(text).map_err(|problems| format!("{problems:?}"))?;
+/// let hub = config.registries.values().next().ok_or("it is configured")?;
+/// let alternative = hub.alternatives.first().ok_or("there is one")?;
+/// let repository = alternative.repository(&"library/redis".parse()?).ok_or("a short name")?;
+/// assert_eq!(repository.as_str(), "docker/library/redis");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Alternative {
     /// The registry that has the same content.

@@ -27,6 +27,29 @@ use crate::want::section::{DEFAULT_REPOSITORY, Destination, Exception};
 pub const DEFAULT_LAYOUT: &str = "./mirror-store";
 
 /// What `images/mirror.toml` says, checked.
+///
+/// ```
+/// use mirror_oci::Reference;
+/// use mirror_plan::config::Config;
+///
+/// let config = Config::parse(
+///     r#"
+///     [[destination]]
+///     name = "prod"
+///     registry = "registry.example.com"
+///
+///     [[image]]
+///     match = "docker.io/library/*"
+///     platforms = ["linux/amd64"]
+///     "#,
+/// )
+/// .map_err(|problems| format!("{problems:?}"))?;
+/// let name = "redis:7".parse::<Reference>()?.name;
+/// assert!(config.sends(&name, "prod"));
+/// assert_eq!(config.platforms(&name).map(<[_]>::len), Some(1));
+/// assert!(config.unused_globs([&name].into_iter()).is_empty());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Where images go, at least one.
@@ -65,6 +88,13 @@ impl Config {
     ///
     /// # Errors
     /// Everything that is wrong with it: one problem when it isn't TOML of the right shape, otherwise all.
+    ///
+    /// ```
+    /// use mirror_plan::config::Config;
+    ///
+    /// let problems = Config::parse("[[destination]]\nname = \"prod\"").unwrap_err();
+    /// assert_eq!(problems.len(), 1, "neither registry nor layout: {problems:?}");
+    /// ```
     pub fn parse(text: &str) -> Result<Config, Vec<ConfigProblem>> {
         Config::parse_with(text, &|_| Err("no other file can be read here".to_owned()))
     }
@@ -73,6 +103,19 @@ impl Config {
     ///
     /// # Errors
     /// As [`Config::parse`].
+    ///
+    /// ```
+    /// use mirror_plan::config::Config;
+    ///
+    /// let text = r#"
+    /// [[destination]]
+    /// name = "prod"
+    /// registry = "123456789012.dkr.ecr.eu-central-1.amazonaws.com"
+    /// ecr.lifecycle_policy = "lifecycle.json"
+    /// "#;
+    /// let missing = Config::parse_with(text, &|file| Err(format!("there is no {file}"))).unwrap_err();
+    /// assert!(missing.iter().any(|problem| problem.message.contains("there is no lifecycle.json")));
+    /// ```
     pub fn parse_with(
         text: &str,
         read: &dyn Fn(&str) -> Result<String, String>,

@@ -120,7 +120,7 @@ const PROBLEMS: &[(&str, &str, &str)] = &[
     (
         "[[destination]]\nname = \"a\"\nlayout = \"x\"\n[[destination]]\nname = \"b\"\nlayout = \"x\"",
         "\"b\"",
-        "are the same place",
+        "have the same target",
     ),
     ("[[image]]\nmatch = \"[\"", "\"[\"", "is not a glob"),
     ("[[image]]\nmatch = \"*\"\ndestinations = [\"x\"]", "\"x\"", "there is no destination `x`"),

@@ -8,6 +8,19 @@ use crate::want::model::{Want, Wants};
 
 impl Alert {
     /// On one line. The mark goes around what comes from outside.
+    ///
+    /// ```
+    /// use mirror_oci::{Algorithm, Digest};
+    /// use mirror_plan::plan::Alert;
+    ///
+    /// let alert = Alert::DigestRemoved {
+    ///     file: "docker.io/library/redis/Dockerfile".to_owned(),
+    ///     source: "redis:7".to_owned(),
+    ///     digest: Digest::of(Algorithm::Sha256, b""),
+    /// };
+    /// let told = alert.told(|text| format!("`{text}`"));
+    /// assert_eq!(told, "`redis:7`: digest `sha256:e3b0c44298fc` removed, the tag floats now");
+    /// ```
     pub fn told(&self, mark: impl Fn(&str) -> String) -> String {
         match self {
             Alert::DigestRemoved { source, digest, .. } => {

@@ -12,6 +12,34 @@ use crate::want::model::{Collision, Postponed, Want, Wants};
 use crate::want::resource::RepositoryWant;
 
 /// What differs, before its details are known. Each want is decided in one way.
+///
+/// ```
+/// use mirror_oci::{Algorithm, Digest};
+/// use mirror_plan::plan::{Answers, Closer, Depth, Draft, Observed, ReviewNotes};
+/// # use mirror_plan::want::{Want, Wants};
+/// # let want: Want = serde_json::from_value(serde_json::json!({
+/// #     "file": "docker.io/library/redis/Dockerfile", "source": "docker.io/library/redis:7.2",
+/// #     "source_registry": "docker.io", "destination": "prod", "location": {"registry": "registry.example.com"},
+/// #     "repository": "docker.io/library/redis", "tag": "7.2",
+/// # }))?;
+/// # let wants = Wants { wants: vec![want.clone()], ..Wants::default() };
+///
+/// let digest = Digest::of(Algorithm::Sha256, b"a manifest");
+/// let mut observed = Observed::default();
+/// observed.sources.insert(want.source.clone(), Ok(digest.clone()));
+/// observed.targets.insert(want.target.clone(), Ok(Some(digest.clone())));
+/// let mut draft = Draft::new(&wants, observed);
+/// assert_eq!(draft.fulfilled().count(), 1);
+/// assert!(draft.questions(Depth::Manifests, ReviewNotes::Ask).manifests.is_empty());
+///
+/// // A closer look shows that a layer is missing, so that there is something to do.
+/// let missing = vec![Digest::of(Algorithm::Sha256, b"a layer")];
+/// let incomplete = [(want.target.clone(), Ok(missing))].into();
+/// draft.look_closer(Closer { incomplete, ..Closer::default() });
+/// let plan = draft.settle(&Answers::default());
+/// assert_eq!((plan.totals.unchanged, plan.totals.complete), (0, 1));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Draft<'a> {
     pub(crate) wants: &'a Wants,

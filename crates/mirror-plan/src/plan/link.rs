@@ -7,6 +7,14 @@ const FORGES: [&str; 3] = ["github.com", "gitlab.com", "codeberg.org"];
 /// known forge and has no characters but those of a plain path:
 /// <https://github.com/opencontainers/image-spec/blob/main/annotations.md>. Docker's official images have a commit
 /// and a folder behind `#`.
+///
+/// ```
+/// use mirror_plan::plan::source_link;
+///
+/// let official = "https://github.com/docker-library/redis.git#7a1b:debian";
+/// assert_eq!(source_link(official).as_deref(), Some("https://github.com/docker-library/redis"));
+/// assert_eq!(source_link("https://example.com/login"), None);
+/// ```
 pub fn source_link(annotation: &str) -> Option<String> {
     let url = annotation.split('#').next().unwrap_or_default();
     let url = url.strip_suffix(".git").unwrap_or(url);

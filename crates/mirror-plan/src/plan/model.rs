@@ -12,6 +12,31 @@ use crate::want::model::{Postponed, Unwanted, Want};
 use crate::want::resource::{RepositoryAction, RepositoryAt};
 
 /// What would make the destinations match the tree.
+///
+/// ```
+/// use mirror_plan::report::Ending;
+/// # use mirror_plan::plan::{Answers, Draft, Observed};
+/// # use mirror_plan::want::{Want, Wants};
+/// # let want: Want = serde_json::from_value(serde_json::json!({
+/// #     "file": "docker.io/library/redis/Dockerfile", "source": "docker.io/library/redis:7.2",
+/// #     "source_registry": "docker.io", "destination": "prod", "location": {"registry": "registry.example.com"},
+/// #     "repository": "docker.io/library/redis", "tag": "7.2",
+/// # }))?;
+/// # let digest = mirror_oci::Digest::of(mirror_oci::Algorithm::Sha256, b"a manifest");
+/// # let wants = Wants { wants: vec![want.clone()], ..Wants::default() };
+/// # let mut observed = Observed::default();
+/// # observed.sources.insert(want.source.clone(), Ok(digest));
+/// # observed.targets.insert(want.target.clone(), Ok(None));
+/// # let plan = Draft::new(&wants, observed).settle(&Answers::default());
+/// // One image, which its destination does not have:
+/// let copy = plan.copies().next().ok_or("one copy")?;
+/// assert_eq!((copy.expected(), copy.is_incomplete()), (None, false));
+/// assert_eq!(plan.carried_out(false).count(), 1);
+/// assert_eq!((plan.repositories().count(), plan.owed().count()), (0, 0));
+/// assert_eq!(plan.ending(), Ending::Pending);
+/// assert!(plan.adds_up());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Plan {
@@ -113,6 +138,21 @@ pub enum Change {
 }
 
 /// Where an image is that its source does not give.
+///
+/// ```
+/// use mirror_failure::{Cause, Failure, Side};
+/// use mirror_plan::plan::Holder;
+///
+/// let gone = Cause::Missing("docker.io".parse()?);
+/// let holder = Holder {
+///     destination: "prod".to_owned(),
+///     repository: "docker.io/library/redis".parse()?,
+///     failure: Failure::new(Side::Source, "", &gone),
+/// };
+/// assert_eq!(holder.reason(), "gone upstream");
+/// assert_eq!(holder.told(), "gone upstream, you hold it at prod");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Holder {
     /// The name of the destination.
@@ -157,7 +197,7 @@ pub struct Conflict {
     pub files: Vec<String>,
     /// Name of the destination.
     pub destination: String,
-    /// The place they fight over.
+    /// What they both want, `repository:tag`.
     pub target: String,
     /// Why it cannot be.
     pub reason: String,
@@ -286,7 +326,7 @@ pub struct Pulls {
     pub left: Option<u64>,
 }
 
-/// Sums over a plan.
+/// Totals of a plan.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Totals {
     /// How many repositories are created.

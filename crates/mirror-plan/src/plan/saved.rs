@@ -196,9 +196,6 @@ impl<R: BufRead> Input<R> {
         if self.read > MOST {
             return Err(broken(&format!("it has over {}", ByteSize(MOST))));
         }
-        if line.last().is_some_and(|last| *last != b'\n') {
-            return Err(cut_off());
-        }
         Ok((!line.is_empty()).then_some(line))
     }
 
@@ -233,6 +230,9 @@ impl SavedPlan {
             let line = input.line(LONGEST_MANIFEST)?.ok_or_else(cut_off)?;
             if line.starts_with(b"{\"checksum\":") {
                 let End { checksum } = serde_json::from_slice(&line).map_err(|why| broken(&why))?;
+                if !line.ends_with(b"\n") {
+                    return Err(cut_off());
+                }
                 if input.line(LONGEST_HEADER)?.is_some() {
                     return Err(broken(&"it goes on after its end"));
                 }
@@ -261,7 +261,7 @@ impl SavedPlan {
             return Err(PlanRefusal::Broken("it was changed after it was made".to_owned()));
         }
         if !self.plan.adds_up() {
-            return Err(PlanRefusal::Broken("its sums are not those of its actions".to_owned()));
+            return Err(PlanRefusal::Broken("its totals do not match its actions".to_owned()));
         }
         Ok(())
     }

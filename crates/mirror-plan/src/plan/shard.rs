@@ -9,6 +9,30 @@ use crate::plan::model::{Action, Plan};
 use crate::want::model::Wants;
 
 /// One part of several, `2/5`.
+///
+/// ```
+/// use mirror_plan::plan::{Shard, busy_shards};
+/// # use mirror_plan::plan::{Answers, Draft, Observed};
+/// # use mirror_plan::want::{Want, Wants};
+/// # let want: Want = serde_json::from_value(serde_json::json!({
+/// #     "file": "docker.io/library/redis/Dockerfile", "source": "docker.io/library/redis:7.2",
+/// #     "source_registry": "docker.io", "destination": "prod", "location": {"registry": "registry.example.com"},
+/// #     "repository": "docker.io/library/redis", "tag": "7.2",
+/// # }))?;
+/// # let digest = mirror_oci::Digest::of(mirror_oci::Algorithm::Sha256, b"a manifest");
+/// # let wants = Wants { wants: vec![want.clone()], ..Wants::default() };
+/// # let mut observed = Observed::default();
+/// # observed.sources.insert(want.source.clone(), Ok(digest));
+/// # observed.targets.insert(want.target.clone(), Ok(None));
+/// # let plan = Draft::new(&wants, observed).settle(&Answers::default());
+/// # let all = wants.clone();
+/// let mine = Shard::of("prod", &"docker.io/library/redis".parse()?, 5);
+/// let other: Shard = (1..=5).map(|number| Shard { number, of: 5 }).find(|shard| *shard != mine).unwrap();
+/// assert_eq!(busy_shards(&plan, 5), [mine]);
+/// assert_eq!((mine.part(plan.clone()), other.part(plan.clone()).actions.len()), (plan, 0));
+/// assert_eq!((mine.take(all.clone()), other.take(all.clone()).wants.len()), (all, 0));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shard {
     /// Which, from 1 on.

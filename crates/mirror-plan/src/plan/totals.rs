@@ -10,7 +10,7 @@ use crate::plan::questions::Answers;
 use crate::want::model::Source;
 
 impl Plan {
-    /// Whether the sums are those of the lists, and everything is in one of them once. A plan from elsewhere may say
+    /// Whether the totals are those of the lists, and everything is in one of them once. A plan from elsewhere may say
     /// anything.
     pub fn adds_up(&self) -> bool {
         let copies = self.copies().map(|copy| &copy.want);

@@ -15,6 +15,20 @@ use self::ecr::registry::{EcrRegistry, is_ecr_public, login_belongs_to};
 use self::ecr::settings::{SETTINGS, is_immutable, name_problem};
 
 /// What stands behind the name of a registry.
+///
+/// ```
+/// use mirror_plan::provider::{Provider, Setting};
+/// use serde_json::json;
+///
+/// let ecr = Provider::of(&"123456789012.dkr.ecr.eu-west-1.amazonaws.com".parse()?);
+/// assert!(ecr.setting(Setting::Encryption).is_some_and(|row| row.is_fixed));
+/// let wanted = [(Setting::ScanOnPush, json!(true))].into();
+/// assert_eq!(ecr.changes(&wanted, &wanted), []);
+/// assert_eq!(ecr.changes(&wanted, &Default::default()).len(), 1);
+/// assert!(!ecr.login_belongs_to(&"https://proxy.example.com".parse()?));
+/// assert!(Provider::of(&"quay.io".parse()?).settings().is_empty());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Provider {
     /// Nothing that is known.

@@ -7,6 +7,25 @@ use crate::config::glob::Glob;
 use crate::provider::setting::{Setting, Settings};
 
 /// How repositories of a destination are made and kept.
+///
+/// ```
+/// use mirror_plan::config::Config;
+/// use mirror_plan::provider::Setting;
+///
+/// let config = Config::parse(
+///     r#"
+///     [[destination]]
+///     name = "prod"
+///     registry = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
+///     ecr.scan_on_push = true
+///     "#,
+/// )
+/// .map_err(|problems| format!("{problems:?}"))?;
+/// let rules = config.destinations[0].repositories.as_ref().ok_or("ECR's are made")?;
+/// let (create, settings) = rules.of(&"docker.io/library/redis".parse()?);
+/// assert!(create && settings[&Setting::ScanOnPush] == true);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RepositoryRules {
     pub(crate) base: ProviderRules,

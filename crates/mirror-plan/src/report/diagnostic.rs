@@ -12,6 +12,17 @@ use crate::config::problems::ConfigProblem;
 use crate::want::model::Collision;
 
 /// Everything that was found, as `mirror check --format json` prints it.
+///
+/// ```
+/// use mirror_plan::report::{Diagnostic, Diagnostics, Level};
+///
+/// let found = Diagnostics {
+///     diagnostics: vec![Diagnostic::of_unused_glob("images/mirror.toml", "quay.io/**")],
+///     ..Diagnostics::default()
+/// };
+/// assert!(!found.has_errors());
+/// assert_eq!(found.count(Level::Warning), 1);
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Diagnostics {
@@ -84,6 +95,18 @@ impl Diagnostics {
 
 impl Diagnostic {
     /// A diagnostic of the tree in the folder `images`.
+    ///
+    /// ```
+    /// use mirror_plan::report::{Diagnostic, Position};
+    /// use mirror_tree::{Rules, parse};
+    ///
+    /// let parsed = parse("quay.io/app/Dockerfile", b"FROM quay.io/app\n", &Rules::default());
+    /// let found = parsed.diagnostics.first().ok_or("the tag is missing")?;
+    /// let diagnostic = Diagnostic::of_tree("images", found);
+    /// assert_eq!(diagnostic.file, "images/quay.io/app/Dockerfile");
+    /// assert_eq!(diagnostic.position.map(|at| (at.line, at.column)), Some((1, 6)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn of_tree(images: &str, found: &TreeDiagnostic) -> Diagnostic {
         let excerpt = found.source.clone().zip(found.span.clone());
         let file = if found.file.is_empty() {
@@ -108,6 +131,16 @@ impl Diagnostic {
     }
 
     /// A problem of the configuration file `file` with the text `text`.
+    ///
+    /// ```
+    /// use mirror_plan::config::Config;
+    /// use mirror_plan::report::Diagnostic;
+    ///
+    /// let text = "[check]\nrequire_digests = true\n";
+    /// let problems = Config::parse(text).unwrap_err();
+    /// let diagnostic = Diagnostic::of_config("images/mirror.toml", &text.into(), &problems[0]);
+    /// assert_eq!(diagnostic.position.map(|at| at.line), Some(2));
+    /// ```
     pub fn of_config(file: &str, text: &Arc<str>, problem: &ConfigProblem) -> Diagnostic {
         let excerpt = problem.span.clone().map(|span| (text.clone(), span));
         Diagnostic {
@@ -123,6 +156,13 @@ impl Diagnostic {
     }
 
     /// An exception of the configuration `file` that is about no image.
+    ///
+    /// ```
+    /// use mirror_plan::report::Diagnostic;
+    ///
+    /// let diagnostic = Diagnostic::of_unused_glob("images/mirror.toml", "quay.io/**");
+    /// assert_eq!(diagnostic.message, "`match = \"quay.io/**\"` matches no image of the tree");
+    /// ```
     pub fn of_unused_glob(file: &str, glob: &str) -> Diagnostic {
         Diagnostic {
             severity: Level::Warning,
@@ -139,6 +179,13 @@ impl Diagnostic {
     }
 
     /// A configuration at `file` that nobody reads, since it isn't where it belongs.
+    ///
+    /// ```
+    /// use mirror_plan::report::Diagnostic;
+    ///
+    /// let diagnostic = Diagnostic::of_unread_config("mirror.toml", "images/mirror.toml");
+    /// assert_eq!(diagnostic.help.as_deref(), Some("move it to images/mirror.toml"));
+    /// ```
     pub fn of_unread_config(file: &str, belongs: &str) -> Diagnostic {
         Diagnostic {
             severity: Level::Warning,
@@ -154,6 +201,21 @@ impl Diagnostic {
     }
 
     /// A collision, shown at the first file concerned.
+    ///
+    /// ```
+    /// use mirror_plan::report::Diagnostic;
+    /// use mirror_plan::want::Collision;
+    ///
+    /// let collision = Collision {
+    ///     files: vec!["a/Dockerfile".to_owned(), "b/Dockerfile".to_owned()],
+    ///     destination: "prod".to_owned(),
+    ///     target: "app:1".to_owned(),
+    ///     reason: "two images for one tag".to_owned(),
+    /// };
+    /// let diagnostic = Diagnostic::of_collision("images", &collision);
+    /// assert_eq!(diagnostic.file, "images/a/Dockerfile");
+    /// assert_eq!(diagnostic.message, "app:1 at prod: two images for one tag");
+    /// ```
     pub fn of_collision(images: &str, collision: &Collision) -> Diagnostic {
         let files: Vec<String> =
             collision.files.iter().map(|file| format!("{images}/{file}")).collect();

@@ -28,7 +28,7 @@ pub enum Event {
     LeftAlone(Box<Outcome>),
     /// A repository was made or changed, or could not be.
     Prepared(Box<RepositoryOutcome>),
-    /// An image has its turn.
+    /// The copy of an image begins.
     Started(usize),
     /// Bytes or blobs moved for an image.
     Moved {

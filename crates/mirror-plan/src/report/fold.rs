@@ -23,6 +23,7 @@ use crate::want::resource::RepositoryOutcome;
 /// fold.add(&Event::Looking(Arc::default()));
 /// fold.add(&Event::Stopped);
 /// assert_eq!(fold.report(Duration::ZERO).ending(), Ending::Interrupted);
+/// assert!(fold.deferred(true).is_empty());
 /// ```
 #[derive(Debug, Default)]
 pub struct ReportFold {

@@ -13,6 +13,36 @@ use crate::want::model::Want;
 use crate::want::resource::RepositoryOutcome;
 
 /// What became of a plan.
+///
+/// ```
+/// use mirror_plan::report::{Ending, Outcome, Report, Status};
+/// # use mirror_plan::plan::{Answers, Draft, Observed};
+/// # use mirror_plan::want::{Want, Wants};
+/// # let want: Want = serde_json::from_value(serde_json::json!({
+/// #     "file": "docker.io/library/redis/Dockerfile", "source": "docker.io/library/redis:7.2",
+/// #     "source_registry": "docker.io", "destination": "prod", "location": {"registry": "registry.example.com"},
+/// #     "repository": "docker.io/library/redis", "tag": "7.2",
+/// # }))?;
+/// # let digest = mirror_oci::Digest::of(mirror_oci::Algorithm::Sha256, b"a manifest");
+/// # let wants = Wants { wants: vec![want.clone()], ..Wants::default() };
+/// # let mut observed = Observed::default();
+/// # observed.sources.insert(want.source.clone(), Ok(digest));
+/// # observed.targets.insert(want.target.clone(), Ok(None));
+/// # let plan = Draft::new(&wants, observed).settle(&Answers::default());
+/// let copy = plan.copies().next().ok_or("one copy")?;
+/// let ended = |status| vec![Outcome::of(&copy.want, &copy.digest, status)];
+/// let stopped = Report::new(&plan, Vec::new(), ended(Status::Cancelled));
+/// assert_eq!(stopped.ending(), Ending::Interrupted);
+///
+/// // A later pass over the same image decides how it ended.
+/// let done = Report::new(&plan, Vec::new(), ended(Status::Done));
+/// let whole = stopped.continued(&[copy.want.clone()], done.clone());
+/// assert_eq!((whole.ending(), whole.totals.copied), (Ending::Done, 1));
+///
+/// // Two machines, each with a part of the tree:
+/// assert_eq!(Report::merge([done, Report::default()]).totals.copied, 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Report {
@@ -48,6 +78,25 @@ pub struct Report {
 }
 
 /// What became of one action.
+///
+/// ```
+/// use mirror_oci::{Algorithm, Digest};
+/// use mirror_plan::report::{Outcome, Status, Warning, WarningKind};
+/// # use mirror_plan::want::Want;
+/// # let want: Want = serde_json::from_value(serde_json::json!({
+/// #     "file": "docker.io/library/redis/Dockerfile", "source": "docker.io/library/redis:7.2",
+/// #     "source_registry": "docker.io", "destination": "prod", "location": {"registry": "registry.example.com"},
+/// #     "repository": "docker.io/library/redis", "tag": "7.2",
+/// # }))?;
+/// let digest = Digest::of(Algorithm::Sha256, b"a manifest");
+/// let mut outcome = Outcome::of(&want, &digest, Status::Done);
+/// outcome.warnings.push(Warning {
+///     kind: WarningKind::SignatureMissing,
+///     message: "sha256-….sig: 403 DENIED".to_owned(),
+/// });
+/// assert_eq!(outcome.warned(WarningKind::SignatureMissing).count(), 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Outcome {
     /// Which want it served.
@@ -157,7 +206,7 @@ impl std::ops::AddAssign for Transfer {
     }
 }
 
-/// Sums over a report.
+/// Totals of a report.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ReportTotals {
     /// Images that were copied.

@@ -75,6 +75,20 @@ pub struct TagsFailure {
 }
 
 /// Why no bot moves the tag of an entry, if none does.
+///
+/// ```
+/// use mirror_plan::report::stuck;
+/// # use mirror_tree::{Entry, Rules, parse};
+/// # let (file, text) = ("docker.io/library/postgres/Dockerfile", "FROM postgres:16.3-alpine3.20\n");
+/// # let from = parse(file, text.as_bytes(), &Rules::default()).from.ok_or("a good line")?;
+/// # let entry = Entry {
+/// #     file: file.to_owned(), name: from.name, version: from.version,
+/// #     platform: None, span: from.span, source: text.into(),
+/// # };
+///
+/// assert!(stuck(&entry).is_some(), "alpine3.20 is held fixed");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn stuck(entry: &Entry) -> Option<Untracked> {
     untracked(entry.version.tag()?.as_str())
 }
@@ -82,6 +96,14 @@ pub fn stuck(entry: &Entry) -> Option<Untracked> {
 /// The newest tag of the same form as `tag`: the same letters and signs, and greater numbers from left to right. A
 /// commit has no such form, and a tag that differs in more than numbers is another image. The first `kept` numbers are
 /// to stay as they are.
+///
+/// ```
+/// use mirror_plan::report::newest;
+///
+/// let tags = ["16.3-alpine3.20", "16.4-alpine3.21", "17.0-alpine3.21", "16.4-bookworm"];
+/// assert_eq!(newest("16.3-alpine3.20", 0, tags.into_iter()), Some("17.0-alpine3.21"));
+/// assert_eq!(newest("16.3-alpine3.20", 1, tags.into_iter()), Some("16.4-alpine3.21"));
+/// ```
 pub fn newest<'a>(tag: &str, kept: usize, all: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let (form, current) = taken_apart(tag)?;
     let same = all.filter_map(|other| {

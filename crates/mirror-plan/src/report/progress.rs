@@ -10,7 +10,7 @@ use crate::report::model::Status;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum ProgressLine {
-    /// An image has its turn.
+    /// The copy of an image begins.
     Started {
         /// What the image is called at its destination, `docker.io/library/postgres:14`.
         image: String,
@@ -70,6 +70,22 @@ pub enum ProgressLine {
 
 impl ProgressLine {
     /// What a host has shown, if that is what happened.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use mirror_plan::report::{Event, ProgressLine};
+    ///
+    /// let event = Event::Paused {
+    ///     host: "quay.io".parse()?,
+    ///     wait: Duration::from_secs(30),
+    ///     why: "429 TOOMANYREQUESTS".to_owned(),
+    /// };
+    /// let line = ProgressLine::of_host(&event).ok_or("it is about a host")?;
+    /// let json = r#"{"event":"paused","host":"quay.io","seconds":30.0,"why":"429 TOOMANYREQUESTS"}"#;
+    /// assert_eq!(serde_json::to_string(&line)?, json);
+    /// assert!(ProgressLine::of_host(&Event::Stopped).is_none());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn of_host(event: &Event) -> Option<ProgressLine> {
         match event {
             Event::Paused { host, wait, why } => Some(ProgressLine::Paused {

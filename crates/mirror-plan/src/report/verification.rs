@@ -8,6 +8,13 @@ use serde::{Deserialize, Serialize};
 use crate::want::model::Want;
 
 /// What `mirror verify` found.
+///
+/// ```
+/// use mirror_plan::report::Verification;
+///
+/// let found = Verification { images: 14, whole: 14, ..Verification::default() };
+/// assert!(found.is_whole());
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Verification {

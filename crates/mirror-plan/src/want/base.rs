@@ -14,6 +14,28 @@ use crate::config::location::Location;
 use crate::want::model::{Postponed, Want, Wants};
 
 /// How the tree was configured at the base of a pull request, and what it knew.
+///
+/// ```
+/// use mirror_plan::config::Config;
+/// use mirror_plan::want::{Base, expand};
+/// # use mirror_tree::{Entry, Rules, parse};
+/// # let (file, text) = ("docker.io/library/redis/Dockerfile", "FROM redis:7.2\n");
+/// # let from = parse(file, text.as_bytes(), &Rules::default()).from.ok_or("a good line")?;
+/// # let entry = Entry {
+/// #     file: file.to_owned(), name: from.name, version: from.version,
+/// #     platform: None, span: from.span, source: text.into(),
+/// # };
+/// # let entries = [entry];
+/// let base = Base::new(&Config::default(), &entries);
+/// assert!(base.knows(&"docker.io".parse()?) && !base.knows(&"quay.io".parse()?));
+///
+/// // A pull request adds a destination; nothing is sent there before it is merged.
+/// let config = Config::parse("[[destination]]\nname = \"new\"\nregistry = \"evil.example.com\"")
+///     .map_err(|problems| format!("{problems:?}"))?;
+/// let wants = expand(&entries, &config).known_to(&base, &config);
+/// assert_eq!((wants.wants.len(), wants.postponed.len()), (0, 1));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct Base {
     /// Settings that connections are made by.
@@ -97,6 +119,17 @@ impl Wants {
 }
 
 /// What differs between two configurations: texts by file name, `mirror.toml` with what it names.
+///
+/// ```
+/// use mirror_plan::want::config_changes;
+///
+/// let file = |text: &str| [("mirror.toml".to_owned(), text.to_owned())].into();
+/// let before = file("[registry.\"docker.io\"]\nconcurrency = 8");
+/// let now = file("[registry.\"docker.io\"]\nconcurrency = 9");
+/// let changes = config_changes(&before, &now);
+/// assert_eq!(changes.len(), 1);
+/// assert_eq!((changes[0].from.as_deref(), changes[0].to.as_deref()), (Some("8"), Some("9")));
+/// ```
 pub fn config_changes(
     before: &BTreeMap<String, String>,
     now: &BTreeMap<String, String>,

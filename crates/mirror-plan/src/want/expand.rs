@@ -14,6 +14,22 @@ use crate::want::section::Destination;
 
 /// Turns entries into wants, and finds the ones that exclude each other. Entries that want the very same thing
 /// become one want.
+///
+/// ```
+/// use mirror_plan::config::Config;
+/// use mirror_plan::want::expand;
+/// # use mirror_tree::{Entry, Rules, parse};
+/// # let (file, text) = ("docker.io/library/redis/Dockerfile", "FROM redis:7.2\n");
+/// # let from = parse(file, text.as_bytes(), &Rules::default()).from.ok_or("a good line")?;
+/// # let entry = Entry {
+/// #     file: file.to_owned(), name: from.name, version: from.version,
+/// #     platform: None, span: from.span, source: text.into(),
+/// # };
+/// let wants = expand(&[entry], &Config::default());
+/// assert_eq!(wants.wants[0].target.shown(), "docker.io/library/redis:7.2");
+/// assert!(wants.collisions.is_empty());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn expand(entries: &[Entry], config: &Config) -> Wants {
     let mut found = Wants::default();
     let mut by_target: BTreeMap<Address, Vec<Want>> = BTreeMap::new();

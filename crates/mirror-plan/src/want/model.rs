@@ -13,6 +13,23 @@ use crate::config::location::Location;
 use crate::want::resource::RepositoryWant;
 
 /// One entry for one destination.
+///
+/// ```
+/// use mirror_plan::want::Want;
+///
+/// let want: Want = serde_json::from_value(serde_json::json!({
+///     "file": "docker.io/library/redis/Dockerfile",
+///     "source": "docker.io/library/redis:7.2",
+///     "source_registry": "docker.io",
+///     "destination": "prod",
+///     "location": {"registry": "registry.example.com"},
+///     "repository": "docker.io/library/redis",
+///     "tag": "7.2",
+/// }))?;
+/// assert_eq!(want.source.reference(), "docker.io/library/redis:7.2");
+/// assert_eq!(want.source.tagged(), want.target.shown());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(into = "Record", try_from = "Record")]
 #[schemars(with = "Record")]
@@ -107,7 +124,7 @@ pub struct Collision {
     pub files: Vec<String>,
     /// Name of the destination.
     pub destination: String,
-    /// The place in it that they fight over, `repository:tag`.
+    /// What they both want there, `repository:tag`.
     pub target: String,
     /// Why it cannot be.
     pub reason: String,
@@ -124,6 +141,20 @@ pub struct Postponed {
 }
 
 /// An image that the tree wanted and no longer wants. It stays where it is.
+///
+/// ```
+/// use mirror_plan::want::Unwanted;
+///
+/// let unwanted: Unwanted = serde_json::from_value(serde_json::json!({
+///     "file": "docker.io/library/redis/Dockerfile",
+///     "source": "docker.io/library/redis:7.2",
+///     "destination": "prod",
+///     "repository": "docker.io/library/redis",
+///     "tag": "7.2",
+/// }))?;
+/// assert_eq!(unwanted.target(), "docker.io/library/redis:7.2");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Unwanted {
     /// The file that wanted it.

@@ -11,6 +11,23 @@ use crate::want::expand::{Address, address, expand};
 use crate::want::model::{Source, Target, Unwanted, Want, Wants};
 
 /// Which part of a tree a plan is about; all of it by default.
+///
+/// ```
+/// use mirror_plan::config::Config;
+/// use mirror_plan::want::{Scope, expand};
+/// # use mirror_tree::{Entry, Rules, parse};
+/// # let (file, text) = ("docker.io/library/redis/Dockerfile", "FROM redis:7.2\n");
+/// # let from = parse(file, text.as_bytes(), &Rules::default()).from.ok_or("a good line")?;
+/// # let entry = Entry {
+/// #     file: file.to_owned(), name: from.name, version: from.version,
+/// #     platform: None, span: from.span, source: text.into(),
+/// # };
+/// let config = Config::default();
+/// let wants = expand(&[entry], &config);
+/// let scope = Scope { only: vec!["quay.io/**".parse()?], changes: None };
+/// assert!(scope.narrow(wants, &config).wants.is_empty());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct Scope {
     /// Images that one of these names; all, if there are none.
@@ -20,6 +37,17 @@ pub struct Scope {
 }
 
 /// A glob over the names of images, `docker.io/library/postgres` or, in short, `postgres`.
+///
+/// ```
+/// use mirror_oci::Reference;
+/// use mirror_plan::want::ImageGlob;
+///
+/// let name = "postgres:14".parse::<Reference>()?.name;
+/// for glob in ["postgres", "docker.io/library/*", "docker.io/**"] {
+///     assert!(glob.parse::<ImageGlob>()?.matches(&name), "{glob}");
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct ImageGlob(Glob);
 
@@ -58,7 +86,7 @@ impl Scope {
             left.unwanted = changes.unwanted(&left, config);
             left.previous = changes.previous(&left);
             if !changes.configuration {
-                // What somebody else wanted at the same place before, and no longer does, is free now.
+                // What somebody else wanted at the same target before, and no longer does, is free now.
                 let before = changes.before.iter().flat_map(|entry| wanted(entry, config));
                 let freed: BTreeMap<Address, Source> =
                     before.map(|want| (address(&want), want.source)).collect();

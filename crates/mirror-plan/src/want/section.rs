@@ -17,7 +17,7 @@ use crate::provider::rules::RepositoryRules;
 pub(crate) const DEFAULT_REPOSITORY: &str = "{registry}/{repository}";
 const PLACEHOLDERS: [&str; 3] = ["{registry}", "{repository}", "{name}"];
 
-/// A place that images are copied to: a registry or an OCI image layout, one of the two.
+/// Where images are copied to: a registry or an OCI image layout, one of the two.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a table with `name`, and `registry` or `layout`")]
 pub(crate) struct DestinationFile {
@@ -55,7 +55,7 @@ pub(crate) struct ImageFile {
     pub(crate) platforms: Option<Vec<Spanned<String>>>,
 }
 
-/// A place that images are copied to.
+/// Where images are copied to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Destination {
     /// What plans and messages call it.
@@ -99,7 +99,7 @@ impl Problems<'_> {
                     .iter()
                     .find(|other| other.location == location && other.repository == repository);
                 if let Some(twin) = twin {
-                    let message = format!("`{name}` and `{}` are the same place", twin.name);
+                    let message = format!("`{name}` and `{}` have the same target", twin.name);
                     let help = "delete one of them, or give it another `repository`";
                     self.add(file.get_ref().name.span(), message, help);
                 }

@@ -136,6 +136,9 @@ impl Host {
     ///
     /// # Errors
     /// What `question` failed with for good.
+    ///
+    /// # Cancellation
+    /// When the future is dropped, so is `question`, and nothing is asked again.
     pub async fn retrying<T>(
         &self,
         question: impl AsyncFn() -> Result<T, RequestError>,
@@ -180,8 +183,11 @@ impl Host {
         self.pulls.budget()
     }
 
-    /// Waits for the turn to read an image: where pulls are limited, and until it is known whether they are, one is read
-    /// after the other, so that the last pulls make whole images. The turn is over when it is dropped.
+    /// Waits for the right to read an image: where pulls are limited, and until it is known whether they are, one is read
+    /// after the other, so that the last pulls make whole images. It ends when it is dropped.
+    ///
+    /// # Cancellation
+    /// When the future is dropped, the place in the queue is lost.
     pub async fn pull_lock(&self) -> PullLock {
         self.pulls.lock().await
     }

@@ -24,7 +24,7 @@ pub enum HostRole {
 pub struct HostOptions {
     /// Where to really go; [`Endpoint::of`] the registry by default.
     pub endpoint: Option<Endpoint>,
-    /// Another place that our credentials may go to for a token.
+    /// Another host that our credentials may go to for a token.
     pub token_realm: Option<Endpoint>,
     /// Most requests at once.
     pub concurrency: usize,
@@ -34,7 +34,7 @@ pub struct HostOptions {
     pub retry_policy: RetryPolicy,
     /// What is known of it before it was asked.
     pub presets: Presets,
-    /// Who makes us a login, where no other place knows who we are.
+    /// Who makes us a login, where no other source knows who we are.
     pub login: Option<LoginSource>,
     /// Machines that share a limit on pulls, this one included.
     pub share: u32,

@@ -1,4 +1,4 @@
-//! When to try again: the only place that decides it.
+//! When to try again: the only module that decides it.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -8,14 +8,14 @@ use tokio::time::Instant;
 
 use crate::limits::pace::Pace;
 
-/// Attempts after the first that bring nothing.
+/// Attempts after the first that make no progress.
 const MOST_RETRIES: usize = 4;
 /// A host that says "not now" to a request while it serves others is asked again, but not for ever.
 const MOST_REFUSALS: u32 = 200;
 /// Seconds from here on are a date: Docker Hub has sent the end of a pause like that (docker/hub-feedback#2459).
 const UNIX_TIME: u64 = 1_000_000_000;
 
-/// Counts the attempts of one request that brought nothing, and says how long to wait before the next.
+/// Counts the attempts of one request that made no progress, and says how long to wait before the next.
 pub(crate) struct Attempts<'a> {
     pace: &'a Pace,
     started: Instant,

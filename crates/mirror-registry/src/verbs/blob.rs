@@ -26,8 +26,8 @@ pub struct BlobReader<'a> {
     attempts: Attempts<'a>,
     size: u64,
     at: u64,
-    /// Bytes that the running attempt brought.
-    brought: u64,
+    /// Bytes that the running attempt received.
+    received: u64,
     /// Bytes of a whole response to drop, when a server ignored the range.
     skip: u64,
     speed: Speed,
@@ -80,7 +80,7 @@ impl Remote {
             attempts: self.host.attempts(),
             size,
             at: from,
-            brought: 0,
+            received: 0,
             skip: 0,
             speed: Speed::new(pressure, size, self.host.pace().idle()),
         }
@@ -92,7 +92,10 @@ impl BlobReader<'_> {
     ///
     /// # Errors
     /// When the registry refuses, sends more than it should, or the connection breaks time after time without
-    /// bringing anything.
+    /// any progress.
+    ///
+    /// # Cancellation
+    /// When the future is dropped, no byte is lost and none comes twice, but the next call asks for the rest in another request.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, RequestError> {
         loop {
             // A body that stopped short of a skipped part is not at its end yet.
@@ -102,7 +105,7 @@ impl BlobReader<'_> {
             match self.step().await {
                 Ok(Some(bytes)) => {
                     self.at += bytes.len() as u64;
-                    self.brought += bytes.len() as u64;
+                    self.received += bytes.len() as u64;
                     return Ok(Some(bytes));
                 }
                 Ok(None) => {}
@@ -114,10 +117,10 @@ impl BlobReader<'_> {
                         ErrorKind::TooSlow { .. } => u64::MAX,
                         _ => 1,
                     };
-                    if self.brought >= least {
+                    if self.received >= least {
                         self.attempts.progress();
                     }
-                    self.brought = 0;
+                    self.received = 0;
                     self.attempts.wait(error).await?;
                 }
             }

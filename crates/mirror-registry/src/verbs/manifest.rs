@@ -120,6 +120,10 @@ impl Remote {
     ///
     /// # Errors
     /// As [`Remote::get_manifest`].
+    ///
+    /// # Cancellation
+    /// When the future is dropped, the registry may have counted a pull that the reservation gives back; the headers of the next
+    /// response put that right.
     pub async fn pull_manifest(
         &self,
         pulls: &Reservation<'_>,
@@ -156,6 +160,9 @@ impl Remote {
     ///
     /// # Errors
     /// When the registry refuses it, or says that it stored something else.
+    ///
+    /// # Cancellation
+    /// When the future is dropped, the registry may have stored the manifest or not. Manifests are stored whole.
     pub async fn put_manifest(
         &self,
         which: ManifestRef<'_>,

@@ -25,7 +25,7 @@ use crate::wire::{Body, Outgoing};
 
 /// How to get at the bytes.
 pub enum Supply {
-    /// They come by themselves, whether they are taken or not: while the first are not here, others have their turn.
+    /// They come by themselves, whether they are taken or not: while the first are not here, others go first.
     Stored(Opening),
     /// They come only when they are taken.
     Passing(Opening),
@@ -71,11 +71,15 @@ struct BodyPermit {
 }
 
 impl Remote {
-    /// Brings a blob of `size` bytes to the repository. A mount that is declined becomes the upload it opened. `body` is
+    /// Uploads a blob of `size` bytes to the repository. A mount that is declined becomes the upload it opened. `body` is
     /// called for each attempt. Being slow is a failure while there is `pressure`.
     ///
     /// # Errors
     /// When the registry refuses the blob for good, or `body` fails.
+    ///
+    /// # Cancellation
+    /// When the future is dropped, the repository does not have the blob, or has all of it. A session that was open is ended in
+    /// the background; [`crate::Host::end_sessions`] waits for that.
     pub async fn upload_blob(
         &self,
         digest: &Digest,
@@ -219,7 +223,7 @@ impl Remote {
     }
 
     /// The bytes, with a session that is fresh when they are here. Whoever makes bytes that wait for nobody must not wait
-    /// for a turn, and whoever waits for one must not keep a download waiting, or two hosts could wait for each other.
+    /// for a slot, and whoever waits for one must not keep a download waiting, or two hosts could wait for each other.
     async fn ready(
         &self,
         blob: Wanted<'_>,

@@ -8,6 +8,22 @@ use mirror_plan::want::Want;
 use crate::people::failure::{Explained, explained};
 
 /// What is wrong in a plan, for the tree in the folder `images`.
+///
+/// ```
+/// use mirror_plan::plan::{Alert, Plan};
+/// use mirror_render::ci::plan_diagnostics;
+///
+/// let mut plan = Plan::default();
+/// plan.alerts.push(Alert::PlatformsLost {
+///     file: "docker.io/library/redis/Dockerfile".to_owned(),
+///     source: "redis:7".to_owned(),
+///     platforms: vec!["linux/arm64".parse()?],
+/// });
+/// let found = plan_diagnostics("images", &plan);
+/// assert_eq!(found.diagnostics[0].code, "platforms-lost");
+/// assert_eq!(found.diagnostics[0].message, "redis:7: linux/arm64 is gone");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn plan_diagnostics(images: &str, plan: &Plan) -> Diagnostics {
     let mut found: Vec<Diagnostic> =
         plan.alerts.iter().map(|alert| alert_diagnostic(images, alert)).collect();
@@ -25,6 +41,22 @@ pub fn plan_diagnostics(images: &str, plan: &Plan) -> Diagnostics {
 }
 
 /// What failed in a run over the tree in the folder `images`.
+///
+/// ```
+/// use mirror_plan::plan::Conflict;
+/// use mirror_plan::report::Report;
+/// use mirror_render::ci::report_diagnostics;
+///
+/// let mut report = Report::default();
+/// report.conflicts.push(Conflict {
+///     files: vec!["a/Dockerfile".to_owned(), "b/Dockerfile".to_owned()],
+///     destination: "prod".to_owned(),
+///     target: "app:1".to_owned(),
+///     reason: "two images for one tag".to_owned(),
+/// });
+/// report.totals.conflicts = 1;
+/// assert_eq!(report_diagnostics("images", &report).diagnostics[0].file, "images/a/Dockerfile");
+/// ```
 pub fn report_diagnostics(images: &str, report: &Report) -> Diagnostics {
     let mut found = conflicts(images, &report.conflicts);
     found.extend(

@@ -38,6 +38,18 @@ const MOST_OF_A_DATE: usize = 12;
 /// What is wrong, as Markdown; nothing when nobody has to do anything. `problems` are in the words of whoever saw them.
 /// The same problems make the same text, whatever the time and the number of bytes. Images that wait for a limit on
 /// pulls are no problem: the next run goes on with them.
+///
+/// ```
+/// use mirror_plan::report::Report;
+/// use mirror_render::ci::{Earlier, issue_markdown};
+///
+/// let report = Report::default();
+/// assert_eq!(issue_markdown(&report, None, &[], &Earlier::default()), None);
+///
+/// let problems = ["the login at AWS failed".to_owned()];
+/// let text = issue_markdown(&report, None, &problems, &Earlier::default());
+/// assert!(text.is_some_and(|text| text.contains("- ❌ `the login at AWS failed`")));
+/// ```
 pub fn issue_markdown(
     report: &Report,
     outdated: Option<&Outdated>,

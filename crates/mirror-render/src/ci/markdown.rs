@@ -16,7 +16,17 @@ use crate::people::text::{POSTPONED, or_none, postponed, repositories_noun, vers
 /// What a comment may have; some of GitHub's limit is left for whatever is put around it.
 pub const COMMENT_BUDGET: usize = 60_000;
 
-/// The plan: headline and sums, then what is wrong, then a table for each destination, then what is unchanged.
+/// The plan: headline and totals, then what is wrong, then a table for each destination, then what is unchanged.
+///
+/// ```
+/// use mirror_plan::plan::Plan;
+/// use mirror_render::ci::{COMMENT_BUDGET, plan_markdown};
+///
+/// let mut plan = Plan::default();
+/// plan.totals.create = 2;
+/// let page = plan_markdown(&plan, COMMENT_BUDGET);
+/// assert!(page.starts_with("### mirror: 2 to create\n"), "{page}");
+/// ```
 pub fn plan_markdown(plan: &Plan, budget: usize) -> String {
     let mut page = Page::new(budget);
     page.always(&format!("### mirror: {}\n\n", headline(plan)));
@@ -33,7 +43,7 @@ pub fn plan_markdown(plan: &Plan, budget: usize) -> String {
     page.wrong(plan);
     page.postponed(plan);
     for note in &plan.notes {
-        page.row(&format!("- {}\n", remark(note)));
+        page.row(&format!("- {}\n", note_line(note)));
     }
     for destination in destinations(plan) {
         page.destination(plan, &destination);
@@ -67,7 +77,17 @@ pub fn plan_markdown(plan: &Plan, budget: usize) -> String {
     page.finish()
 }
 
-/// The sums in one line, for a commit status as well.
+/// The totals in one line, for a commit status as well.
+///
+/// ```
+/// use mirror_plan::plan::Plan;
+/// use mirror_render::ci::headline;
+///
+/// let mut plan = Plan::default();
+/// plan.totals.create = 2;
+/// plan.totals.failures = 1;
+/// assert_eq!(headline(&plan), "2 to create, 1 not looked up");
+/// ```
 pub fn headline(plan: &Plan) -> String {
     let totals = &plan.totals;
     let mut parts = Vec::new();
@@ -150,7 +170,7 @@ pub(crate) fn problem(
     format!("- ❌ {target} at {destination}: {security}{serves}{}: {message}{help}\n", failure.side)
 }
 
-fn remark(note: &Note) -> String {
+fn note_line(note: &Note) -> String {
     match note {
         Note::TagMoved { source, upstream, .. } => {
             format!(
@@ -307,7 +327,7 @@ impl Page {
         self.row("\n");
     }
 
-    /// What a pull request brings that its base does not know.
+    /// What a pull request adds that its base does not know.
     fn postponed(&mut self, plan: &Plan) {
         for (reason, images) in postponed(plan) {
             self.row(&format!("- ℹ️ {POSTPONED}: {} ({})\n", code(reason), code(&images)));

@@ -7,7 +7,17 @@ use mirror_plan::report::{Outcome, Report, Status, WarningKind};
 use crate::ci::markdown::{Page, code, holder, look_up_failed, problem, short};
 use crate::people::report::unsigned;
 
-/// The report: what failed and why first, then the sums, then what was done.
+/// The report: what failed and why first, then the totals, then what was done.
+///
+/// ```
+/// use mirror_plan::report::Report;
+/// use mirror_render::ci::{COMMENT_BUDGET, report_markdown};
+///
+/// let mut report = Report::default();
+/// report.totals.copied = 14;
+/// let page = report_markdown(&report, COMMENT_BUDGET);
+/// assert!(page.starts_with("### mirror: 14 copied, 0 unchanged\n"));
+/// ```
 pub fn report_markdown(report: &Report, budget: usize) -> String {
     let mut page = Page::new(budget);
     let totals = &report.totals;

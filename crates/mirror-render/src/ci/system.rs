@@ -37,6 +37,12 @@ impl System {
     }
 
     /// How many characters the summary of a step may have; nothing, where there is none.
+    ///
+    /// ```
+    /// use mirror_render::ci::System;
+    ///
+    /// assert!(System::GitHub.summary_budget().is_some() && System::None.summary_budget().is_none());
+    /// ```
     pub fn summary_budget(self) -> Option<usize> {
         match self {
             System::GitHub => Some(GITHUB_SUMMARY),
@@ -45,6 +51,13 @@ impl System {
     }
 
     /// The parts of a plan as a matrix of jobs, for whoever splits the work; on one line.
+    ///
+    /// ```
+    /// use mirror_render::ci::System;
+    ///
+    /// let matrix = System::GitHub.matrix(&["1/2".to_owned(), "2/2".to_owned()]);
+    /// assert_eq!(matrix, "{\"shard\":[\"1/2\",\"2/2\"]}\n");
+    /// ```
     pub fn matrix(self, shards: &[String]) -> String {
         // The one that all systems we know read: an object with a list.
         format!("{}\n", serde_json::json!({ "shard": shards }))

@@ -31,6 +31,14 @@ pub fn render_diagnostics(found: &Diagnostics) -> String {
 }
 
 /// A diagnostic with the lines concerned.
+///
+/// ```
+/// use mirror_plan::report::Diagnostic;
+/// use mirror_render::people::render_diagnostic;
+///
+/// let text = render_diagnostic(&Diagnostic::of_unused_glob("images/mirror.toml", "quay.io/**"));
+/// assert!(text.contains("`match = \"quay.io/**\"` matches no image of the tree"));
+/// ```
 pub fn render_diagnostic(diagnostic: &Diagnostic) -> String {
     let level = match diagnostic.severity {
         Level::Error => Shown::ERROR,

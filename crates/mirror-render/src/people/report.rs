@@ -9,7 +9,25 @@ use mirror_plan::want::RepositoryOutcome;
 
 use crate::people::text::{CHANGED, STRONG, Text, WRONG, repositories_noun, what};
 
-/// The report for people: what failed and why, then the sums.
+/// The report for people: what failed and why, then the totals.
+///
+/// ```
+/// use mirror_plan::plan::Conflict;
+/// use mirror_plan::report::Report;
+/// use mirror_render::people::render_report;
+///
+/// let mut report = Report::default();
+/// report.conflicts.push(Conflict {
+///     files: vec!["a/Dockerfile".to_owned(), "b/Dockerfile".to_owned()],
+///     destination: "prod".to_owned(),
+///     target: "app:1".to_owned(),
+///     reason: "two images for one tag".to_owned(),
+/// });
+/// report.totals.conflicts = 1;
+/// let text = render_report(&report);
+/// assert!(text.contains("app:1 at prod: two images for one tag"));
+/// assert!(text.contains("wanted by a/Dockerfile, b/Dockerfile"));
+/// ```
 pub fn render_report(report: &Report) -> String {
     let mut out = Text(String::new());
     for conflict in &report.conflicts {
@@ -59,7 +77,7 @@ pub fn render_report(report: &Report) -> String {
     out.0
 }
 
-/// What is not as it should be with signatures, in the sums.
+/// What is not as it should be with signatures, for the totals.
 pub(crate) fn unsigned(report: &Report) -> impl Iterator<Item = String> {
     let totals = &report.totals;
     let parts = [

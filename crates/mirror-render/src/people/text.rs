@@ -19,11 +19,21 @@ pub(crate) const WRONG: Style = AnsiColor::Red.on_default().bold();
 const QUIET: Style = Style::new().dimmed();
 pub(crate) const STRONG: Style = Style::new().bold();
 
-/// The plan for people: what changes, destination by destination, then what is wrong, then the sums.
+/// The plan for people: what changes, destination by destination, then what is wrong, then the totals.
+///
+/// ```
+/// use mirror_plan::plan::Plan;
+/// use mirror_render::people::render_plan;
+///
+/// let mut plan = Plan::default();
+/// plan.totals.unchanged = 14;
+/// let text = render_plan(&plan);
+/// assert!(text.contains("0 to create, 0 to update, 14 unchanged"), "{text}");
+/// ```
 pub fn render_plan(plan: &Plan) -> String {
     let mut out = Text(String::new());
     for alert in &plan.alerts {
-        out.line(WRONG, "attention", &alert.told(str::to_owned));
+        out.line(WRONG, "alert", &alert.told(str::to_owned));
     }
     out.configuration(plan);
     let mut destinations: Vec<&str> =
@@ -52,6 +62,14 @@ pub fn render_plan(plan: &Plan) -> String {
 }
 
 /// What a look at the destinations found, for people.
+///
+/// ```
+/// use mirror_plan::report::Verification;
+/// use mirror_render::people::render_verification;
+///
+/// let found = Verification { images: 14, whole: 14, ..Verification::default() };
+/// assert!(render_verification(&found).contains("14 of 14 images whole"));
+/// ```
 pub fn render_verification(found: &Verification) -> String {
     let mut out = Text(String::new());
     for defect in &found.defects {

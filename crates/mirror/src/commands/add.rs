@@ -163,13 +163,13 @@ fn pin(new: &mut [Entry], loaded: &Loaded) -> Result<(), CommandError> {
 /// The same entries in the files that they go to.
 ///
 /// # Errors
-/// When one has no place left.
+/// When one has no folder left.
 pub(super) fn placed(loaded: &Loaded, mut new: Vec<Entry>) -> Result<Vec<Entry>, CommandError> {
     let mut taken = BTreeSet::new();
     for entry in &mut new {
         let Some(file) = free_place(loaded, entry, &mut taken) else {
             let what = format!("could not add {}{}", entry.name, entry.version);
-            let why = format!("its folders are taken: {}", places(entry).join(", "));
+            let why = format!("its folders are taken: {}", folders(entry).join(", "));
             let help = "write the file by hand, in a variant folder of any other name";
             return Err(CommandError::usage(what, why, Some(help)).so(NOTHING));
         };
@@ -185,7 +185,9 @@ fn write(loaded: &Loaded, new: Vec<Entry>) -> Result<Exit, CommandError> {
     if let Err((path, error)) = edit::create_all(&files) {
         let help = "check the permissions of the folders above it";
         let what = format!("could not write {}", path.display());
-        return Err(CommandError::usage(what, error.to_string(), Some(help)).so(NOTHING));
+        return Err(
+            CommandError::usage(what, mirror_failure::io_reason(&error), Some(help)).so(NOTHING)
+        );
     }
     for (path, content) in &files {
         let file = path.strip_prefix(&loaded.images).unwrap_or(path);
@@ -209,24 +211,24 @@ fn free_place(loaded: &Loaded, entry: &Entry, taken: &mut BTreeSet<String>) -> O
         empty && mirror_tree::is_free(&loaded.images, &file)
     };
     let folder =
-        places(entry).into_iter().find(|folder| !taken.contains(folder) && free(folder))?;
+        folders(entry).into_iter().find(|folder| !taken.contains(folder) && free(folder))?;
     taken.insert(folder.clone());
     Some(format!("{folder}/Dockerfile"))
 }
 
 /// Where an entry may be, best first: its own folder, a variant for its major version, a variant for its tag.
-fn places(entry: &Entry) -> Vec<String> {
+fn folders(entry: &Entry) -> Vec<String> {
     let Entry { name, version, .. } = entry;
-    let mut places = vec![name.to_string()];
+    let mut folders = vec![name.to_string()];
     if let Some(tag) = version.tag() {
         let numbers = tag.as_str().trim_start_matches('v');
         let major: String = numbers.chars().take_while(char::is_ascii_digit).collect();
-        places.extend(
+        folders.extend(
             [major, tag.to_string()]
                 .iter()
                 .filter(|part| !part.is_empty())
                 .map(|part| format!("{name}/{part}")),
         );
     }
-    places
+    folders
 }

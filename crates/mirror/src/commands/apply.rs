@@ -124,7 +124,7 @@ pub(crate) fn run(images: Option<&Path>, command: &ApplyArguments) -> Result<Exi
         {
             let what = format!("could not write the report {}", path.display());
             let help = "free some space there; what was copied stays";
-            return Err(CommandError::failed(what, error.to_string(), Some(help)));
+            return Err(CommandError::failed(what, mirror_failure::io_reason(&error), Some(help)));
         }
         Ok(report.ending().into())
     })

@@ -78,7 +78,10 @@ pub(crate) fn run(images: Option<&Path>, command: &BotsArguments) -> Result<Exit
             Ok(wanted) => match edit::write(&file.path, wanted) {
                 Ok(()) => print::message(&format!("{}: written", file.shown)),
                 Err(error) => {
-                    exit = fail(&error.to_string(), Some("check the permissions of its folder"));
+                    exit = fail(
+                        &mirror_failure::io_reason(&error),
+                        Some("check the permissions of its folder"),
+                    );
                 }
             },
         }

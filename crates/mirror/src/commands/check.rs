@@ -114,7 +114,7 @@ fn fix(loaded: &Loaded, stuck: &mut BTreeSet<String>) -> usize {
                     "could not correct {}",
                     printable(&loaded.images.join(file).display().to_string())
                 );
-                print::error(&what, &error.to_string(), Some("correct it by hand"));
+                print::error(&what, &mirror_failure::io_reason(&error), Some("correct it by hand"));
             }
         }
     }

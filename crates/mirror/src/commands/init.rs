@@ -125,7 +125,7 @@ fn write(
     if let Err((path, error)) = edit::create_all(&new) {
         let help = "check the permissions of the folders above it";
         let what = format!("could not write {}", shown(&path));
-        let error = CommandError::usage(what, error.to_string(), Some(help));
+        let error = CommandError::usage(what, mirror_failure::io_reason(&error), Some(help));
         return Err(error.so("nothing was written"));
     }
     kept.iter().for_each(|(path, _)| print::message(&format!("kept {}", shown(path))));

@@ -64,7 +64,7 @@ pub(crate) fn run(images: Option<&Path>, command: &PinArguments) -> Result<Exit,
                         edit::replace(&path, source, entry.span.clone(), &text)
                     };
                     match written {
-                        Err(error) => fail(&error.to_string(), None),
+                        Err(error) => fail(&mirror_failure::io_reason(&error), None),
                         Ok(()) => {
                             changed += 1;
                             print::data(&format!("{shown}: FROM {text}\n"));

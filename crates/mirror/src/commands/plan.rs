@@ -103,7 +103,7 @@ pub(crate) fn run(images: Option<&Path>, command: &PlanArguments) -> Result<Exit
         {
             let what = format!("could not save the plan in {}", path.display());
             let help = "free some space there, or name another file";
-            return Err(CommandError::usage(what, error.to_string(), Some(help)));
+            return Err(CommandError::usage(what, mirror_failure::io_reason(&error), Some(help)));
         }
         match (command.matrix, command.format) {
             (Some(parts), _) => {

@@ -8,6 +8,7 @@
 )]
 
 mod circles;
+mod examples;
 mod fences;
 
 use std::collections::{BTreeMap, BTreeSet};

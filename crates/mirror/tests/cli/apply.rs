@@ -1,3 +1,4 @@
+use expect_test::expect;
 use mirror_plan::report::{ProgressLine, Status};
 use mirror_testkit::{Fault, ImageBuilder, Profile, Registry};
 
@@ -113,10 +114,15 @@ fn one_failing_image_does_not_stop_the_others() {
     assert!(pair.destination.holds("docker.io/library/good", &good));
     assert_eq!(pair.destination.tags(), ["docker.io/library/good:1.0"]);
     let text = ran.stdout;
-    assert!(text.contains("error: could not copy docker.io/library/bad:1.0 to prod\n  caused by: source: download of blob sha256:"), "{text}");
-    assert!(text.contains("403 DENIED: requested access is denied"), "{text}");
-    assert!(text.contains("  help: the credentials lack permission"), "{text}");
-    assert!(text.contains("applied: 1 copied, 0 unchanged, 1 failed; "), "{text}");
+    crate::reads(
+        &text,
+        expect![[r#"
+            error: could not copy docker.io/library/bad:1.0 to prod
+              caused by: source: download of blob sha256:b5731270a73c (300 B): GET http://127.0.0.1:PORT/v2/library/bad/blobs/sha256:b5731270a73c4793c808aedb487004ea160b3c3751a88686c8a9f48693065a0c: 403 DENIED: requested access is denied
+              help: the credentials lack permission for this; request it
+            applied: 1 copied, 0 unchanged, 1 failed; what had moved by then; N.N s
+        "#]],
+    );
     assert!(
         ran.stderr.contains("failed docker.io/library/bad:1.0 to prod: source: download"),
         "{}",
@@ -150,10 +156,16 @@ fn a_moved_tag_is_updated_and_a_pinned_one_is_not() {
     pair.source.add("library/floating", "1.0", &new);
     pair.source.add("library/pinned", "1.0", &new);
     let plan = pair.project.mirror(&["plan", "--exit-code"]).ends_with(3).run();
-    assert!(
-        plan.stdout.contains(&format!("{} → {}", old.digest().short(), new.digest().short())),
-        "{}",
-        plan.stdout
+    crate::reads(
+        &plan.stdout,
+        expect![[r#"
+        prod
+          ~ docker.io/library/floating:1.0  sha256:23ca9f72109d → sha256:1f9ef99c1c7e  2.5 KiB
+          = docker.io/library/pinned:1.0    sha256:23ca9f72109d
+
+        plan: 0 to create, 1 to update, 1 unchanged
+          to move: 2.5 KiB of distinct blobs at most; 1 manifest from docker.io
+    "#]],
     );
     pair.project.mirror(&["apply"]).run();
     let tag = |name: &str| {
@@ -193,7 +205,19 @@ fn several_destinations_and_exceptions() {
         .count();
     assert_eq!(blobs, image.blobs.len(), "two destinations and two images, each blob once");
     let plan = project.mirror(&["plan"]).run();
-    assert!(plan.stdout.contains("plan: 0 to create, 0 to update, 3 unchanged"), "{}", plan.stdout);
+    crate::reads(
+        &plan.stdout,
+        expect![[r#"
+        a
+          = docker.io/library/app:1.0  sha256:8a5cb33ae3ae
+
+        b
+          = m/app:1.0   sha256:8a5cb33ae3ae
+          = m/tool:1.0  sha256:c36975584276
+
+        plan: 0 to create, 0 to update, 3 unchanged
+    "#]],
+    );
 }
 
 #[test]
@@ -207,7 +231,15 @@ fn a_digest_alone_is_pushed_without_a_tag() {
     pair.project.mirror(&["apply"]).run();
     assert!(pair.destination.holds("docker.io/library/app", &image));
     assert_eq!(pair.destination.tags(), Vec::<String>::new());
-    assert!(pair.project.mirror(&["plan"]).run().stdout.contains("1 unchanged"));
+    crate::reads(
+        &pair.project.mirror(&["plan"]).run().stdout,
+        expect![[r#"
+        prod
+          = docker.io/library/app  sha256:d15464332d4b
+
+        plan: 0 to create, 0 to update, 1 unchanged
+    "#]],
+    );
 }
 
 #[test]

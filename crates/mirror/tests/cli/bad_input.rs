@@ -5,6 +5,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::MetadataExt;
 
 use bytes::Bytes;
+use expect_test::expect;
 use mirror_oci::media_type;
 use mirror_testkit::{
     AuthProfile, DebianRegistry, Fault, ImageBuilder, Profile, Registry, missing_tool,
@@ -150,7 +151,15 @@ fn plain_http_to_a_server_that_wants_tls() {
         .env("SSL_CERT_FILE", authority.to_str().unwrap())
         .ends_with(1)
         .run();
-    assert!(ran.stdout.contains("bad.example has no such image (404)"), "{}", ran.stdout);
+    crate::reads(
+        &ran.stdout,
+        expect![[r#"
+            error: could not look up bad.example/app:1.0 for mirror-store
+              caused by: source: looking up app:1.0: bad.example has no such image (404)
+              help: check the name and the tag, and that they still exist there
+            applied: 0 copied, 0 unchanged, 1 failed; what had moved by then; N.N s
+        "#]],
+    );
 }
 
 #[test]
@@ -327,7 +336,14 @@ fn a_destination_folder_with_something_else_in_it() {
     );
     pair.project.write("store/letter.txt", "dear");
     let ran = pair.project.mirror(&["apply"]).ends_with(1).run();
-    assert!(ran.stdout.contains("is not empty and not an OCI image layout"), "{}", ran.stdout);
+    crate::reads(
+        &ran.stdout,
+        expect![[r#"
+            error: could not look up docker.io/library/app:1.0 for disk
+              caused by: destination: opening the image layout: FOLDER/store is not empty and not an OCI image layout
+            applied: 0 copied, 0 unchanged, 1 failed; what had moved by then; N.N s
+        "#]],
+    );
 }
 
 #[test]
@@ -347,12 +363,15 @@ fn a_token_service_on_a_foreign_host_gets_no_password() {
     project.config(&source.host(), &Registry::start().host()).entry("app:1.0");
     let variable = format!("MIRROR_AUTH_{}", source.host().replace(['.', ':'], "_"));
     let ran = project.mirror(&["plan", "-v"]).env(&variable, "me:hunter2").ends_with(1).run();
-    assert!(
-        ran.stdout.contains("names 127.0.0.1 as its token service, credentials are not sent there"),
-        "{}",
-        ran.stdout
+    crate::reads(
+        &ran.stdout,
+        expect![[r#"
+        error: could not look up docker.io/library/app:1.0 for prod
+          caused by: source: looking up library/app:1.0: login at 127.0.0.1:PORT: the registry names 127.0.0.1 as its token service, credentials are not sent there
+          help: if that is right, set `token_realm` for this registry in images/mirror.toml
+        plan: 0 to create, 0 to update, 0 unchanged, 1 not looked up
+    "#]],
     );
-    assert!(ran.stdout.contains("help: if that is right, set `token_realm`"), "{}", ran.stdout);
     assert_eq!(thief.take_requests(), []);
     assert!(!(ran.stdout + &ran.stderr).contains("hunter2"));
 }

@@ -1,5 +1,7 @@
 use std::os::unix::fs::PermissionsExt;
 
+use expect_test::expect;
+
 use crate::Project;
 
 fn messy() -> Project {
@@ -84,7 +86,28 @@ fn fix_corrects_what_is_certain_and_nothing_else() {
     assert!(read("postgres/Dockerfile").is_err());
     assert_eq!(read("postgres/notes.txt").unwrap(), "mine");
     assert_eq!(read("quay.io/a/b/Dockerfile").unwrap(), "FROM quay.io/a/b:latest\nLABEL x=y\n");
-    assert!(ran.stdout.contains("2 images are good, 1 error, 1 warning\n"), "{}", ran.stdout);
+    crate::reads(
+        &ran.stdout,
+        expect![[r#"
+        warning[floating-tag]: `latest` moves: what is mirrored changes without a commit, and no bot proposes it
+         --> images/quay.io/a/b/Dockerfile:1:18
+          |
+        1 | FROM quay.io/a/b:latest
+          |                  ^^^^^^
+          |
+          = help: name a version, or append the digest: `tag@sha256:…`
+
+        error[other-instruction]: `LABEL` can't be mirrored: a copy has the bytes of its source, nothing is built
+         --> images/quay.io/a/b/Dockerfile:2:1
+          |
+        2 | LABEL x=y
+          | ^^^^^
+          |
+          = help: keep the FROM line only
+
+        2 images are good, 1 error, 1 warning
+    "#]],
+    );
     let again = project.mirror(&["check", "--fix"]).ends_with(2).run();
     assert_eq!(again.stderr, "", "nothing left to correct");
 }
@@ -134,7 +157,16 @@ fn collisions_are_found_without_network() {
         "[[destination]]\nname = \"prod\"\nregistry = \"registry.invalid\"\nrepository = \"{name}\"\n",
     );
     let ran = project.mirror(&["check"]).ends_with(4).run();
-    assert!(ran.stdout.contains("error[conflict]: tool:1 at prod: different images would go to one tag: docker.io/a/tool:1, quay.io/b/tool:1"), "{}", ran.stdout);
+    crate::reads(
+        &ran.stdout,
+        expect![[r#"
+        error[conflict]: tool:1 at prod: different images would go to one tag: docker.io/a/tool:1, quay.io/b/tool:1
+        --> images/docker.io/a/tool/Dockerfile
+         = help: change one of images/docker.io/a/tool/Dockerfile, images/quay.io/b/tool/Dockerfile, or the destination's `repository` in mirror.toml
+
+        3 images are good, 1 error, 0 warnings
+    "#]],
+    );
 }
 
 #[test]
@@ -158,15 +190,15 @@ fn an_unreadable_folder_is_named() {
     };
     let ran = ran.ends_with(2).run();
     std::fs::set_permissions(&locked, std::fs::Permissions::from_mode(0o755)).unwrap();
-    assert!(
-        ran.stdout.contains("error[unreadable]: can't be read: Permission denied"),
-        "{}",
-        ran.stdout
-    );
-    assert!(
-        ran.stdout.contains("--> images/quay.io\n") && ran.stdout.contains("1 image is good"),
-        "{}",
-        ran.stdout
+    crate::reads(
+        &ran.stdout,
+        expect![[r#"
+        error[unreadable]: can't be read: Permission denied (os error 13)
+        --> images/quay.io
+         = help: check its permissions, and those of the folders above
+
+        1 image is good, 1 error, 0 warnings
+    "#]],
     );
 }
 

@@ -1,5 +1,6 @@
 //! Plans for pull requests: connections are made by the configuration of the base.
 
+use expect_test::expect;
 use mirror_testkit::{AuthProfile, FakeEcr, Image, ImageBuilder, Mirror, Profile, Registry};
 
 use crate::Project;
@@ -101,7 +102,14 @@ fn a_destination_that_the_base_does_not_know_is_looked_at_after_the_merge() {
     let out = ["plan", "--config-from", "HEAD", "--out", "mirror.plan"];
     request.mirror(&out, &[]).run();
     let ran = request.mirror(&["apply", "mirror.plan"], &[]).ends_with(5).run();
-    assert!(ran.stderr.contains("leaves out what is new"), "{}", ran.stderr);
+    crate::reads(
+        &ran.stderr,
+        expect![[r#"
+        error: the plan mirror.plan can't be applied
+          caused by: it was made for a pull request and leaves out what is new there
+          help: look again: `mirror plan --out FILE`
+    "#]],
+    );
     assert!(request.destination.tags().is_empty());
 }
 
@@ -188,10 +196,20 @@ fn a_role_that_a_pull_request_names_is_not_taken() {
     let plan = request.mirror(&["plan", "--config-from", "HEAD"], &[]);
     let plan = plan.env("AWS_ENDPOINT_URL", ecr.endpoint());
     let ran = plan.env("AWS_ACCESS_KEY_ID", "x").env("AWS_SECRET_ACCESS_KEY", "x").run();
-    assert!(
-        ran.stdout.contains(&format!("the registry {name} and how it is reached")),
-        "{}",
-        ran.stdout
+    crate::reads(
+        &ran.stdout,
+        expect![[r#"
+        configuration changes: in force after the merge
+          registry."123456789012.dkr.ecr.eu-central-1.amazonaws.com".role: none → arn:aws:iam::123456789012:role/admin
+
+        prod
+          + docker.io/library/app:1  new → sha256:de4627c91d02  2.5 KiB
+
+        note: new in this pull request, looked at after the merge: the registry 123456789012.dkr.ecr.eu-central-1.amazonaws.com and how it is reached
+          123456789012.dkr.ecr.eu-central-1.amazonaws.com/team/app:1
+        plan: 1 to create, 0 to update, 0 unchanged, 1 looked at after the merge
+          to move: 2.5 KiB of distinct blobs at most; 1 manifest from docker.io
+    "#]],
     );
     assert_eq!(ecr.take_calls().len(), 0);
 }
@@ -200,6 +218,12 @@ fn a_role_that_a_pull_request_names_is_not_taken() {
 fn a_commit_that_is_not_there_is_told() {
     let request = Request::new();
     let ran = request.mirror(&["plan", "--config-from", "nowhere"], &[]).ends_with(2).run();
-    assert!(ran.stderr.contains("could not read the configuration at nowhere"), "{}", ran.stderr);
-    assert!(ran.stderr.contains("help: name a commit, branch or tag"), "{}", ran.stderr);
+    crate::reads(
+        &ran.stderr,
+        expect![[r#"
+        error: could not read the configuration at nowhere
+          caused by: the commit `nowhere` is not in this clone
+          help: name a commit, branch or tag. A shallow clone lacks older ones: run `git fetch --depth 1 origin nowhere`
+    "#]],
+    );
 }

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use expect_test::expect;
+
 use crate::Project;
 
 fn assert_current(file: &str, expected: &str) {
@@ -48,5 +50,10 @@ fn the_schemas() {
 fn the_sample_tree_is_good() {
     let images = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../images");
     let ran = Project::new().mirror(&["check", "--images", images.to_str().unwrap()]).run();
-    assert!(ran.stdout.contains("14 images are good, 0 errors, 0 warnings"), "{}", ran.stdout);
+    crate::reads(
+        &ran.stdout,
+        expect![[r#"
+        14 images are good, 0 errors, 0 warnings
+    "#]],
+    );
 }

@@ -1,5 +1,6 @@
 //! Filling and refreshing a tree, and what the bots are told.
 
+use expect_test::expect;
 use mirror_testkit::ImageBuilder;
 
 use crate::{Pair, Project};
@@ -34,9 +35,12 @@ fn added_in_the_right_place() {
         ran.stdout,
         "images/docker.io/library/postgres/13.7/Dockerfile: FROM postgres:13.7\n"
     );
-    assert!(ran.stderr.contains(
-        "postgres:14.2 is in the tree already: images/docker.io/library/postgres/Dockerfile"
-    ));
+    crate::reads(
+        &ran.stderr,
+        expect![[r#"
+        docker.io/library/postgres:14.2 is in the tree already: images/docker.io/library/postgres/Dockerfile
+    "#]],
+    );
     project.mirror(&["check"]).run();
     // A tree that isn't there yet.
     let empty = Project::new();
@@ -75,7 +79,15 @@ fn nothing_is_added_unless_all_of_it_can_be() {
         project.write(&format!("images/docker.io/library/redis{folder}/Dockerfile"), "mine\n");
     }
     let ran = project.mirror(&["add", "nginx:1", "redis:7.4"]).ends_with(2).run();
-    assert!(ran.stderr.contains("its folders are taken"), "{}", ran.stderr);
+    crate::reads(
+        &ran.stderr,
+        expect![[r#"
+        error: could not add docker.io/library/redis:7.4
+          caused by: its folders are taken: docker.io/library/redis, docker.io/library/redis/7, docker.io/library/redis/7.4
+          help: write the file by hand, in a variant folder of any other name
+        nothing was added
+    "#]],
+    );
     assert_eq!(read(&project, "images/docker.io/library/redis/7.4/Dockerfile"), "mine\n");
     assert!(!project.path().join("images/docker.io/library/nginx").exists());
 }
@@ -94,8 +106,18 @@ fn added_with_digests() {
     );
     assert!(pair.source.take_requests().iter().all(|request| request.method == "HEAD"));
     let ran = pair.project.mirror(&["add", "--pin", "app:2.0", "gone:1"]).ends_with(1).run();
-    assert!(ran.stderr.contains("could not add docker.io/library/gone:1"), "{}", ran.stderr);
-    assert!(ran.stderr.ends_with("nothing was added\n"), "{}", ran.stderr);
+    crate::reads(
+        &ran.stderr,
+        expect![[r#"
+        error: could not add docker.io/library/app:2.0
+          caused by: looking up library/app:2.0: docker.io has no such image (404)
+          help: check the name and the tag, and that they still exist there
+        error: could not add docker.io/library/gone:1
+          caused by: looking up library/gone:1: docker.io has no such image (404)
+          help: check the name and the tag, and that they still exist there
+        nothing was added
+    "#]],
+    );
     assert!(!pair.project.path().join("images/docker.io/library/app/2").exists());
 }
 
@@ -112,10 +134,20 @@ fn pinned_without_touching_another_byte() {
     };
     pair.project.write(file, &content(&format!("@{}", old.digest())));
     let ran = pair.project.mirror(&["pin", "--check"]).ends_with(3).run();
-    assert!(ran.stderr.contains("2 images to pin, 0 already up to date"), "{}", ran.stderr);
+    crate::reads(
+        &ran.stderr,
+        expect![[r#"
+        2 images to pin, 0 already up to date
+    "#]],
+    );
     assert_eq!(read(&pair.project, file), content(&format!("@{}", old.digest())));
     let ran = pair.project.mirror(&["pin", "--only", "app"]).run();
-    assert!(ran.stderr.contains("1 image pinned, 0 already up to date"), "{}", ran.stderr);
+    crate::reads(
+        &ran.stderr,
+        expect![[r#"
+        1 image pinned, 0 already up to date
+    "#]],
+    );
     assert_eq!(read(&pair.project, file), content(&format!("@{}", new.digest())));
     // Where the configuration demands digests, this is how they come.
     let config = read(&pair.project, "images/mirror.toml") + "[check]\nrequire_digest = true\n";
@@ -139,10 +171,14 @@ fn pinned_without_touching_another_byte() {
     pair.project.entry("library/plain2:1");
     pair.source.add("library/plain2", "1", &new);
     let ran = pair.project.mirror(&["pin"]).ends_with(1).run();
-    assert!(
-        ran.stderr.contains("1 image pinned, 2 already up to date, 1 failed"),
-        "{}",
-        ran.stderr
+    crate::reads(
+        &ran.stderr,
+        expect![[r#"
+        error: could not pin docker.io/library/gone:1 in images/docker.io/library/gone/Dockerfile
+          caused by: looking up library/gone:1: docker.io has no such image (404)
+          help: check the name and the tag, and that they still exist there
+        1 image pinned, 2 already up to date, 1 failed
+    "#]],
     );
 }
 
@@ -180,17 +216,24 @@ fn the_bots_are_told() {
     let project = Project::new();
     project.entry("postgres:14.2");
     let ran = project.mirror(&["bots", "--check"]).ends_with(3).run();
-    assert!(ran.stderr.contains("no bot keeps the images up to date"), "{}", ran.stderr);
+    crate::reads(
+        &ran.stderr,
+        expect![[r#"
+        error: no bot keeps the images up to date
+          caused by: neither .github/dependabot.yml nor renovate.json has what `mirror bots` writes
+          help: write one of them: `mirror bots dependabot` or `mirror bots renovate`
+    "#]],
+    );
     project.mirror(&["bots"]).run();
     project.mirror(&["bots", "--check"]).run();
     assert!(read(&project, ".github/dependabot.yml").contains("\"/images/**/*\""));
     // A variant needs a list of folders.
     let ran = project.mirror(&["add", "postgres:13.6"]).run();
-    assert!(
-        ran.stderr
-            .contains("out of date with the tree: .github/dependabot.yml and renovate.json; run"),
-        "{}",
-        ran.stderr
+    crate::reads(
+        &ran.stderr,
+        expect![[r#"
+        out of date with the tree: .github/dependabot.yml and renovate.json; run `mirror bots`
+    "#]],
     );
     let ran = project.mirror(&["bots", "--check"]).ends_with(3).run();
     assert!(
@@ -207,12 +250,24 @@ fn the_bots_are_told() {
     project.mirror(&["bots", "--check"]).run();
     project.write("renovate.json", "// comment\n{}");
     let ran = project.mirror(&["bots", "renovate"]).ends_with(2).run();
-    assert!(ran.stderr.contains("could not write renovate.json"), "{}", ran.stderr);
+    crate::reads(
+        &ran.stderr,
+        expect![[r#"
+        error: could not write renovate.json
+          caused by: it is not a JSON object: expected value at line 1 column 1
+    "#]],
+    );
     assert_eq!(read(&project, "renovate.json"), "// comment\n{}");
     std::fs::rename(project.path().join("renovate.json"), project.path().join("renovate.json5"))
         .unwrap();
     let ran = project.mirror(&["bots", "renovate"]).ends_with(2).run();
-    assert!(ran.stderr.contains("it is JSON5"), "{}", ran.stderr);
+    crate::reads(
+        &ran.stderr,
+        expect![[r#"
+        error: could not write renovate.json5
+          caused by: it is JSON5, whose comments would be lost; make it a renovate.json
+    "#]],
+    );
 }
 
 #[test]
@@ -238,10 +293,17 @@ fn an_empty_repository_becomes_a_mirror() {
     let project = &pair.project;
     std::fs::remove_dir_all(project.path().join("images")).unwrap();
     let ran = project.mirror(&["init"]).run();
-    assert!(
-        ran.stderr.contains("wrote images/docker.io/library/busybox/Dockerfile\n"),
-        "{}",
-        ran.stderr
+    crate::reads(
+        &ran.stderr,
+        expect![[r#"
+        wrote images/mirror.toml
+        wrote images/docker.io/library/busybox/Dockerfile
+        wrote .github/dependabot.yml
+        wrote .gitignore
+
+        next: mirror check, mirror plan, mirror apply; more images: mirror add REFERENCE
+        for workflows that do it on GitHub: mirror init --registry HOST --workflows OWNER/REPOSITORY@COMMIT, where mirror's repository or a copy of it is
+    "#]],
     );
     let ran = project.mirror(&["check"]).run();
     assert_eq!(ran.stdout, "1 image is good, 0 errors, 0 warnings\n");
@@ -251,13 +313,33 @@ fn an_empty_repository_becomes_a_mirror() {
         format!("{config}[registry.\"docker.io\"]\nendpoint = \"{}\"\n", pair.source.endpoint());
     project.write("images/mirror.toml", &there);
     let ran = project.mirror(&["apply"]).run();
-    assert!(ran.stdout.contains("1 copied"), "{}", ran.stdout);
+    crate::reads(
+        &ran.stdout,
+        expect![[r#"
+        applied: 1 copied, 0 unchanged; 2.5 KiB fetched, 2.5 KiB pushed; N.N s
+    "#]],
+    );
     assert!(project.path().join("mirror-store/index.json").exists());
     // Again, and with more: what is there stays.
     let workflows = format!("acme/mirror@{COMMIT}");
     let again = ["init", "redis:7.4", "--registry", "r.example.com", "--workflows", &workflows];
     let ran = project.mirror(&again).run();
-    assert!(ran.stderr.contains("kept images/mirror.toml\n"), "{}", ran.stderr);
+    crate::reads(
+        &ran.stderr,
+        expect![[r#"
+        kept images/mirror.toml
+        kept .github/dependabot.yml
+        kept .gitignore
+        wrote images/docker.io/library/redis/Dockerfile
+        wrote .github/workflows/mirror-plan.yml
+        wrote .github/workflows/mirror-comment.yml
+        wrote .github/workflows/mirror-apply.yml
+
+        next: mirror check, mirror plan, mirror apply; more images: mirror add REFERENCE
+        on GitHub, require the check `mirror / mirror` for merges; mirror's README says which settings there are
+        images/mirror.toml was there, and says nothing of that registry: add it there
+    "#]],
+    );
     assert_eq!(read(project, "images/mirror.toml"), there);
     for name in ["plan", "comment", "apply"] {
         let text = read(project, &format!(".github/workflows/mirror-{name}.yml"));
@@ -283,12 +365,35 @@ fn what_init_does_not_take() {
         assert!(ran.stderr.contains(why), "{}", ran.stderr);
     }
     let ran = project.mirror(&["init", "postgres"]).ends_with(2).run();
-    assert!(ran.stderr.contains("no tag"), "{}", ran.stderr);
+    crate::reads(
+        &ran.stderr,
+        expect![[r#"
+        error[missing-tag]: the reference has no tag
+         --> <command line>:1:6
+          |
+        1 | FROM postgres
+          |      ^^^^^^^^
+          |
+          = help: name the version: `FROM postgres:<tag>`, best with its digest behind it
+        nothing was added
+    "#]],
+    );
     assert!(!project.path().join(".github").exists());
     let ran = project
         .mirror(&["init", "--registry", "123456789012.dkr.ecr.eu-central-1.amazonaws.com"])
         .run();
-    assert!(ran.stderr.contains("wrote images/mirror.toml"), "{}", ran.stderr);
+    crate::reads(
+        &ran.stderr,
+        expect![[r#"
+        wrote images/mirror.toml
+        wrote images/docker.io/library/busybox/Dockerfile
+        wrote .github/dependabot.yml
+        wrote .gitignore
+
+        next: mirror check, mirror plan, mirror apply; more images: mirror add REFERENCE
+        for workflows that do it on GitHub: mirror init --registry HOST --workflows OWNER/REPOSITORY@COMMIT, where mirror's repository or a copy of it is
+    "#]],
+    );
     assert!(read(&project, "images/mirror.toml").contains("[destination.ecr]\n"));
     project.mirror(&["check"]).run();
 }

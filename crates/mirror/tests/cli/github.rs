@@ -1,5 +1,6 @@
 //! Pull requests and issues, at a GitHub in process.
 
+use expect_test::expect;
 use mirror_plan::plan::Plan;
 use mirror_testkit::{FakeGitHub, GITHUB_REPOSITORY, GITHUB_TOKEN, ImageBuilder, Mirror};
 
@@ -44,7 +45,12 @@ fn a_plan_becomes_a_comment_and_a_status() {
     assert!(github.take_calls().iter().all(|call| call.starts_with("GET ")));
     // The head has moved on.
     let ran = comment(&HEAD.replace('0', "1")).run();
-    assert!(ran.stderr.contains("nothing to comment"), "{}", ran.stderr);
+    crate::reads(
+        &ran.stderr,
+        expect![[r#"
+        no open pull request has this head (any more): nothing to comment
+    "#]],
+    );
     // A commit without a plan doesn't keep that of the one before.
     let arguments = ["comment", "--head", HEAD];
     with(&github, pair.project.mirror(&arguments)).run();
@@ -136,7 +142,14 @@ fn what_is_missing_is_said() {
     let wrong = run(&[repository, app[0], app[1], ("GITHUB_API_URL", &api)], 2);
     assert!(wrong.contains("the private key of the App can't be used"), "{wrong}");
     let ran = project.mirror(&["comment", "mirror.plan", "--head", "main"]).ends_with(2).run();
-    assert!(ran.stderr.contains("all of its 40 digits"), "{}", ran.stderr);
+    crate::reads(
+        &ran.stderr,
+        expect![[r#"
+        error: invalid value 'main' for '--head <COMMIT>': a commit is named by all of its 40 digits
+
+        For more information, try '--help'.
+    "#]],
+    );
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use expect_test::expect;
 use mirror_oci::{Digest, media_type};
 use mirror_testkit::{ImageBuilder, Recorded, Registry};
 
@@ -92,7 +93,12 @@ fn eight_levels_are_legal_and_nine_are_not() {
     pair.project.entry("library/app:1");
     chain(&pair.source, 8);
     let ran = pair.project.mirror(&["apply"]).run();
-    assert!(ran.stdout.contains("applied: 1 copied"), "{}", ran.stdout);
+    crate::reads(
+        &ran.stdout,
+        expect![[r#"
+        applied: 1 copied, 0 unchanged; 2.5 KiB fetched, 2.5 KiB pushed; N.N s
+    "#]],
+    );
 }
 
 #[test]
@@ -108,11 +114,29 @@ fn an_index_that_repeats_itself_does_not_make_later_plans_walk_for_ever() {
         digest = index(&pair.source, tag, &vec![(digest, 400); 200], 0);
     }
     let copied = pair.project.mirror(&["apply"]).run();
-    assert!(copied.stdout.contains("applied: 1 copied"), "{}", copied.stdout);
+    crate::reads(
+        &copied.stdout,
+        expect![[r#"
+        applied: 1 copied, 0 unchanged; 2.5 KiB fetched, 2.5 KiB pushed; N.N s
+    "#]],
+    );
     let planned = pair.project.mirror(&["plan"]).run();
-    assert!(planned.stdout.contains("1 unchanged"), "{}", planned.stdout);
+    crate::reads(
+        &planned.stdout,
+        expect![[r#"
+        mirror-store
+          = docker.io/library/app:1  sha256:806bfbdb8bf7
+
+        plan: 0 to create, 0 to update, 1 unchanged
+    "#]],
+    );
     let verified = pair.project.mirror(&["verify"]).run();
-    assert!(verified.stdout.contains("verified: 1 of 1 image whole"), "{}", verified.stdout);
+    crate::reads(
+        &verified.stdout,
+        expect![[r#"
+        verified: 1 of 1 image whole
+    "#]],
+    );
 }
 
 #[test]
@@ -138,11 +162,30 @@ fn a_layout_that_names_itself_is_not_whole() {
         .write("mirror-store/index.json", &index)
         .write("mirror-store/oci-layout", r#"{"imageLayoutVersion":"1.0.0"}"#);
     let planned = pair.project.mirror(&["plan"]).run();
-    assert!(planned.stdout.contains("1 to create"), "{}", planned.stdout);
+    crate::reads(
+        &planned.stdout,
+        expect![[r#"
+        mirror-store
+          + docker.io/library/app:1  new → sha256:1f8bba7144ee  2.5 KiB
+
+        plan: 1 to create, 0 to update, 0 unchanged
+          to move: 2.5 KiB of distinct blobs at most; 1 manifest from docker.io
+    "#]],
+    );
     let copied = pair.project.mirror(&["apply"]).run();
-    assert!(copied.stdout.contains("applied: 1 copied"), "{}", copied.stdout);
+    crate::reads(
+        &copied.stdout,
+        expect![[r#"
+        applied: 1 copied, 0 unchanged; 2.5 KiB fetched, 2.5 KiB pushed; N.N s
+    "#]],
+    );
     let verified = pair.project.mirror(&["verify"]).run();
-    assert!(verified.stdout.contains("verified: 1 of 1 image whole"), "{}", verified.stdout);
+    crate::reads(
+        &verified.stdout,
+        expect![[r#"
+        verified: 1 of 1 image whole
+    "#]],
+    );
 }
 
 /// An image whose one layer claims to have `size` bytes.

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use expect_test::expect;
 use mirror_plan::plan::Plan;
 use mirror_plan::report::Report;
 use mirror_testkit::{Fault, Image, ImageBuilder, Profile, Registry};
@@ -58,7 +59,18 @@ fn what_fits_is_copied_and_the_rest_is_deferred_by_name() {
         );
         assert_eq!(destination.holds(&format!("docker.io/{name}"), image), copied(name));
     }
-    assert!(ran.stdout.contains("source: reading library/app"), "{}", ran.stdout);
+    crate::reads(
+        &ran.stdout,
+        expect![[r#"
+        deferred: docker.io/library/app2:1 for prod
+          caused by: source: reading library/app2: docker.io: the limit on pulls is reached: 2 needed, 0 left; all pulls are back by DATE at the latest
+          help: log in to the registry for a higher limit, or wait for the window to pass
+        deferred: docker.io/library/app3:1 for prod
+          caused by: source: reading library/app3: docker.io: the limit on pulls is reached: 1 needed, 0 left; all pulls are back by DATE at the latest
+          help: log in to the registry for a higher limit, or wait for the window to pass
+        applied: 2 copied, 0 unchanged, 2 deferred; 10.2 KiB fetched, 10.2 KiB pushed; N.N s
+    "#]],
+    );
     assert!(pulls(&source) <= 7);
 }
 
@@ -66,10 +78,18 @@ fn what_fits_is_copied_and_the_rest_is_deferred_by_name() {
 fn a_plan_says_what_is_needed_and_what_is_left() {
     let (source, _destination, project, _) = limited(40, 3600);
     let plan = project.mirror(&["plan", "--no-sizes"]).run();
-    assert!(
-        plan.stdout.contains("at least 4 manifests from docker.io (of 40 pulls left)"),
-        "{}",
-        plan.stdout
+    crate::reads(
+        &plan.stdout,
+        expect![[r#"
+        prod
+          + docker.io/library/app0:1  new → sha256:d9cdf18d5f20
+          + docker.io/library/app1:1  new → sha256:723e5a973197
+          + docker.io/library/app2:1  new → sha256:2e51124bc9a3
+          + docker.io/library/app3:1  new → sha256:48aa1fd57afa
+
+        plan: 4 to create, 0 to update, 0 unchanged
+          to move: at least 4 manifests from docker.io (of 40 pulls left)
+    "#]],
     );
     assert_eq!(pulls(&source), 0);
 }
@@ -83,7 +103,12 @@ fn waiting_for_the_window() {
         "{}",
         ran.stderr
     );
-    assert!(ran.stdout.contains("applied: 4 copied, 0 unchanged; "), "{}", ran.stdout);
+    crate::reads(
+        &ran.stdout,
+        expect![[r#"
+        applied: 4 copied, 0 unchanged; 20.3 KiB fetched, 20.3 KiB pushed; N.N s
+    "#]],
+    );
     images
         .iter()
         .for_each(|(name, image)| assert!(destination.holds(&format!("docker.io/{name}"), image)));
@@ -251,7 +276,12 @@ fn a_host_that_serves_nothing_defers_its_images_and_is_asked_again_at_the_end() 
         "{}",
         ran.stderr
     );
-    assert!(ran.stdout.contains("applied: 30 copied, 0 unchanged; "), "{}", ran.stdout);
+    crate::reads(
+        &ran.stdout,
+        expect![[r#"
+        applied: 30 copied, 0 unchanged; 69.2 KiB fetched, 69.2 KiB pushed; N.N s
+    "#]],
+    );
     assert_eq!(destination.tags().len(), 30);
     let requests = source.take_requests();
     let refused = requests.iter().filter(|request| request.status == 429).count();

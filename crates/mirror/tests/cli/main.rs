@@ -1,5 +1,9 @@
 //! The command line, run as a process against real servers on loopback.
-#![expect(clippy::unwrap_used, reason = "tests may panic")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::too_many_lines,
+    reason = "tests may panic, and show all that a person reads"
+)]
 
 mod apply;
 mod bad_input;
@@ -12,6 +16,7 @@ mod ecr;
 mod faults;
 mod foreign;
 mod github;
+mod holders;
 mod huge;
 mod layout;
 mod limits;
@@ -34,6 +39,7 @@ mod worst;
 
 use std::path::Path;
 
+use expect_test::Expect;
 use mirror_testkit::{Image, Mirror, Registry};
 use tempfile::TempDir;
 
@@ -114,31 +120,86 @@ fn looks_for_referrers(request: &mirror_testkit::Recorded) -> bool {
     request.path.contains("/referrers/") || request.path.contains("/manifests/sha256-")
 }
 
-/// Hides what differs from run to run: ports and times.
+/// Holds all that a person reads against what it should be, without what differs from run to run. `UPDATE_EXPECT=1`
+/// writes anew what it should be.
+fn reads(text: &str, expected: Expect) {
+    expected.assert_eq(&steady(text));
+}
+
+/// Hides what differs from run to run: ports, times, dates, temporary folders, commits, and in which order images end.
 fn steady(text: &str) -> String {
-    let mut out = String::new();
-    let mut rest = text;
-    while let Some(at) = rest.find("127.0.0.1:") {
-        let (before, after) = rest.split_at(at + "127.0.0.1:".len());
-        out.push_str(before);
-        out.push_str("PORT");
-        rest = after.trim_start_matches(|c: char| c.is_ascii_digit());
-    }
-    out.push_str(rest);
-    let words: Vec<String> =
-        out.split_inclusive(char::is_whitespace).map(|word| word.to_owned()).collect();
+    let text = without_order(&without_dates(&without_ports(&without_folders(text))));
+    let words: Vec<&str> = text.split_inclusive(char::is_whitespace).collect();
     let is_number = |word: &str| word.trim().parse::<f64>().is_ok() && word.contains('.');
-    let mut steady = String::new();
-    for (number, word) in words.iter().enumerate() {
-        let before_seconds =
-            words.get(number + 1).is_some_and(|next| next.trim().trim_end_matches(')') == "s");
-        steady.push_str(&if is_number(word) && before_seconds {
-            "N.N ".to_owned()
-        } else {
-            word.clone()
-        });
+    let next_is_second = |number: usize| {
+        words
+            .get(number + 1)
+            .is_some_and(|next| next.trim().trim_end_matches([')', ';', ':']) == "s")
+    };
+    let steady =
+        |(number, word): (usize, &&str)| match word.trim().trim_matches(['`', ',', '.', ':']) {
+            bare if is_number(word) && next_is_second(number) => word.replace(bare, "N.N"),
+            bare if bare.len() == 40 && bare.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
+                word.replace(bare, "COMMIT")
+            }
+            _ => (*word).to_owned(),
+        };
+    words.iter().enumerate().map(steady).collect()
+}
+
+fn without_ports(text: &str) -> String {
+    let mut parts = text.split("127.0.0.1:");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |out, part| {
+        out + "127.0.0.1:PORT" + part.trim_start_matches(|c: char| c.is_ascii_digit())
+    })
+}
+
+/// Images end in any order, so their lines are sorted; and how far others were when one failed is chance.
+fn without_order(text: &str) -> String {
+    let mut out = String::new();
+    let mut ended: Vec<String> = Vec::new();
+    for line in text.split_inclusive('\n') {
+        let counted = line.strip_prefix('[').and_then(|rest| rest.split_once('/'));
+        if let Some((_, rest)) = counted.filter(|(number, _)| number.parse::<u32>().is_ok()) {
+            ended.push(format!("[N/{rest}"));
+            continue;
+        }
+        ended.sort();
+        out += &ended.drain(..).collect::<String>();
+        match line.split_once("; ") {
+            Some((sums, moved)) if line.starts_with("applied: ") && sums.contains(" failed") => {
+                let seconds = moved.rsplit_once("; ").map_or("", |(_, seconds)| seconds);
+                out += &format!("{sums}; what had moved by then; {seconds}");
+            }
+            _ => out += line,
+        }
     }
-    steady
+    ended.sort();
+    out + &ended.concat()
+}
+
+/// Dates as HTTP writes them, `Fri, 27 Nov 2026 22:56:06 GMT`.
+fn without_dates(text: &str) -> String {
+    let mut parts = text.split(" GMT").peekable();
+    let mut out = String::new();
+    while let Some(part) = parts.next() {
+        let date = part.len().checked_sub(25).filter(|_| parts.peek().is_some());
+        let before = date.and_then(|at| part.get(..at)).map(|before| format!("{before}DATE"));
+        out += &before.unwrap_or_else(|| part.to_owned());
+    }
+    out
+}
+
+/// The name of a temporary folder is `.tmp` and six letters or digits.
+fn without_folders(text: &str) -> String {
+    let mut parts = text.split("/.tmp");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |out, part| {
+        let path = out.rfind(|c: char| c.is_whitespace() || "\"'`(=".contains(c));
+        let before = out.split_at(path.map_or(0, |at| at + 1)).0.to_owned();
+        before + "FOLDER" + part.get(6..).unwrap_or_default()
+    })
 }
 
 /// Sends a signal. Every shell has `kill`; as a program of its own it need not be there.

@@ -4,6 +4,7 @@ use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use expect_test::expect;
 use mirror_plan::report::{Report, Status};
 use mirror_testkit::{AuthProfile, Fault, Image, ImageBuilder, Profile, Registry};
 
@@ -25,17 +26,43 @@ fn a_destination_that_answers_401_for_what_is_missing() {
     let mirror =
         |arguments: &[&str]| project.mirror(arguments).env(&variable(&destination), "me:secret");
     let planned = mirror(&["plan"]).run();
-    assert!(planned.stdout.contains("plan: 1 to create"), "{}", planned.stdout);
+    crate::reads(
+        &planned.stdout,
+        expect![[r#"
+        prod
+          + docker.io/library/app:1  new → sha256:9bf6fc9b4c9f  2.5 KiB  linux/amd64
+
+        plan: 1 to create, 0 to update, 0 unchanged
+          to move: 2.5 KiB of distinct blobs at most; 2 manifests from docker.io
+    "#]],
+    );
     let copied = mirror(&["apply"]).run();
-    assert!(copied.stdout.contains("applied: 1 copied, 0 unchanged; "), "{}", copied.stdout);
-    assert!(mirror(&["plan"]).run().stdout.contains("1 unchanged"));
+    crate::reads(
+        &copied.stdout,
+        expect![[r#"
+        applied: 1 copied, 0 unchanged; 2.5 KiB fetched, 2.5 KiB pushed; N.N s
+    "#]],
+    );
+    crate::reads(
+        &mirror(&["plan"]).run().stdout,
+        expect![[r#"
+        prod
+          = docker.io/library/app:1  sha256:9bf6fc9b4c9f
+
+        plan: 0 to create, 0 to update, 1 unchanged
+    "#]],
+    );
     // A wrong password is no missing repository, and neither is a source.
     let wrong = project.mirror(&["plan"]).env(&variable(&destination), "me:wrong");
     let wrong = wrong.ends_with(1).run();
-    assert!(
-        wrong.stdout.contains("help: the token service does not know these credentials"),
-        "{}",
-        wrong.stdout
+    crate::reads(
+        &wrong.stdout,
+        expect![[r#"
+        error: could not look up docker.io/library/app:1 for prod
+          caused by: destination: looking up docker.io/library/app:1: login at http://127.0.0.1:PORT/token?service=test&scope=repository:docker.io/library/app:pull: 401 UNAUTHORIZED: unauthorized
+          help: the token service does not know these credentials: `docker login` again, or set MIRROR_AUTH_<HOST>=user:password in the environment
+        plan: 0 to create, 0 to update, 0 unchanged, 1 not looked up
+    "#]],
     );
 }
 
@@ -46,8 +73,15 @@ fn a_source_that_answers_401_for_what_is_missing_is_told_so() {
     let (destination, project) = (Registry::start(), Project::new());
     project.config(&source.host(), &destination.host()).entry("app:1");
     let ran = project.mirror(&["plan"]).env(&variable(&source), "me:secret").ends_with(1).run();
-    let help = "help: check the name: this registry answers so for what is missing as well";
-    assert!(ran.stdout.contains(help), "{}", ran.stdout);
+    crate::reads(
+        &ran.stdout,
+        expect![[r#"
+        error: could not look up docker.io/library/app:1 for prod
+          caused by: source: looking up library/app:1: HEAD http://127.0.0.1:PORT/v2/library/app/manifests/1: 401
+          help: check the name: this registry answers so for what is missing as well; if it is there, the credentials are not for it
+        plan: 0 to create, 0 to update, 0 unchanged, 1 not looked up
+    "#]],
+    );
 }
 
 #[test]
@@ -63,7 +97,12 @@ fn one_host_on_both_sides_is_asked_for_push_where_images_go() {
     project.write("images/mirror.toml", &config);
     project.entry(&format!("{}/upstream/app:1", registry.host()));
     let ran = project.mirror(&["apply"]).env(&variable(&registry), "me:secret").run();
-    assert!(ran.stdout.contains("applied: 1 copied"), "{}", ran.stdout);
+    crate::reads(
+        &ran.stdout,
+        expect![[r#"
+        applied: 1 copied, 0 unchanged; 2.5 KiB fetched, 2.5 KiB pushed; N.N s
+    "#]],
+    );
     let requests = registry.take_requests();
     let scopes: Vec<_> = requests.iter().filter(|r| r.path == "/token").map(|r| &r.query).collect();
     let pushes = |name: &str| {
@@ -105,7 +144,12 @@ fn manifests_of_a_registry_without_head() {
     }
     pair.project.mirror(&["apply"]).run();
     let again = pair.project.mirror(&["apply"]).run();
-    assert!(again.stdout.contains("applied: 0 copied, 1 unchanged"), "{}", again.stdout);
+    crate::reads(
+        &again.stdout,
+        expect![[r#"
+        applied: 0 copied, 1 unchanged; 0 B fetched, 0 B pushed; N.N s
+    "#]],
+    );
 }
 
 #[test]
@@ -199,7 +243,13 @@ fn whoever_is_stopped_while_looking_says_so() {
         "{text}"
     );
     let merged = pair.project.mirror(&["report", "report.json"]).ends_with(130).run();
-    assert!(merged.stdout.starts_with("interrupted: "), "{}", merged.stdout);
+    crate::reads(
+        &merged.stdout,
+        expect![[r#"
+        interrupted: what was copied stays; run again to continue
+        applied: 0 copied, 0 unchanged, 1 not finished; 0 B fetched, 0 B pushed; N.N s
+    "#]],
+    );
 }
 
 #[test]

@@ -1,3 +1,4 @@
+use expect_test::expect;
 use mirror_testkit::ImageBuilder;
 
 use crate::{Pair, steady};
@@ -21,7 +22,7 @@ fn what_a_person_sees() {
     pair.destination.take_requests();
     let plan = pair.project.mirror(&["plan"]).ends_with(1).run();
     let expected = format!(
-        "attention: docker.io/team/two:2: linux/arm64 is gone
+        "alert: docker.io/team/two:2: linux/arm64 is gone
 prod
   + docker.io/library/one:1.0  new → {one}  3.2 MiB  linux/amd64 linux/arm64
   ~ docker.io/team/two:2       {one} → {two}  1.9 MiB
@@ -63,7 +64,17 @@ fn sizes_cost_pulls_only_for_what_will_be_copied() {
     assert_eq!(gets().len(), 2, "index and child of the new one");
     let plan = pair.project.mirror(&["plan", "--no-sizes"]).run();
     assert_eq!(gets(), Vec::<String>::new());
-    assert!(plan.stdout.contains("to move: at least 1 manifest from docker.io"), "{}", plan.stdout);
+    crate::reads(
+        &plan.stdout,
+        expect![[r#"
+        prod
+          + docker.io/library/new:1   new → sha256:9bf6fc9b4c9f
+          = docker.io/library/same:1  sha256:4dbfd850437a
+
+        plan: 1 to create, 0 to update, 1 unchanged
+          to move: at least 1 manifest from docker.io
+    "#]],
+    );
 }
 
 #[test]
@@ -79,12 +90,14 @@ fn exit_codes() {
         &format!("FROM app:1@{}\n", image.digest()),
     );
     let ran = pair.project.mirror(&["plan"]).ends_with(4).run();
-    assert!(
-        ran.stdout.contains(
-            "conflict: docker.io/library/app:1 at prod\n  different images would go to one tag"
-        ),
-        "{}",
-        ran.stdout
+    crate::reads(
+        &ran.stdout,
+        expect![[r#"
+        conflict: docker.io/library/app:1 at prod
+          different images would go to one tag: docker.io/library/app:1, docker.io/library/app:1@sha256:1f8bba7144ee6f2ca77302c8a6f8ed8f3d480eb09513b987ea15cd7d9ab5730c
+          wanted by docker.io/library/app/Dockerfile, docker.io/library/app/b/Dockerfile
+        plan: 0 to create, 0 to update, 0 unchanged, 1 in conflict
+    "#]],
     );
     pair.project.mirror(&["apply"]).ends_with(4).run();
     pair.project.mirror(&["frobnicate"]).ends_with(2).run();
@@ -98,13 +111,18 @@ fn moved_tags_are_noted() {
     pair.source.add("library/app", "1", &new);
     pair.project.entry(&format!("app:1@{}", old.digest()));
     let plan = pair.project.mirror(&["plan"]).run();
-    let note = format!(
-        "note: upstream moved the tag of docker.io/library/app:1@{} to {}\n  the pinned digest is used",
-        old.digest(),
-        new.digest()
+    crate::reads(
+        &plan.stdout,
+        expect![[r#"
+        prod
+          + docker.io/library/app:1  new → sha256:23ca9f72109d  2.5 KiB
+
+        note: upstream moved the tag of docker.io/library/app:1@sha256:23ca9f72109d1815dd61717df9a0956f55e950a89b132039efd67effcbd84fdd to sha256:1f9ef99c1c7e02c7da784f5aa4fb2ae460a6f939cd969f523bd197885ac5053d
+          the pinned digest is used
+        plan: 1 to create, 0 to update, 0 unchanged
+          to move: 2.5 KiB of distinct blobs at most; 1 manifest from docker.io
+    "#]],
     );
-    assert!(plan.stdout.contains(&note), "{}", plan.stdout);
-    assert!(plan.stdout.contains(&format!("new → {}", old.digest().short())), "the digest wins");
     pair.source.take_requests();
     pair.project.mirror(&["apply"]).run();
     let mut asked = pair.source.take_requests();
@@ -156,17 +174,31 @@ fn one_platform_of_an_index_and_of_a_single_image() {
     };
     assert_eq!(digest("index"), index.manifests[1].digest);
     assert_eq!(digest("single"), *single.digest());
-    assert!(pair.project.mirror(&["plan"]).run().stdout.contains("2 unchanged"));
+    crate::reads(
+        &pair.project.mirror(&["plan"]).run().stdout,
+        expect![[r#"
+        prod
+          = docker.io/library/index:1   sha256:930717f257bc
+          = docker.io/library/single:1  sha256:c41c07f2dc81
+
+        plan: 0 to create, 0 to update, 2 unchanged
+    "#]],
+    );
     write("index", "windows/amd64");
     write("single", "linux/s390x");
     let plan = pair.project.mirror(&["plan"]).ends_with(1).run().stdout;
-    assert!(
-        plan.contains(
-            "the image has no manifest for windows/amd64, only for linux/amd64, linux/arm64/v8"
-        ),
-        "{plan}"
+    crate::reads(
+        &plan,
+        expect![[r#"
+        error: could not look up docker.io/library/index:1 for prod
+          not refreshed; the destination serves sha256:930717f257bcb1f6df7e6c3ce84e1aa378fefedb7bb9379c5e61dacd9a7070f7
+          caused by: source: looking up windows/amd64 of library/index: the image has no manifest for windows/amd64, only for linux/amd64, linux/arm64/v8
+        error: could not look up docker.io/library/single:1 for prod
+          not refreshed; the destination serves sha256:c41c07f2dc8171b9198dc861daa535d2dae7e95a1053451df7e00f349c27f15e
+          caused by: source: looking up linux/s390x of library/single: the image is for `linux/amd64`
+        plan: 0 to create, 0 to update, 0 unchanged, 2 not looked up
+    "#]],
     );
-    assert!(plan.contains("the image is for `linux/amd64`"), "{plan}");
 }
 
 #[test]
@@ -175,7 +207,16 @@ fn from_any_folder_of_the_repository() {
     let pair = Pair::new(&[("library/app", "1", &image)]);
     let below = pair.project.path().join("images/docker.io/library");
     let ran = mirror_testkit::Mirror::new(env!("CARGO_BIN_EXE_mirror"), &below, &["plan"]).run();
-    assert!(ran.stdout.contains("plan: 1 to create"), "{}", ran.stdout);
+    crate::reads(
+        &ran.stdout,
+        expect![[r#"
+        prod
+          + docker.io/library/app:1  new → sha256:1f8bba7144ee  2.5 KiB
+
+        plan: 1 to create, 0 to update, 0 unchanged
+          to move: 2.5 KiB of distinct blobs at most; 1 manifest from docker.io
+    "#]],
+    );
 }
 
 #[test]
@@ -183,8 +224,27 @@ fn pull_requests_and_job_summaries_get_markdown() {
     let image = ImageBuilder::new("page").build();
     let pair = Pair::new(&[("library/app", "1.0", &image)]);
     let page = pair.project.mirror(&["plan", "--format", "markdown"]).run().stdout;
-    assert!(page.starts_with("### mirror: 1 to create\n"), "{page}");
-    assert!(page.contains("| `docker.io/library/app` | `1.0` | new → `"), "{page}");
+    crate::reads(
+        &page,
+        expect![[r#"
+        ### mirror: 1 to create
+
+        At most 2.5 KiB to move; 1 pull from `docker.io`.
+
+
+        #### `prod`
+
+        | image | tag | digest | platforms | size | pulls | upstream |
+        |---|---|---|---|--:|--:|---|
+        | `docker.io/library/app` | `1.0` | new → `f7d80ec97ada` |  | 2.5&nbsp;KiB | 1 | [page](https://hub.docker.com/_/app) |
+
+        <details><summary>Full digests and files</summary>
+
+        - `docker.io/library/app/Dockerfile`: `docker.io/library/app:1.0@sha256:f7d80ec97adabbc777a29acd0990ed3df120e06808cdf54f73b117b3bd14166c`
+
+        </details>
+    "#]],
+    );
     let file = pair.project.path().join("summary.md");
     let with = |arguments: &[&str]| {
         let mirror = pair.project.mirror(arguments).env("GITHUB_ACTIONS", "true");
@@ -211,9 +271,10 @@ fn actions_show_what_is_wrong_beside_the_files() {
     }
     pair.project.write("images/docker.io/library/x/Dockerfile", "FROM x:latest\n");
     let ran = pair.project.mirror(&["check"]).env("GITHUB_ACTIONS", "true").run();
-    assert!(
-        ran.stderr.contains("::warning file=images/docker.io/library/x/Dockerfile,line=1,"),
-        "{}",
-        ran.stderr
+    crate::reads(
+        &ran.stderr,
+        expect![[r#"
+        ::warning file=images/docker.io/library/x/Dockerfile,line=1,endLine=1,col=8,endColumn=13,title=floating-tag::`latest` moves: what is mirrored changes without a commit, and no bot proposes it%0Ahelp: name a version, or append the digest: `tag@sha256:…`
+    "#]],
     );
 }

@@ -1,6 +1,7 @@
 //! Referrers and signatures travel with their images.
 
 use bytes::Bytes;
+use expect_test::expect;
 use mirror_oci::{Digest, media_type};
 use mirror_testkit::{DebianRegistry, Fault, Image, ImageBuilder, Profile, Registry, missing_tool};
 
@@ -45,7 +46,12 @@ fn they_come_before_the_tag_and_from_index_and_children() {
     let signature = ImageBuilder::new("signature").layers(&[5]).build();
     pair.source.add("library/app", &cosign(image.digest(), "sig"), &signature);
     let ran = pair.project.mirror(&["apply"]).run();
-    assert!(!ran.stdout.contains("warning"), "{}", ran.stdout);
+    crate::reads(
+        &ran.stdout,
+        expect![[r#"
+        applied: 1 copied, 0 unchanged; 6.0 KiB fetched, 6.0 KiB pushed; N.N s
+    "#]],
+    );
     for referrer in [&image, &sbom, &of_child, &signature] {
         assert!(pair.destination.holds("docker.io/library/app", referrer));
     }
@@ -88,7 +94,12 @@ fn late_signatures_are_brought_by_refreshing() {
     assert!(!pair.destination.holds("docker.io/library/app", &sbom));
     let ran = pair.project.mirror(&["apply", "--refresh-referrers"]).run();
     assert!(pair.destination.holds("docker.io/library/app", &sbom));
-    assert!(ran.stdout.contains("applied: 0 copied, 1 unchanged, 1 refreshed; "), "{}", ran.stdout);
+    crate::reads(
+        &ran.stdout,
+        expect![[r#"
+        applied: 0 copied, 1 unchanged, 1 refreshed; 326 B fetched, 326 B pushed; N.N s
+    "#]],
+    );
 }
 
 #[test]
@@ -153,7 +164,12 @@ fn registries_without_a_list_of_referrers() {
     );
     onward.entry("mirror.example/docker.io/library/app:1").write("images/mirror.toml", &config);
     let ran = onward.mirror(&["apply"]).run();
-    assert!(!ran.stdout.contains("warning"), "{}", ran.stdout);
+    crate::reads(
+        &ran.stdout,
+        expect![[r#"
+        applied: 1 copied, 0 unchanged; 2.9 KiB fetched, 2.9 KiB pushed; N.N s
+    "#]],
+    );
     assert!(
         second.holds("docker.io/library/app", &image)
             && second.holds("docker.io/library/app", &sbom)
@@ -210,7 +226,14 @@ fn one_that_is_missing_does_not_hide_the_others() {
         exchange.path.ends_with(&gone).then(|| Fault::refuse(404, "MANIFEST_UNKNOWN", ""))
     });
     let ran = pair.project.mirror(&["apply"]).run();
-    assert!(ran.stdout.contains("warning"), "{}", ran.stdout);
+    crate::reads(
+        &ran.stdout,
+        expect![[r#"
+        warning: docker.io/library/app:1 at prod is without some of its signatures
+          caused by: source: reading manifest sha256:d58d2178fde8 of library/app: GET http://127.0.0.1:PORT/v2/library/app/manifests/sha256:d58d2178fde8a4379ef086dfc25c5f78958952aaaa5f0482633f39d37703292f: 404 MANIFEST_UNKNOWN
+        applied: 1 copied, 0 unchanged, 1 without some of their signatures; 2.8 KiB fetched, 2.8 KiB pushed; N.N s
+    "#]],
+    );
     assert!(pair.destination.holds("docker.io/library/app", &signature));
     assert_eq!(pair.destination.tags().len(), 2, "{:?}", pair.destination.tags());
 }
@@ -241,7 +264,12 @@ fn referrers_that_the_destination_has_of_its_own_stay_listed() {
     let repository = "docker.io/library/app";
     destination.add_manifest(repository, &tag, media_type::OCI_INDEX, index(theirs.digest()));
     let ran = project.mirror(&["apply"]).run();
-    assert!(!ran.stdout.contains("warning"), "{}", ran.stdout);
+    crate::reads(
+        &ran.stdout,
+        expect![[r#"
+        applied: 1 copied, 0 unchanged; 2.9 KiB fetched, 2.9 KiB pushed; N.N s
+    "#]],
+    );
     let listed = destination.manifest(repository, &tag).unwrap();
     let text = String::from_utf8(listed.bytes.to_vec()).unwrap();
     assert!(
@@ -261,12 +289,22 @@ fn they_can_be_found_in_a_layout() {
     let config = format!("[registry.\"docker.io\"]\nendpoint = \"{}\"\n", source.endpoint());
     project.entry("app:1").write("images/mirror.toml", &config);
     let ran = project.mirror(&["apply"]).run();
-    assert!(!ran.stdout.contains("warning"), "{}", ran.stdout);
+    crate::reads(
+        &ran.stdout,
+        expect![[r#"
+        applied: 1 copied, 0 unchanged; 2.9 KiB fetched, 2.9 KiB pushed; N.N s
+    "#]],
+    );
     let store = project.path().join("mirror-store");
     let index = std::fs::read_to_string(store.join("index.json")).unwrap();
     let name = format!("docker.io/library/app:sha256-{}", image.digest().hex());
     assert!(index.contains(&name), "{index}");
     assert!(store.join("blobs/sha256").join(sbom.digest().hex()).exists());
     let again = project.mirror(&["apply"]).run();
-    assert!(again.stdout.contains("0 copied, 1 unchanged"), "{}", again.stdout);
+    crate::reads(
+        &again.stdout,
+        expect![[r#"
+        applied: 0 copied, 1 unchanged; 0 B fetched, 0 B pushed; N.N s
+    "#]],
+    );
 }

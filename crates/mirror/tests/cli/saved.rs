@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use expect_test::expect;
 use mirror_plan::plan::Plan;
 use mirror_plan::report::Report;
 use mirror_testkit::{Image, ImageBuilder};
@@ -45,7 +46,12 @@ fn it_is_carried_out_without_reading_manifests_again() {
     assert!(manifests.clone().all(|request| request.method == "HEAD"));
     assert_eq!(manifests.count(), 2);
     let again = pair.project.mirror(&["apply", "mirror.plan"]).run();
-    assert!(again.stdout.contains("0 copied, 2 unchanged"), "{}", again.stdout);
+    crate::reads(
+        &again.stdout,
+        expect![[r#"
+        applied: 0 copied, 2 unchanged; 0 B fetched, 0 B pushed; N.N s
+    "#]],
+    );
 }
 
 #[test]
@@ -64,8 +70,13 @@ fn what_has_moved_at_the_destination_is_left_alone() {
     let theirs = ImageBuilder::new("theirs").build();
     pair.destination.add("docker.io/library/two", "1", &theirs);
     let ran = pair.project.mirror(&["apply", "mirror.plan"]).ends_with(5).run();
-    assert!(ran.stdout.contains("stale: docker.io/library/two:1 at prod"), "{}", ran.stdout);
-    assert!(ran.stdout.contains("1 copied") && ran.stdout.contains("1 stale"), "{}", ran.stdout);
+    crate::reads(
+        &ran.stdout,
+        expect![[r#"
+        stale: docker.io/library/two:1 at prod now has sha256:79010677dc40; left alone
+        applied: 1 copied, 0 unchanged, 1 stale; 5.1 KiB fetched, 5.1 KiB pushed; N.N s
+    "#]],
+    );
     assert!(pair.destination.holds("docker.io/library/one", &one));
     let tag = pair.destination.manifest("docker.io/library/two", "1").unwrap();
     assert_eq!(&tag.digest, theirs.digest());
@@ -76,13 +87,27 @@ fn a_plan_for_another_tree_or_configuration_is_refused() {
     let (pair, ..) = planned();
     pair.project.entry("three:1");
     let ran = pair.project.mirror(&["apply", "mirror.plan"]).ends_with(5).run();
-    assert!(ran.stderr.contains("the tree has changed"), "{}", ran.stderr);
+    crate::reads(
+        &ran.stderr,
+        expect![[r#"
+        error: the plan mirror.plan can't be applied
+          caused by: the tree has changed since it was made
+          help: look again: `mirror plan --out FILE`
+    "#]],
+    );
     let (pair, ..) = planned();
     let path = pair.project.path().join("images/mirror.toml");
     let config = std::fs::read_to_string(path).unwrap();
     pair.project.write("images/mirror.toml", &format!("{config}\n[copy]\nreferrers = \"off\"\n"));
     let ran = pair.project.mirror(&["apply", "mirror.plan"]).ends_with(5).run();
-    assert!(ran.stderr.contains("the configuration has changed"), "{}", ran.stderr);
+    crate::reads(
+        &ran.stderr,
+        expect![[r#"
+        error: the plan mirror.plan can't be applied
+          caused by: the configuration has changed since it was made
+          help: look again: `mirror plan --out FILE`
+    "#]],
+    );
     assert_eq!(pair.destination.tags().len(), 1, "nothing was done");
 }
 
@@ -153,7 +178,15 @@ fn an_image_that_its_source_does_not_have_is_not_copied() {
     });
     opened.sealed().write(&file(&pair));
     let ran = pair.project.mirror(&["apply", "mirror.plan"]).ends_with(1).run();
-    assert!(ran.stdout.contains("or no longer does"), "{}", ran.stdout);
+    crate::reads(
+        &ran.stdout,
+        expect![[r#"
+            error: could not copy docker.io/library/one:1 to prod
+              caused by: source: one:1 does not have sha256:7d3d939e9b96c5a852e8772dbf40933f62521ce0c511025fe0e9bfdf668749d8, or no longer does
+              help: look again: `mirror plan --out FILE`
+            applied: 1 copied, 0 unchanged, 1 failed; what had moved by then; N.N s
+        "#]],
+    );
     assert!(pair.destination.manifest("docker.io/library/one", "1").is_none());
 }
 
@@ -208,9 +241,23 @@ fn files_that_are_no_plans_are_refused() {
         assert!(ran.stderr.contains(why), "{why}\n{}", ran.stderr);
     }
     let ran = pair.project.mirror(&["apply", "missing.plan"]).ends_with(2).run();
-    assert!(ran.stderr.contains("No such file"), "{}", ran.stderr);
+    crate::reads(
+        &ran.stderr,
+        expect![[r#"
+        error: the plan missing.plan can't be applied
+          caused by: No such file or directory (os error 2)
+          help: make it anew: `mirror plan --out FILE`
+    "#]],
+    );
     let ran = pair.project.mirror(&["plan", "--out", "no/folder/mirror.plan"]).ends_with(2).run();
-    assert!(ran.stderr.contains("could not save the plan"), "{}", ran.stderr);
+    crate::reads(
+        &ran.stderr,
+        expect![[r#"
+        error: could not save the plan in no/folder/mirror.plan
+          caused by: No such file or directory (os error 2)
+          help: name a file in a folder that is there and can be written
+    "#]],
+    );
     // Two plans of the same are the same file.
     pair.project.mirror(&["plan", "--out", "mirror.plan"]).run();
     let first = std::fs::read(&file).unwrap();
@@ -233,7 +280,14 @@ fn a_bomb_is_refused() {
     (0..64).for_each(|_| packed.write_all(&zeros).unwrap());
     packed.finish().unwrap();
     let ran = pair.project.mirror(&["apply", "mirror.plan"]).ends_with(2).run();
-    assert!(ran.stderr.contains("a line has over 5.3 MiB"), "{}", ran.stderr);
+    crate::reads(
+        &ran.stderr,
+        expect![[r#"
+        error: the plan mirror.plan can't be applied
+          caused by: it is not a saved plan: a line has over 5.3 MiB
+          help: make it anew: `mirror plan --out FILE`
+    "#]],
+    );
 }
 
 #[test]
@@ -253,9 +307,24 @@ fn images_without_tags_are_told_apart() {
     pair.project.mirror(&["apply"]).run();
     entry("two", &two);
     let ran = pair.project.mirror(&["plan", "--out", "mirror.plan"]).run();
-    assert!(ran.stdout.contains("plan: 1 to create, 0 to update, 1 unchanged"), "{}", ran.stdout);
+    crate::reads(
+        &ran.stdout,
+        expect![[r#"
+        prod
+          + docker.io/library/app  new → sha256:41ccf6d0c413  2.5 KiB
+          = docker.io/library/app  sha256:dd00ad4cf4d4
+
+        plan: 1 to create, 0 to update, 1 unchanged
+          to move: 2.5 KiB of distinct blobs at most; 1 manifest from docker.io
+    "#]],
+    );
     let ran = pair.project.mirror(&["apply", "mirror.plan"]).run();
-    assert!(ran.stdout.contains("1 copied, 1 unchanged"), "{}", ran.stdout);
+    crate::reads(
+        &ran.stdout,
+        expect![[r#"
+        applied: 1 copied, 1 unchanged; 2.5 KiB fetched, 2.5 KiB pushed; N.N s
+    "#]],
+    );
     pair.project.mirror(&["plan", "--exit-code"]).run();
 }
 
@@ -287,7 +356,14 @@ fn looking_for_signatures_does_not_bring_another_image() {
     opened.change_plan(|line| *line = serde_json::to_value(plan).unwrap());
     opened.sealed().write(&file(&pair));
     let ran = pair.project.mirror(&["apply", "mirror.plan"]).ends_with(5).run();
-    assert!(ran.stderr.contains("which the tree does not ask for"), "{}", ran.stderr);
+    crate::reads(
+        &ran.stderr,
+        expect![[r#"
+        error: the plan mirror.plan can't be applied
+          caused by: it looks for signatures of docker.io/library/app:1 at prod, which the tree does not ask for
+          help: look again: `mirror plan --out FILE`
+    "#]],
+    );
     assert!(pair.destination.tags().is_empty());
 }
 
@@ -309,7 +385,15 @@ fn a_platform_is_the_one_that_its_index_names() {
     }));
     forged.sealed().write(&file(&pair));
     let ran = pair.project.mirror(&["apply", "mirror.plan"]).ends_with(1).run();
-    assert!(ran.stdout.contains("or no longer does"), "{}", ran.stdout);
+    crate::reads(
+        &ran.stdout,
+        expect![[r#"
+            error: could not copy docker.io/library/app:1 to prod
+              caused by: source: app:1@sha256:00404452e64c025618feff39a9e48081503542396a58b2cd6429823e0ca1e811 does not have sha256:a815d07f5143d16a0d0d37bc7b7164dcb2864e32898027e3d476bb3503acdf7c, or no longer does
+              help: look again: `mirror plan --out FILE`
+            applied: 0 copied, 0 unchanged, 1 failed; what had moved by then; N.N s
+        "#]],
+    );
     assert!(pair.destination.tags().is_empty());
     good.write(&file(&pair));
     pair.project.mirror(&["apply", "mirror.plan"]).run();

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
+use expect_test::expect;
 use mirror_testkit::ImageBuilder;
 
 use crate::{Pair, Project};
@@ -79,9 +80,24 @@ fn what_a_branch_changes() {
     );
     // From any folder, and with a glob on top.
     let ran = pair.project.mirror(&[&plan[..], &["--only", "{gone,moved}"]].concat()).run();
-    assert!(ran.stdout.contains("1 to create, 0 to update, 0 unchanged, 1 no longer wanted"));
+    crate::reads(
+        &ran.stdout,
+        expect![[r#"
+        prod
+          + docker.io/library/moved:1  new → sha256:65e103d75bfc
+          - docker.io/library/gone:1   no longer wanted; it stays there
+
+        plan: 1 to create, 0 to update, 0 unchanged, 1 no longer wanted
+          to move: at least 1 manifest from docker.io
+    "#]],
+    );
     let ran = pair.project.mirror(&[&plan[..], &["--only", "nothing"]].concat()).run();
-    assert!(ran.stdout.contains("plan: 0 to create"), "{}", ran.stdout);
+    crate::reads(
+        &ran.stdout,
+        expect![[r#"
+        plan: 0 to create, 0 to update, 0 unchanged
+    "#]],
+    );
     // Nothing has changed since now.
     commit(&pair.project, "fresh");
     let ran = pair.project.mirror(&["plan", "--changed-since", "HEAD"]).run();
@@ -89,13 +105,35 @@ fn what_a_branch_changes() {
     // A saved plan of a part is a plan for the whole tree.
     pair.project.mirror(&["plan", "--changed-since", &before, "--out", "mirror.plan"]).run();
     let ran = pair.project.mirror(&["apply", "mirror.plan"]).run();
-    assert!(ran.stdout.contains("3 copied, 0 unchanged"), "{}", ran.stdout);
+    crate::reads(
+        &ran.stdout,
+        expect![[r#"
+        applied: 3 copied, 0 unchanged; 242 B fetched, 242 B pushed, 4 blobs reused; N.N s
+    "#]],
+    );
     // Where the configuration has changed, everything may go elsewhere.
     let config = std::fs::read_to_string(pair.project.path().join("images/mirror.toml")).unwrap();
     pair.project.write("images/mirror.toml", &(config + "# changed\n"));
     let ran = pair.project.mirror(&["plan", "--changed-since", "HEAD"]).run();
-    assert!(ran.stdout.contains("1 to create, 0 to update, 3 unchanged"), "{}", ran.stdout);
-    assert!(ran.stderr.contains("the configuration has changed"), "{}", ran.stderr);
+    crate::reads(
+        &ran.stdout,
+        expect![[r#"
+        prod
+          + docker.io/library/still:1  new → sha256:65e103d75bfc  242 B
+          = docker.io/library/app:1.1  sha256:65e103d75bfc
+          = docker.io/library/moved:1  sha256:65e103d75bfc
+          = docker.io/team/fresh:1     sha256:65e103d75bfc
+
+        plan: 1 to create, 0 to update, 3 unchanged
+          to move: 242 B of distinct blobs at most; 1 manifest from docker.io
+    "#]],
+    );
+    crate::reads(
+        &ran.stderr,
+        expect![[r#"
+        the configuration has changed since that commit, or may have: everything is planned
+    "#]],
+    );
 }
 
 #[test]
@@ -114,13 +152,24 @@ fn shallow_clones() {
         ran.stderr,
         format!(
             "error: could not tell what has changed since {before}\n  caused by: the commit `{before}` is not in \
-             this clone\n  help: name a commit, branch or tag. A shallow clone lacks older ones: `git fetch --depth 1 \
-             origin {before}` brings one\n"
+             this clone\n  help: name a commit, branch or tag. A shallow clone lacks older ones: run `git fetch --depth 1 \
+             origin {before}`\n"
         )
     );
     git(clone.path(), &["fetch", "--quiet", "--depth", "1", "origin", &before]);
     let ran = run(&before).run();
-    assert!(ran.stdout.contains("2 to create, 0 to update, 0 unchanged, 1 no longer wanted"));
+    crate::reads(
+        &ran.stdout,
+        expect![[r#"
+        prod
+          + docker.io/library/app:1.1  new → sha256:65e103d75bfc  was 1.0
+          + docker.io/library/moved:1  new → sha256:65e103d75bfc
+          - docker.io/library/gone:1   no longer wanted; it stays there
+
+        plan: 2 to create, 0 to update, 0 unchanged, 1 no longer wanted
+          to move: at least 2 manifests from docker.io
+    "#]],
+    );
 }
 
 #[test]
@@ -133,7 +182,14 @@ fn what_is_no_revision_and_no_clone() {
     }
     std::fs::remove_dir_all(pair.project.path().join(".git")).unwrap();
     let ran = pair.project.mirror(&["plan", "--changed-since", "HEAD"]).ends_with(2).run();
-    assert!(ran.stderr.contains("not a git repository"), "{}", ran.stderr);
+    crate::reads(
+        &ran.stderr,
+        expect![[r#"
+        error: could not tell what has changed since HEAD
+          caused by: fatal: not a git repository (or any of the parent directories): .git
+          help: changes are found by git: the tree must be in a clone, and git installed
+    "#]],
+    );
 }
 
 #[test]
@@ -146,7 +202,12 @@ fn a_part_by_name() {
         assert!(ran.stdout.contains("plan: 1 to create"), "{}", ran.stdout);
     }
     let ran = pair.project.mirror(&["apply", "--only", "team/*", "--only", "x"]).run();
-    assert!(ran.stdout.contains("1 copied, 0 unchanged"), "{}", ran.stdout);
+    crate::reads(
+        &ran.stdout,
+        expect![[r#"
+        applied: 1 copied, 0 unchanged; 2.5 KiB fetched, 2.5 KiB pushed; N.N s
+    "#]],
+    );
     for command in ["plan", "apply"] {
         let ran = pair.project.mirror(&[command, "--only", "redis"]).ends_with(2).run();
         assert!(ran.stderr.contains("`--only` matches no image"), "{}", ran.stderr);
@@ -203,5 +264,12 @@ fn names_and_clones_of_every_kind() {
     git(clone.path(), &["clone", "--quiet", "--filter=blob:none", &url, "."]);
     let ran = mirror_testkit::Mirror::new(env!("CARGO_BIN_EXE_mirror"), clone.path(), &plan);
     let ran = ran.ends_with(2).run();
-    assert!(ran.stderr.contains("this clone is a partial one"), "{}", ran.stderr);
+    crate::reads(
+        &ran.stderr,
+        expect![[r#"
+        error: could not tell what has changed since COMMIT
+          caused by: this clone is a partial one: warning: lazy fetching disabled; some objects may not be available fatal: could not fetch COMMIT from promisor remote
+          help: fetch the files of earlier commits: `git fetch --refetch --no-filter`
+    "#]],
+    );
 }

@@ -1,5 +1,6 @@
 //! Parts of a plan on machines that work side by side, and their reports put together.
 
+use expect_test::expect;
 use mirror_plan::plan::Shard;
 use mirror_plan::report::Report;
 use mirror_testkit::{Image, ImageBuilder};
@@ -81,10 +82,25 @@ fn what_can_only_be_told_is_told_by_one_part() {
         "report-5.json",
     ];
     let merged = pair.project.mirror(&all).ends_with(1).run();
-    assert!(merged.stdout.contains("0 copied, 0 unchanged, 1 failed"), "{}", merged.stdout);
+    crate::reads(
+        &merged.stdout,
+        expect![[r#"
+            error: could not look up docker.io/library/gone:1 for prod
+              caused by: source: looking up library/gone:1: docker.io has no such image (404)
+              help: check the name and the tag, and that they still exist there
+            applied: 0 copied, 0 unchanged, 1 failed; what had moved by then; N.N s
+        "#]],
+    );
     let twice =
         pair.project.mirror(&["report", "report-1.json", "report-1.json"]).ends_with(2).run();
-    assert!(twice.stderr.contains("two are of part 1/5"), "{}", twice.stderr);
+    crate::reads(
+        &twice.stderr,
+        expect![[r#"
+        error: could not put the reports together
+          caused by: two are of part 1/5
+          help: put together the reports of one run, each of them once
+    "#]],
+    );
     // Whoever watches is told, too.
     let summary = pair.project.path().join("summary.md");
     let ran = pair
@@ -94,8 +110,16 @@ fn what_can_only_be_told_is_told_by_one_part() {
         .env("GITHUB_STEP_SUMMARY", &summary.display().to_string())
         .ends_with(1)
         .run();
-    assert!(ran.stderr.contains("could not look up docker.io/library/gone:1"), "{}", ran.stderr);
-    assert!(ran.stderr.contains("::error file="), "{}", ran.stderr);
+    crate::reads(
+        &ran.stderr,
+        expect![[r#"
+        error: could not look up docker.io/library/gone:1 for prod
+          caused by: source: looking up library/gone:1: docker.io has no such image (404)
+          help: check the name and the tag, and that they still exist there
+        plan: 0 to create, 0 to update, 0 unchanged, 1 not looked up
+        ::error file=images/docker.io/library/gone/Dockerfile,title=failed::docker.io/library/gone:1 at prod: source: looking up library/gone:1: docker.io has no such image (404)%0Ahelp: check the name and the tag, and that they still exist there
+    "#]],
+    );
     assert!(std::fs::read_to_string(&summary).unwrap().contains("1 not looked up"));
     // Two versions under one name.
     pair.project.write(

@@ -1,6 +1,7 @@
 //! Signatures at odd registries, and signatures that the company has made itself.
 
 use bytes::Bytes;
+use expect_test::expect;
 use mirror_oci::{Digest, media_type};
 use mirror_plan::report::{Report, WarningKind};
 use mirror_testkit::{Fault, Image, ImageBuilder, Profile, Registry, StoredManifest};
@@ -61,11 +62,15 @@ fn what_the_company_has_signed_stays_signed() {
     // Another tag of the same digest.
     pair.source.add("library/app", "1.0", &image);
     pair.project.entry("library/app:1.0");
-    let told = format!(
-        "warning: docker.io/library/app:1.0 at prod has other signatures than its source, which stay\n  {tag}\n"
-    );
     let ran = pair.project.mirror(&["apply"]).run();
-    assert!(ran.stdout.contains(&told), "{}", ran.stdout);
+    crate::reads(
+        &ran.stdout,
+        expect![[r#"
+        warning: docker.io/library/app:1.0 at prod has other signatures than its source, which stay
+          sha256-19f5e7e8b351e70d31b4a49fc8d8b4ae95cb94a1a95f70578c8b87af830a7970.sig
+        applied: 1 copied, 1 unchanged; 0 B fetched, 0 B pushed, 3 blobs reused; N.N s
+    "#]],
+    );
     assert_eq!(digest_at(&pair.destination, APP, &tag), *own.digest());
     let ran = pair.project.mirror(&["apply", "--refresh-referrers", "--format", "json"]).run();
     assert_eq!(digest_at(&pair.destination, APP, &tag), *own.digest());
@@ -85,7 +90,12 @@ fn a_signature_that_upstream_has_added_is_brought() {
     let grown = signature(&["first", "second"]);
     pair.source.add("library/app", &tag, &grown);
     let ran = pair.project.mirror(&["apply", "--refresh-referrers"]).run();
-    assert!(!ran.stdout.contains("warning"), "{}", ran.stdout);
+    crate::reads(
+        &ran.stdout,
+        expect![[r#"
+        applied: 0 copied, 1 unchanged, 1 refreshed; 6 B fetched, 6 B pushed, 2 blobs reused; N.N s
+    "#]],
+    );
     assert_eq!(digest_at(&pair.destination, APP, &tag), *grown.digest());
     // The same once more: not a byte and not a manifest is written.
     pair.destination.take_requests();
@@ -105,7 +115,14 @@ fn what_a_layout_has_under_the_tag_of_a_signature_stays_too() {
     pair.project.mirror(&["apply"]).run();
     pair.source.add("library/app", &tag, &signature(&["another"]));
     let ran = pair.project.mirror(&["apply", "--refresh-referrers"]).run();
-    assert!(ran.stdout.contains("has other signatures than its source"), "{}", ran.stdout);
+    crate::reads(
+        &ran.stdout,
+        expect![[r#"
+        warning: docker.io/library/app:1 at mirror-store has other signatures than its source, which stay
+          sha256-900844613b29af27e28db18456fcad6da08cdcefcba79a9341a060c96b9c5f5d.sig
+        applied: 0 copied, 1 unchanged, 1 refreshed; 0 B fetched, 0 B pushed; N.N s
+    "#]],
+    );
     let index = std::fs::read_to_string(pair.project.path().join("mirror-store/index.json"));
     assert!(index.unwrap().contains(signature(&["first"]).digest().as_str()));
 }
@@ -139,7 +156,12 @@ fn a_tag_that_stands_for_the_digest_itself_is_no_list() {
     let project = Project::new();
     project.config(&gitlab.host(), &destination.host()).entry("app:1");
     let ran = project.mirror(&["apply"]).run();
-    assert!(!ran.stdout.contains("warning"), "{}", ran.stdout);
+    crate::reads(
+        &ran.stdout,
+        expect![[r#"
+        applied: 1 copied, 0 unchanged; 5.1 KiB fetched, 5.1 KiB pushed; N.N s
+    "#]],
+    );
     assert_eq!(destination.tags(), ["docker.io/library/app:1"]);
     let read = gitlab.take_requests();
     let read = read.iter().filter(|r| r.method == "GET" && r.path.contains("/manifests/")).count();
@@ -160,7 +182,12 @@ fn what_does_not_name_its_subject_is_no_referrer() {
         ))
     });
     let ran = pair.project.mirror(&["apply"]).run();
-    assert!(!ran.stdout.contains("warning"), "{}", ran.stdout);
+    crate::reads(
+        &ran.stdout,
+        expect![[r#"
+        applied: 1 copied, 0 unchanged; 5.1 KiB fetched, 5.1 KiB pushed; N.N s
+    "#]],
+    );
     let puts = pair.destination.take_requests();
     let puts = puts.iter().filter(|r| r.method == "PUT" && r.path.contains("/manifests/")).count();
     assert_eq!(puts, 3);
@@ -179,7 +206,12 @@ fn a_source_that_refuses_to_say_what_is_missing() {
     let config = std::fs::read_to_string(&path).unwrap() + "[copy]\nreferrers = \"require\"\n";
     std::fs::write(path, config).unwrap();
     let ran = project.mirror(&["apply"]).run();
-    assert!(!ran.stdout.contains("warning"), "{}", ran.stdout);
+    crate::reads(
+        &ran.stdout,
+        expect![[r#"
+        applied: 1 copied, 0 unchanged; 2.5 KiB fetched, 2.5 KiB pushed; N.N s
+    "#]],
+    );
     assert!(destination.holds(APP, &signature(&["s"])));
 }
 
@@ -200,31 +232,63 @@ fn look_ups_that_are_refused_are_told_once_and_made_again() {
     let told = "warning: could not look for signatures of docker.io/library/app:1 at prod; the next run does\n  caused by: source: looking for signatures of sha256:";
     assert_eq!(ran.stdout.matches(told).count(), 1, "{}", ran.stdout);
     assert_eq!(ran.stdout.matches("warning").count(), 1, "{}", ran.stdout);
-    assert!(ran.stdout.contains("; and 11 more look-ups\n"), "{}", ran.stdout);
-    assert!(
-        ran.stdout.contains(
-            "applied: 1 copied, 0 unchanged, 1 whose signatures could not be looked for; "
-        ),
-        "{}",
-        ran.stdout
+    crate::reads(
+        &ran.stdout,
+        expect![[r#"
+        warning: could not look for signatures of docker.io/library/app:1 at prod; the next run does
+          caused by: source: looking for signatures of sha256:3bebbc8b613d: GET http://127.0.0.1:PORT/v2/library/app/referrers/sha256:3bebbc8b613d60312c385e182acfc7767c0c6ab39d3eeba79301f8761ce634b7: 403 DENIED: not for you; and 11 more look-ups
+        applied: 1 copied, 0 unchanged, 1 whose signatures could not be looked for; 5.1 KiB fetched, 5.1 KiB pushed; N.N s
+    "#]],
     );
     let page = pair.project.mirror(&["report", "--format", "markdown", "report.json"]).run();
-    assert!(
-        page.stdout.starts_with(
-            "### mirror: 1 copied, 0 unchanged, 1 whose signatures could not be looked for\n"
-        ),
-        "{}",
-        page.stdout
+    crate::reads(
+        &page.stdout,
+        expect![[r#"
+        ### mirror: 1 copied, 0 unchanged, 1 whose signatures could not be looked for
+
+        5.1 KiB fetched, 5.1 KiB pushed, 0.0 s.
+
+        - ⚠️ `docker.io/library/app:1` at `prod`: its signatures could not be looked for: `source: looking for signatures of sha256:3bebbc8b613d: GET http://127.0.0.1:PORT/v2/library/app/referrers/sha256:3bebbc8b613d60312c385e182acfc7767c0c6ab39d3eeba79301f8761ce634b7: 403 DENIED: not for you; and 11 more look-ups`
+
+        <details><summary>1 image copied</summary>
+
+        - `docker.io/library/app:1` at `prod` (5.1 KiB pushed)
+
+        </details>
+    "#]],
     );
     let row = "- ⚠️ `docker.io/library/app:1` at `prod`: its signatures could not be looked for: `source: ";
-    assert!(page.stdout.contains(row), "{}", page.stdout);
+    crate::reads(
+        &page.stdout,
+        expect![[r#"
+        ### mirror: 1 copied, 0 unchanged, 1 whose signatures could not be looked for
+
+        5.1 KiB fetched, 5.1 KiB pushed, 0.0 s.
+
+        - ⚠️ `docker.io/library/app:1` at `prod`: its signatures could not be looked for: `source: looking for signatures of sha256:3bebbc8b613d: GET http://127.0.0.1:PORT/v2/library/app/referrers/sha256:3bebbc8b613d60312c385e182acfc7767c0c6ab39d3eeba79301f8761ce634b7: 403 DENIED: not for you; and 11 more look-ups`
+
+        <details><summary>1 image copied</summary>
+
+        - `docker.io/library/app:1` at `prod` (5.1 KiB pushed)
+
+        </details>
+    "#]],
+    );
     let text = std::fs::read_to_string(pair.project.path().join("report.json")).unwrap();
     let attention =
         mirror_render::ci::issue_markdown(&report(&text), None, &[], &Default::default()).unwrap();
     assert!(attention.contains(row), "{attention}");
     // A plan says so, and a run that finds the source as it was keeps it in mind.
     let plan = pair.project.mirror(&["plan"]).run();
-    assert!(plan.stdout.contains("  its signatures are looked for again\n"), "{}", plan.stdout);
+    crate::reads(
+        &plan.stdout,
+        expect![[r#"
+        prod
+          = docker.io/library/app:1  sha256:f5432f403712  its signatures are looked for again
+
+        plan: 0 to create, 0 to update, 1 unchanged
+    "#]],
+    );
     let ran = pair.project.mirror(&["apply"]).run();
     assert_eq!(ran.stdout.matches(told).count(), 1, "{}", ran.stdout);
     pair.source.clear_faults();
@@ -232,7 +296,12 @@ fn look_ups_that_are_refused_are_told_once_and_made_again() {
     let matrix = pair.project.mirror(&["plan", "--out", "mirror.plan", "--matrix", "2"]).run();
     let shard = matrix.stdout.split('"').nth(3).unwrap().to_owned();
     let ran = pair.project.mirror(&["apply", "mirror.plan", "--shard", &shard]).run();
-    assert!(ran.stdout.contains("applied: 0 copied, 1 unchanged, 1 refreshed; "), "{}", ran.stdout);
+    crate::reads(
+        &ran.stdout,
+        expect![[r#"
+        applied: 0 copied, 1 unchanged, 1 refreshed; 6 B fetched, 6 B pushed; N.N s
+    "#]],
+    );
     assert!(pair.destination.holds(APP, &sig));
     let plan = pair.project.mirror(&["plan", "--format", "json"]).run();
     assert!(!plan.stdout.contains("signatures_owed"), "{}", plan.stdout);
@@ -308,7 +377,12 @@ fn a_404_for_one_manifest_says_nothing_of_the_next() {
         asked.then(|| Fault::refuse(404, "MANIFEST_UNKNOWN", "none"))
     });
     let ran = pair.project.mirror(&["apply"]).run();
-    assert!(!ran.stdout.contains("warning"), "{}", ran.stdout);
+    crate::reads(
+        &ran.stdout,
+        expect![[r#"
+        applied: 2 copied, 0 unchanged; 5.4 KiB fetched, 5.4 KiB pushed; N.N s
+    "#]],
+    );
     assert!(pair.destination.holds(APP, &sbom));
 }
 

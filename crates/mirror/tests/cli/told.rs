@@ -1,5 +1,6 @@
 //! Words that are true: what a person has to know first, and what is not what it seems.
 
+use expect_test::expect;
 use mirror_plan::report::{Report, Status};
 use mirror_testkit::{Fault, ImageBuilder};
 
@@ -15,11 +16,19 @@ fn a_source_that_fails_says_what_is_served() {
     pair.source.add("library/app", "1", &new);
     pair.source.set_faults(|_| Some(Fault::refuse(500, "UNKNOWN", "unknown error")));
     let ran = pair.project.mirror(&["apply", "--report", "report.json"]).ends_with(1).run();
-    let told = format!(
-        "error: could not look up docker.io/library/app:1 for prod\n  not refreshed; the destination serves {}\n  caused by: source: ",
-        old.digest()
+    crate::reads(
+        &ran.stdout,
+        expect![[r#"
+            error: could not look up docker.io/library/app:1 for prod
+              not refreshed; the destination serves sha256:d41e29ad18bf837181d4dd5436c91d22ad59c7d1fda747ad14b2a58e32b444d0
+              caused by: source: looking up library/app:1: HEAD http://127.0.0.1:PORT/v2/library/app/manifests/1: 500 (5 attempts in N.N s)
+              help: the registry reported an internal error; try again later
+            error: could not look up docker.io/library/none:1 for prod
+              caused by: source: looking up library/none:1: HEAD http://127.0.0.1:PORT/v2/library/none/manifests/1: 500 (5 attempts in N.N s)
+              help: the registry reported an internal error; try again later
+            applied: 0 copied, 0 unchanged, 2 failed; what had moved by then; N.N s
+        "#]],
     );
-    assert!(ran.stdout.contains(&told), "{}", ran.stdout);
     assert_eq!(ran.stdout.matches("not refreshed").count(), 1, "{}", ran.stdout);
     let text = std::fs::read_to_string(pair.project.path().join("report.json")).unwrap();
     let report: Report = serde_json::from_str(&text).unwrap();
@@ -95,7 +104,7 @@ fn what_weakens_the_tree_is_said_first() {
     commit(&pair.project, "as it is");
 
     let (text, page) = change(&pinned("1", &old));
-    let older = "attention: docker.io/library/app:1@";
+    let older = "alert: docker.io/library/app:1@";
     assert!(text.starts_with(older), "{text}");
     assert!(text.ends_with(": an older image than the one it replaces, made 2024-02-03T04:05:06Z and not 2025-02-03T04:05:06Z"), "{text}");
     assert!(page.starts_with("- 🚨 `docker.io/library/app:1@"), "{page}");
@@ -110,7 +119,7 @@ fn what_weakens_the_tree_is_said_first() {
     let short = new.digest().short();
     assert_eq!(
         text,
-        format!("attention: docker.io/library/app:1: digest {short} removed, the tag floats now")
+        format!("alert: docker.io/library/app:1: digest {short} removed, the tag floats now")
     );
     assert_eq!(
         page,
@@ -161,7 +170,22 @@ docker.io/library/gone:1.0 is gone upstream
     // Whoever can't be asked is a failure.
     pair.source.set_faults(|_| Some(Fault::refuse(403, "DENIED", "not for you")));
     let ran = pair.project.mirror(&["outdated"]).ends_with(1).run();
-    assert!(ran.stdout.contains("403 DENIED") || ran.stdout.contains(": 403"), "{}", ran.stdout);
+    crate::reads(
+        &ran.stdout,
+        expect![[r#"
+        error: could not look up the tags of docker.io/library/app in docker.io/library/app/Dockerfile
+          caused by: source: looking up library/app:1.2.3: HEAD http://127.0.0.1:PORT/v2/library/app/manifests/1.2.3: 403
+          help: the credentials lack permission for this; request it
+        error: could not look up the tags of docker.io/library/gone in docker.io/library/gone/Dockerfile
+          caused by: source: looking up library/gone:1.0: HEAD http://127.0.0.1:PORT/v2/library/gone/manifests/1.0: 403
+          help: the credentials lack permission for this; request it
+        error: could not look up the tags of docker.io/library/same in docker.io/library/same/Dockerfile
+          caused by: source: looking up library/same:1.0: HEAD http://127.0.0.1:PORT/v2/library/same/manifests/1.0: 403
+          help: the credentials lack permission for this; request it
+        0 newer tags for 0 tags that no bot moves
+        0 tags pushed again, of 3 tags beside digests
+    "#]],
+    );
 }
 
 #[test]
@@ -172,17 +196,27 @@ fn the_digest_of_one_platform_beside_a_tag_is_not_pushed_again() {
     let platform = image.manifests.iter().find(|one| one.digest != *image.digest()).unwrap();
     pair.project.entry(&format!("app:1@{}", platform.digest));
     let ran = pair.project.mirror(&["outdated"]).run();
-    assert!(
-        ran.stdout.ends_with("0 tags pushed again, of 1 tag beside digests\n"),
-        "{}",
-        ran.stdout
+    crate::reads(
+        &ran.stdout,
+        expect![[r#"
+        0 newer tags for 0 tags that no bot moves
+        0 tags pushed again, of 1 tag beside digests
+    "#]],
     );
     let asked = pair.source.take_requests();
     assert_eq!(asked.iter().filter(|request| request.method == "GET").count(), 1, "{asked:?}");
     // The tag has another index by now, which does not name it.
     pair.source.add("library/app", "1", &other);
     let ran = pair.project.mirror(&["outdated"]).run();
-    assert!(ran.stdout.contains("docker.io/library/app:1 was pushed again"), "{}", ran.stdout);
+    crate::reads(
+        &ran.stdout,
+        expect![[r#"
+        docker.io/library/app:1 was pushed again
+          sha256:e4085385c7d627887eb89ebaad53fd34f0d38de5adbf1a1b6d0766cc47e8a9dc in the tree, sha256:d474faf0db947c5d3cfe7a879b61f76838181b1f7be752a2dfd9012b074fec1d upstream; `mirror pin --only docker.io/library/app` takes it
+        0 newer tags for 0 tags that no bot moves
+        1 tag pushed again, of 1 tag beside digests
+    "#]],
+    );
 }
 
 #[test]
@@ -194,8 +228,16 @@ fn a_configuration_beside_the_tree_and_none_at_all_are_told() {
     pair.project.write("images/mirror.toml", &endpoint);
     pair.project.write("mirror.toml", &config);
     let checked = pair.project.mirror(&["check"]).run();
-    let told = "warning[config]: this file is not read: the configuration is in the folder of the tree\n--> mirror.toml\n = help: move it to images/mirror.toml\n";
-    assert!(checked.stdout.contains(told), "{}", checked.stdout);
+    crate::reads(
+        &checked.stdout,
+        expect![[r#"
+        warning[config]: this file is not read: the configuration is in the folder of the tree
+        --> mirror.toml
+         = help: move it to images/mirror.toml
+
+        1 image is good, 0 errors, 1 warning
+    "#]],
+    );
     for command in ["plan", "apply"] {
         let ran = pair.project.mirror(&[command]).run();
         let told = "no destination is configured in images/mirror.toml: images go to the image layout ./mirror-store\n";
@@ -231,6 +273,6 @@ fn what_weakens_the_tree_is_said_also_where_nothing_is_copied_and_files_move() {
     std::fs::remove_file(pair.project.path().join(file)).unwrap();
     pair.project.write("images/docker.io/library/app/v1/Dockerfile", "FROM app:1.1\n");
     let text = plan();
-    assert!(text.starts_with("attention: docker.io/library/app:1.1: digest "), "{text}");
+    assert!(text.starts_with("alert: docker.io/library/app:1.1: digest "), "{text}");
     assert!(text.contains(" removed, the tag floats now\n"), "{text}");
 }

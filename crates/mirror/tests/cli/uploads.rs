@@ -3,6 +3,7 @@
 use std::process::Stdio;
 use std::time::Duration;
 
+use expect_test::expect;
 use mirror_testkit::{Fault, Image, ImageBuilder, Profile, Recorded, Registry};
 
 use crate::{Pair, Project};
@@ -41,7 +42,12 @@ fn what_is_there_is_not_sent_again_where_mounts_are_ignored() {
     source.take_requests();
     destination.take_requests();
     let ran = project.mirror(&["apply"]).run();
-    assert!(ran.stdout.contains(" fetched, "), "{}", ran.stdout);
+    crate::reads(
+        &ran.stdout,
+        expect![[r#"
+        applied: 1 copied, 0 unchanged; 406 B fetched, 406 B pushed, 1 blob reused; N.N s
+    "#]],
+    );
     let (read, written) = (source.take_requests(), destination.take_requests());
     let base = mirror_oci::Digest::of(
         mirror_oci::Algorithm::Sha256,
@@ -119,7 +125,12 @@ fn few_sessions_that_are_kept_for_long_are_enough() {
         blob.then(|| Fault::Delay(Duration::from_millis(30)))
     });
     let ran = project.mirror(&["apply"]).run();
-    assert!(ran.stdout.contains("applied: 12 copied, 0 unchanged; "), "{}", ran.stdout);
+    crate::reads(
+        &ran.stdout,
+        expect![[r#"
+        applied: 12 copied, 0 unchanged; 14.2 MiB fetched, 14.2 MiB pushed; N.N s
+    "#]],
+    );
     assert_eq!(destination.open_sessions(), 0);
     let requests = destination.take_requests();
     let refused = requests.iter().filter(|r| r.status == 429).count();
@@ -231,7 +242,12 @@ fn one_registry_on_both_sides() {
         project.entry(&format!("{}/upstream/app{n}:1", registry.host()));
     }
     let ran = project.mirror(&["apply"]).run();
-    assert!(ran.stdout.contains("applied: 4 copied"), "{}", ran.stdout);
+    crate::reads(
+        &ran.stdout,
+        expect![[r#"
+        applied: 4 copied, 0 unchanged; 5.7 MiB fetched, 5.7 MiB pushed; N.N s
+    "#]],
+    );
     assert_eq!(registry.most_at_once(), 1);
     (0..4).for_each(|n| assert!(registry.holds(&format!("company/app{n}"), &image(n))));
 }
@@ -355,7 +371,12 @@ fn a_session_that_grows_old_during_a_question_is_opened_anew() {
         asks.then_some(Fault::Delay(Duration::from_millis(2200)))
     });
     let ran = project.mirror(&["apply"]).run();
-    assert!(ran.stdout.contains("applied: 3 copied"), "{}", ran.stdout);
+    crate::reads(
+        &ran.stdout,
+        expect![[r#"
+        applied: 3 copied, 0 unchanged; 88.6 KiB fetched, 88.6 KiB pushed; N.N s
+    "#]],
+    );
 }
 
 #[test]
@@ -394,7 +415,12 @@ fn a_token_service_that_gives_no_token_for_a_mount_refuses_the_mount() {
     });
     let variable = format!("MIRROR_AUTH_{}", destination.host().replace(['.', ':'], "_"));
     let ran = project.mirror(&["apply"]).env(&variable, "me:secret").run();
-    assert!(ran.stdout.contains("applied: 2 copied"), "{}", ran.stdout);
+    crate::reads(
+        &ran.stdout,
+        expect![[r#"
+        applied: 2 copied, 0 unchanged; 2.9 MiB fetched, 5.7 MiB pushed; N.N s
+    "#]],
+    );
     for (name, image) in &images {
         assert!(destination.holds(&format!("docker.io/library/{name}"), image));
     }

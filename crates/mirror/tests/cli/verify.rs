@@ -1,3 +1,4 @@
+use expect_test::expect;
 use mirror_testkit::ImageBuilder;
 
 use crate::Pair;
@@ -10,10 +11,14 @@ fn every_defect_is_found() {
         ("library/other", "1", &ImageBuilder::new("o").build()),
     ]);
     let absent = pair.project.mirror(&["verify"]).ends_with(1).run();
-    assert!(
-        absent.stdout.contains("missing: docker.io/library/app:1 at prod: it is not there"),
-        "{}",
-        absent.stdout
+    crate::reads(
+        &absent.stdout,
+        expect![[r#"
+        missing: docker.io/library/app:1 at prod: it is not there
+        missing: docker.io/library/other:1 at prod: it is not there
+        verified: 0 of 2 images whole; 2 defects
+          help: `mirror apply` copies what is missing
+    "#]],
     );
     pair.project.mirror(&["apply"]).run();
     pair.source.take_requests();
@@ -21,15 +26,17 @@ fn every_defect_is_found() {
     assert_eq!(whole.stdout, "verified: 2 of 2 images whole\n");
     assert_eq!(pair.source.take_requests(), [], "sources are not asked");
 
-    let (layer, size) = (&image.blobs[0].0, image.blobs[0].1.len());
+    let layer = &image.blobs[0].0;
     pair.destination.spoil(layer);
     pair.project.mirror(&["verify"]).run();
     let deep = pair.project.mirror(&["verify", "--deep"]).ends_with(1).run();
-    let expected = format!(
-        "damaged: docker.io/library/app:1 at prod: blob {} ({size} B) content has digest",
-        layer.short()
+    crate::reads(
+        &deep.stdout,
+        expect![[r#"
+        damaged: docker.io/library/app:1 at prod: blob sha256:c6570f5667a0 (300 B) content has digest sha256:d13d4a8b3b8add19b5970157f09d00c12cbda4fed4d74d8493156523f7069b66, expected sha256:c6570f5667a0f0150fd92ed5aaa168118ffc4db63b72f5bd832fd5906e8daa78 (sha256:c6570f5667a0f0150fd92ed5aaa168118ffc4db63b72f5bd832fd5906e8daa78)
+        verified: 1 of 2 images whole; 1 defect
+    "#]],
     );
-    assert!(deep.stdout.contains(&expected), "{}", deep.stdout);
 
     pair.destination.lose("docker.io/library/app", layer);
     pair.destination.lose("docker.io/library/app", &image.manifests[1].digest);
@@ -48,10 +55,12 @@ fn a_pinned_image_must_have_its_digest() {
     pair.destination.add("docker.io/library/app", "1", &old);
     pair.project.entry(&format!("app:1@{}", new.digest()));
     let ran = pair.project.mirror(&["verify"]).ends_with(1).run();
-    assert!(
-        ran.stdout.contains(&format!("it is {}, the tree wants {}", old.digest(), new.digest())),
-        "{}",
-        ran.stdout
+    crate::reads(
+        &ran.stdout,
+        expect![[r#"
+        damaged: docker.io/library/app:1 at prod: it is sha256:23ca9f72109d1815dd61717df9a0956f55e950a89b132039efd67effcbd84fdd, the tree wants sha256:1f9ef99c1c7e02c7da784f5aa4fb2ae460a6f939cd969f523bd197885ac5053d
+        verified: 0 of 1 image whole; 1 defect
+    "#]],
     );
 }
 
@@ -67,16 +76,22 @@ fn image_layouts_too() {
     std::fs::write(&blob, vec![0; image.blobs[0].1.len()]).unwrap();
     pair.project.mirror(&["verify"]).run();
     let deep = pair.project.mirror(&["verify", "--deep"]).ends_with(1).run();
-    assert!(deep.stdout.contains("content has digest"), "{}", deep.stdout);
+    crate::reads(
+        &deep.stdout,
+        expect![[r#"
+        damaged: docker.io/library/app:1 at mirror-store: blob sha256:caf5e275291c (300 B) content has digest sha256:d13d4a8b3b8add19b5970157f09d00c12cbda4fed4d74d8493156523f7069b66, expected sha256:caf5e275291c1fa45698b8bc557772ca0f443e22ecb138fdc2f32ed062a142fe (sha256:caf5e275291c1fa45698b8bc557772ca0f443e22ecb138fdc2f32ed062a142fe)
+        verified: 0 of 1 image whole; 1 defect
+    "#]],
+    );
     std::fs::remove_file(&blob).unwrap();
     let ran = pair.project.mirror(&["verify"]).ends_with(1).run();
-    assert!(
-        ran.stdout.ends_with(&format!(
-            "is missing or cut off ({})\nverified: 0 of 1 image whole; 1 defect\n  help: `mirror apply --repair` puts back what is missing\n",
-            image.blobs[0].0
-        )),
-        "{}",
-        ran.stdout
+    crate::reads(
+        &ran.stdout,
+        expect![[r#"
+        missing: docker.io/library/app:1 at mirror-store: blob sha256:caf5e275291c (300 B) is missing or cut off (sha256:caf5e275291c1fa45698b8bc557772ca0f443e22ecb138fdc2f32ed062a142fe)
+        verified: 0 of 1 image whole; 1 defect
+          help: `mirror apply --repair` puts back what is missing
+    "#]],
     );
 }
 

@@ -1,5 +1,6 @@
 //! A mirror on its worst day: what upstream has lost, what registries have lost, and what a reviewer has to see first.
 
+use expect_test::expect;
 use mirror_oci::Digest;
 use mirror_plan::plan::{Change, Plan};
 use mirror_plan::report::Report;
@@ -20,11 +21,11 @@ pub(crate) fn pinned(tag: &str, image: &Image) -> String {
     format!("FROM app:{tag}@{}\n", image.digest())
 }
 
-fn plan(json: &str) -> Plan {
+pub(crate) fn plan(json: &str) -> Plan {
     serde_json::from_str(json).unwrap()
 }
 
-fn digest_at(registry: &Registry, tag: &str) -> Option<Digest> {
+pub(crate) fn digest_at(registry: &Registry, tag: &str) -> Option<Digest> {
     registry.manifest(APP, tag).map(|manifest| manifest.digest)
 }
 
@@ -44,22 +45,29 @@ fn a_digest_that_upstream_has_deleted_is_tagged_where_it_is() {
     old.blobs.iter().for_each(|(digest, _)| pair.source.lose("library/app", digest));
     pair.project.write(file, &pinned("1", &old));
     let planned = pair.project.mirror(&["plan"]).run();
-    assert!(
-        planned.stdout.contains(
-            "  gone upstream, you hold it at prod\n    caused by: source: reading manifest sha256:"
-        ),
-        "{}",
-        planned.stdout
+    crate::reads(
+        &planned.stdout,
+        expect![[r#"
+        prod
+          ~ docker.io/library/app:1  sha256:17e7008edf62 → sha256:d41e29ad18bf  60.0 KiB  linux/amd64 linux/arm64  gone upstream, you hold it at prod
+            caused by: source: reading manifest sha256:d41e29ad18bf of library/app: GET http://127.0.0.1:PORT/v2/library/app/manifests/sha256:d41e29ad18bf837181d4dd5436c91d22ad59c7d1fda747ad14b2a58e32b444d0: 404 MANIFEST_UNKNOWN: manifest unknown
+
+        note: upstream moved the tag of docker.io/library/app:1@sha256:d41e29ad18bf837181d4dd5436c91d22ad59c7d1fda747ad14b2a58e32b444d0 to sha256:17e7008edf6251a95c9efefd1980ce9ce4275ae702c0a601d471c40609e914f1
+          the pinned digest is used
+        plan: 0 to create, 1 to update, 0 unchanged
+          to move: 60.0 KiB of distinct blobs at most; 
+    "#]],
     );
     pair.project.mirror(&["plan", "--out", "mirror.plan"]).run();
     pair.destination.take_requests();
     let ran = pair.project.mirror(&["apply", "mirror.plan", "--shard", "1/1"]).run();
-    assert!(
-        ran.stdout.starts_with(
-            "note: docker.io/library/app:1 at prod: gone upstream, you hold it at prod\n    caused by: source: "
-        ),
-        "{}",
-        ran.stdout
+    crate::reads(
+        &ran.stdout,
+        expect![[r#"
+        note: docker.io/library/app:1 at prod: gone upstream, you hold it at prod
+            caused by: source: reading manifest sha256:d41e29ad18bf of library/app: GET http://127.0.0.1:PORT/v2/library/app/manifests/sha256:d41e29ad18bf837181d4dd5436c91d22ad59c7d1fda747ad14b2a58e32b444d0: 404 MANIFEST_UNKNOWN: manifest unknown
+        applied: 1 copied, 0 unchanged; 0 B fetched, 0 B pushed, 6 blobs reused; N.N s
+    "#]],
     );
     assert_eq!(digest_at(&pair.destination, "1").as_ref(), Some(old.digest()));
     let sent = pair.destination.take_requests();
@@ -131,9 +139,24 @@ fn a_half_held_image_is_not_held() {
     pair.destination.add(APP, "other", &image);
     pair.destination.lose(APP, &image.blobs[0].0);
     let ran = pair.project.mirror(&["apply"]).ends_with(1).run();
-    assert!(ran.stdout.contains("applied: 0 copied, 0 unchanged, 1 failed"), "{}", ran.stdout);
-    let help = "help: prod holds the image, but not all of it: 1 blob missing\n";
-    assert!(ran.stdout.contains(help), "{}", ran.stdout);
+    crate::reads(
+        &ran.stdout,
+        expect![[r#"
+            error: could not look up docker.io/library/app:1 for prod
+              caused by: source: reading manifest sha256:6f7c58bdc9c8 of library/app: GET http://127.0.0.1:PORT/v2/library/app/manifests/sha256:6f7c58bdc9c81c5e2c4f875248521d7c7f99f5f8df017accd3aeb0d608ba6a42: 404 MANIFEST_UNKNOWN: manifest unknown
+              help: prod holds the image, but not all of it: 1 blob missing
+            applied: 0 copied, 0 unchanged, 1 failed; what had moved by then; N.N s
+        "#]],
+    );
+    crate::reads(
+        &ran.stdout,
+        expect![[r#"
+            error: could not look up docker.io/library/app:1 for prod
+              caused by: source: reading manifest sha256:6f7c58bdc9c8 of library/app: GET http://127.0.0.1:PORT/v2/library/app/manifests/sha256:6f7c58bdc9c81c5e2c4f875248521d7c7f99f5f8df017accd3aeb0d608ba6a42: 404 MANIFEST_UNKNOWN: manifest unknown
+              help: prod holds the image, but not all of it: 1 blob missing
+            applied: 0 copied, 0 unchanged, 1 failed; what had moved by then; N.N s
+        "#]],
+    );
     assert_eq!(digest_at(&pair.destination, "1"), None);
 }
 
@@ -152,8 +175,23 @@ fn in_a_layout_too() {
     pair.source.set_faults(|_| Some(Fault::refuse(404, "MANIFEST_UNKNOWN", "gone")));
     pair.project.write(file, &pinned("1", &old));
     let ran = pair.project.mirror(&["apply"]).run();
-    assert!(ran.stdout.contains("gone upstream, you hold it at mirror-store"), "{}", ran.stdout);
-    assert!(pair.project.mirror(&["plan"]).run().stdout.contains("1 unchanged"));
+    crate::reads(
+        &ran.stdout,
+        expect![[r#"
+        note: docker.io/library/app:1 at mirror-store: gone upstream, you hold it at mirror-store
+            caused by: source: reading manifest sha256:d41e29ad18bf of library/app: GET http://127.0.0.1:PORT/v2/library/app/manifests/sha256:d41e29ad18bf837181d4dd5436c91d22ad59c7d1fda747ad14b2a58e32b444d0: 404 MANIFEST_UNKNOWN: gone
+        applied: 1 copied, 0 unchanged; 0 B fetched, 0 B pushed, 6 blobs reused; N.N s
+    "#]],
+    );
+    crate::reads(
+        &pair.project.mirror(&["plan"]).run().stdout,
+        expect![[r#"
+        mirror-store
+          = docker.io/library/app:1  sha256:d41e29ad18bf
+
+        plan: 0 to create, 0 to update, 1 unchanged
+    "#]],
+    );
 }
 
 #[test]
@@ -174,12 +212,28 @@ fn platforms_that_were_left_out_are_missing_when_they_are_wanted() {
     };
     only("\"linux/amd64\", \"linux/s390x\"");
     project.mirror(&["apply"]).run();
-    assert!(project.mirror(&["plan"]).run().stdout.contains("1 unchanged"));
+    crate::reads(
+        &project.mirror(&["plan"]).run().stdout,
+        expect![[r#"
+        prod
+          = docker.io/library/app:1  sha256:2b16ef65027f
+
+        plan: 0 to create, 0 to update, 1 unchanged
+    "#]],
+    );
     // One more.
     only("\"linux/amd64\", \"linux/arm64\", \"linux/s390x\"");
     let planned = project.mirror(&["plan"]).run();
-    assert!(planned.stdout.contains(", 1 part of which is missing"), "{}", planned.stdout);
-    assert!(planned.stdout.contains("1 to complete"), "{}", planned.stdout);
+    crate::reads(
+        &planned.stdout,
+        expect![[r#"
+        prod
+          ~ docker.io/library/app:1  sha256:2b16ef65027f, 1 part of which is missing  7.6 KiB  linux/amd64 linux/arm64 linux/s390x
+
+        plan: 0 to create, 0 to update, 0 unchanged, 1 to complete
+          to move: 7.6 KiB of distinct blobs at most; 4 manifests from docker.io
+    "#]],
+    );
     // All of them.
     std::fs::write(&path, &config).unwrap();
     let planned = plan(&project.mirror(&["plan", "--format", "json"]).run().stdout);
@@ -190,7 +244,12 @@ fn platforms_that_were_left_out_are_missing_when_they_are_wanted() {
     assert!(destination.holds(APP, &image));
     source.take_requests();
     destination.take_requests();
-    assert!(project.mirror(&["apply"]).run().stdout.contains("1 unchanged"));
+    crate::reads(
+        &project.mirror(&["apply"]).run().stdout,
+        expect![[r#"
+        applied: 0 copied, 1 unchanged; 0 B fetched, 0 B pushed; N.N s
+    "#]],
+    );
     assert_eq!(destination.take_requests().len(), 1, "nothing is asked any more");
 }
 
@@ -212,263 +271,5 @@ fn what_verify_finds_missing_is_put_back() {
         assert!(ran.stdout.contains("applied: 1 copied"), "{}", ran.stdout);
         assert!(pair.destination.holds(APP, &image));
         pair.project.mirror(&["verify"]).run();
-    }
-}
-
-/// A source, and two destinations of which the first holds an image whole.
-fn holder(image: &Image, more: &str) -> (Registry, Registry, Registry, Project) {
-    let (source, first, second) = (Registry::start(), Registry::start(), Registry::start());
-    let project = Project::new();
-    source.add("library/app", "1", image);
-    project.write("images/docker.io/library/app/Dockerfile", &pinned("1", image));
-    let one = format!(
-        "[registry.\"docker.io\"]\nendpoint = \"{}\"\n{more}[[destination]]\nname = \"a\"\nregistry = \"{}\"\n",
-        source.endpoint(),
-        first.host()
-    );
-    project.write("images/mirror.toml", &one);
-    project.mirror(&["apply"]).run();
-    let two = format!("{one}[[destination]]\nname = \"b\"\nregistry = \"{}\"\n", second.host());
-    project.write("images/mirror.toml", &two);
-    (source, first, second, project)
-}
-
-#[test]
-fn tampering_is_told_also_where_somebody_holds_the_image() {
-    let image = index("forged");
-    for part in ["/manifests/sha256:", "/blobs/"] {
-        let (source, _first, second, project) = holder(&image, "");
-        source.set_faults(move |exchange| {
-            (exchange.method == "GET" && exchange.path.contains(part)).then_some(Fault::WrongBytes)
-        });
-        let ran = project.mirror(&["apply", "--report", "report.json"]).run();
-        assert!(second.holds(APP, &image));
-        let told = "security: possible tampering, or a broken proxy on the way";
-        assert!(ran.stdout.contains(told), "{}", ran.stdout);
-        let text = std::fs::read_to_string(project.path().join("report.json")).unwrap();
-        let report: Report = serde_json::from_str(&text).unwrap();
-        let page =
-            mirror_render::ci::issue_markdown(&report, None, &[], &Default::default()).unwrap();
-        assert!(page.contains("possible tampering"), "{page}");
-    }
-}
-
-#[test]
-fn signatures_of_a_held_image_are_unknown_while_its_source_fails() {
-    let image = index("unsigned");
-    for setting in ["copy", "require"] {
-        let more = format!("[copy]\nreferrers = \"{setting}\"\n");
-        let (source, _first, second, project) = holder(&image, &more);
-        let signature = ImageBuilder::new("late").layers(&[7]).build();
-        source.add("library/app", &crate::referrers::cosign(image.digest(), "sig"), &signature);
-        source.set_faults(|_| Some(Fault::refuse(403, "DENIED", "not now")));
-        let ran = project.mirror(&["apply"]).ends_with(i32::from(setting == "require")).run();
-        if setting == "require" {
-            assert!(ran.stdout.contains("its signatures can't be looked for: "), "{}", ran.stdout);
-            continue;
-        }
-        assert!(ran.stdout.contains("could not look for signatures"), "{}", ran.stdout);
-        source.clear_faults();
-        project.mirror(&["apply"]).run();
-        assert!(second.holds(APP, &signature));
-    }
-}
-
-#[test]
-fn what_a_layout_holds_a_registry_gets() {
-    let image = ImageBuilder::new("kept")
-        .platforms(&["linux/amd64"])
-        .layers(&[400, 30_000, 2_000_000])
-        .build();
-    let (source, registry, project) = (Registry::start(), Registry::start(), Project::new());
-    source.add("library/app", "1", &image);
-    project.write("images/docker.io/library/app/Dockerfile", &pinned("1", &image));
-    let one = format!(
-        "[registry.\"docker.io\"]\nendpoint = \"{}\"\n[[destination]]\nname = \"disk\"\nlayout = \"store\"\n",
-        source.endpoint()
-    );
-    project.write("images/mirror.toml", &one);
-    project.mirror(&["apply"]).run();
-    source.set_faults(|_| Some(Fault::refuse(404, "MANIFEST_UNKNOWN", "gone")));
-    let host = registry.host();
-    let two = format!("{one}[[destination]]\nname = \"b\"\nregistry = \"{host}\"\n");
-    project.write("images/mirror.toml", &two);
-    let ran = project.mirror(&["apply"]).run();
-    assert!(ran.stdout.contains("gone upstream, you hold it at disk"), "{}", ran.stdout);
-    assert!(registry.holds(APP, &image));
-}
-
-#[test]
-fn a_part_finds_what_another_part_holds() {
-    let image = index("parts");
-    let (source, _first, second, project) = holder(&image, "");
-    source.set_faults(|_| Some(Fault::refuse(404, "MANIFEST_UNKNOWN", "gone")));
-    for shard in ["1/3", "2/3", "3/3"] {
-        project.mirror(&["apply", "--shard", shard]).run();
-    }
-    assert!(second.holds(APP, &image));
-    let planned = project.mirror(&["plan"]).run();
-    assert!(planned.stdout.contains("2 unchanged"), "{}", planned.stdout);
-}
-
-/// A source, two destinations, and a tree with this line; `tree` is what `mirror.toml` says beside them.
-fn held(line: &str, image: &Image) -> (Registry, [Registry; 2], Project) {
-    let (source, destinations) = (Registry::start(), [Registry::start(), Registry::start()]);
-    let project = Project::new();
-    source.add("library/app", "1", image);
-    project.write("images/docker.io/library/app/Dockerfile", line);
-    (source, destinations, project)
-}
-
-fn configure(project: &Project, source: &Registry, destinations: &[&Registry], rest: &str) {
-    let mut text = format!("[registry.\"docker.io\"]\nendpoint = \"{}\"\n", source.endpoint());
-    for (n, registry) in destinations.iter().enumerate() {
-        let host = registry.host();
-        text += &format!("[[destination]]\nname = \"d{n}\"\nregistry = \"{host}\"\n");
-    }
-    project.write("images/mirror.toml", &(text + rest));
-}
-
-fn lose(source: &Registry, image: &Image) {
-    image.manifests.iter().for_each(|one| source.lose("library/app", &one.digest));
-    image.blobs.iter().for_each(|(digest, _)| source.lose("library/app", digest));
-}
-
-#[test]
-fn a_destination_that_gets_the_image_no_more_is_asked_too() {
-    let image = index("moved");
-    let (source, [first, second], project) = held(&pinned("1", &image), &image);
-    configure(&project, &source, &[&first], "");
-    project.mirror(&["apply"]).run();
-    lose(&source, &image);
-    let moved = "[[image]]\nmatch = \"docker.io/**\"\ndestinations = [\"d1\"]\n";
-    configure(&project, &source, &[&first, &second], moved);
-    first.take_requests();
-    let ran = project.mirror(&["apply"]).run();
-    assert!(ran.stdout.contains("gone upstream, you hold it at d0"), "{}", ran.stdout);
-    assert!(second.holds(APP, &image));
-    let read = first.take_requests();
-    assert!(read.iter().all(|r| matches!(r.method.as_str(), "GET" | "HEAD")), "{read:?}");
-}
-
-#[test]
-fn another_holder_is_tried_when_the_first_one_has_lost_it() {
-    let image = index("twice");
-    let third = Registry::start();
-    let (source, [first, second], project) = held(&pinned("1", &image), &image);
-    configure(&project, &source, &[&first, &second], "");
-    project.mirror(&["apply"]).run();
-    lose(&source, &image);
-    // Found whole, and lost before it is read.
-    let layer = image.blobs.iter().max_by_key(|(_, bytes)| bytes.len()).unwrap().0.clone();
-    first.set_faults(move |exchange| {
-        let read = exchange.method == "GET" && exchange.path.ends_with(layer.as_str());
-        read.then(|| Fault::refuse(404, "BLOB_UNKNOWN", "lost"))
-    });
-    configure(&project, &source, &[&first, &second, &third], "");
-    let ran = project.mirror(&["apply", "--format", "json"]).run();
-    let report: Report = serde_json::from_str(&ran.stdout).unwrap();
-    let holder = report.outcomes[0].holder.clone().unwrap();
-    assert_eq!((holder.destination.as_str(), holder.failure.is_gone()), ("d1", true));
-    assert!(third.holds(APP, &image));
-}
-
-#[test]
-fn a_platform_of_an_index_that_only_a_destination_has() {
-    let image = index("one");
-    let line = format!("FROM --platform=linux/arm64 app:1@{}\n", image.digest());
-    let (source, [first, second], project) = held(&line, &image);
-    configure(&project, &source, &[&first], "");
-    project.mirror(&["apply"]).run();
-    lose(&source, &image);
-    // Which manifest was wanted stood in the index, which the spool has kept.
-    let ran = project.mirror(&["apply"]).run();
-    assert!(ran.stdout.contains("applied: 0 copied, 1 unchanged"), "{}", ran.stdout);
-    configure(&project, &source, &[&first, &second], "");
-    let ran = project.mirror(&["apply"]).run();
-    assert!(ran.stdout.contains("gone upstream, you hold it at d0"), "{}", ran.stdout);
-    assert_eq!(digest_at(&second, "1"), digest_at(&first, "1"));
-    assert!(digest_at(&second, "1").is_some());
-}
-
-#[test]
-fn a_signature_that_is_lost_is_no_lost_image() {
-    let image = index("signed");
-    let signature = ImageBuilder::new("signature").layers(&[5]).build();
-    let (source, [first, second], project) = held(&pinned("1", &image), &image);
-    configure(&project, &source, &[&first], "");
-    project.mirror(&["apply"]).run();
-    source.add("library/app", &crate::referrers::cosign(image.digest(), "sig"), &signature);
-    source.lose("library/app", &signature.blobs[0].0);
-    let rest = "[copy]\nreferrers = \"require\"\n";
-    configure(&project, &source, &[&first, &second], rest);
-    let ran = project.mirror(&["apply"]).ends_with(1).run();
-    assert!(!ran.stdout.contains("gone upstream"), "{}", ran.stdout);
-    assert!(second.tags().is_empty());
-}
-
-#[test]
-fn what_a_holder_fails_with_is_not_what_the_source_has() {
-    let image = index("blamed");
-    let (source, [first, second], project) = held(&pinned("1", &image), &image);
-    configure(&project, &source, &[&first], "");
-    project.mirror(&["apply"]).run();
-    lose(&source, &image);
-    let layer = image.blobs.iter().max_by_key(|(_, bytes)| bytes.len()).unwrap().0.clone();
-    first.set_faults(move |exchange| {
-        let read = exchange.method == "GET" && exchange.path.ends_with(layer.as_str());
-        read.then(|| Fault::refuse(403, "DENIED", "not any more"))
-    });
-    configure(&project, &source, &[&first, &second], "");
-    let ran = project.mirror(&["apply", "--format", "json"]).ends_with(1).run();
-    let report: Report = serde_json::from_str(&ran.stdout).unwrap();
-    let failed = report.outcomes.iter().find_map(|outcome| match &outcome.status {
-        mirror_plan::report::Status::Failed { failure } => Some(failure.clone()),
-        _ => None,
-    });
-    let failure = failed.unwrap();
-    assert!(failure.is_gone() && failure.message.contains(&source.host()), "{failure:?}");
-    assert!(failure.help.unwrap().contains("403 DENIED"));
-}
-
-#[test]
-fn a_pinned_platform_that_is_no_index_stays_when_its_source_has_lost_it() {
-    let image = ImageBuilder::new("single").build();
-    let line = format!("FROM --platform=linux/amd64 app:1@{}\n", image.digest());
-    let (source, [first, _], project) = held(&line, &image);
-    configure(&project, &source, &[&first], "");
-    project.mirror(&["apply"]).run();
-    lose(&source, &image);
-    let ran = project.mirror(&["apply"]).run();
-    assert!(ran.stdout.contains("applied: 0 copied, 1 unchanged"), "{}", ran.stdout);
-}
-
-#[test]
-fn signatures_in_a_layout_come_along() {
-    let image = index("filed");
-    let signature = ImageBuilder::new("signature").layers(&[5]).build();
-    for setting in ["copy", "require"] {
-        let (source, registry, project) = (Registry::start(), Registry::start(), Project::new());
-        source.add("library/app", "1", &image);
-        let tag = crate::referrers::cosign(image.digest(), "sig");
-        source.add("library/app", &tag, &signature);
-        let size = image.manifests.last().unwrap().bytes.len();
-        let sbom = crate::referrers::attach(&source, "library/app", image.digest(), size);
-        project.write("images/docker.io/library/app/Dockerfile", &pinned("1", &image));
-        let one = format!(
-            "[copy]\nreferrers = \"{setting}\"\n[registry.\"docker.io\"]\nendpoint = \"{}\"\n[[destination]]\nname = \"disk\"\nlayout = \"store\"\n",
-            source.endpoint()
-        );
-        project.write("images/mirror.toml", &one);
-        project.mirror(&["apply"]).run();
-        source.set_faults(|_| Some(Fault::refuse(404, "MANIFEST_UNKNOWN", "gone")));
-        let host = registry.host();
-        let two = format!("{one}[[destination]]\nname = \"b\"\nregistry = \"{host}\"\n");
-        project.write("images/mirror.toml", &two);
-        let ran = project.mirror(&["apply"]).run();
-        assert!(!ran.stdout.contains("warning"), "{}", ran.stdout);
-        assert!(registry.holds(APP, &image) && registry.holds(APP, &signature));
-        assert!(registry.tags().contains(&format!("{APP}:{tag}")), "{:?}", registry.tags());
-        assert!(registry.holds(APP, &sbom), "{setting}");
     }
 }

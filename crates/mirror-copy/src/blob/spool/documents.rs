@@ -8,6 +8,20 @@ use std::time::{Duration, SystemTime};
 const LOCK: &str = ".lock";
 
 /// A folder of small documents, which is made with the first of them. Other processes may use it at the same time.
+///
+/// ```
+/// use mirror_copy::Documents;
+///
+/// # let folder = tempfile::tempdir()?;
+/// # let folder = folder.path().join("remembered");
+/// let documents = Documents::in_folder(&folder);
+/// assert_eq!(documents.read("left", 1024)?, None);
+/// documents.alone(|| documents.write("left", &[b"one\n", b"two\n"]))?;
+/// assert_eq!(documents.read("left", 1024)?.as_deref(), Some(&b"one\ntwo\n"[..]));
+/// assert!(documents.read("left", 4).is_err(), "it is larger than that");
+/// documents.clear()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Documents {
     folder: PathBuf,

@@ -23,6 +23,28 @@ use self::index::Index;
 use crate::error::CopyError;
 
 /// A folder with images.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use mirror_copy::Layout;
+/// use mirror_oci::Platforms;
+/// use mirror_registry::Threads;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// let layout = Arc::new(Layout::open(&folder.path().join("store"), Threads::Apart)?);
+/// layout.remove_leftovers();
+/// assert_eq!(layout.digest_of("app:1")?, None, "there is nothing in {}", layout.folder().display());
+/// let whole = layout.run(|layout| layout.whole_digest_of("app:1", &Platforms::All)).await??;
+/// assert_eq!(whole, None);
+///
+/// std::fs::write(folder.path().join("notes.txt"), "something else")?;
+/// assert!(Layout::open(folder.path(), Threads::Apart).is_err());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Layout {
     files: Arc<Files>,
@@ -55,6 +77,9 @@ impl Layout {
     ///
     /// # Errors
     /// When it can't be done at all.
+    ///
+    /// # Cancellation
+    /// With [`Threads::Apart`], `work` goes on to its end when the future is dropped; only its result is lost.
     pub async fn run<T: Send + 'static>(
         self: &Arc<Self>,
         work: impl FnOnce(&Layout) -> T + Send + 'static,
@@ -94,8 +119,20 @@ impl Layout {
     }
 
     /// The manifests of an image, if all of it is there that is wanted. Looking costs no request here, so a blob that got
-    /// lost is noticed and brought again. The layout may be anybody's: what is not by its right name isn't there, and what
+    /// lost is noticed and copied again. The layout may be anybody's: what is not by its right name isn't there, and what
     /// is read has the caps of an image.
+    ///
+    /// ```
+    /// use mirror_copy::Layout;
+    /// use mirror_oci::{Algorithm, Digest, Platforms};
+    /// use mirror_registry::Threads;
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// let layout = Layout::open(&folder.path().join("store"), Threads::Apart)?;
+    /// let unknown = Digest::of(Algorithm::Sha256, b"a manifest");
+    /// assert!(layout.whole_image(&unknown, &Platforms::All).is_none());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn whole_image(
         &self,
         root: &Digest,

@@ -56,6 +56,29 @@ pub enum Context {
 }
 
 /// The permissions of a role, without those that its settings don't need.
+///
+/// ```
+/// use mirror_plan::config::Config;
+/// use mirror_plan::provider::ecr::{IamRole, permissions};
+/// use mirror_plan::want::expand;
+/// # use mirror_tree::{Entry, Rules, parse};
+/// # let (file, text) = ("docker.io/library/redis/Dockerfile", "FROM redis:7.2\n");
+/// # let from = parse(file, text.as_bytes(), &Rules::default()).from.ok_or("a good line")?;
+/// # let entry = Entry {
+/// #     file: file.to_owned(), name: from.name, version: from.version,
+/// #     platform: None, span: from.span, source: text.into(),
+/// # };
+///
+/// let config = Config::parse(
+///     "[[destination]]\nname = \"prod\"\nregistry = \"123456789012.dkr.ecr.eu-west-1.amazonaws.com\"",
+/// )
+/// .map_err(|problems| format!("{problems:?}"))?;
+/// let wants = expand(&[entry], &config);
+/// let document = permissions(IamRole::Apply, &wants, &config).to_string();
+/// assert!(document.contains("ecr:PutImage"));
+/// assert!(document.contains("arn:aws:ecr:eu-west-1:123456789012:repository/"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn permissions(role: IamRole, wants: &Wants, config: &Config) -> Value {
     let mut statements = Statements::default();
     for want in &wants.wants {
@@ -77,6 +100,18 @@ pub fn permissions(role: IamRole, wants: &Wants, config: &Config) -> Value {
 }
 
 /// The accounts and partitions that images go to.
+///
+/// ```
+/// use mirror_plan::config::Config;
+/// use mirror_plan::provider::ecr::accounts;
+///
+/// let config = Config::parse(
+///     "[[destination]]\nname = \"prod\"\nregistry = \"123456789012.dkr.ecr.eu-west-1.amazonaws.com\"",
+/// )
+/// .map_err(|problems| format!("{problems:?}"))?;
+/// assert_eq!(accounts(&config), [("123456789012".to_owned(), "aws")].into());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn accounts(config: &Config) -> BTreeSet<(String, &'static str)> {
     let registries =
         config.destinations.iter().filter_map(|destination| match &destination.location {
@@ -89,6 +124,20 @@ pub fn accounts(config: &Config) -> BTreeSet<(String, &'static str)> {
 /// Who may take a role. Repositories made, renamed or transferred since 2026-07-15 have numbers in the subject of
 /// their tokens, older ones have not; both forms are let in.
 /// <https://docs.github.com/en/actions/reference/security/oidc>
+///
+/// ```
+/// use mirror_plan::provider::ecr::{Context, Workflow, trust};
+///
+/// let document = trust(&Workflow {
+///     account: "123456789012".to_owned(),
+///     partition: "aws".to_owned(),
+///     owner: "acme".to_owned(),
+///     repository: "images".to_owned(),
+///     ids: Some((1, 2)),
+///     contexts: vec![Context::Branch("main".to_owned())],
+/// });
+/// assert!(document.to_string().contains("repo:acme@1/images@2:ref:refs/heads/main"));
+/// ```
 pub fn trust(workflow: &Workflow) -> Value {
     let Workflow { account, partition, owner, repository, ids, contexts } = workflow;
     let subjects: Vec<String> = contexts

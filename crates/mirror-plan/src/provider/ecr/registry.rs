@@ -22,6 +22,16 @@ const DUAL_STACK: [&str; 3] =
 ///
 /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/Registries.html>,
 /// <https://docs.aws.amazon.com/general/latest/gr/ecr.html>
+///
+/// ```
+/// use mirror_plan::provider::ecr::EcrRegistry;
+///
+/// let name = "123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn".parse()?;
+/// let registry = EcrRegistry::of(&name).ok_or("it is one of ECR's")?;
+/// assert_eq!(registry.partition(), "aws-cn");
+/// assert_eq!(registry.arn("app/*"), "arn:aws-cn:ecr:cn-north-1:123456789012:repository/app/*");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EcrRegistry {
     /// The twelve digits of the account.

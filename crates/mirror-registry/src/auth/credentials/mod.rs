@@ -1,4 +1,4 @@
-//! Who we are at a registry, from the places where people keep that.
+//! Who we are at a registry, from wherever people keep that.
 //!
 //! In this order: `MIRROR_AUTH_<HOST>` in the environment, Docker's `config.json` with its helpers, podman's
 //! `auth.json`, nobody. The environment itself is read by the command line and handed in.
@@ -54,7 +54,7 @@ pub struct Login {
     pub lifetime: Duration,
 }
 
-/// Where to get a login from, when no other place knows who we are, and where that login may be sent.
+/// Where to get a login from, when no other source knows who we are, and where that login may be sent.
 #[derive(Clone)]
 pub struct LoginSource {
     belongs_to: Arc<dyn Fn(&Endpoint) -> bool + Send + Sync>,
@@ -113,7 +113,7 @@ impl Credentials {
     /// `http://host` in so many words is used: a password for a host is not one to send in the clear.
     ///
     /// # Errors
-    /// When a place that should know cannot be read. That is not the same as being nobody.
+    /// When a source that should know cannot be read. That is not the same as being nobody.
     pub(crate) async fn lookup(
         &self,
         authority: &str,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use expect_test::expect;
 use mirror_testkit::{ACCOUNT, FakeEcr, ImageBuilder, Registry};
 use serde_json::{Value, json};
 
@@ -93,5 +94,12 @@ fn policies_name_prefixes_and_trust_names_both_forms() {
         assert!(ran.stdout.contains(&format!("\"repo:acme/images:{context}\"")), "{}", ran.stdout);
     }
     let ran = scene.project.mirror(&["iam", "apply", "--trust", "acme"]).ends_with(2).run();
-    assert!(ran.stderr.contains("write OWNER/REPOSITORY"), "{}", ran.stderr);
+    crate::reads(
+        &ran.stderr,
+        expect![[r#"
+        error: could not write the policy
+          caused by: `acme` is not a GitHub repository
+          help: write OWNER/REPOSITORY, as on GitHub
+    "#]],
+    );
 }

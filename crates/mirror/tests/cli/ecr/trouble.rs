@@ -4,6 +4,7 @@ use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use expect_test::expect;
 use mirror_failure::FailureKind;
 use mirror_plan::report::Report;
 use mirror_testkit::{ACCOUNT, FakeEcr, Fault, ImageBuilder};
@@ -47,11 +48,14 @@ fn a_setting_that_fails_is_named_and_the_copies_arrive() {
     });
     let ran = scene.mirror(&["apply"]).ends_with(1).run();
     let text = ran.stdout;
-    assert!(
-        text.contains("could not set lifecycle_policy of repository docker.io/library/app"),
-        "{text}"
+    crate::reads(
+        &text,
+        expect![[r#"
+            error: could not set lifecycle_policy of repository docker.io/library/app at prod
+              caused by: destination: ecr:PutLifecyclePolicy on arn:aws:ecr:eu-central-1:123456789012:repository/docker.io/library/app: 400 InvalidParameterException: the policy is odd
+            applied: 1 copied, 0 unchanged, 1 failed; what had moved by then; N.N s
+        "#]],
     );
-    assert!(text.contains("the policy is odd") && text.contains("1 copied"), "{text}");
     assert!(scene.destination().holds("docker.io/library/app", &image));
 }
 
@@ -105,7 +109,15 @@ fn bad_credentials_and_missing_rights() {
         assert!(ran.stdout.contains(place), "{}", ran.stdout);
     }
     let wrong = scene.mirror(&["plan"]).env("AWS_ACCESS_KEY_ID", "WRONG").ends_with(1).run();
-    assert!(wrong.stdout.contains("UnrecognizedClientException"), "{}", wrong.stdout);
+    crate::reads(
+        &wrong.stdout,
+        expect![[r#"
+        error: could not look up docker.io/library/app:1 for prod
+          caused by: destination: ecr:DescribeRepositories on arn:aws:ecr:eu-central-1:123456789012:repository/*: 401 UnrecognizedClientException: The security token included in the request is invalid.; log in to AWS anew
+          help: check the credentials: `docker login`, or MIRROR_AUTH_<HOST>=user:password in the environment
+        plan: 0 to create, 0 to update, 0 unchanged, 1 not looked up
+    "#]],
+    );
     scene.ecr.set_refusals(|call| {
         (call.action == "ecr:CreateRepository").then_some((
             400,
@@ -114,11 +126,18 @@ fn bad_credentials_and_missing_rights() {
         ))
     });
     let denied = scene.mirror(&["apply"]).ends_with(1).run();
-    let needed = format!(
-        "the role needs ecr:CreateRepository on arn:aws:ecr:{REGION}:{ACCOUNT}:repository/docker.io/library/app"
+    crate::reads(
+        &denied.stdout,
+        expect![[r#"
+            error: could not make repository docker.io/library/app at prod
+              caused by: destination: ecr:CreateRepository on arn:aws:ecr:eu-central-1:123456789012:repository/docker.io/library/app: 403 AccessDeniedException: User is not authorized; the role needs ecr:CreateRepository on arn:aws:ecr:eu-central-1:123456789012:repository/docker.io/library/app
+              help: the credentials lack permission for this; request it
+            error: could not copy docker.io/library/app:1 to prod
+              caused by: destination: its repository could not be made: ecr:CreateRepository on arn:aws:ecr:eu-central-1:123456789012:repository/docker.io/library/app: 403 AccessDeniedException: User is not authorized; the role needs ecr:CreateRepository on arn:aws:ecr:eu-central-1:123456789012:repository/docker.io/library/app
+              help: the credentials lack permission for this; request it
+            applied: 0 copied, 0 unchanged, 2 failed; what had moved by then; N.N s
+        "#]],
     );
-    assert!(denied.stdout.contains(&needed), "{}", denied.stdout);
-    assert!(denied.stdout.contains("could not make repository"), "{}", denied.stdout);
 }
 
 #[test]
@@ -168,7 +187,16 @@ fn what_is_wrong_with_the_settings_is_told_where_it_is() {
     project.write("images/mirror.toml", &config("").replace("[destination.ecr]", ""));
     project.entry("quay.io/a__b/c:1");
     let ran = project.mirror(&["check"]).ends_with(4).run();
-    assert!(ran.stdout.contains("ECR takes no `__` in a name"), "{}", ran.stdout);
+    crate::reads(
+        &ran.stdout,
+        expect![[r#"
+        error[conflict]: quay.io/a__b/c at prod: `quay.io/a__b/c` can't be the name of a repository: ECR takes no `__` in a name
+        --> images/quay.io/a__b/c/Dockerfile
+         = help: change one of images/quay.io/a__b/c/Dockerfile, or the destination's `repository` in mirror.toml
+
+        2 images are good, 1 error, 0 warnings
+    "#]],
+    );
 }
 
 #[test]
@@ -228,10 +256,25 @@ fn another_account_and_another_region() {
     let config = std::fs::read_to_string(scene.project.path().join("images/mirror.toml")).unwrap();
     scene.project.write("images/mirror.toml", &config.replace(ACCOUNT, "999999999999"));
     let ran = scene.mirror(&["plan"]).ends_with(1).run();
-    assert!(ran.stdout.contains("not authorized for this registry"), "{}", ran.stdout);
+    crate::reads(
+        &ran.stdout,
+        expect![[r#"
+        error: could not look up docker.io/library/app:1 for prod
+          caused by: destination: ecr:DescribeRepositories on arn:aws:ecr:eu-central-1:999999999999:repository/*: 403 AccessDeniedException: not authorized for this registry; the role needs ecr:DescribeRepositories on arn:aws:ecr:eu-central-1:999999999999:repository/*
+          help: the credentials lack permission for this; request it
+        plan: 0 to create, 0 to update, 0 unchanged, 1 not looked up
+    "#]],
+    );
     scene.project.write("images/mirror.toml", &config.replace(REGION, "mars-north-1"));
     let ran = scene.mirror(&["plan"]).ends_with(1).run();
-    assert!(ran.stdout.contains("there is no such region"), "{}", ran.stdout);
+    crate::reads(
+        &ran.stdout,
+        expect![[r#"
+        error: could not look up docker.io/library/app:1 for prod
+          caused by: destination: ecr:DescribeRepositories on arn:aws:ecr:mars-north-1:123456789012:repository/*: 400 InvalidParameterException: there is no such region here
+        plan: 0 to create, 0 to update, 0 unchanged, 1 not looked up
+    "#]],
+    );
 }
 
 #[test]
@@ -244,7 +287,12 @@ fn an_answer_that_was_lost_is_no_failure_under_an_immutable_tag() {
         (tagged && first.swap(false, Ordering::Relaxed)).then_some(Fault::Lost)
     });
     let ran = scene.mirror(&["apply"]).run();
-    assert!(ran.stdout.contains("1 copied"), "{}", ran.stdout);
+    crate::reads(
+        &ran.stdout,
+        expect![[r#"
+        applied: 1 copied, 0 unchanged, 1 repository made or changed; 2.5 KiB fetched, 2.5 KiB pushed; N.N s
+    "#]],
+    );
     assert!(scene.destination().holds("docker.io/library/app", &image));
 }
 
@@ -305,7 +353,15 @@ fn trouble_with_one_repository_does_not_hide_the_others() {
         ))
     });
     let ran = scene.mirror(&["apply"]).ends_with(1).run();
-    assert!(ran.stdout.contains("1 copied") && ran.stdout.contains("1 failed"), "{}", ran.stdout);
+    crate::reads(
+        &ran.stdout,
+        expect![[r#"
+            error: could not look up docker.io/library/bad:1 for prod
+              caused by: destination: ecr:ListTagsForResource on arn:aws:ecr:eu-central-1:123456789012:repository/docker.io/library/bad: 403 AccessDeniedException: no; the role needs ecr:ListTagsForResource on arn:aws:ecr:eu-central-1:123456789012:repository/docker.io/library/bad
+              help: the credentials lack permission for this; request it
+            applied: 1 copied, 0 unchanged, 1 repository made or changed, 1 failed; what had moved by then; N.N s
+        "#]],
+    );
     assert_eq!(scene.destination().tags(), ["docker.io/library/good:1"]);
 }
 
@@ -317,7 +373,14 @@ fn an_image_whose_key_is_gone_is_not_taken_for_missing() {
     scene.destination().add("docker.io/library/app", "1", &image);
     scene.ecr.lose_key(REGION, image.digest());
     let ran = scene.mirror(&["plan"]).ends_with(1).run();
-    assert!(ran.stdout.contains("KmsError: no key"), "{}", ran.stdout);
+    crate::reads(
+        &ran.stdout,
+        expect![[r#"
+        error: could not look up docker.io/library/app:1 for prod
+          caused by: destination: ecr:BatchGetImage on arn:aws:ecr:eu-central-1:123456789012:repository/docker.io/library/app: 400 KmsError: no key
+        plan: 0 to create, 0 to update, 0 unchanged, 1 not looked up
+    "#]],
+    );
 }
 
 #[test]
@@ -351,7 +414,16 @@ fn two_destinations_cannot_keep_one_repository_in_two_ways() {
     };
     with(false);
     let ran = project.mirror(&["check"]).ends_with(4).run();
-    assert!(ran.stdout.contains("keep it in different ways"), "{}", ran.stdout);
+    crate::reads(
+        &ran.stdout,
+        expect![[r#"
+        error[conflict]: team/app at a and b: the destinations a and b lead to one repository and keep it in different ways
+        --> images/docker.io/team/app/Dockerfile
+         = help: change one of images/docker.io/team/app/Dockerfile, or the destination's `repository` in mirror.toml
+
+        1 image is good, 1 error, 0 warnings
+    "#]],
+    );
     with(true);
     project.mirror(&["check"]).run();
 }
