@@ -16,7 +16,7 @@ use regex_lite::{Captures, Regex};
 /// use mirror_tree::untracked;
 ///
 /// let why = untracked("16.3-alpine3.20").ok_or("a part with a version of its own")?;
-/// assert!(why.message("16.3-alpine3.20").starts_with("no bot moves `16.3-alpine3.20` away from"));
+/// assert!(why.message("16.3-alpine3.20").starts_with("no bot changes `-alpine3.20` in"));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,13 +34,13 @@ impl Untracked {
     pub fn message(&self, tag: &str) -> String {
         match self {
             Untracked::Unread => {
-                format!("no bot moves `{tag}`: neither of them sees a version in it")
+                format!("no bot updates `{tag}`: neither of them sees a version in it")
             }
             Untracked::Commit => {
-                format!("no bot moves `{tag}`: it names a commit, and none is newer than another")
+                format!("no bot updates `{tag}`: it names a commit, and none is newer than another")
             }
             Untracked::Fixed(part) => format!(
-                "no bot moves `{tag}` away from `{part}`: it goes stale when upstream switches to another one"
+                "no bot changes `{part}` in `{tag}`: the tag goes stale when upstream switches to another one"
             ),
         }
     }

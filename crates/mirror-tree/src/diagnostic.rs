@@ -170,7 +170,7 @@ codes! {
     FolderMismatch "folder-mismatch" Error,
     /// A tag that moves, without digest.
     FloatingTag "floating-tag" Warning,
-    /// A tag that no bot moves to a newer version.
+    /// A tag that no bot updates to a newer version.
     UntrackedTag "untracked-tag" Warning,
     /// The digest is a SHA-512, which few registries take.
     Sha512Digest "sha512-digest" Warning,

@@ -55,7 +55,7 @@ pub struct Parsed {
 /// assert_eq!((from.name.to_string(), from.span), ("quay.io/app".to_owned(), 5..20));
 ///
 /// let wrong = parse("quay.io/app/Dockerfile", b"FROM quay.io/App:1.2\n", &Rules::default());
-/// assert_eq!(wrong.diagnostics.first().map(|found| found.code), Some(Code::BadReference));
+/// assert_eq!(wrong.diagnostics.first().map(|found| found.code), Some(Code::UpperCase));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn parse(file: &str, bytes: &[u8], rules: &Rules) -> Parsed {

@@ -7,7 +7,7 @@ use mirror_plan::want::ImageGlob;
 /// A choice among the images of the tree.
 #[derive(Debug, Args)]
 pub(crate) struct Only {
-    /// Only images that match: `docker.io/library/*` or, in short, `postgres`. May be given several times.
+    /// Only images that match, such as `docker.io/library/*` or `postgres` for short. Can be repeated.
     #[arg(long, value_name = "GLOB")]
     pub(crate) only: Vec<ImageGlob>,
 }
@@ -54,10 +54,10 @@ pub(crate) enum Progress {
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum OnLimitArgument {
-    /// Leave the rest for another run, name it, and end with code 6.
+    /// Leave the remaining images for another run, list them, and end with code 6.
     #[default]
     Defer,
-    /// Wait until pulls are left again.
+    /// Wait until the registry serves pulls again.
     Wait,
 }
 

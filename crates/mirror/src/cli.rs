@@ -15,12 +15,12 @@ use crate::exit::{self, Exit};
 
 /// Keeps copies of container images in your own registry.
 ///
-/// A folder of one-line Dockerfiles, `images/<registry>/<repository>/Dockerfile`, says which images are wanted.
-/// `mirror plan` compares that with what the destinations have, `mirror apply` makes them match.
+/// A folder of one-line Dockerfiles, `images/<registry>/<repository>/Dockerfile`, lists the images. `mirror plan`
+/// compares it with the destinations; `mirror apply` makes them match.
 #[derive(Debug, Parser)]
-#[command(version, after_help = exit::TABLE, max_term_width = 100, disable_help_subcommand = true)]
+#[command(version, after_help = exit::TABLE, max_term_width = 100)]
 pub(crate) struct Cli {
-    /// The tree. By default the folder `images` here, or in the nearest folder above that has one.
+    /// The tree. Defaults to the folder `images` here, or in the nearest parent that has one.
     #[arg(long, global = true, value_name = "FOLDER")]
     pub(crate) images: Option<PathBuf>,
 

@@ -9,12 +9,11 @@ use crate::exit::Exit;
 /// A repository on GitHub that commands write to.
 #[derive(Debug, clap::Args)]
 pub(crate) struct At {
-    /// The repository on GitHub. By default what GITHUB_REPOSITORY says, as it does in a workflow.
+    /// The repository on GitHub. Defaults to GITHUB_REPOSITORY, which workflows have.
     #[arg(long, value_name = "OWNER/NAME")]
     pub(crate) repository: Option<RepositoryName>,
 
-    /// The API of a GitHub Enterprise server, https://HOST/api/v3. By default what GITHUB_API_URL says, or that of
-    /// github.com.
+    /// The API of a GitHub Enterprise server, https://HOST/api/v3. Defaults to GITHUB_API_URL, or github.com.
     #[arg(long, value_name = "URL")]
     pub(crate) api_url: Option<String>,
 }

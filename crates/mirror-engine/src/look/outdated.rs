@@ -15,7 +15,7 @@ use crate::look::tags;
 /// Lists of tags that are read at once.
 const AT_ONCE: usize = 16;
 
-/// Looks at the tags that no bot moves, and at those beside digests.
+/// Looks at the tags that no bot updates, and at those beside digests.
 ///
 /// # Cancellation
 /// Can be dropped at any time: nothing is changed.

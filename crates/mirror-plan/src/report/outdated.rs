@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 pub struct Outdated {
     /// Version of this format; 1.
     pub format_version: u32,
-    /// How many images have a tag that no bot moves.
+    /// How many images have a tag that no bot updates.
     pub looked_at: usize,
     /// Those that have a newer tag, in the order of the tree.
     pub images: Vec<NewerTag>,
@@ -74,7 +74,7 @@ pub struct TagsFailure {
     pub failure: Failure,
 }
 
-/// Why no bot moves the tag of an entry, if none does.
+/// Why no bot updates the tag of an entry, if none does.
 ///
 /// ```
 /// use mirror_plan::report::stuck;

@@ -8,10 +8,10 @@ use proptest::prelude::*;
 /// A header that is nearly right, and decides something.
 fn header() -> impl Strategy<Value = String> {
     prop_oneof![
-        "www-authenticate: (Bearer realm=\"(https://r.example/token|http://r.example/t|https://evil.example/t)\"(,service=\"[a-z\"\\\\,]{0,9}\")?|Basic( realm=\"x)?|[\"=, a-zA-Z]{0,300})",
-        "link: <(/v2/app/tags/list\\?last=[a-z]{0,3}|https://evil.example/v2/|[^>\n]{0,200})>; ?rel=\"?(next|prev)\"?(, <[a-z/]{0,9}>; rel=next)?",
+        "www-authenticate: (Bearer realm=\"(https://r\\.example/token|http://r\\.example/t|https://evil\\.example/t)\"(,service=\"[a-z\"\\\\,]{0,9}\")?|Basic( realm=\"x)?|[\"=, a-zA-Z]{0,300})",
+        "link: <(/v2/app/tags/list\\?last=[a-z]{0,3}|https://evil\\.example/v2/|[^>\n]{0,200})>; ?rel=\"?(next|prev)\"?(, <[a-z/]{0,9}>; rel=next)?",
         "content-range: (bytes )?[-0-9*/ ]{0,300}",
-        "location: (/v2/app/blobs/uploads/[a-z0-9?=]{0,9}|https://(me:secret@)?(evil|r).example/[a-z]{0,5}|http://r.example/x|[!-~]{0,100})",
+        "location: (/v2/app/blobs/uploads/[a-z0-9?=]{0,9}|https://(you:other@)?(evil|r)\\.example/[a-z]{0,5}|http://r\\.example/x|[!-~]{0,100})",
         "content-type: (application/vnd.oci.image.(index|manifest).v1\\+json|text/html|[!-~]{0,40})",
         "docker-content-digest: sha256:[0-9a-f]{60,66}",
         "retry-after: [-0-9a-zA-Z:, ]{0,30}",

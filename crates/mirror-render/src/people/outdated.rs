@@ -11,7 +11,7 @@ use crate::people::failure::{Explained, explained};
 /// use mirror_plan::report::Outdated;
 ///
 /// let text = mirror_render::people::render_outdated(&Outdated::default());
-/// assert_eq!(text, "0 newer tags for 0 tags that no bot moves\n");
+/// assert_eq!(text, "a bot can update all tags\n");
 /// ```
 pub fn render_outdated(found: &Outdated) -> String {
     let mut out = String::new();
@@ -21,9 +21,9 @@ pub fn render_outdated(found: &Outdated) -> String {
     for MovedTag { name, tag, pinned, upstream, .. } in &found.moved {
         out += &match upstream {
             Some(upstream) => format!(
-                "{name}:{tag} was pushed again\n  {pinned} in the tree, {upstream} upstream; `mirror pin --only {name}` takes it\n"
+                "{name}:{tag} was pushed again\n  the tree has {pinned}, upstream {upstream}; `mirror pin --only {name}` writes the new digest\n"
             ),
-            None => format!("{name}:{tag} is gone upstream\n  {pinned} in the tree\n"),
+            None => format!("{name}:{tag} is gone upstream\n  the tree has {pinned}\n"),
         };
     }
     for TagsFailure { file, name, failure } in &found.failures {
@@ -33,15 +33,19 @@ pub fn render_outdated(found: &Outdated) -> String {
         out += &format!("  caused by: {cause}\n");
         help.iter().for_each(|help| out += &format!("  help: {help}\n"));
     }
-    let newer = count(found.images.len() as u64, "newer tag");
-    let looked = count(found.looked_at as u64, "tag");
-    out += &format!("{newer} for {looked} that no bot moves\n");
+    out += &match (found.looked_at, found.images.len()) {
+        (0, _) => "a bot can update all tags\n".to_owned(),
+        (looked, newer) => {
+            let (newer, looked) = (count(newer as u64, "newer tag"), count(looked as u64, "tag"));
+            format!("{newer} for {looked} that no bot updates\n")
+        }
+    };
     if found.pinned > 0 {
         let gone = found.moved.iter().filter(|tag| tag.upstream.is_none()).count();
         let moved = count((found.moved.len() - gone) as u64, "tag");
         let pinned = count(found.pinned as u64, "tag");
         let gone = if gone > 0 { format!(", {gone} gone") } else { String::new() };
-        out += &format!("{moved} pushed again{gone}, of {pinned} beside digests\n");
+        out += &format!("{moved} pushed again{gone}, of {pinned} with a digest\n");
     }
     out
 }

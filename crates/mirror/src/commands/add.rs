@@ -18,16 +18,15 @@ use crate::{bots, edit, print};
 
 /// Write entries into the tree.
 ///
-/// Each image gets a file in the folder that its reference says. When that is taken by another version, the new one
-/// gets a variant folder, such as `postgres/13`. What is there is never overwritten; nothing is written unless all of
-/// it can be.
+/// Each image gets a file in the folder that matches its reference, or, if another version has that, in a variant
+/// folder such as `postgres/13`. Never overwrites a file. Writes either all entries or none.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   mirror add postgres:14 quay.io/prometheus/node-exporter:v1.8.1
   mirror add --pin redis:7.4      with the digest that the tag has now")]
 pub(crate) struct AddArguments {
-    /// What to mirror, as in a FROM line.
+    /// The images to mirror, as in a FROM line.
     #[arg(required = true, value_name = "REFERENCE")]
     pub(crate) references: Vec<String>,
 

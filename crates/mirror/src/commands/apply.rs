@@ -18,62 +18,63 @@ use crate::{environment, print, progress, saved};
 
 /// Copy what the destinations lack.
 ///
-/// Plans and carries out. Bytes are copied as they are: the destination has the digests of the source. The tag
-/// comes last, so whoever pulls it gets the old image or the whole new one; a run that is stopped is continued by
-/// the next. One image that fails doesn't stop the others.
+/// Makes a plan and carries it out. Copies are byte-identical and have the digests of their source. The tag is written
+/// last, so that a pull gets the old image or the whole new one. If one image fails, the others go on. If a run is
+/// stopped, the next one continues it.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   mirror apply                              copy; a second run copies nothing
   mirror plan --out mirror.plan && mirror apply mirror.plan
-                                            do what was looked at, nothing else
+                                            do exactly what was looked at
   mirror apply --format json > report.json  for scripts; the schema is
                                             crates/mirror-plan/schemas/report.schema.json
   MIRROR_AUTH_QUAY_IO=user:password mirror apply
-                                            log in to quay.io; `docker login` and `podman login` do as well")]
+                                            log in to quay.io; so do `docker login` and
+                                            `podman login`")]
 pub(crate) struct ApplyArguments {
-    /// A plan that `plan --out` saved: do what it says, no more and without reading manifests again. It must be for
-    /// this tree and configuration; what has moved at a destination since is left alone.
+    /// A plan saved by `plan --out`. Carries out exactly that, without reading manifests again. It must match this
+    /// tree and configuration; whatever changed at a destination since then is left alone.
     #[arg(value_name = "PLAN", conflicts_with_all = ["refresh_referrers", "repair", "only"])]
     pub(crate) plan: Option<PathBuf>,
 
-    /// How to print the report.
+    /// Output format of the report.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: PageFormat,
 
-    /// How to show progress, on standard error. The schema of the JSON lines is
+    /// How to show progress on standard error. The schema of the JSON lines is
     /// crates/mirror-plan/schemas/progress.schema.json.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) progress: Progress,
 
-    /// What to do when a registry's limit on pulls or requests is used up.
+    /// What to do if a registry's limit on pulls or requests is used up.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) on_limit: OnLimitArgument,
 
-    /// Look for late signatures, attestations and other referrers of images that are mirrored already. Reads the
+    /// Look for new signatures, attestations and other referrers of images that are already mirrored. Reads the
     /// manifests of all images.
     #[arg(long)]
     pub(crate) refresh_referrers: bool,
 
-    /// Put back what `verify` finds missing of images at registries, whose tag has the right digest all the same. Looks at
-    /// everything that they consist of.
+    /// Restore what `verify` finds missing of images at registries, even if their tag has the right digest. Checks all
+    /// parts of every image.
     #[arg(long)]
     pub(crate) repair: bool,
 
-    /// Do one part of several, for machines that work side by side: all of a repository is in the same part. Limits
-    /// on pulls are divided.
+    /// Do one part of several, for machines that work in parallel. A repository is never split. Pull limits are
+    /// divided between the parts.
     #[arg(long, value_name = "NUMBER/OF")]
     pub(crate) shard: Option<Shard>,
 
     #[command(flatten)]
     pub(crate) only: Only,
 
-    /// Write the report into this file as JSON, whatever is printed.
+    /// Also write the report to this file, as JSON.
     #[arg(long, value_name = "FILE")]
     pub(crate) report: Option<PathBuf>,
 
-    /// Where to keep layers on their way. What is left there when a run is stopped, the next one goes on with. By
-    /// default mirror-spool in the user's cache folder.
+    /// Where to keep layers while they are copied. The next run resumes what is left there. Defaults to mirror-spool
+    /// in the user's cache folder.
     #[arg(long, value_name = "FOLDER")]
     pub(crate) spool: Option<PathBuf>,
 }

@@ -13,21 +13,21 @@ use crate::{edit, print};
 
 /// Write the configuration of Dependabot and Renovate for the tree.
 ///
-/// All folders are covered, all images come in one pull request, a variant folder such as `postgres/13` stays on 13,
-/// and private registries get their secrets. What the files say about other things is kept. Run it again when the tree
-/// has changed; `--check` says when.
+/// Covers every folder, groups all images in one pull request, keeps a variant folder such as `postgres/13` on 13, and
+/// names the secrets of private registries. Everything else in the files is kept. Run it again when the tree changes;
+/// `--check` tells when.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   mirror bots                write .github/dependabot.yml and renovate.json
-  mirror bots renovate       only that; use one of them, both together propose everything twice
-  mirror bots --check        are those that are there as they should be?")]
+  mirror bots renovate       only renovate.json; with both, every update is proposed twice
+  mirror bots --check        check that the files match the tree")]
 pub(crate) struct BotsArguments {
-    /// Which. By default those whose file has been written by this; both, if there is none.
+    /// The bots to configure. By default those whose file already has entries of ours, or both.
     #[arg(value_enum, value_name = "BOT")]
     pub(crate) bots: Vec<Bot>,
 
-    /// Change nothing: say what differs, and end with code 3 if something does.
+    /// Only print what differs, and end with code 3 if anything does.
     #[arg(long)]
     pub(crate) check: bool,
 }

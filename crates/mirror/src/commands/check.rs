@@ -22,19 +22,20 @@ const MOST_ROUNDS: usize = 8;
 
 /// Validate the tree and its configuration, without network.
 ///
-/// Reports everything that is wrong at once. The codes are explained in images/README.md.
+/// Reports all problems at once. images/README.md explains the codes.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  mirror check                    what is wrong, with the lines concerned
-  mirror check --fix              correct what needs no judgement
-  mirror check --format github    annotations for a pull request")]
+  mirror check                    print all problems, with the lines concerned
+  mirror check --fix              correct whatever needs no judgement
+  mirror check --format github    annotate a pull request")]
 pub(crate) struct CheckArguments {
-    /// How to print.
+    /// Output format.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: CheckFormat,
 
-    /// Correct what needs no judgement: move files to the folder that their FROM line says, normalise FROM lines.
+    /// Correct whatever needs no judgement: move files to the folder that matches their FROM line, normalise FROM
+    /// lines.
     #[arg(long)]
     pub(crate) fix: bool,
 }

@@ -21,29 +21,31 @@ const NO_PLAN: &str = "\
 The tree has errors, or the run that makes the plan broke off; the checks of the commit tell more.
 ";
 
-/// Show a saved plan in the pull request that it was made for.
+/// Show a saved plan in its pull request.
 ///
-/// Keeps one comment there, and one status of the commit with the headline. The plan may come from anybody's pull
-/// request: it is checked, and what it says is shown as text. Which pull request it is, GitHub says. Nothing is
-/// written when nothing has changed.
+/// Updates one comment, and one commit status with the headline, but only if they changed. The plan may come from
+/// anybody's pull request: it is checked, and shown as text. GitHub, not the plan, says which pull request it belongs
+/// to.
 ///
-/// The token (GITHUB_TOKEN) needs `pull-requests: write` and `statuses: write`; or an App does
-/// (MIRROR_GITHUB_APP_ID and MIRROR_GITHUB_APP_KEY, its private key).
+/// The token in GITHUB_TOKEN needs `pull-requests: write` and `statuses: write`. A GitHub App works too: set
+/// MIRROR_GITHUB_APP_ID and MIRROR_GITHUB_APP_KEY, its private key.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  mirror plan --out mirror.plan                          in the pull request's own workflow, without rights
-  mirror comment mirror.plan --head \"$HEAD_SHA\"          in one that may write, and runs no code of the pull request")]
+  mirror plan --out mirror.plan
+      in the workflow of the pull request, which has no rights
+  mirror comment mirror.plan --head \"$HEAD_SHA\"
+      in a workflow that may write, and runs no code of the pull request")]
 pub(crate) struct CommentArguments {
-    /// The plan, as `plan --out` wrote it. Without one, the comment says that there is none for this commit.
+    /// A plan saved by `plan --out`. Without one, the comment says that there is no plan for this commit.
     #[arg(value_name = "PLAN")]
     pub(crate) plan: Option<PathBuf>,
 
-    /// The commit at the head of the pull request; from the event, never from the plan.
+    /// The commit at the head of the pull request. Take it from the event, never from the plan.
     #[arg(long, value_name = "COMMIT")]
     pub(crate) head: CommitId,
 
-    /// Where the status leads to: the run that made the plan.
+    /// The link of the status, such as the run that made the plan.
     #[arg(long, value_name = "URL")]
     pub(crate) url: Option<String>,
 

@@ -12,26 +12,26 @@ use crate::print;
 
 /// Print the IAM policies that mirroring to Amazon ECR needs.
 ///
-/// The least that the tree and its configuration need, as JSON: repositories by the first part of their name, actions
-/// only for settings that are configured. With `--trust`, who may take the role: workflows of one repository on
-/// GitHub, for pull requests and one branch (plan), or for one branch or environment (apply).
+/// Prints as JSON the least permissions that the tree and its configuration need: repositories by the first part of
+/// their name, and actions only for configured settings. With `--trust`, prints who can assume the role: workflows of
+/// one GitHub repository, for pull requests and one branch (plan), or for one branch or environment (apply).
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   mirror iam plan                        permissions of the role that `mirror plan` runs in
   mirror iam apply                       permissions of the role that `mirror apply` runs in
-  mirror iam apply --trust acme/images   who may take it: workflows on branch main
+  mirror iam apply --trust acme/images   trust policy: workflows on the branch main
   mirror iam apply --trust acme/images --environment production")]
 pub(crate) struct IamArguments {
-    /// Which role.
+    /// The role.
     #[arg(value_enum)]
     pub(crate) role: RoleArgument,
 
-    /// Print who may take the role instead: workflows of this repository.
+    /// Print the trust policy instead, for workflows of this repository.
     #[arg(long, value_name = "OWNER/REPOSITORY")]
     pub(crate) trust: Option<String>,
 
-    /// The branch that is applied.
+    /// The branch that `apply` runs on.
     #[arg(long, requires = "trust", default_value = "main", conflicts_with = "environment")]
     pub(crate) branch: String,
 
@@ -39,15 +39,15 @@ pub(crate) struct IamArguments {
     #[arg(long, requires = "trust")]
     pub(crate) environment: Option<String>,
 
-    /// The number of the owner, which newer repositories have in their tokens.
+    /// The id of the owner, which tokens of newer repositories contain.
     #[arg(long, requires = "repository_id")]
     pub(crate) owner_id: Option<u64>,
 
-    /// The number of the repository.
+    /// The id of the repository.
     #[arg(long, requires = "owner_id")]
     pub(crate) repository_id: Option<u64>,
 
-    /// The AWS account of the role, where images go to several.
+    /// The AWS account of the role, if images go to several.
     #[arg(long, requires = "trust")]
     pub(crate) account: Option<String>,
 }
@@ -55,9 +55,9 @@ pub(crate) struct IamArguments {
 /// Roles that policies are printed for.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(crate) enum RoleArgument {
-    /// `mirror plan`, which reads only.
+    /// The read-only role of `mirror plan`.
     Plan,
-    /// `mirror apply`.
+    /// The role of `mirror apply`.
     Apply,
 }
 

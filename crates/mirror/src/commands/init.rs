@@ -19,26 +19,29 @@ use crate::{edit, print};
 
 /// Turn a repository into a mirror.
 ///
-/// Writes a tree with its configuration, that of Dependabot, and the workflows, if it is said where those of mirror are.
-/// Asks nothing, and leaves every file as it is that is there already.
+/// Writes a tree, its configuration and that of Dependabot; with `--workflows`, also the workflows. Asks no questions,
+/// and never changes a file that exists.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  mirror init                                     a tree to try, copied into the folder mirror-store
+  mirror init
+      a tree to try, copied into the folder mirror-store
   mirror init --registry registry.example.com redis:7.4 quay.io/prometheus/prometheus:v3.5.0
+      two images for a registry of your own
   mirror init --registry 123456789012.dkr.ecr.eu-central-1.amazonaws.com \\
-    --workflows OWNER/REPOSITORY@COMMIT           with the workflows of mirror's repository, or a copy of it")]
+      --workflows OWNER/REPOSITORY@COMMIT
+      with workflows that call those of mirror's repository, or of your copy")]
 pub(crate) struct InitArguments {
-    /// What to mirror, as in a FROM line. By default one small image, to see how it works.
+    /// The images to mirror, as in a FROM line. Defaults to one small image to try.
     #[arg(value_name = "REFERENCE")]
     pub(crate) references: Vec<String>,
 
-    /// Where copies go: a registry. By default an OCI image layout in the folder mirror-store.
+    /// The registry to copy to. Defaults to an OCI image layout in the folder mirror-store.
     #[arg(long, value_name = "HOST")]
     pub(crate) registry: Option<Registry>,
 
-    /// Where the workflows of mirror are. Three short ones that call them are written; the commit is named in full, so
-    /// that nobody can change what runs.
+    /// The repository with mirror's workflows, and the full id of a commit, so that nobody can change what runs.
+    /// Writes three short workflows that call them.
     #[arg(long, value_name = "OWNER/REPOSITORY@COMMIT", requires = "registry")]
     pub(crate) workflows: Option<Workflows>,
 }

@@ -14,26 +14,26 @@ use crate::{environment, forge, print};
 const ISSUE: &str = "failures";
 const TITLE: &str = "mirror needs attention";
 
-/// Keep one issue on GitHub that says what is wrong.
+/// Keep one GitHub issue up to date with what is wrong.
 ///
-/// Opens it when something failed, changes it when that is something else, closes it when all is well again. For runs
-/// that nobody watches. The token (GITHUB_TOKEN) needs `issues: write`.
+/// Opens the issue if anything failed, updates it if something else fails, and closes it when all is well. For
+/// unattended runs. The token in GITHUB_TOKEN needs `issues: write`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   mirror issue report-*.json                              after `mirror apply --report`
   mirror issue report.json --outdated outdated.json       and `mirror outdated --format json`
-  mirror issue --problem 'the job apply was cancelled'    what no report says")]
+  mirror issue --problem 'the job apply was cancelled'    a problem that is in no report")]
 pub(crate) struct IssueArguments {
-    /// Reports that `apply --report` wrote.
+    /// Reports written by `apply --report`.
     #[arg(value_name = "REPORT")]
     pub(crate) reports: Vec<PathBuf>,
 
-    /// What `outdated --format json` printed.
+    /// A file with the output of `outdated --format json`.
     #[arg(long, value_name = "FILE")]
     pub(crate) outdated: Option<PathBuf>,
 
-    /// Something else that is wrong. May be given several times.
+    /// Another problem to list. Can be repeated.
     #[arg(long, value_name = "TEXT")]
     pub(crate) problem: Vec<String>,
 

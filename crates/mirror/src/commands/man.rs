@@ -13,7 +13,7 @@ use crate::exit::Exit;
 Examples:
   mirror man ~/.local/share/man/man1    then: man mirror-plan")]
 pub(crate) struct ManArguments {
-    /// Where to. The folder is made.
+    /// The folder to write to. It is created if missing.
     #[arg(value_name = "FOLDER")]
     pub(crate) folder: PathBuf,
 }

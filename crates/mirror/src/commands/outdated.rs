@@ -14,23 +14,22 @@ use crate::print;
 
 /// List newer tags that no bot proposes, and tags that were pushed again.
 ///
-/// Looks at the tags that `mirror check` reports as `untracked-tag`, reads the tags that their repositories have, and names the
-/// newest of the same form: the same letters and signs, with greater numbers. Which one to take is for a person to say.
-/// Where a digest stands beside a tag, asks what the tag is now, by requests that don't count as pulls: bots may leave
-/// an image alone whose tag was pushed again.
+/// For each tag that `mirror check` reports as `untracked-tag`, lists the tags of its repository and names the newest
+/// of the same form: the same letters and signs, with greater numbers. For each tag that is pinned to a digest, looks
+/// up its digest now, because bots may ignore a tag that was pushed again. These requests don't count as pulls.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  mirror outdated                  docker.io/minio/minio:RELEASE.2022-03-26T06-49-28Z → RELEASE.2025-…
+  mirror outdated                  newer tags, such as RELEASE.2025-… for RELEASE.2022-03-26…
   mirror outdated --format json    for scripts, or for `mirror issue`; the schema is
                                    crates/mirror-plan/schemas/outdated.schema.json
-  mirror outdated --exit-code      the same, ending with 3 when there is one")]
+  mirror outdated --exit-code      the same; ends with 3 if there are any")]
 pub(crate) struct OutdatedArguments {
-    /// How to print.
+    /// Output format.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: Format,
 
-    /// End with code 3 when there is a newer tag, or one was pushed again.
+    /// End with code 3 if there is a newer tag, or one was pushed again.
     #[arg(long)]
     pub(crate) exit_code: bool,
 

@@ -16,16 +16,16 @@ use crate::{edit, print};
 
 /// Write the digests of tags into the tree.
 ///
-/// Asks each source what its tag stands for and appends that digest, or puts it in place of an older one. Every other
-/// byte of a file stays. Uses up no pulls.
+/// Looks up each tag at its source and appends its digest, or replaces an older one. Nothing else in a file changes.
+/// This costs no pulls.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  mirror pin                      add digests, refresh those whose tag has moved
-  mirror pin --check              change nothing; end with 3 if a digest is missing or old
-  mirror pin --only 'quay.io/**'  a part of the tree")]
+  mirror pin                      add missing digests, and refresh those whose tag has moved
+  mirror pin --check              only print them; ends with 3 if there are any
+  mirror pin --only 'quay.io/**'  part of the tree")]
 pub(crate) struct PinArguments {
-    /// Change nothing: say what would be pinned, and end with code 3 if there is something.
+    /// Only print what would be pinned, and end with code 3 if anything would.
     #[arg(long)]
     pub(crate) check: bool,
 

@@ -21,51 +21,55 @@ use crate::{environment, print, progress, saved};
 
 /// Show what `apply` would do.
 ///
-/// Asks the sources what their tags stand for and the destinations what they have, with requests that don't count
-/// as pulls; only manifests of images that will be copied are read, to tell sizes and platforms. Nothing is changed.
+/// Looks up the tags at the sources and the images at the destinations, with requests that don't count as pulls. Reads
+/// only the manifests of images to copy, for their sizes and platforms. Changes nothing.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  mirror plan                       what would be copied where
-  mirror plan --exit-code           the same, ending with 3 when there is something to do
-  mirror plan --format json | jq    for scripts; the schema is crates/mirror-plan/schemas/plan.schema.json
-  mirror plan --out mirror.plan       to be carried out later: mirror apply mirror.plan
-  mirror plan --only 'quay.io/**'   a part of the tree
+  mirror plan                        what would be copied where
+  mirror plan --exit-code            the same; ends with 3 if there is anything to do
+  mirror plan --format json | jq     for scripts; the schema is
+                                     crates/mirror-plan/schemas/plan.schema.json
+  mirror plan --out mirror.plan      save it, to carry it out with `mirror apply mirror.plan`
+  mirror plan --only 'quay.io/**'    part of the tree
   mirror plan --changed-since \"$(git merge-base origin/main HEAD)\"
-                                    what this branch changes
-  mirror plan --format markdown     for a pull request. In GitHub Actions, the summary of the step gets it anyway")]
+                                     what this branch changes
+  mirror plan --format markdown      for a pull request; GitHub Actions shows it in the summary
+                                     of the step anyway")]
 pub(crate) struct PlanArguments {
-    /// How to print.
+    /// Output format.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: PageFormat,
 
-    /// End with code 3 when changes are pending.
+    /// End with code 3 if changes are pending.
     #[arg(long)]
     pub(crate) exit_code: bool,
 
-    /// Save the plan with everything that `apply FILE` needs.
+    /// Save the plan, with everything that `mirror apply FILE` needs.
     #[arg(long, value_name = "FILE", conflicts_with = "no_sizes")]
     pub(crate) out: Option<PathBuf>,
 
-    /// Print a matrix for GitHub Actions instead: the parts with something to do, of this many, for `apply --shard`.
+    /// Print a matrix for GitHub Actions instead: split the work into this many parts for `apply --shard`, and list
+    /// those that have any.
     #[arg(long, value_name = "PARTS", value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_SHARDS)))]
     pub(crate) matrix: Option<u32>,
 
-    /// Don't read manifests: no pull is used up, but sizes and platforms stay unknown.
+    /// Don't read manifests. This costs no pulls, but leaves sizes and platforms unknown.
     #[arg(long)]
     pub(crate) no_sizes: bool,
 
-    /// Only what differs from this commit, and what was wanted there and no longer is. When the configuration differs,
-    /// everything is planned.
+    /// Plan only what changed since this commit, and list what is no longer wanted. If the configuration changed, plan
+    /// everything.
     #[arg(long, value_name = "REVISION")]
     pub(crate) changed_since: Option<String>,
 
-    /// Connect as the configuration at this commit says: its endpoints, token services, roles and alternatives, and
-    /// credentials only for registries that it knows. For pull requests, whose own configuration is shown and not obeyed.
+    /// Connect as configured at this commit: with its endpoints, token services, roles and alternatives, and with
+    /// credentials only for registries that it knows. For pull requests, whose own configuration is shown but not
+    /// used.
     #[arg(long, value_name = "REVISION")]
     pub(crate) config_from: Option<String>,
 
-    /// Look at everything that images at registries consist of, and plan to put back what `verify` finds missing.
+    /// Check all parts of images at registries, and plan to restore what `verify` finds missing.
     #[arg(long)]
     pub(crate) repair: bool,
 

@@ -19,20 +19,20 @@ use crate::print;
 /// A report of ten thousand images has a few MiB.
 const LARGEST: u64 = 64 << 20;
 
-/// Put reports together that `apply --report` wrote.
+/// Merge reports written by `apply --report`.
 ///
-/// Ends with the code that one run over everything would have ended with.
+/// Ends with the code of a single run over everything.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  mirror report report-*.json                      what all parts did
+  mirror report report-*.json                      the report of all parts
   mirror report --format markdown report-*.json    for a pull request or an issue")]
 pub(crate) struct ReportArguments {
-    /// How to print.
+    /// Output format.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: PageFormat,
 
-    /// The reports.
+    /// The reports to merge.
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
 }

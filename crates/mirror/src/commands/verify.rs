@@ -14,21 +14,21 @@ use crate::{environment, print, progress};
 
 /// Find what is missing or damaged at the destinations.
 ///
-/// A tag does not prove that everything below it is there. Walks every image of the tree at every destination:
-/// manifests, children, blobs. Nothing is changed. Sources are asked in one case alone: which manifest of an index is that of
-/// a platform, for an entry without tag. `apply` repairs image layouts by itself; `apply --repair` puts back what is missing
-/// at a registry.
+/// A tag does not prove that everything below it exists. Walks every image of the tree at every destination:
+/// manifests, children, blobs. Changes nothing. Sources are asked in one case only: to find the manifest of a platform
+/// for an entry without a tag. `apply` repairs image layouts by itself; `apply --repair` restores what is missing at a
+/// registry.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  mirror verify           is everything there?
-  mirror verify --deep    is every byte of it right? Reads all of it")]
+  mirror verify           check that everything exists
+  mirror verify --deep    check every byte; reads everything")]
 pub(crate) struct VerifyArguments {
-    /// How to print.
+    /// Output format.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: Format,
 
-    /// Read every blob and hash it.
+    /// Read and hash every blob.
     #[arg(long)]
     pub(crate) deep: bool,
 }

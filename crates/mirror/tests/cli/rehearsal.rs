@@ -100,7 +100,7 @@ impl Runner {
         let _ = std::fs::remove_file(self.file("GITHUB_OUTPUT"));
         let _ = std::fs::remove_dir_all(self.project.path().join("reports"));
         self.works("apply.yml", "plan", "plan", &[("SHARDS", "3")]);
-        self.works("apply.yml", "plan", "tags that no bot moves", &[]);
+        self.works("apply.yml", "plan", "tags that no bot updates", &[]);
         let output = self.written("GITHUB_OUTPUT");
         let matrix: serde_json::Value =
             serde_json::from_str(output.trim().strip_prefix("matrix=").unwrap()).unwrap();
@@ -229,7 +229,7 @@ fn what_leaves_no_report_is_told_all_the_same() {
     // A tree with errors, which has no plan at all.
     runner.project.write("images/docker.io/team/wrong/Dockerfile", "FROM team/wrong\n");
     assert_eq!(runner.step("apply.yml", "plan", "plan", &[("SHARDS", "3")]), 2);
-    runner.works("apply.yml", "plan", "tags that no bot moves", &[]);
+    runner.works("apply.yml", "plan", "tags that no bot updates", &[]);
     assert!(!runner.project.path().join("outdated.json").exists());
     runner.issue("failure", "");
     let issue = runner.github.issues().remove(0);

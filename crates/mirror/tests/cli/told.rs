@@ -146,11 +146,11 @@ fn a_tag_that_was_pushed_again_under_a_pinned_digest_is_told() {
     let ran = pair.project.mirror(&["outdated"]).run();
     let expected = format!(
         "docker.io/library/app:1.2.3 was pushed again
-  {0} in the tree, {1} upstream; `mirror pin --only docker.io/library/app` takes it
+  the tree has {0}, upstream {1}; `mirror pin --only docker.io/library/app` writes the new digest
 docker.io/library/gone:1.0 is gone upstream
-  {0} in the tree
-0 newer tags for 0 tags that no bot moves
-1 tag pushed again, 1 gone, of 3 tags beside digests
+  the tree has {0}
+a bot can update all tags
+1 tag pushed again, 1 gone, of 3 tags with a digest
 ",
         old.digest(),
         new.digest()
@@ -182,8 +182,8 @@ docker.io/library/gone:1.0 is gone upstream
         error: could not look up the tags of docker.io/library/same in docker.io/library/same/Dockerfile
           caused by: source: looking up library/same:1.0: HEAD http://127.0.0.1:PORT/v2/library/same/manifests/1.0: 403
           help: the credentials lack permission for this; request it
-        0 newer tags for 0 tags that no bot moves
-        0 tags pushed again, of 3 tags beside digests
+        a bot can update all tags
+        0 tags pushed again, of 3 tags with a digest
     "#]],
     );
 }
@@ -199,8 +199,8 @@ fn the_digest_of_one_platform_beside_a_tag_is_not_pushed_again() {
     crate::reads(
         &ran.stdout,
         expect![[r#"
-        0 newer tags for 0 tags that no bot moves
-        0 tags pushed again, of 1 tag beside digests
+        a bot can update all tags
+        0 tags pushed again, of 1 tag with a digest
     "#]],
     );
     let asked = pair.source.take_requests();
@@ -212,9 +212,9 @@ fn the_digest_of_one_platform_beside_a_tag_is_not_pushed_again() {
         &ran.stdout,
         expect![[r#"
         docker.io/library/app:1 was pushed again
-          sha256:e4085385c7d627887eb89ebaad53fd34f0d38de5adbf1a1b6d0766cc47e8a9dc in the tree, sha256:d474faf0db947c5d3cfe7a879b61f76838181b1f7be752a2dfd9012b074fec1d upstream; `mirror pin --only docker.io/library/app` takes it
-        0 newer tags for 0 tags that no bot moves
-        1 tag pushed again, of 1 tag beside digests
+          the tree has sha256:e4085385c7d627887eb89ebaad53fd34f0d38de5adbf1a1b6d0766cc47e8a9dc, upstream sha256:d474faf0db947c5d3cfe7a879b61f76838181b1f7be752a2dfd9012b074fec1d; `mirror pin --only docker.io/library/app` writes the new digest
+        a bot can update all tags
+        1 tag pushed again, of 1 tag with a digest
     "#]],
     );
 }
