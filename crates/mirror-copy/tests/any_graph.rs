@@ -58,7 +58,7 @@ fn reachable(all: &[(RawManifest, Vec<usize>, bool)]) -> (BTreeSet<usize>, usize
 
 async fn walked(all: &[(RawManifest, Vec<usize>, bool)]) -> Result<Vec<Digest>, String> {
     let spool = ManifestSpool::default();
-    all.iter().filter(|(.., there)| *there).for_each(|(one, ..)| spool.put(one));
+    all.iter().filter(|(.., there)| *there).for_each(|(one, ..)| spool.put(one).unwrap());
     let root = all.last().unwrap().0.digest();
     let graph = Graph::saved(&spool, root, &Platforms::All).await.map_err(|why| why.to_string())?;
     Ok(graph.manifests().map(|manifest| manifest.digest().clone()).collect())

@@ -37,7 +37,7 @@ pub struct Connections {
     planes: BTreeMap<Registry, ControlPlane>,
     manifests: Arc<ManifestCache>,
     spooled: Arc<ManifestSpool>,
-    room: Arc<ManifestRoom>,
+    pub(crate) room: Arc<ManifestRoom>,
     memory: Memory,
     looks_for_signatures: bool,
     strangers: BTreeSet<Registry>,

@@ -71,7 +71,8 @@ pub struct How {
 ///
 /// # Cancellation
 /// When the future is dropped, what is at the destinations stays, no tag names anything half done, and
-/// [`Events::report`] says how far it came. Upload sessions that were open are left to the registries.
+/// [`Events::report`] says how far it came. Upload sessions that were open are ended in the background, while the
+/// runtime lives.
 pub async fn run(
     tree: Desired<'_>,
     how: &How,

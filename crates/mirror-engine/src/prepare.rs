@@ -61,7 +61,11 @@ pub(crate) async fn prepare(
         })
         .collect();
     for plane in copied.into_iter().filter_map(|registry| connections.control_plane(registry)) {
-        plane.learn_capabilities().await;
+        tokio::select! {
+            biased;
+            () = stop.wait() => return prepared,
+            () = plane.learn_capabilities() => {}
+        }
     }
     prepared
 }

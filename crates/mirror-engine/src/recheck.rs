@@ -65,7 +65,8 @@ pub(crate) async fn look_again(
             (None, Some(Ok(now))) if now.as_ref() != copy.expected() => {
                 Status::Stale { found: now.clone() }
             }
-            (None, Some(Ok(_))) => match saved(&manifests, source, &copy.digest).await {
+            (None, Some(Ok(_))) => match saved(&manifests, source, &copy.digest, connections).await
+            {
                 Ok(graph) => {
                     rechecked.graphs.insert(source.clone(), Ok(graph));
                     actions.push(Action::Copy(copy));
@@ -77,7 +78,7 @@ pub(crate) async fn look_again(
         rechecked.left_alone.push(Outcome::of(&copy.want, &copy.digest, end));
     }
     plan.actions = actions;
-    for (source, graph) in owed(&plan, &manifests).await {
+    for (source, graph) in owed(&plan, &manifests, &unknown, connections).await {
         rechecked.graphs.entry(source).or_insert(graph);
     }
     rechecked.plan = plan;
@@ -85,11 +86,20 @@ pub(crate) async fn look_again(
 }
 
 /// The manifests of images whose signatures are looked for again.
-async fn owed(plan: &Plan, manifests: &Arc<ManifestSpool>) -> Graphs {
+async fn owed(
+    plan: &Plan,
+    manifests: &Arc<ManifestSpool>,
+    unknown: &BTreeMap<Source, Failure>,
+    connections: &Connections,
+) -> Graphs {
     let mut graphs = Graphs::new();
     for item in plan.owed() {
         let source = &item.want.source;
-        graphs.insert(source.clone(), saved(manifests, source, &item.digest).await);
+        let graph = match unknown.get(source) {
+            Some(failure) => Err(failure.clone()),
+            None => saved(manifests, source, &item.digest, connections).await,
+        };
+        graphs.insert(source.clone(), graph);
     }
     graphs
 }
@@ -99,10 +109,11 @@ async fn saved(
     manifests: &Arc<ManifestSpool>,
     source: &Source,
     digest: &Digest,
+    connections: &Connections,
 ) -> Result<Arc<SpooledGraph>, Failure> {
     let graph = Graph::saved(manifests, digest, &source.platforms).await;
     let graph = graph.map_err(Failure::from)?;
-    Ok(Arc::new(SpooledGraph::keep(&graph, manifests)))
+    Ok(Arc::new(SpooledGraph::keep(&graph, manifests, &connections.room)?))
 }
 
 /// Images that their sources don't have, or can't be asked about. Where the tree names a tag alone, the plan is the only

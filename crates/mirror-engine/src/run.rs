@@ -51,11 +51,23 @@ pub(crate) async fn run(
         referrers: tasks::referrers(options.referrers),
         prepared,
     };
-    let mut ends: Vec<Option<TaskEnd>> = tasks.iter().map(|_| None).collect();
-    copy_all(queue, &context, &mut ends).await;
+    let mut ends = Ends { tasks: &tasks, ends: tasks.iter().map(|_| None).collect(), connections };
+    copy_all(queue, &context, &mut ends.ends).await;
     // What ended in the middle may have left something open at a registry that has little of it.
     connections.end_sessions().await;
-    tasks::remember(&tasks, &ends, connections);
+}
+
+/// How tasks ended. What the next run should know of them is kept when this goes, also when the run is dropped.
+struct Ends<'a> {
+    tasks: &'a [Task<'a>],
+    ends: Vec<Option<TaskEnd>>,
+    connections: &'a Connections,
+}
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        tasks::remember(self.tasks, &self.ends, self.connections);
+    }
 }
 
 /// What there is to copy, and what can't be.
@@ -122,8 +134,10 @@ async fn one(queued: Queued<'_>, context: &RunContext<'_>) -> TaskEnd {
     let Queued { number, graph, task, owed } = queued;
     context.events.send(Event::Started(number));
     let expected = graph.clone();
-    let job =
-        graph.and_then(|graph| task.job(number, &graph, context.connections, context.options));
+    let job = match graph {
+        Ok(graph) => task.job(number, &graph, context.connections, context.options).await,
+        Err(failure) => Err(failure),
+    };
     if let (Err(_), Ok(expected)) = (&job, &expected) {
         context.copier.forget(expected.blobs());
     }

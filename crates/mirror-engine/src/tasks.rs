@@ -95,7 +95,7 @@ impl Task<'_> {
         graphs.get(&self.want.source).cloned().unwrap_or_else(|| Err(missing()))
     }
 
-    pub(crate) fn job(
+    pub(crate) async fn job(
         &self,
         number: usize,
         graph: &SpooledGraph,
@@ -125,7 +125,7 @@ impl Task<'_> {
         Ok(CopyJob {
             number,
             origin,
-            graph: Arc::new(graph.load()?),
+            graph: Arc::new(graph.load(&connections.room).await?),
             target: to,
             referrers,
             parts: self.parts,

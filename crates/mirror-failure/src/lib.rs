@@ -13,6 +13,8 @@ mod text;
 pub use failure::{Cause, FailedRequest, Failure, Side};
 pub use help::TAMPERING;
 pub use kind::FailureKind;
-pub use request::{CredentialError, ErrorKind, LONGEST_PAUSE, RequestError, passing_status};
+pub use request::{
+    CredentialError, ErrorKind, LONGEST_PAUSE, LONGEST_TOLD, RequestError, passing_status,
+};
 pub use retry::{Delays, RetryPolicy};
 pub use text::{count, io_reason, is_deceptive, printable};

@@ -8,6 +8,9 @@ use mirror_oci::{ByteSize, ManifestError};
 /// A pause that a host asks for is waited for up to this; a longer one defers what is wanted of it.
 pub const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 
+/// A time that a host tells counts as this at most, so that whatever it says can be added to what time it is.
+pub const LONGEST_TOLD: Duration = Duration::from_secs(366 * 24 * 3600);
+
 /// A request that failed for good: which one, why, after how many attempts.
 ///
 /// ```
@@ -178,7 +181,7 @@ impl ErrorKind {
     ) -> ErrorKind {
         match self {
             ErrorKind::PullLimit { message, ends: None } => {
-                let ends = wait.or(window).map(|wait| now + wait);
+                let ends = wait.or(window).map(|wait| now + wait.min(LONGEST_TOLD));
                 ErrorKind::PullLimit { message, ends }
             }
             kind => kind,
@@ -379,7 +382,7 @@ impl RequestError {
     /// What the server said of when to come back.
     #[must_use]
     pub fn with_retry_after(mut self, wait: Option<Duration>) -> RequestError {
-        self.0.retry_after = wait;
+        self.0.retry_after = wait.map(|wait| wait.min(LONGEST_TOLD));
         self
     }
 

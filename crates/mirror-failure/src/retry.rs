@@ -10,7 +10,7 @@ pub struct RetryPolicy {
     /// A connection over which nothing is heard for so long is given up. There is no limit on the whole of a
     /// transfer.
     pub idle: Duration,
-    /// The pause before the second attempt, about; each further one is twice as long, 20 times this at most.
+    /// The pause before the second attempt, about; each further one is twice as long, up to 20 times this; chance adds as much again at most.
     pub first_pause: Duration,
 }
 

@@ -35,7 +35,11 @@ impl Forge {
     ) -> Result<Kept, ForgeError> {
         let ForgeKind::GitHub(forge) = &self.kind;
         let body = marked(what, text);
-        let find = async || Ok(self.our_comments(change, what).await?.into_iter().next());
+        // One that says something else is that of another run at the same time; of two, the next run leaves one.
+        let find = async || {
+            let mut ours = self.our_comments(change, what).await?.into_iter();
+            Ok(ours.find(|ours| same_mark(&ours.body, &body)))
+        };
         let mut ours = self.our_comments(change, what).await?.into_iter();
         let Some(found) = ours.next() else {
             forge.create_comment(change, &body, find).await?;
@@ -87,7 +91,6 @@ impl Forge {
         text: impl FnOnce(Option<&str>) -> Option<String>,
     ) -> Result<Kept, ForgeError> {
         let ForgeKind::GitHub(forge) = &self.kind;
-        let find = async || Ok(self.our_issues(what).await?.into_iter().next());
         let mut ours = self.our_issues(what).await?.into_iter();
         let found = ours.next();
         // Two runs at once may have opened one each.
@@ -99,6 +102,10 @@ impl Forge {
         match (found, body) {
             (None, None) => Ok(Kept::Absent),
             (None, Some(body)) => {
+                let find = async || {
+                    let mut ours = self.our_issues(what).await?.into_iter();
+                    Ok(ours.find(|ours| same_mark(&ours.body, &body)))
+                };
                 forge.create_issue(title, &body, find).await?;
                 Ok(Kept::Created)
             }

@@ -41,10 +41,7 @@ pub(crate) fn write(file: Output, plan: &Plan, graphs: &Graphs, loaded: &Loaded)
 pub(crate) fn read(path: &Path, loaded: &Loaded, spool: &Path) -> Result<Planned, CommandError> {
     let manifests = Arc::new(ManifestSpool::in_folder(spool));
     let (tree, config) = &loaded.digests;
-    let keep = |manifest: RawManifest| {
-        manifests.put(&manifest);
-        Ok(())
-    };
+    let keep = |manifest: RawManifest| manifests.put(&manifest);
     let plan = unpacked(path)
         .and_then(|lines| SavedPlan::read(lines, keep))
         .and_then(|saved| saved.checked(tree, config, &loaded.wants));

@@ -159,12 +159,15 @@ impl Downloads {
         let storage = Arc::new(storage);
         entry.again = true;
         let (teller, state) = beginning();
-        let (others, spool) = (self.shared.clone(), self.spool.clone());
+        // A strong reference would keep the download alive by itself, when nobody wants it any more.
+        let (others, spool) = (Arc::downgrade(&self.shared), self.spool.clone());
         let fetch = Fetch {
             stores: origin.stores().cloned().collect(),
             blob: blob.clone(),
             spool: self.spool.clone(),
-            make_room: Box::new(move || make_room(&others, &spool)),
+            make_room: Box::new(move || {
+                others.upgrade().iter().for_each(|others| make_room(others, &spool));
+            }),
             storage: storage.clone(),
             state: teller,
             progress: Box::new(progress),

@@ -53,15 +53,14 @@ impl ManifestCache {
     pub(crate) fn get(&self, digest: &Digest) -> Option<RawManifest> {
         self.known.get(digest).ok().flatten().or_else(|| {
             let found = self.read(digest)?;
-            self.known.put(&found);
+            let _ = self.known.put(&found);
             Some(found)
         })
     }
 
     /// Keeps a manifest. A folder that can't be written is no failure: it only costs a pull later.
     pub(crate) fn put(&self, manifest: &RawManifest) {
-        self.known.put(manifest);
-        if let Err(error) = self.write(manifest) {
+        if let Err(error) = self.known.put(manifest).and_then(|()| self.write(manifest)) {
             tracing::debug!(%error, "a manifest was not kept");
         }
     }

@@ -1,16 +1,41 @@
 //! What the manifests of a run take in memory. Each image has its share; what large ones have beyond that is counted
-//! together, so that a source full of huge indexes makes its own images fail and nobody else's.
+//! together, so that a source full of huge indexes makes its own images fail and nobody else's. While images wait in the
+//! spool, only what is known of each stays here; large ones that are loaded again wait for each other.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use mirror_oci::ByteSize;
-use mirror_oci::caps::{MAX_IMAGE_MANIFEST_BYTES, MAX_RUN_MANIFEST_BYTES};
+use mirror_oci::caps::{COMMON_MANIFEST_BYTES, MAX_IMAGE_MANIFEST_BYTES, MAX_RUN_MANIFEST_BYTES};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// What all large images of a run have beyond the share that each image has.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct ManifestRoom {
     beyond: AtomicU64,
+    /// For images that are loaded from the spool, in MiB.
+    loaded: Arc<Semaphore>,
+}
+
+const MIB: u64 = 1 << 20;
+
+impl Default for ManifestRoom {
+    fn default() -> ManifestRoom {
+        let most = usize::try_from(MAX_RUN_MANIFEST_BYTES / MIB).unwrap_or_default();
+        ManifestRoom { beyond: AtomicU64::default(), loaded: Arc::new(Semaphore::new(most)) }
+    }
+}
+
+impl ManifestRoom {
+    /// Waits for room for an image of so many bytes of manifests.
+    pub(crate) async fn load(self: &Arc<Self>, bytes: u64) -> HeldManifests {
+        let beyond = bytes.saturating_sub(COMMON_MANIFEST_BYTES).min(MAX_IMAGE_MANIFEST_BYTES);
+        let wanted = u32::try_from(beyond.div_ceil(MIB)).unwrap_or_default();
+        // It is never closed.
+        let mut held = HeldManifests::of(self, COMMON_MANIFEST_BYTES);
+        held.loaded = self.loaded.clone().acquire_many_owned(wanted).await.ok();
+        held
+    }
 }
 
 /// What one image has; given back when dropped.
@@ -21,11 +46,12 @@ pub(crate) struct HeldManifests {
     share: u64,
     bytes: u64,
     beyond: u64,
+    loaded: Option<OwnedSemaphorePermit>,
 }
 
 impl HeldManifests {
     pub(crate) fn of(room: &Arc<ManifestRoom>, share: u64) -> HeldManifests {
-        HeldManifests { room: room.clone(), share, bytes: 0, beyond: 0 }
+        HeldManifests { room: room.clone(), share, bytes: 0, beyond: 0, loaded: None }
     }
 
     /// One more manifest; says what is over its limit.
@@ -58,7 +84,7 @@ impl Drop for HeldManifests {
 
 #[cfg(test)]
 mod tests {
-    use mirror_oci::caps::{COMMON_MANIFEST_BYTES, COMMON_REFERRER_BYTES};
+    use mirror_oci::caps::COMMON_REFERRER_BYTES;
 
     use super::*;
 

@@ -13,6 +13,8 @@ use crate::blob::spool::scratch::Scratch;
 
 /// Bytes of manifests in memory.
 const IN_MEMORY: usize = 16 << 20;
+/// The same where the disk takes nothing.
+const MOST_WITHOUT_DISK: usize = 256 << 20;
 
 /// Manifests by digest, in memory or in an unnamed file.
 ///
@@ -23,7 +25,7 @@ const IN_MEMORY: usize = 16 << 20;
 /// # let folder = tempfile::tempdir()?;
 /// let spool = ManifestSpool::in_folder(folder.path());
 /// let manifest = RawManifest::digested(r#"{"manifests": []}"#.into(), media_type::OCI_INDEX)?;
-/// spool.put(&manifest);
+/// spool.put(&manifest)?;
 /// assert_eq!(spool.get(manifest.digest())?, Some(manifest));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -69,39 +71,43 @@ impl ManifestSpool {
         ManifestSpool { folder, in_memory: IN_MEMORY, state: Mutex::default() }
     }
 
-    /// Keeps a manifest. Where there is no room on the disk it stays in memory.
-    pub fn put(&self, manifest: &RawManifest) {
+    /// Keeps a manifest. Where there is no room on the disk it stays in memory, up to a limit.
+    ///
+    /// # Errors
+    /// What the disk said, when there is no room in memory either.
+    pub fn put(&self, manifest: &RawManifest) -> io::Result<()> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.known.contains_key(manifest.digest()) {
-            return;
+            return Ok(());
         }
         let media_type = state.interned(manifest.media_type());
         let length = manifest.bytes().len();
-        let fits = state.bytes.saturating_add(length) <= self.in_memory;
-        let kept_in = if fits { None } else { self.on_disk(&mut state, manifest.bytes()) };
-        let kept_in = kept_in.unwrap_or_else(|| {
-            state.bytes = state.bytes.saturating_add(length);
-            KeptIn::Memory(manifest.bytes().clone())
-        });
+        let all = state.bytes.saturating_add(length);
+        let on_disk = if all <= self.in_memory {
+            Ok(None)
+        } else {
+            self.on_disk(&mut state, manifest.bytes())
+        };
+        let kept_in = match on_disk {
+            Ok(Some(kept_in)) => kept_in,
+            Err(error) if all > MOST_WITHOUT_DISK => return Err(error),
+            Ok(None) | Err(_) => {
+                state.bytes = all;
+                KeptIn::Memory(manifest.bytes().clone())
+            }
+        };
         state.known.insert(manifest.digest().clone(), KeptManifest { media_type, kept_in });
+        Ok(())
     }
 
-    fn on_disk(&self, state: &mut SpoolState, bytes: &Bytes) -> Option<KeptIn> {
-        let folder = self.folder.as_deref()?;
-        let mut append = || -> io::Result<u64> {
-            let scratch = match state.scratch.take() {
-                Some(scratch) => scratch,
-                None => Scratch::in_folder(folder)?,
-            };
-            state.scratch.insert(scratch).append(bytes)
+    fn on_disk(&self, state: &mut SpoolState, bytes: &Bytes) -> io::Result<Option<KeptIn>> {
+        let Some(folder) = self.folder.as_deref() else { return Ok(None) };
+        let scratch = match state.scratch.take() {
+            Some(scratch) => scratch,
+            None => Scratch::in_folder(folder)?,
         };
-        match append() {
-            Ok(at) => Some(KeptIn::File { at, length: bytes.len() }),
-            Err(error) => {
-                tracing::debug!(%error, "a manifest stays in memory");
-                None
-            }
-        }
+        let at = state.scratch.insert(scratch).append(bytes)?;
+        Ok(Some(KeptIn::File { at, length: bytes.len() }))
     }
 
     /// A manifest that was kept.
@@ -151,7 +157,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let spool =
             ManifestSpool { in_memory: 200, ..ManifestSpool::in_folder(&folder.path().join("a")) };
-        (0..100).for_each(|number| spool.put(&manifest(number)));
+        (0..100).for_each(|number| spool.put(&manifest(number)).unwrap());
         for number in 0..100 {
             let wanted = manifest(number);
             let found = spool.get(wanted.digest()).unwrap().unwrap();
@@ -166,7 +172,7 @@ mod tests {
     fn where_nothing_can_be_written_it_stays_in_memory() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let spool = ManifestSpool { in_memory: 10, ..ManifestSpool::in_folder(file.path()) };
-        spool.put(&manifest(1));
+        spool.put(&manifest(1)).unwrap();
         assert!(spool.get(manifest(1).digest()).unwrap().is_some());
     }
 }

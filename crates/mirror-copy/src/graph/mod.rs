@@ -54,7 +54,9 @@ const AT_ONCE: usize = 8;
 /// assert_eq!(graph.manifests().count(), 3, "the index is the last of three");
 ///
 /// let spool = ManifestSpool::default();
-/// graph.manifests().for_each(|manifest| spool.put(manifest));
+/// for manifest in graph.manifests() {
+///     spool.put(manifest)?;
+/// }
 /// let again = Graph::saved(&spool, image.digest(), &Platforms::All).await?;
 /// assert_eq!(again.blobs, graph.blobs);
 /// # Ok(())

@@ -51,7 +51,7 @@ async fn look_at(
                 Some(holder) => holders::origin(holder, context.whole, context.connections)?,
                 None => context.connections.origin(&source.name).ok()?,
             };
-            graph.load().ok()?.about(&from.store).await
+            graph.load(&from.room).await.ok()?.about(&from.store).await
         }
     };
     let told = |About { platforms, created }| Before { platforms, created };

@@ -129,6 +129,7 @@ async fn in_layout(
         (connections.layout(folder).ok()?, platforms.clone(), digest.clone());
     let read = move |layout: &Layout| layout.whole_image(&root, &wanted);
     let manifests = ManifestSpool::default();
-    layout.run(read).await.ok()??.values().for_each(|manifest| manifests.put(manifest));
+    let whole = layout.run(read).await.ok()??;
+    whole.values().try_for_each(|manifest| manifests.put(manifest)).ok()?;
     Graph::saved(&manifests, digest, platforms).await.ok()
 }

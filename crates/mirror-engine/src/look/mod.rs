@@ -295,10 +295,9 @@ async fn read(
     wants: &Wants,
     connections: &Connections,
 ) -> Result<Read, Failure> {
-    let read = |graph: &Graph, holder| Read {
-        image: image(graph),
-        graph: Arc::new(SpooledGraph::keep(graph, connections.manifests())),
-        holder,
+    let read = |graph: &Graph, holder| {
+        let kept = SpooledGraph::keep(graph, connections.manifests(), &connections.room)?;
+        Ok(Read { image: image(graph), graph: Arc::new(kept), holder })
     };
     let Some(root) = root else {
         return Err(Failure::other(Side::Source, format!("{source} was not resolved")));
@@ -308,10 +307,10 @@ async fn read(
         Err(failure) => Err(failure),
     };
     match found {
-        Ok(graph) => Ok(read(&graph, None)),
+        Ok(graph) => read(&graph, None),
         Err(failure) => {
             match holders::find(source, root, &failure, &[], wants, connections).await {
-                Ok(holders::HeldImage { graph, holder }) => Ok(read(&graph, Some(holder))),
+                Ok(holders::HeldImage { graph, holder }) => read(&graph, Some(holder)),
                 // Whoever nearly has it is more help than a look at the name.
                 Err(Some(nearly)) => Err(failure.with_help(&nearly)),
                 Err(None) => Err(failure),

@@ -100,15 +100,12 @@ async fn requests(cases: &[Case], written: bool) -> Vec<(Duration, String)> {
         let zero = Digest::of(Algorithm::Sha256, b"");
         let mut bytes = Vec::new();
         write_plan(&mut bytes, &plan, (&zero, &zero), manifests).unwrap();
-        let keep = |manifest: RawManifest| {
-            spool.put(&manifest);
-            Ok(())
-        };
+        let keep = |manifest: RawManifest| spool.put(&manifest);
         let saved = SavedPlan::read(bytes.as_slice(), keep).unwrap();
         let plan = saved.checked(&zero, &zero, &wants).unwrap();
         Planned { plan: Arc::new(plan), manifests: spool }
     } else {
-        manifests.for_each(|manifest| spool.put(&manifest.unwrap()));
+        manifests.for_each(|manifest| spool.put(&manifest.unwrap()).unwrap());
         Planned { plan: Arc::new(plan), manifests: spool }
     };
     for (number, case) in cases.iter().enumerate() {

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use http::header::{ACCEPT, HeaderMap, LINK, RETRY_AFTER};
 use http::{Method, Request, Uri};
 use http_body_util::{BodyExt, Limited};
-use mirror_failure::{Delays, LONGEST_PAUSE, RetryPolicy, passing_status, printable};
+use mirror_failure::{Delays, LONGEST_PAUSE, LONGEST_TOLD, RetryPolicy, passing_status, printable};
 use octocrab::Octocrab;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -15,6 +15,9 @@ use serde_json::Value;
 use super::GitHub;
 use crate::error::ForgeError;
 
+/// What GitHub asks for after a burst:
+/// <https://docs.github.com/en/rest/using-the-rest-api/best-practices-for-using-the-rest-api#handle-rate-limit-errors-appropriately>.
+const AFTER_A_BURST: Duration = Duration::from_secs(60);
 /// Largest response that is read: a hundred comments of 64 KiB in JSON, twice over.
 const LARGEST_RESPONSE: usize = 16 << 20;
 /// Items on a page, the most there can be.
@@ -78,8 +81,9 @@ pub(crate) struct CallAttempts {
 
 impl CallAttempts {
     fn new(what: &str, retry_policy: RetryPolicy) -> CallAttempts {
-        // Two runs at once are two processes: that is all that their pauses need differ by.
-        let delays = retry_policy.delays(MOST_ATTEMPTS - 1, u64::from(std::process::id()));
+        // Two runs at once hardly begin in the same nanosecond, and may well have the same process id, each in its container.
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let delays = retry_policy.delays(MOST_ATTEMPTS - 1, u64::from(now.subsec_nanos()));
         CallAttempts { what: what.to_owned(), made: 0, delays }
     }
 
@@ -299,15 +303,16 @@ fn refusal(what: &str, status: u16, headers: &HeaderMap, body: &[u8]) -> CallFai
     let message: String = printable(message).chars().take(300).collect();
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let number = |name: &str| text(name).and_then(|value| value.parse::<u64>().ok());
-    let asked = number(RETRY_AFTER.as_str()).map(Duration::from_secs);
+    let asked =
+        number(RETRY_AFTER.as_str()).map(Duration::from_secs).map(|asked| asked.min(LONGEST_TOLD));
     let used_up = number("x-ratelimit-remaining") == Some(0);
     let reset = number("x-ratelimit-reset").filter(|_| used_up).map(|reset| {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         Duration::from_secs(reset).saturating_sub(now)
     });
     let pause = asked.or(reset);
-    // The limit on bursts may come without a header; then a minute is what GitHub asks for.
-    let burst = message.contains("secondary rate limit").then_some(LONGEST_PAUSE);
+    // The limit on bursts may come without a header.
+    let burst = message.contains("secondary rate limit").then_some(AFTER_A_BURST);
     let pause = pause.or(burst);
     let limited = status == 429 || (status == 403 && pause.is_some());
     if limited || passing_status(status) {

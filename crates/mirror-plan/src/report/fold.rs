@@ -30,6 +30,8 @@ pub struct ReportFold {
     shard: Option<Shard>,
     /// What earlier passes came to.
     earlier: Option<Report>,
+    /// What was unchanged in them; a later pass may look at it again.
+    unchanged: BTreeSet<Want>,
     pass: Pass,
     stopped: bool,
     authenticated: BTreeSet<Registry>,
@@ -38,6 +40,9 @@ pub struct ReportFold {
 /// One time through what is wanted.
 #[derive(Debug, Default)]
 struct Pass {
+    /// What it began with, where that is not a saved plan. One that turns out to be blocked is in no list of its plan by
+    /// itself.
+    about: Arc<Wants>,
     asked: Asked,
     planned: Option<CurrentPlan>,
     left_alone: Vec<Outcome>,
@@ -102,8 +107,17 @@ impl ReportFold {
     fn begin(&mut self, asked: Asked) {
         if !matches!(self.pass.asked, Asked::Nothing) {
             self.earlier = Some(self.so_far());
+            let about = self.pass.wants();
+            self.unchanged.retain(|want| !about.contains(want));
+            let plan = self.pass.planned.iter().map(|planned| &planned.plan);
+            let unchanged = plan.flat_map(|plan| &plan.unchanged);
+            self.unchanged.extend(unchanged.map(|item| item.want.clone()));
         }
-        self.pass = Pass { asked, ..Pass::default() };
+        let about = match &asked {
+            Asked::Wants(wants) => wants.clone(),
+            _ => Arc::default(),
+        };
+        self.pass = Pass { about, asked, ..Pass::default() };
     }
 
     /// What the run has come to after `elapsed`: what is not finished by now counts as cancelled.
@@ -130,12 +144,15 @@ impl ReportFold {
 
     /// What this pass came to, after those before it.
     fn so_far(&self) -> Report {
-        let Some(earlier) = self.earlier.clone() else { return self.pass.report() };
-        match &self.pass.planned {
-            // Of what waits, nobody knows more than before.
-            None => earlier,
-            Some(_) => earlier.continued(&self.pass.wants(), self.pass.report()),
+        let Some(mut earlier) = self.earlier.clone() else { return self.pass.report() };
+        // Of what waits, nobody knows more than before.
+        if self.pass.planned.is_none() {
+            return earlier;
         }
+        let again = self.pass.wants();
+        let twice = again.iter().filter(|want| self.unchanged.contains(want)).count();
+        earlier.totals.unchanged = earlier.totals.unchanged.saturating_sub(twice);
+        earlier.continued(&again, self.pass.report())
     }
 }
 
@@ -152,14 +169,15 @@ impl Asked {
 
 impl Pass {
     /// What it is about, once there is a plan.
-    fn wants(&self) -> Vec<Want> {
+    fn wants(&self) -> BTreeSet<Want> {
         let plan = self.planned.iter().map(|planned| &planned.plan);
         let planned = plan.flat_map(|plan| {
             let copies = plan.copies().map(|copy| &copy.want);
             let unchanged = plan.unchanged.iter().map(|item| &item.want);
             copies.chain(unchanged).chain(plan.failures.iter().map(|failed| &failed.want))
         });
-        planned.chain(self.left_alone.iter().map(|outcome| &outcome.want)).cloned().collect()
+        let left_alone = self.left_alone.iter().map(|outcome| &outcome.want);
+        planned.chain(left_alone).chain(&self.about.wants).cloned().collect()
     }
 
     fn report(&self) -> Report {

@@ -1,6 +1,6 @@
 //! The report: what became of each action.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mirror_failure::Failure;
 use mirror_oci::{Digest, Registry};
@@ -36,7 +36,7 @@ use crate::want::resource::RepositoryOutcome;
 ///
 /// // A later pass over the same image decides how it ended.
 /// let done = Report::new(&plan, Vec::new(), ended(Status::Done));
-/// let whole = stopped.continued(&[copy.want.clone()], done.clone());
+/// let whole = stopped.continued(&[copy.want.clone()].into(), done.clone());
 /// assert_eq!((whole.ending(), whole.totals.copied), (Ending::Done, 1));
 ///
 /// // Two machines, each with a part of the tree:
@@ -352,8 +352,14 @@ impl Report {
 
     /// Goes on with what a later pass did about `again`, which waited for a limit.
     #[must_use]
-    pub fn continued(mut self, again: &[Want], later: Report) -> Report {
-        self.outcomes.retain(|outcome| !again.contains(&outcome.want));
+    pub fn continued(mut self, again: &BTreeSet<Want>, mut later: Report) -> Report {
+        let earlier = self.outcomes.extract_if(.., |outcome| again.contains(&outcome.want));
+        let moved: BTreeMap<Want, Transfer> =
+            earlier.map(|outcome| (outcome.want, outcome.transfer)).collect();
+        for outcome in &mut later.outcomes {
+            // What was moved for it then was moved.
+            outcome.transfer += moved.get(&outcome.want).copied().unwrap_or_default();
+        }
         self.failures.retain(|failed| !again.contains(&failed.want));
         // What could not be done to a repository was tried again.
         let retried: Vec<_> = later.repositories.iter().map(|outcome| &outcome.at).collect();

@@ -23,7 +23,8 @@ pub enum ProgressLine {
     Moved {
         /// Bytes of blobs sent so far, to all destinations.
         pushed_bytes: u64,
-        /// Bytes of all blobs that were planned to be sent, less whatever the destinations turn out to have.
+        /// Bytes of all blobs of these images, as far as they are known before copying. What a destination has already is
+        /// not sent, so this may never be reached.
         bytes: u64,
         /// Images that have ended.
         finished: usize,

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use http::header::HeaderMap;
+use mirror_failure::LONGEST_TOLD;
 use tokio::sync::OwnedMutexGuard;
 
 use crate::world::Clock;
@@ -226,11 +227,13 @@ impl PullLock {
 pub(crate) fn told(headers: &HeaderMap) -> Option<(u64, Duration)> {
     let (left, rest) = headers.get(REMAINING)?.to_str().ok()?.split_once(';')?;
     let window = rest.trim().strip_prefix("w=")?.trim().parse().ok()?;
-    Some((left.trim().parse().ok()?, Duration::from_secs(window)))
+    Some((left.trim().parse().ok()?, Duration::from_secs(window).min(LONGEST_TOLD)))
 }
 
 #[cfg(test)]
 mod tests {
+    use mirror_failure::ErrorKind;
+
     use super::*;
 
     fn headers(value: &'static str) -> HeaderMap {
@@ -240,6 +243,15 @@ mod tests {
     fn hear(pulls: &PullCounter, value: &'static str) -> Option<u64> {
         pulls.hear(&headers(value));
         pulls.budget().map(|budget| budget.left)
+    }
+
+    #[test]
+    fn a_window_without_end() {
+        let pulls = PullCounter::shared(1, Clock::system());
+        assert_eq!(hear(&pulls, "0;w=18446744073709551615"), Some(0));
+        let ends = pulls.reserve(1).unwrap_err().ends;
+        let kind = ErrorKind::PullLimit { message: String::new(), ends };
+        assert!(kind.to_string().ends_with("GMT at the latest"), "{kind}");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::header::{HeaderMap, RETRY_AFTER};
-use mirror_failure::{Delays, RequestError};
+use mirror_failure::{Delays, LONGEST_TOLD, RequestError};
 use tokio::time::Instant;
 
 use crate::limits::pace::Pace;
@@ -83,6 +83,10 @@ pub(crate) async fn retrying<T, F: Future<Output = Result<T, RequestError>>>(
 
 /// `Retry-After`, in seconds or as a date: <https://www.rfc-editor.org/rfc/rfc9110#field.retry-after>.
 pub(crate) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    told(headers, now).map(|wait| wait.min(LONGEST_TOLD))
+}
+
+fn told(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = text.parse() {
         let said = Duration::from_secs(seconds);
@@ -110,6 +114,8 @@ mod tests {
         assert_eq!(seconds(" 0 "), Some(0));
         assert_eq!(seconds("1700000030"), Some(30));
         assert_eq!(seconds("1646136938"), Some(0));
+        assert_eq!(seconds("18446744073709551615"), Some(LONGEST_TOLD.as_secs()));
+        assert_eq!(seconds("Fri, 31 Dec 9999 23:59:59 GMT"), Some(LONGEST_TOLD.as_secs()));
         assert_eq!(seconds("soon"), None);
         assert_eq!(seconds("-1"), None);
         assert_eq!(seconds("Wed, 21 Oct 2015 07:28:00 GMT"), Some(0));

@@ -14,7 +14,8 @@ fn header() -> impl Strategy<Value = String> {
         "location: (/v2/app/blobs/uploads/[a-z0-9?=]{0,9}|https://(you:other@)?(evil|r)\\.example/[a-z]{0,5}|http://r\\.example/x|[!-~]{0,100})",
         "content-type: (application/vnd.oci.image.(index|manifest).v1\\+json|text/html|[!-~]{0,40})",
         "docker-content-digest: sha256:[0-9a-f]{60,66}",
-        "retry-after: [-0-9a-zA-Z:, ]{0,30}",
+        "retry-after: ([-0-9a-zA-Z:, ]{0,30}|[0-9]{15,20}|Fri, 31 Dec 9999 23:59:59 GMT)",
+        "(ratelimit-remaining|ratelimit-limit): [0-9]{1,20};w=[0-9]{1,20}",
         "(ratelimit-limit|ratelimit-remaining|range|content-length|oci-subject|www-authenticate): [!-~]{0,40}",
     ]
 }

@@ -83,14 +83,14 @@ async fn step(verb: u8, text: &str) {
     let (tag, digest) = ("1".parse::<Tag>().unwrap(), Digest::of(Algorithm::Sha256, BLOB));
     let (by_tag, by_digest) = (ManifestRef::Tag(&tag), ManifestRef::Digest(&digest));
     match verb % 10 {
-        0 => drop(remote.head_manifest(by_tag).await),
-        1 => drop(remote.get_manifest(by_tag).await),
+        0 => shown(remote.head_manifest(by_tag).await),
+        1 => shown(remote.get_manifest(by_tag).await),
         2 => {
             let found = remote.get_manifest(by_digest).await;
             assert!(found.is_err() || found.unwrap().digest() == &digest);
         }
-        3 => drop(remote.tags().await),
-        4 => drop(remote.referrers(&digest, Recall::Ignored).await),
+        3 => shown(remote.tags().await),
+        4 => shown(remote.referrers(&digest, Recall::Ignored).await),
         5 => read(&remote, &digest, 0).await,
         6 => read(&remote, &digest, 5).await,
         7 => upload(&remote, &digest, &Mount::From("other".parse().unwrap())).await,
@@ -98,8 +98,15 @@ async fn step(verb: u8, text: &str) {
         _ => {
             let index = r#"{"manifests":[]}"#;
             let manifest = RawManifest::digested(index.into(), media_type::OCI_INDEX).unwrap();
-            drop(remote.put_manifest(by_tag, &manifest).await);
+            shown(remote.put_manifest(by_tag, &manifest).await);
         }
+    }
+}
+
+/// What fails can be shown.
+fn shown<T>(outcome: Result<T, RequestError>) {
+    if let Err(error) = outcome {
+        assert!(!error.to_string().is_empty());
     }
 }
 
@@ -116,6 +123,7 @@ async fn read(remote: &Remote, digest: &Digest, from: u64) {
         }
     };
     assert!(ended.is_err() || left == 0, "{left} bytes are missing");
+    shown(ended);
 }
 
 async fn upload(remote: &Remote, digest: &Digest, mount: &Mount) {
@@ -125,6 +133,6 @@ async fn upload(remote: &Remote, digest: &Digest, mount: &Mount) {
         }))
     };
     let size = BLOB.len() as u64;
-    drop(remote.upload_blob(digest, size, mount, &Pressure::default(), supply).await);
+    shown(remote.upload_blob(digest, size, mount, &Pressure::default(), supply).await);
     remote.host().end_sessions().await;
 }

@@ -31,9 +31,17 @@ pub fn render_finished(
         Status::Failed { failure } => {
             format!("failed {image} to {destination}: {}", explained(failure).cause)
         }
-        _ => {
+        Status::Stale { .. } => {
+            format!("left {image} at {destination} alone: it has changed since the plan was made")
+        }
+        Status::Done | Status::Refreshed | Status::Cancelled => {
+            let verb = match status {
+                Status::Done => "copied",
+                Status::Refreshed => "refreshed",
+                _ => "stopped copying",
+            };
             let pushed = ByteSize(pushed_bytes);
-            format!("copied {image} to {destination} ({pushed} pushed in {seconds:.1} s)")
+            format!("{verb} {image} to {destination} ({pushed} pushed in {seconds:.1} s)")
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The folder of an image layout. Nothing else here touches its disk.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -62,10 +63,16 @@ impl Files {
         self.folder.join("blobs").join(digest.algorithm().name()).join(digest.hex())
     }
 
-    /// Whether there is anything in it that is no layout.
+    /// Whether there is anything in it that is no layout. What a run leaves that was killed before there was a layout is
+    /// ours.
     pub(crate) fn is_something_else(&self) -> io::Result<bool> {
+        let ours = |name: &OsStr| name == "blobs" || name.to_string_lossy().starts_with(PART);
         match fs::read_dir(&self.folder) {
-            Ok(mut entries) => Ok(entries.next().is_some() && !self.path(MARKER).exists()),
+            Ok(entries) => {
+                let mut entries = entries.flatten();
+                let foreign = entries.any(|entry| !ours(&entry.file_name()));
+                Ok(foreign && !self.path(MARKER).exists())
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(error),
         }
@@ -114,8 +121,11 @@ impl Files {
 
     /// A blob, and one byte more than `cap` at most.
     pub(crate) fn read_blob(&self, digest: &Digest, cap: usize) -> io::Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        File::open(self.blob(digest))?.take(cap as u64 + 1).read_to_end(&mut bytes)?;
+        let file = File::open(self.blob(digest))?;
+        // With room for all of it, and for finding its end, that takes two reads.
+        let size = usize::try_from(file.metadata()?.len()).unwrap_or(cap).min(cap);
+        let mut bytes = Vec::with_capacity(size + 1);
+        file.take(cap as u64 + 1).read_to_end(&mut bytes)?;
         Ok(bytes)
     }
 
@@ -143,7 +153,9 @@ impl Files {
         fs::create_dir_all(&blobs)?;
         let marker = self.path(MARKER);
         if !marker.exists() {
-            fs::write(marker, "{\"imageLayoutVersion\":\"1.0.0\"}")?;
+            let mut whole = tempfile::Builder::new().prefix(PART).tempfile_in(&self.folder)?;
+            whole.write_all(b"{\"imageLayoutVersion\":\"1.0.0\"}")?;
+            PartFile(whole).keep(&marker)?;
         }
         tempfile::Builder::new().prefix(PART).tempfile_in(blobs).map(PartFile)
     }

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use mirror_oci::{Digest, RawManifest};
 use mirror_registry::Threads;
@@ -18,6 +19,8 @@ use super::files::{Files, Stamp};
 const INDEX: &str = "index.json";
 const NAME: &str = "org.opencontainers.image.ref.name";
 
+/// The longest pause between two writes.
+const LONGEST_REST: Duration = Duration::from_secs(2);
 /// Writing the whole index takes no more than one part in so many of the time.
 const PARTS: u32 = 10;
 
@@ -156,7 +159,8 @@ impl Index {
                 let others = entries.into_iter().filter(|(other, _)| *other != number);
                 lock(&index.waiting).entries.extend(others);
             }
-            *next = Some(Instant::now() + began.elapsed() * PARTS);
+            // Somebody else may have held the lock for long; that is no reason to wait longer.
+            *next = Some(Instant::now() + (began.elapsed() * PARTS).min(LONGEST_REST));
             written
         };
         threads.run(work).await?
