@@ -1,6 +1,7 @@
 //! Against a GitHub in process that fails in all the ways that the real one does.
 #![expect(clippy::unwrap_used, reason = "tests may panic")]
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use mirror_failure::RetryPolicy;
@@ -234,4 +235,26 @@ async fn tokens_of_other_apps_and_runs_side_by_side() {
     let comments = fake.comments();
     assert_eq!(comments.len(), 2);
     assert!(comments[0].1.ends_with("-->\nnew") && comments[1].1.ends_with("fake"), "{comments:?}");
+}
+
+#[tokio::test]
+async fn what_another_run_writes_meanwhile_is_not_ours() {
+    let fake = FakeGitHub::start();
+    let policy = RetryPolicy { first_pause: Duration::from_millis(200), ..retry_policy() };
+    let (repository, login) = (GITHUB_REPOSITORY.parse().unwrap(), GITHUB_TOKEN.to_owned());
+    let github = Forge::github(&fake.api(), repository, &ForgeLogin::Token(login), policy).await;
+    let (github, first) = (github.unwrap(), AtomicBool::new(true));
+    fake.set_faults(move |call| {
+        let fails = call.method == "POST" && first.swap(false, Ordering::Relaxed);
+        fails.then_some(GitHubFault::Answer(502, None, "bad gateway"))
+    });
+    let other = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let text = "<!-- mirror plan sha256:other -->\nof an older head";
+        fake.comment_by(Some("github-actions[bot]"), text);
+    };
+    let keep = github.keep_comment(3, "plan", "of the newest head");
+    let (kept, ()) = tokio::join!(keep, other);
+    assert_eq!(kept.unwrap(), Kept::Created);
+    assert!(ours(&fake).iter().any(|text| text.ends_with("of the newest head")));
 }
