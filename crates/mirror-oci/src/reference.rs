@@ -309,10 +309,10 @@ pub enum ReferenceErrorKind {
     #[error("the {0} is empty")]
     Empty(&'static str),
     /// Registries know lower-case names only.
-    #[error("the {0} has upper-case letters, registries know lower-case names only")]
+    #[error("the {0} has upper-case letters; registries accept only lower-case names")]
     UpperCase(&'static str),
     /// A character that may not stand there.
-    #[error("`{character}` may not stand here in a {part}")]
+    #[error("`{character}` is not allowed here in a {part}")]
     Character {
         /// Which part of the reference.
         part: &'static str,

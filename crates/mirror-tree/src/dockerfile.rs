@@ -215,7 +215,7 @@ impl Notes<'_> {
                 Some(at..at + 1),
                 "the FROM line continues on the next line, which Dependabot and Renovate do not read",
             )
-            .help = Some("write FROM and reference in one line".into());
+            .help = Some("write FROM and the reference on one line".into());
             return None;
         }
         let Some(from) = self.grammar(text, &line) else {
@@ -272,11 +272,8 @@ impl Notes<'_> {
         };
         let span = line.start + at..line.start + at + image.len();
         if let Some(bare) = unquoted(image) {
-            let problem = self.add(
-                Code::QuotedReference,
-                Some(span.clone()),
-                "the reference stands in quotes",
-            );
+            let problem =
+                self.add(Code::QuotedReference, Some(span.clone()), "the reference is in quotes");
             problem.help = Some(format!("write it without: `FROM {bare}`"));
             problem.fix = certain(bare).then(|| Fix::Replace { span, text: bare.to_owned() });
             return;

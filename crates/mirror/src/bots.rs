@@ -99,7 +99,7 @@ pub(crate) fn remind(images: &Path) {
     let old: Vec<&str> = old.map(|file| file.shown.as_str()).collect();
     if !old.is_empty() {
         print::message(&format!(
-            "out of date with the tree: {}; run `mirror bots`",
+            "these do not match the tree: {}; run `mirror bots`",
             old.join(" and ")
         ));
     }

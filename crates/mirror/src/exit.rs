@@ -31,7 +31,7 @@ Exit codes:
   0    done
   1    an action or a look-up failed
   2    usage, configuration or tree error
-  3    changes are pending (plan --exit-code)
+  3    changes are pending, where asked for: --exit-code, --check
   4    conflict: entries that cannot both be satisfied
   5    stale: a saved plan that does not match the tree, or whose destinations have moved
   6    deferred: a registry's limit on pulls or requests is used up

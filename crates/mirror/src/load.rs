@@ -156,7 +156,7 @@ impl Loaded {
         self.wants = scope.narrow(wants, &self.config);
         let nothing = self.wants.wants.is_empty() && self.wants.collisions.is_empty();
         if !only.only.is_empty() && since.is_none() && nothing {
-            let help = "globs are matched against names such as docker.io/library/postgres, or postgres in short";
+            let help = "globs are matched against names such as docker.io/library/postgres, or postgres for short";
             let why = "`--only` matches no image of the tree";
             return Err(CommandError::usage("nothing is planned", why, Some(help)));
         }

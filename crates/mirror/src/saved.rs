@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use flate2::Compression;
-use flate2::bufread::GzDecoder;
+use flate2::bufread::MultiGzDecoder;
 use flate2::write::GzEncoder;
 use mirror_copy::ManifestSpool;
 use mirror_engine::Planned;
@@ -65,17 +65,22 @@ fn unpacked(path: &Path) -> Result<impl BufRead, PlanRefusal> {
         let why = match begin.first() {
             None => "it is empty",
             // Earlier versions did not pack it.
-            Some(b'{') => "it was made by an older mirror",
+            Some(b'{') => {
+                "it is the output of `plan --format json`, or was made by an older mirror"
+            }
             Some(_) => "it is not a saved plan: it is not packed with gzip",
         };
         return Err(broken(why.to_owned()));
     }
-    Ok(BufReader::new(GzDecoder::new(file)))
+    // Of several parts, so that nothing can stand behind the plan.
+    Ok(BufReader::new(MultiGzDecoder::new(file)))
 }
 
 fn refused(path: &Path, verb: &str, refusal: PlanRefusal) -> CommandError {
     let (why, help, exit) = match refusal {
-        PlanRefusal::Broken(why) => (why, "make it anew: `mirror plan --out FILE`", Exit::Usage),
+        PlanRefusal::Broken(why) => {
+            (why, "create a new one: `mirror plan --out FILE`", Exit::Usage)
+        }
         PlanRefusal::Stale(why) => (why, "look again: `mirror plan --out FILE`", Exit::Stale),
     };
     let what = format!("the plan {} can't be {verb}", path.display());

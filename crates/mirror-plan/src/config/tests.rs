@@ -95,7 +95,7 @@ const PROBLEMS: &[(&str, &str, &str)] = &[
     (
         "[[destination]]\nname = \"a\"\nlayout = \"x\"\nrepository = \"{tag}/{name}\"",
         "\"{tag}/{name}\"",
-        "`{` may not stand here",
+        "`{` is not allowed here",
     ),
     ("[registry.\"Docker.io\"]", "\"Docker.io\"", "upper-case"),
     (

@@ -56,7 +56,7 @@ pub struct Plan {
     /// How the configuration differs from the one that connections were made by, in a plan for a pull request.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub configuration: Vec<ConfigChange>,
-    /// What is new in a pull request and is looked at after the merge.
+    /// What is new in a pull request and is checked after the merge.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub postponed: Vec<Postponed>,
     /// What the tree no longer wants, in a plan about changes since a commit. It stays where it is.
@@ -347,7 +347,7 @@ pub struct Totals {
     /// Images that are no longer wanted.
     #[serde(default)]
     pub unwanted: usize,
-    /// Images that are looked at after the merge of a pull request.
+    /// Images that are checked after the merge of a pull request.
     #[serde(default)]
     pub postponed: usize,
     /// Wants that cannot be.

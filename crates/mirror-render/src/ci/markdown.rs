@@ -113,7 +113,7 @@ pub fn headline(plan: &Plan) -> String {
     }
     let rest = [
         (totals.unwanted, "no longer wanted"),
-        (totals.postponed, "looked at after the merge"),
+        (totals.postponed, "checked after the merge"),
         (totals.conflicts, "in conflict"),
         (totals.failures, "not looked up"),
         (totals.deferred, "deferred"),

@@ -97,9 +97,9 @@ pub fn render_verification(found: &Verification) -> String {
 }
 
 /// What is said of wants that the base of a pull request does not know.
-pub(crate) const POSTPONED: &str = "new in this pull request, looked at after the merge";
+pub(crate) const POSTPONED: &str = "new in this pull request; not checked before it is merged";
 
-/// What is looked at after the merge, by what is new about it: the images, of many the first.
+/// What is checked after the merge, by what is new about it: the images, of many the first.
 pub(crate) fn postponed(plan: &Plan) -> BTreeMap<&str, String> {
     let mut found: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for item in &plan.postponed {
@@ -340,7 +340,7 @@ impl Text {
         ]);
         let rest = [
             (totals.unwanted, "no longer wanted"),
-            (totals.postponed, "looked at after the merge"),
+            (totals.postponed, "checked after the merge"),
             (totals.complete, "to complete"),
             (totals.conflicts, "in conflict"),
             (totals.failures, "not looked up"),

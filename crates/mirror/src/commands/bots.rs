@@ -62,12 +62,10 @@ pub(crate) fn run(images: Option<&Path>, command: &BotsArguments) -> Result<Exit
         };
         match &file.wanted {
             Err(why) => exit = fail(why, None),
-            Ok(_) if file.is_current() => {
-                print::message(&format!("{}: as it should be", file.shown))
-            }
+            Ok(_) if file.is_current() => print::message(&format!("{}: up to date", file.shown)),
             Ok(wanted) if command.check => {
                 print::message(&format!(
-                    "{}: out of date with the tree; `mirror bots` writes",
+                    "{}: does not match the tree; `mirror bots` would change",
                     file.shown
                 ));
                 print::data(&difference(file.existing.as_deref().unwrap_or_default(), wanted));

@@ -142,8 +142,8 @@ fn write(
         );
     } else {
         print::message(
-            "for workflows that do it on GitHub: mirror init --registry HOST --workflows OWNER/REPOSITORY@COMMIT, where mirror's \
-             repository or a copy of it is",
+            "to run this on GitHub: mirror init --registry HOST --workflows OWNER/REPOSITORY@COMMIT, with mirror's repository or \
+             your copy of it",
         );
     }
     Ok(())

@@ -49,8 +49,8 @@ pub(crate) struct PlanArguments {
     #[arg(long, value_name = "FILE", conflicts_with = "no_sizes")]
     pub(crate) out: Option<PathBuf>,
 
-    /// Print a matrix for GitHub Actions instead: split the work into this many parts for `apply --shard`, and list
-    /// those that have any.
+    /// Print a matrix for GitHub Actions: split the work into this many parts for `apply --shard`, and list those that
+    /// have any. The plan goes to standard error.
     #[arg(long, value_name = "PARTS", value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_SHARDS)))]
     pub(crate) matrix: Option<u32>,
 

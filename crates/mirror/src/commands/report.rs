@@ -87,6 +87,5 @@ pub(super) fn read<T: DeserializeOwned>(file: &Path) -> Result<T, String> {
     if bytes.len() as u64 > LARGEST {
         return Err(format!("it is larger than {} MiB", LARGEST >> 20));
     }
-    serde_json::from_slice(&bytes)
-        .map_err(|error| printable(&format!("it is not such a file: {error}")))
+    serde_json::from_slice(&bytes).map_err(|error| printable(&format!("it is not one: {error}")))
 }

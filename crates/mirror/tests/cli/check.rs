@@ -26,7 +26,7 @@ error[indented-from]: space in front of FROM hides the line from Dependabot
   |
   = help: start the line with FROM
 
-error[upper-case]: the repository has upper-case letters, registries know lower-case names only
+error[upper-case]: the repository has upper-case letters; registries accept only lower-case names
  --> images/docker.io/library/redis/Dockerfile:2:8
   |
 2 |   FROM Redis:7

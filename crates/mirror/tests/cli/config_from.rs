@@ -6,7 +6,7 @@ use mirror_testkit::{AuthProfile, FakeEcr, Image, ImageBuilder, Mirror, Profile,
 use crate::Project;
 use crate::scope::{commit, git};
 
-const NEW: &str = "new in this pull request, looked at after the merge";
+const NEW: &str = "new in this pull request; not checked before it is merged";
 
 /// A source and a destination that want a password, and a commit that mirrors one image from one to the other.
 struct Request {
@@ -94,7 +94,7 @@ fn a_destination_that_the_base_does_not_know_is_looked_at_after_the_merge() {
     );
     assert!(shown.contains(&expected), "{shown}");
     assert!(
-        shown.contains("plan: 1 to create, 0 to update, 0 unchanged, 1 looked at after the merge"),
+        shown.contains("plan: 1 to create, 0 to update, 0 unchanged, 1 checked after the merge"),
         "{shown}"
     );
     assert_eq!(thief.take_requests().len(), 0);
@@ -129,7 +129,7 @@ fn a_source_that_the_base_does_not_know_gets_no_password() {
         format!("note: {NEW}: the registry {}, asked without credentials: ", closed.host());
     assert!(shown.contains(&refused), "{shown}");
     assert!(
-        shown.contains("plan: 2 to create, 0 to update, 0 unchanged, 1 looked at after the merge"),
+        shown.contains("plan: 2 to create, 0 to update, 0 unchanged, 1 checked after the merge"),
         "{shown}"
     );
     for registry in [&closed, &open] {
@@ -163,7 +163,7 @@ fn a_base_without_a_configuration_or_with_a_broken_one_knows_no_destination() {
         let shown = request.plan(&[]);
         assert!(shown.contains(&format!("note: {NEW}: the destination `prod` at ")), "{shown}");
         assert!(
-            shown.contains("0 to create, 0 to update, 0 unchanged, 1 looked at after"),
+            shown.contains("0 to create, 0 to update, 0 unchanged, 1 checked after"),
             "{shown}"
         );
         assert_eq!(
@@ -205,9 +205,9 @@ fn a_role_that_a_pull_request_names_is_not_taken() {
         prod
           + docker.io/library/app:1  new → sha256:de4627c91d02  2.5 KiB
 
-        note: new in this pull request, looked at after the merge: the registry 123456789012.dkr.ecr.eu-central-1.amazonaws.com and how it is reached
+        note: new in this pull request; not checked before it is merged: the registry 123456789012.dkr.ecr.eu-central-1.amazonaws.com and how it is reached
           123456789012.dkr.ecr.eu-central-1.amazonaws.com/team/app:1
-        plan: 1 to create, 0 to update, 0 unchanged, 1 looked at after the merge
+        plan: 1 to create, 0 to update, 0 unchanged, 1 checked after the merge
           to move: 2.5 KiB of distinct blobs at most; 1 manifest from docker.io
     "#]],
     );

@@ -232,7 +232,7 @@ fn the_bots_are_told() {
     crate::reads(
         &ran.stderr,
         expect![[r#"
-        out of date with the tree: .github/dependabot.yml and renovate.json; run `mirror bots`
+        these do not match the tree: .github/dependabot.yml and renovate.json; run `mirror bots`
     "#]],
     );
     let ran = project.mirror(&["bots", "--check"]).ends_with(3).run();
@@ -296,14 +296,14 @@ fn an_empty_repository_becomes_a_mirror() {
     crate::reads(
         &ran.stderr,
         expect![[r#"
-        wrote images/mirror.toml
-        wrote images/docker.io/library/busybox/Dockerfile
-        wrote .github/dependabot.yml
-        wrote .gitignore
+            wrote images/mirror.toml
+            wrote images/docker.io/library/busybox/Dockerfile
+            wrote .github/dependabot.yml
+            wrote .gitignore
 
-        next: mirror check, mirror plan, mirror apply; more images: mirror add REFERENCE
-        for workflows that do it on GitHub: mirror init --registry HOST --workflows OWNER/REPOSITORY@COMMIT, where mirror's repository or a copy of it is
-    "#]],
+            next: mirror check, mirror plan, mirror apply; more images: mirror add REFERENCE
+            to run this on GitHub: mirror init --registry HOST --workflows OWNER/REPOSITORY@COMMIT, with mirror's repository or your copy of it
+        "#]],
     );
     let ran = project.mirror(&["check"]).run();
     assert_eq!(ran.stdout, "1 image is good, 0 errors, 0 warnings\n");
@@ -385,14 +385,14 @@ fn what_init_does_not_take() {
     crate::reads(
         &ran.stderr,
         expect![[r#"
-        wrote images/mirror.toml
-        wrote images/docker.io/library/busybox/Dockerfile
-        wrote .github/dependabot.yml
-        wrote .gitignore
+            wrote images/mirror.toml
+            wrote images/docker.io/library/busybox/Dockerfile
+            wrote .github/dependabot.yml
+            wrote .gitignore
 
-        next: mirror check, mirror plan, mirror apply; more images: mirror add REFERENCE
-        for workflows that do it on GitHub: mirror init --registry HOST --workflows OWNER/REPOSITORY@COMMIT, where mirror's repository or a copy of it is
-    "#]],
+            next: mirror check, mirror plan, mirror apply; more images: mirror add REFERENCE
+            to run this on GitHub: mirror init --registry HOST --workflows OWNER/REPOSITORY@COMMIT, with mirror's repository or your copy of it
+        "#]],
     );
     assert!(read(&project, "images/mirror.toml").contains("[destination.ecr]\n"));
     project.mirror(&["check"]).run();

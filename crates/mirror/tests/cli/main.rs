@@ -134,7 +134,7 @@ fn steady(text: &str) -> String {
     let next_is_second = |number: usize| {
         words
             .get(number + 1)
-            .is_some_and(|next| next.trim().trim_end_matches([')', ';', ':']) == "s")
+            .is_some_and(|next| next.trim().trim_end_matches([')', ';', ':', '.', ',']) == "s")
     };
     let steady =
         |(number, word): (usize, &&str)| match word.trim().trim_matches(['`', ',', '.', ':']) {

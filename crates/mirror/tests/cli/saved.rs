@@ -232,9 +232,17 @@ fn files_that_are_no_plans_are_refused() {
     };
     for (bytes, why) in [
         (&b""[..], "it is empty"),
-        (whole.as_bytes(), "it was made by an older mirror"),
+        (
+            whole.as_bytes(),
+            "it is the output of `plan --format json`, or was made by an older mirror",
+        ),
         (b"hello", "it is not packed with gzip"),
         (packed.split_at(packed.len() / 2).0, "it is cut off"),
+        (&[&packed[..], &packed[..]].concat(), "it goes on after its end"),
+        (
+            &[&packed[..], b"and more than a header"].concat(),
+            "it is not a saved plan: invalid gzip header",
+        ),
     ] {
         std::fs::write(&file, bytes).unwrap();
         let ran = pair.project.mirror(&["apply", "mirror.plan"]).ends_with(2).run();
@@ -246,7 +254,7 @@ fn files_that_are_no_plans_are_refused() {
         expect![[r#"
         error: the plan missing.plan can't be applied
           caused by: No such file or directory (os error 2)
-          help: make it anew: `mirror plan --out FILE`
+          help: create a new one: `mirror plan --out FILE`
     "#]],
     );
     let ran = pair.project.mirror(&["plan", "--out", "no/folder/mirror.plan"]).ends_with(2).run();
@@ -285,7 +293,7 @@ fn a_bomb_is_refused() {
         expect![[r#"
         error: the plan mirror.plan can't be applied
           caused by: it is not a saved plan: a line has over 5.3 MiB
-          help: make it anew: `mirror plan --out FILE`
+          help: create a new one: `mirror plan --out FILE`
     "#]],
     );
 }
