@@ -47,9 +47,10 @@ pub(super) fn written(rules: &BotRules, existing: Option<&str>) -> Result<String
     Ok(text)
 }
 
-/// How lines of a text end.
+/// How lines of a text end: as the first one does.
 fn line_end(text: &str) -> &'static str {
-    if text.contains("\r\n") { "\r\n" } else { "\n" }
+    let first = text.split_once('\n');
+    if first.is_some_and(|(first, _)| first.ends_with('\r')) { "\r\n" } else { "\n" }
 }
 
 /// The file as one that can be spliced: keys at the start of lines, and a version.
@@ -57,7 +58,12 @@ fn readable(text: &str) -> Result<String, String> {
     let lines = || text.lines().map(|line| line.trim_start_matches('\u{feff}'));
     let mut content = lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#'));
     let odd = content.clone().next().is_some_and(|line| line.starts_with(['{', ' ', '\t', '%']));
-    if odd || content.clone().any(|line| line.trim_end() == "...") {
+    // Keys in several lines, and lines that end as on no system of today, are YAML too.
+    let exotic = |line: &str| {
+        line.trim_end() == "..." || line.starts_with(':') || line.trim_start().starts_with('?')
+    };
+    let control = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
+    if odd || content.clone().any(exotic) || text.replace("\r\n", "\n").contains(control) {
         return Err("its keys are not at the start of lines of their own; write it in block style"
             .to_owned());
     }
