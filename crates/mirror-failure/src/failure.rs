@@ -209,8 +209,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::error_kind::ErrorKind;
     use crate::kind::FailureKind;
-    use crate::request::ErrorKind;
 
     fn refused(status: u16, code: &str) -> RequestError {
         let kind = ErrorKind::Status { status, code: Some(code.to_owned()), message: None };

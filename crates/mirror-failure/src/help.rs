@@ -4,9 +4,10 @@ use std::io::ErrorKind::{PermissionDenied, StorageFull};
 
 use mirror_oci::ManifestError;
 
+use crate::error_kind::ErrorKind;
 use crate::failure::{Cause, Side};
 use crate::kind::FailureKind;
-use crate::request::{ErrorKind, RequestError};
+use crate::request::RequestError;
 
 impl Cause {
     /// The kind of failure that it makes.

@@ -3,6 +3,7 @@
 //! [`RequestError`] is one request that failed for good, with everything that deciding takes. [`Failure`] is what plan,
 //! report and JSON keep of it, with the side and the step. Code decides on kind, code and status, never on a sentence.
 
+mod error_kind;
 mod failure;
 mod help;
 mod kind;
@@ -10,11 +11,10 @@ mod request;
 mod retry;
 mod text;
 
+pub use error_kind::{CredentialError, ErrorKind, LONGEST_TOLD};
 pub use failure::{Cause, FailedRequest, Failure, Side};
 pub use help::TAMPERING;
 pub use kind::FailureKind;
-pub use request::{
-    CredentialError, ErrorKind, LONGEST_PAUSE, LONGEST_TOLD, RequestError, passing_status,
-};
+pub use request::{LONGEST_PAUSE, RequestError, passing_status};
 pub use retry::{Delays, RetryPolicy};
 pub use text::{count, io_reason, is_deceptive, printable};

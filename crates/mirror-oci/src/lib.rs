@@ -12,6 +12,7 @@ pub mod media_type;
 mod platform;
 mod platforms;
 mod reference;
+mod reference_error;
 mod size;
 
 pub use caps::MAX_MANIFEST_BYTES;
@@ -21,7 +22,6 @@ pub use endpoint::{Endpoint, EndpointError};
 pub use manifest::{Links, ManifestError, RawManifest};
 pub use platform::{Platform, PlatformError};
 pub use platforms::Platforms;
-pub use reference::{
-    Name, Pinned, Reference, ReferenceError, ReferenceErrorKind, Registry, Repository, Tag, Version,
-};
+pub use reference::{Name, Pinned, Reference, Registry, Repository, Tag, Version};
+pub use reference_error::{ReferenceError, ReferenceErrorKind};
 pub use size::ByteSize;
