@@ -21,10 +21,6 @@ use crate::store::{Store, Under};
 /// A look at a tag that is older is repeated before the tag is written.
 const STILL_TRUE: Duration = Duration::from_secs(5 * 60);
 
-/// Bytes of the empty blob, `{}`:
-/// <https://github.com/opencontainers/image-spec/blob/main/manifest.md#guidance-for-an-empty-descriptor>.
-const EMPTY: u64 = 2;
-
 /// Blobs of one image that are on their way at once. The hosts limit the sum over all images.
 const BLOBS_AT_ONCE: usize = 6;
 
@@ -80,9 +76,8 @@ impl Copier {
 
     fn settle_all(&self, blobs: &[Blob], arrived: bool) {
         for blob in blobs {
-            // The empty one is in most signatures, of images that are copied one after the other.
-            if self.downloads.settle(&blob.digest, arrived) && blob.size > EMPTY {
-                self.mounts.forget(&blob.digest);
+            if self.downloads.settle(&blob.digest, arrived) {
+                self.mounts.let_go(&blob.digest);
             }
         }
     }

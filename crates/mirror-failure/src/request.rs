@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use mirror_oci::ManifestError;
 
-use crate::error_kind::{CredentialError, ErrorKind, LONGEST_TOLD};
+use crate::error_kind::{CredentialError, ErrorKind};
 
 /// A pause that a host asks for is waited for up to this; a longer one defers what is wanted of it.
 pub const LONGEST_PAUSE: Duration = Duration::from_secs(300);
@@ -243,7 +243,7 @@ impl RequestError {
     /// What the server said of when to come back.
     #[must_use]
     pub fn with_retry_after(mut self, wait: Option<Duration>) -> RequestError {
-        self.0.retry_after = wait.map(|wait| wait.min(LONGEST_TOLD));
+        self.0.retry_after = wait;
         self
     }
 

@@ -35,11 +35,7 @@ impl Forge {
     ) -> Result<Kept, ForgeError> {
         let ForgeKind::GitHub(forge) = &self.kind;
         let body = marked(what, text);
-        // One that says something else is that of another run at the same time; of two, the next run leaves one.
-        let find = async || {
-            let mut ours = self.our_comments(change, what).await?.into_iter();
-            Ok(ours.find(|ours| same_mark(&ours.body, &body)))
-        };
+        let find = async || Ok(saying(self.our_comments(change, what).await?, &body));
         let mut ours = self.our_comments(change, what).await?.into_iter();
         let Some(found) = ours.next() else {
             forge.create_comment(change, &body, find).await?;
@@ -102,10 +98,7 @@ impl Forge {
         match (found, body) {
             (None, None) => Ok(Kept::Absent),
             (None, Some(body)) => {
-                let find = async || {
-                    let mut ours = self.our_issues(what).await?.into_iter();
-                    Ok(ours.find(|ours| same_mark(&ours.body, &body)))
-                };
+                let find = async || Ok(saying(self.our_issues(what).await?, &body));
                 forge.create_issue(title, &body, find).await?;
                 Ok(Kept::Created)
             }
@@ -156,6 +149,12 @@ fn marker(what: &str) -> String {
 fn marked(what: &str, text: &str) -> String {
     let digest = mirror_oci::Digest::of(mirror_oci::Algorithm::Sha256, text.as_bytes());
     format!("{}{digest} -->\n{text}", marker(what))
+}
+
+/// The one of ours that says this. One that says something else is that of another run at the same time; of two, the next
+/// run leaves one.
+fn saying(ours: Vec<KeptText>, body: &str) -> Option<KeptText> {
+    ours.into_iter().find(|ours| same_mark(&ours.body, body))
 }
 
 /// Whether two texts have the same first line.

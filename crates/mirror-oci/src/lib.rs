@@ -7,6 +7,7 @@ pub mod caps;
 mod descriptor;
 mod digest;
 mod endpoint;
+mod grammar;
 mod manifest;
 pub mod media_type;
 mod platform;

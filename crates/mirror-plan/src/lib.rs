@@ -58,6 +58,8 @@ pub mod provider;
 pub mod report;
 pub mod want;
 
+use schemars::transform::RecursiveTransform;
+
 /// JSON schemas of everything that is read or written, by file name.
 ///
 /// ```
@@ -66,13 +68,25 @@ pub mod want;
 /// ```
 pub fn schemas() -> Vec<(&'static str, schemars::Schema)> {
     vec![
-        ("config.schema.json", schemars::schema_for!(config::file::ConfigFile)),
-        ("diagnostics.schema.json", schemars::schema_for!(report::Diagnostics)),
-        ("outdated.schema.json", schemars::schema_for!(report::Outdated)),
-        ("plan.schema.json", schemars::schema_for!(plan::Plan)),
-        ("progress.schema.json", schemars::schema_for!(report::ProgressLine)),
-        ("report.schema.json", schemars::schema_for!(report::Report)),
-        ("saved-plan.schema.json", schemars::schema_for!(plan::SavedLine)),
-        ("verification.schema.json", schemars::schema_for!(report::Verification)),
+        ("config.schema.json", schema::<config::file::ConfigFile>()),
+        ("diagnostics.schema.json", schema::<report::Diagnostics>()),
+        ("outdated.schema.json", schema::<report::Outdated>()),
+        ("plan.schema.json", schema::<plan::Plan>()),
+        ("progress.schema.json", schema::<report::ProgressLine>()),
+        ("report.schema.json", schema::<report::Report>()),
+        ("saved-plan.schema.json", schema::<plan::SavedLine>()),
+        ("verification.schema.json", schema::<report::Verification>()),
     ]
+}
+
+/// The schema of a type, with what its docs say up to the first example: that is Rust, and of no use here.
+fn schema<T: schemars::JsonSchema>() -> schemars::Schema {
+    let without_examples = |schema: &mut schemars::Schema| {
+        if let Some(serde_json::Value::String(text)) = schema.get_mut("description") {
+            *text = text.split("```").next().unwrap_or_default().trim_end().to_owned();
+        }
+    };
+    let settings = schemars::generate::SchemaSettings::default();
+    let settings = settings.with_transform(RecursiveTransform(without_examples));
+    settings.into_generator().into_root_schema_for::<T>()
 }

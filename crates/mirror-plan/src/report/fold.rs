@@ -40,9 +40,6 @@ pub struct ReportFold {
 /// One time through what is wanted.
 #[derive(Debug, Default)]
 struct Pass {
-    /// What it began with, where that is not a saved plan. One that turns out to be blocked is in no list of its plan by
-    /// itself.
-    about: Arc<Wants>,
     asked: Asked,
     planned: Option<CurrentPlan>,
     left_alone: Vec<Outcome>,
@@ -82,8 +79,10 @@ impl ReportFold {
             Event::Rechecking(plan) => self.begin(Asked::Saved(plan.clone())),
             Event::Planned { plan, refresh } => {
                 pass.planned = Some(CurrentPlan { plan: plan.clone(), refresh: *refresh });
-                // All of it is in the plan, or left alone.
-                pass.asked = Asked::Known;
+                if let Asked::Saved(_) = pass.asked {
+                    // All of it is in this plan, or left alone.
+                    pass.asked = Asked::Known;
+                }
             }
             Event::LeftAlone(outcome) => pass.left_alone.push((**outcome).clone()),
             Event::Prepared(outcome) => pass.repositories.push((**outcome).clone()),
@@ -113,11 +112,7 @@ impl ReportFold {
             let unchanged = plan.flat_map(|plan| &plan.unchanged);
             self.unchanged.extend(unchanged.map(|item| item.want.clone()));
         }
-        let about = match &asked {
-            Asked::Wants(wants) => wants.clone(),
-            _ => Arc::default(),
-        };
-        self.pass = Pass { about, asked, ..Pass::default() };
+        self.pass = Pass { asked, ..Pass::default() };
     }
 
     /// What the run has come to after `elapsed`: what is not finished by now counts as cancelled.
@@ -177,7 +172,8 @@ impl Pass {
             copies.chain(unchanged).chain(plan.failures.iter().map(|failed| &failed.want))
         });
         let left_alone = self.left_alone.iter().map(|outcome| &outcome.want);
-        planned.chain(left_alone).chain(&self.about.wants).cloned().collect()
+        // One that turned out to be blocked is in no list by itself.
+        planned.chain(left_alone).cloned().chain(self.asked.wants()).collect()
     }
 
     fn report(&self) -> Report {

@@ -42,6 +42,7 @@ fn the_command_line() {
 fn the_schemas() {
     for (file, schema) in mirror_plan::schemas() {
         let text = serde_json::to_string_pretty(&schema).unwrap() + "\n";
+        assert!(!text.contains("```"), "{file} has an example in Rust");
         assert_current(&format!("mirror-plan/schemas/{file}"), &text);
     }
 }
