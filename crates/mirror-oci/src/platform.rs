@@ -64,14 +64,34 @@ impl FromStr for Platform {
         let parts: Vec<&str> = text.split('/').collect();
         match parts.as_slice() {
             [os, architecture, rest @ ..] if rest.len() < 2 && parts.iter().all(valid) => {
+                let (architecture, variant) = normal(architecture, rest.first().copied());
                 Ok(Platform {
-                    os: (*os).to_owned(),
-                    architecture: (*architecture).to_owned(),
-                    variant: rest.first().map(|variant| (*variant).to_owned()),
+                    os: if *os == "macos" { "darwin" } else { os }.to_owned(),
+                    architecture: architecture.to_owned(),
+                    variant: variant.map(str::to_owned),
                 })
             }
             _ => Err(PlatformError(text.to_owned())),
         }
+    }
+}
+
+/// Architectures by the names that Go has for them, as BuildKit takes others too:
+/// <https://github.com/containerd/platforms/blob/main/database.go>.
+fn normal<'a>(architecture: &'a str, variant: Option<&'a str>) -> (&'a str, Option<&'a str>) {
+    match (architecture, variant) {
+        ("i386", _) => ("386", None),
+        ("x86_64" | "x86-64", variant) => ("amd64", variant),
+        ("aarch64", None | Some("v8" | "8")) => ("arm64", None),
+        ("aarch64", variant) => ("arm64", variant),
+        ("armhf", _) => ("arm", Some("v7")),
+        ("armel", _) => ("arm", Some("v6")),
+        ("arm64", Some("8")) => ("arm64", Some("v8")),
+        ("arm", Some("5")) => ("arm", Some("v5")),
+        ("arm", Some("6")) => ("arm", Some("v6")),
+        ("arm", Some("7")) => ("arm", Some("v7")),
+        ("arm", Some("8")) => ("arm", Some("v8")),
+        other => other,
     }
 }
 
@@ -109,6 +129,22 @@ mod tests {
             "linux/$A",
         ] {
             assert!(text.parse::<Platform>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn other_names_of_architectures() {
+        for (text, platform) in [
+            ("linux/x86_64", "linux/amd64"),
+            ("linux/aarch64", "linux/arm64"),
+            ("linux/aarch64/v8", "linux/arm64"),
+            ("linux/armhf", "linux/arm/v7"),
+            ("linux/armel", "linux/arm/v6"),
+            ("linux/arm/7", "linux/arm/v7"),
+            ("linux/i386", "linux/386"),
+            ("macos/aarch64", "darwin/arm64"),
+        ] {
+            assert_eq!(text.parse::<Platform>().unwrap().to_string(), platform);
         }
     }
 

@@ -124,8 +124,6 @@ codes! {
     NotUtf8 "not-utf8" Error,
     /// The file has a NUL byte in it.
     NulByte "nul-byte" Error,
-    /// A byte order mark in front.
-    ByteOrderMark "byte-order-mark" Error,
     /// Not the syntax of a Dockerfile.
     Syntax "syntax" Error,
     /// The file has no `FROM` line.
@@ -168,10 +166,22 @@ codes! {
     DigestRequired "digest-required" Error,
     /// The folder disagrees with the reference.
     FolderMismatch "folder-mismatch" Error,
+    /// The variant folder names another version than the reference.
+    VariantMismatch "variant-mismatch" Error,
     /// A tag that moves, without digest.
     FloatingTag "floating-tag" Warning,
+    /// A byte order mark in front.
+    ByteOrderMark "byte-order-mark" Warning,
     /// A tag that no bot updates to a newer version.
     UntrackedTag "untracked-tag" Warning,
+    /// Docker Hub by another name than `docker.io`.
+    DockerHubAlias "docker-hub-alias" Warning,
+    /// A host that is a slip of the keyboard away from a well-known one.
+    LookAlikeHost "look-alike-host" Warning,
+    /// A registry whose images have moved.
+    MovedRegistry "moved-registry" Warning,
+    /// A name in a spelling that Renovate's presets don't know.
+    SpelledOut "spelled-out" Warning,
     /// The digest is a SHA-512, which few registries take.
     Sha512Digest "sha512-digest" Warning,
     /// A registry without a dot in its name.

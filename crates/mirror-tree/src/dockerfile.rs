@@ -11,9 +11,11 @@ use std::sync::Arc;
 use dockerfile_parser::{Dockerfile, FromInstruction, Instruction};
 use mirror_oci::{Name, Platform, Reference, ReferenceError, ReferenceErrorKind, Version};
 
-use crate::bots::untracked;
 use crate::diagnostic::{Code, Fix, TreeDiagnostic};
-use crate::line::{first_len, first_word, instructions, looks_like_from, lowered, unquoted, words};
+use crate::line::{
+    escape, first_len, first_word, instructions, looks_like_from, lowered, unquoted, words,
+};
+use crate::names::of_web_page;
 use crate::rules::Rules;
 
 /// Largest file that is parsed. An entry is one line; 4 KiB leaves room for comments.
@@ -70,14 +72,14 @@ pub fn parse(file: &str, bytes: &[u8], rules: &Rules) -> Parsed {
 }
 
 /// Collects what is found in one file.
-struct Notes<'a> {
+pub(crate) struct Notes<'a> {
     file: &'a str,
     text: Option<Arc<str>>,
     found: Vec<TreeDiagnostic>,
 }
 
 impl Notes<'_> {
-    fn add(
+    pub(crate) fn add(
         &mut self,
         code: Code,
         span: Option<Range<usize>>,
@@ -148,7 +150,7 @@ impl Notes<'_> {
         let problem = self.add(
             Code::ByteOrderMark,
             Some(0..MARK.len()),
-            "this file starts with a byte order mark, which hides the FROM line from Dependabot",
+            "this file starts with a byte order mark, which some tools take for a part of the first word",
         );
         problem.help = Some("save it as UTF-8 without byte order mark".into());
         problem.fix = Some(Fix::Replace { span: 0..MARK.len(), text: String::new() });
@@ -208,7 +210,7 @@ impl Notes<'_> {
     fn image(&mut self, text: &str, line: Range<usize>, rules: &Rules) -> Option<FromLine> {
         let content = text.get(line.clone())?;
         self.indentation(text, &line);
-        if let Some(at) = content.find('\\') {
+        if let Some(at) = content.find(escape(text.trim_start_matches('\u{feff}'))) {
             let at = line.start + at;
             self.add(
                 Code::LineContinuation,
@@ -227,8 +229,8 @@ impl Notes<'_> {
         let written = text.get(span.clone())?;
         let reference = self.reference(written, &span)?;
         let version = self.version(&reference, &span, rules)?;
-        self.registry(&reference, &span);
-        self.untracked(&reference, &span);
+        self.registry(&reference, written, &span, rules);
+        self.untracked(&reference, written, &span, rules);
         Some(FromLine { name: reference.name, version, platform: platform?, span })
     }
 
@@ -314,7 +316,7 @@ impl Notes<'_> {
             match flag.value.content.parse::<Platform>() {
                 Ok(parsed) => platform = Some(Some(parsed)),
                 Err(_) if flag.value.content.contains('$') => {
-                    self.substitution(value);
+                    self.substitution(value, "remove the flag: all platforms are mirrored");
                     platform = None;
                 }
                 Err(error) => {
@@ -327,13 +329,13 @@ impl Notes<'_> {
         platform
     }
 
-    fn substitution(&mut self, span: Range<usize>) {
+    fn substitution(&mut self, span: Range<usize>, help: &str) {
         self.add(
             Code::ArgSubstitution,
             Some(span),
             "variables are not replaced, since nothing is built",
         )
-        .help = Some("write the value itself".into());
+        .help = Some(help.into());
     }
 
     fn reference(&mut self, written: &str, span: &Range<usize>) -> Option<Reference> {
@@ -347,7 +349,15 @@ impl Notes<'_> {
             return None;
         }
         if let Some(at) = written.find('$') {
-            self.substitution(span.start + at..span.end);
+            self.substitution(span.start + at..span.end, "write the value itself");
+            return None;
+        }
+        if let Some(page) = of_web_page(written) {
+            let problem =
+                self.add(Code::UrlScheme, Some(span.clone()), "this is the address of a web page");
+            problem.help = Some(format!("write `FROM {page}`"));
+            let fix = Fix::Replace { span: span.clone(), text: page.clone() };
+            problem.fix = certain(&page).then_some(fix);
             return None;
         }
         if let Some((scheme, bare)) = written.split_once("://") {
@@ -398,97 +408,9 @@ impl Notes<'_> {
             }
         }
     }
-
-    fn version(
-        &mut self,
-        reference: &Reference,
-        span: &Range<usize>,
-        rules: &Rules,
-    ) -> Option<Version> {
-        let name = reference.name.familiar();
-        let Some(version) = reference.version() else {
-            let problem =
-                self.add(Code::MissingTag, Some(span.clone()), "the reference has no tag");
-            problem.help = Some(format!(
-                "name the version: `FROM {name}:<tag>`, best with its digest behind it"
-            ));
-            return None;
-        };
-        match &version {
-            Version::Pinned(pinned) if pinned.tag.is_none() && !rules.allow_digest_only => {
-                let message =
-                    "a digest without a tag can't be updated: no bot knows which tag it came from";
-                self.add(Code::DigestWithoutTag, Some(span.clone()), message).help = Some(format!(
-                    "write `FROM {name}:<tag>@{}`, or set `allow_digest_only = true` under [check] in mirror.toml",
-                    pinned.digest
-                ));
-                return None;
-            }
-            Version::Pinned(pinned)
-                if pinned.digest.algorithm() == mirror_oci::Algorithm::Sha512 =>
-            {
-                self.add(
-                    Code::Sha512Digest,
-                    Some(span.clone()),
-                    "Dependabot passes over SHA-512 digests in silence",
-                )
-                .help =
-                    Some("use the image's sha256 digest, if its registry has it under one".into());
-            }
-            Version::Floating(_) if rules.require_digest => {
-                self.add(
-                    Code::DigestRequired,
-                    Some(span.clone()),
-                    "mirror.toml demands a digest, this reference has none",
-                )
-                .help = Some(
-                    "append `@sha256:…`; `skopeo inspect --format '{{.Digest}}'` prints it".into(),
-                );
-                return None;
-            }
-            Version::Floating(tag) if !tag.as_str().contains(|c: char| c.is_ascii_digit()) => {
-                let message = format!(
-                    "`{tag}` moves: what is mirrored changes without a commit, and no bot proposes it"
-                );
-                let at = span.end - tag.as_str().len()..span.end;
-                self.add(Code::FloatingTag, Some(at), message).help =
-                    Some("name a version, or append the digest: `tag@sha256:…`".into());
-            }
-            _ => {}
-        }
-        Some(version)
-    }
-
-    /// A tag that goes stale in silence.
-    fn untracked(&mut self, reference: &Reference, span: &Range<usize>) {
-        let Some(tag) = &reference.tag else { return };
-        let Some(why) = untracked(tag.as_str()) else { return };
-        let digest = reference.digest.as_ref().map_or(0, |digest| digest.to_string().len() + 1);
-        let end = span.end - digest;
-        self.add(Code::UntrackedTag, Some(end - tag.as_str().len()..end), why.message(tag.as_str())).help = Some(
-            "use a tag with nothing but its version, or a suffix without number, if upstream has one; \
-             `mirror outdated` lists newer tags"
-                .into(),
-        );
-    }
-
-    fn registry(&mut self, reference: &Reference, span: &Range<usize>) {
-        let registry = &reference.name.registry;
-        if !registry.host().contains(['.', ':']) {
-            let at = span.start..span.start + registry.as_str().len();
-            self.add(
-                Code::UndottedRegistry,
-                Some(at),
-                "Dependabot takes a registry without a dot for a folder of docker.io",
-            )
-            .help = Some("use a name with a dot, such as 127.0.0.1 or a full host name".into());
-        }
-    }
 }
 
-/// Whether a corrected reference needs no second look: it is complete, and not the address of a web page.
+/// Whether a corrected reference needs no second look: it is complete.
 fn certain(reference: &str) -> bool {
-    reference.parse::<Reference>().is_ok_and(|parsed| {
-        parsed.version().is_some() && parsed.name.registry.host() != "hub.docker.com"
-    })
+    reference.parse::<Reference>().is_ok_and(|parsed| parsed.version().is_some())
 }

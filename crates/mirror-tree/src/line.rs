@@ -4,13 +4,20 @@ use std::ops::Range;
 
 /// The lines that are neither blank nor comment, without surrounding space, joined where a backslash continues them.
 pub(crate) fn instructions(text: &str, start: usize) -> Vec<Range<usize>> {
+    let escape = escape(text.get(start..).unwrap_or(""));
     let mut found: Vec<Range<usize>> = Vec::new();
     let mut at = start;
     let mut continued = false;
+    let mut heredoc: Option<String> = None;
     for line in text.get(start..).unwrap_or("").split_inclusive('\n') {
         let content = line.trim();
         let from = at + line.len() - line.trim_start().len();
         at += line.len();
+        // The lines of a heredoc are nobody's instructions, whatever they begin with.
+        if let Some(end) = heredoc.take() {
+            heredoc = Some(end).filter(|end| content != end);
+            continue;
+        }
         if content.is_empty() || content.starts_with('#') {
             continue;
         }
@@ -18,9 +25,29 @@ pub(crate) fn instructions(text: &str, start: usize) -> Vec<Range<usize>> {
             Some(last) if continued => last.end = from + content.len(),
             _ => found.push(from..from + content.len()),
         }
-        continued = content.ends_with('\\');
+        continued = content.ends_with(escape);
+        heredoc = heredoc_end(content);
     }
     found
+}
+
+/// What continues a line: a backslash, or what a directive at the top says
+/// (<https://docs.docker.com/reference/dockerfile/#escape>).
+pub(crate) fn escape(text: &str) -> char {
+    let directives = text.lines().map(str::trim).take_while(|line| line.starts_with('#'));
+    let mut values = directives.filter_map(|line| {
+        let (name, value) = line.trim_start_matches('#').split_once('=')?;
+        name.trim().eq_ignore_ascii_case("escape").then(|| value.trim().chars().next())?
+    });
+    if values.next() == Some('`') { '`' } else { '\\' }
+}
+
+/// The word that ends the heredoc which a line begins.
+fn heredoc_end(line: &str) -> Option<String> {
+    let (_, rest) = line.split_once("<<")?;
+    let word = rest.trim_start_matches('-').trim_start_matches(['"', '\'']);
+    let end = word.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(word.len());
+    word.get(..end).filter(|word| !word.is_empty()).map(str::to_owned)
 }
 
 /// What a line starts with.
@@ -71,4 +98,13 @@ pub(crate) fn lowered(text: &str, span: &Range<usize>) -> String {
         part.make_ascii_lowercase();
     }
     lower
+}
+
+/// A reference without its tag and digest.
+pub(crate) fn name_of(reference: &str) -> &str {
+    let bare = reference.split_once('@').map_or(reference, |(bare, _)| bare);
+    match bare.rsplit_once(':') {
+        Some((name, tag)) if !tag.contains('/') => name,
+        _ => bare,
+    }
 }

@@ -1,6 +1,6 @@
 //! The walk over a tree.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::io::Read;
 use std::ops::Range;
@@ -12,7 +12,10 @@ use walkdir::{DirEntry, WalkDir};
 
 use crate::diagnostic::{Code, Fix, TreeDiagnostic};
 use crate::dockerfile::{self, MAX_BYTES};
+use crate::folder::{folder_mismatch, variant_mismatch};
+use crate::line::name_of;
 use crate::rules::Rules;
+use crate::version::Keep;
 
 /// A folder of Dockerfiles, read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -24,6 +27,19 @@ pub struct Tree {
 }
 
 /// One Dockerfile: which image is wanted, and where that is written.
+///
+/// ```
+/// use mirror_tree::{Entry, Rules, parse};
+///
+/// let (file, text) = ("docker.io/library/redis/Dockerfile", "FROM redis:7.2\n");
+/// let from = parse(file, text.as_bytes(), &Rules::default()).from.ok_or("a good line")?;
+/// let entry = Entry {
+///     file: file.to_owned(), name: from.name, version: from.version,
+///     platform: None, span: from.span, source: text.into(),
+/// };
+/// assert_eq!((entry.written(), entry.written_name()), ("redis:7.2", "redis"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     /// The file, relative to the tree, with `/` between the parts.
@@ -38,6 +54,18 @@ pub struct Entry {
     pub span: Range<usize>,
     /// The text of the file.
     pub source: Arc<str>,
+}
+
+impl Entry {
+    /// The reference as the file writes it.
+    pub fn written(&self) -> &str {
+        self.source.get(self.span.clone()).unwrap_or_default()
+    }
+
+    /// Its name, as the file writes it: without tag and digest.
+    pub fn written_name(&self) -> &str {
+        name_of(self.written())
+    }
 }
 
 /// Reads the tree below `root`. What can't be understood is a diagnostic, never a failure of the whole.
@@ -98,6 +126,7 @@ pub fn read(root: &Path, rules: &Rules) -> Tree {
         );
         tree.diagnostics.push(problem);
     }
+    spread_moves(root, &mut tree);
     mark_neighbours(&mut tree);
     mark_duplicates(&mut tree);
     tree.diagnostics.sort_by(|a, b| {
@@ -196,48 +225,16 @@ fn add_file(root: &Path, file: String, bytes: &[u8], rules: &Rules, tree: &mut T
     let blocked = parsed.diagnostics.iter().any(|d| d.severity() == crate::Severity::Error);
     tree.diagnostics.extend(parsed.diagnostics);
     let (Some(from), Some(source)) = (parsed.from, parsed.text) else { return };
-    if let Some(problem) = folder_mismatch(root, &file, &source, &from) {
+    let misplaced = folder_mismatch(&file, &source, &from, |to| is_free(root, to))
+        .or_else(|| variant_mismatch(&file, &source, &from));
+    if let Some(mut problem) = misplaced {
+        // What builds something belongs where it is.
+        problem.fix.take_if(|_| blocked);
         tree.diagnostics.push(problem);
     } else if !blocked {
         let dockerfile::FromLine { name, version, platform, span } = from;
         tree.entries.push(Entry { file, name, version, platform, span, source });
     }
-}
-
-fn folder_mismatch(
-    root: &Path,
-    file: &str,
-    source: &Arc<str>,
-    from: &dockerfile::FromLine,
-) -> Option<TreeDiagnostic> {
-    let (folder, base) = file.rsplit_once('/').unwrap_or(("", file));
-    let expected = from.name.to_string();
-    let variant = folder.strip_prefix(expected.as_str());
-    if variant.is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) {
-        return None;
-    }
-    let target = format!("{expected}/{base}");
-    let free = is_free(root, &target);
-    let found = if folder.is_empty() {
-        "the top of the tree".to_owned()
-    } else {
-        format!("folder `{folder}`")
-    };
-    Some(TreeDiagnostic {
-        code: Code::FolderMismatch,
-        file: file.to_owned(),
-        source: Some(source.clone()),
-        span: Some(from.span.clone()),
-        message: format!("this is {expected}, but the file is in {found}"),
-        help: Some(if free {
-            format!("move it to `{target}`")
-        } else {
-            format!(
-                "`{target}` exists already: move it to a variant folder, `{expected}/<variant>/{base}`"
-            )
-        }),
-        fix: free.then_some(Fix::Move(target)),
-    })
 }
 
 /// Whether a file can be put there without overwriting anything or leaving the tree through a link.
@@ -265,6 +262,48 @@ pub fn is_free(root: &Path, target: &str) -> bool {
         }
     }
     false
+}
+
+/// Of moves that would put several files into one folder, those go to variant folders that have a name for it; of the
+/// others, one goes where it belongs, and the rest is left to a person.
+fn spread_moves(root: &Path, tree: &mut Tree) {
+    let folder = |file: &str| file.rsplit_once('/').map_or("", |(folder, _)| folder).to_owned();
+    let mut wanted: BTreeMap<String, usize> = BTreeMap::new();
+    for problem in &tree.diagnostics {
+        if let Some(Fix::Move(to)) = &problem.fix {
+            *wanted.entry(folder(to)).or_default() += 1;
+        }
+    }
+    let mut taken: BTreeSet<String> =
+        tree.entries.iter().map(|entry| folder(&entry.file)).collect();
+    for problem in &mut tree.diagnostics {
+        let Some(Fix::Move(to)) = &problem.fix else { continue };
+        let target = folder(to);
+        let alone = wanted.get(&target) == Some(&1);
+        let variant = variant_of(&problem.file).map(|name| format!("{target}/{name}/Dockerfile"));
+        let variant = variant.filter(|to| !alone && is_free(root, to));
+        let to = [variant.as_ref(), Some(to)];
+        let to = to.into_iter().flatten().find(|to| taken.insert(folder(to))).cloned();
+        problem.help = Some(match &to {
+            Some(to) => format!("move it to `{to}`"),
+            None => {
+                format!("move it to a variant folder of its own, `{target}/<variant>/Dockerfile`")
+            }
+        });
+        problem.fix = to.map(Fix::Move);
+    }
+}
+
+/// What tells a Dockerfile from others beside it: `alpine` of `Dockerfile.alpine` or `alpine.Dockerfile`. One with a number
+/// would say how far the entry may move.
+fn variant_of(file: &str) -> Option<&str> {
+    let name = file.rsplit('/').next()?;
+    let (first, second) = name.split_once('.')?;
+    let lower = first.to_ascii_lowercase();
+    let variant =
+        if matches!(lower.as_str(), "dockerfile" | "containerfile") { second } else { first };
+    let plain = variant.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    (plain && Keep::of_variant(variant).is_none()).then_some(variant)
 }
 
 /// Dependabot merges the files of one folder into one dependency, and can fail over them.

@@ -147,6 +147,20 @@ fn tree_cases() -> Vec<TreeCase> {
         case(FileName, |root| {
             write(root, "docker.io/library/postgres/Dockerfile~", "FROM postgres:14")
         }),
+        case(VariantMismatch, |root| {
+            write(root, "docker.io/library/postgres/13/Dockerfile", "FROM postgres:14.2")
+        }),
+        case(DockerHubAlias, |root| {
+            write(
+                root,
+                "registry-1.docker.io/library/postgres/Dockerfile",
+                "FROM registry-1.docker.io/library/postgres:14.2",
+            )
+        }),
+        case(LookAlikeHost, |root| write(root, "ghrc.io/a/b/Dockerfile", "FROM ghrc.io/a/b:1.2")),
+        case(MovedRegistry, |root| {
+            write(root, "k8s.gcr.io/pause/Dockerfile", "FROM k8s.gcr.io/pause:3.6")
+        }),
         case(UndottedRegistry, |root| {
             write(root, "localhost:5000/x/Dockerfile", "FROM localhost:5000/x:1")
         }),
@@ -214,8 +228,8 @@ fn as_somebody_else(test: &str) {
 fn codes_are_unique_produced_and_documented() {
     let mut produced: Vec<Code> = one_file_cases().into_iter().map(|(_, code, _)| code).collect();
     produced.extend(tree_cases().into_iter().map(|(code, _)| code));
-    // Shown in tests of their own: one needs a configuration, the other a user without rights.
-    produced.extend([Code::DigestRequired, Code::Unreadable]);
+    // Shown in tests of their own: two need a configuration, one a user without rights.
+    produced.extend([Code::DigestRequired, Code::SpelledOut, Code::Unreadable]);
     let names: std::collections::BTreeSet<_> = Code::ALL.iter().map(|code| code.as_str()).collect();
     assert_eq!(names.len(), Code::ALL.len(), "a code stands twice");
     let readme = include_str!("../../../images/README.md");
@@ -230,13 +244,83 @@ fn codes_are_unique_produced_and_documented() {
     assert_eq!(rows.count(), Code::ALL.len(), "images/README.md documents a code that isn't there");
 }
 
+/// What a fix makes of trees of others: no build file leaves its context, and nothing new is wrong.
+#[test]
+fn fixes_move_what_is_an_entry_alone() {
+    let fixes = |files: &[(&str, &[u8])]| {
+        let tree = read_files(files, &Rules::default());
+        let fixes = tree.diagnostics.into_iter().filter_map(|problem| problem.fix);
+        fixes.collect::<Vec<_>>()
+    };
+    assert_eq!(fixes(&[("app/Dockerfile", b"FROM alpine:3.19\nCOPY . /srv\n")]), []);
+    let golang: &[(&str, &[u8])] = &[
+        ("golang/Dockerfile.alpine", b"FROM golang:1.22-alpine\n"),
+        ("golang/Dockerfile.debian", b"FROM golang:1.22\n"),
+        ("golang/Dockerfile.1.21", b"FROM golang:1.21\n"),
+    ];
+    let moved = |to: &str| Fix::Move(format!("docker.io/library/golang/{to}/Dockerfile"));
+    assert_eq!(fixes(golang), [moved("alpine"), moved("debian")]);
+    let taken: &[(&str, &[u8])] = &[
+        ("docker.io/library/golang/Dockerfile", b"FROM golang:1.22\n"),
+        ("go/Dockerfile", b"FROM golang:1.21\n"),
+    ];
+    assert_eq!(fixes(taken), []);
+}
+
+#[test]
+fn names_that_have_a_better_spelling() {
+    let rules = Rules { bots: mirror_tree::Bot::Renovate.into(), ..Rules::default() };
+    let found = |line: &str| {
+        let parsed = mirror_tree::parse("", line.as_bytes(), &rules);
+        let found = parsed.diagnostics.into_iter().map(|problem| {
+            let fixed = problem.fix.map(|fix| match fix {
+                Fix::Replace { span, text } => {
+                    let mut line = line.to_owned();
+                    line.replace_range(span, &text);
+                    line
+                }
+                Fix::Move(to) => to,
+            });
+            (problem.code, fixed.unwrap_or_default())
+        });
+        found.collect::<Vec<_>>()
+    };
+    let fixed = |code: Code, line: &str| vec![(code, line.to_owned())];
+    for (line, expected) in [
+        (
+            "FROM registry-1.docker.io/library/redis:7.4",
+            fixed(Code::DockerHubAlias, "FROM redis:7.4"),
+        ),
+        (
+            "FROM index.docker.io/bitnami/redis:7.4",
+            fixed(Code::DockerHubAlias, "FROM bitnami/redis:7.4"),
+        ),
+        (
+            "FROM docker.io/library/eclipse-temurin:17.0.2_8-jdk",
+            fixed(Code::SpelledOut, "FROM eclipse-temurin:17.0.2_8-jdk"),
+        ),
+        ("FROM docker.io/library/redis:7.4", vec![]),
+        (
+            "FROM hub.docker.com/r/bitnami/redis:7.4",
+            fixed(Code::UrlScheme, "FROM bitnami/redis:7.4"),
+        ),
+        ("FROM https://quay.io/repository/a/b:1", fixed(Code::UrlScheme, "FROM quay.io/a/b:1")),
+        ("FROM https://hub.docker.com/r/bitnami/redis", fixed(Code::UrlScheme, "")),
+        ("FROM --platform=linux/x86_64 redis:7.4", vec![]),
+        ("# escape=`\nFROM redis:7.4 `\n AS x", fixed(Code::LineContinuation, "")),
+        ("FROM redis:7.4\nRUN <<E\nfrom x\nE\n", fixed(Code::OtherInstruction, "")),
+    ] {
+        assert_eq!(found(line), expected, "{line}");
+    }
+}
+
 #[test]
 fn good_files() {
     let pinned = format!("FROM postgres:14.2@{DIGEST} AS base\r\n");
     let quay = "quay.io/prometheus/node-exporter/Containerfile";
     let files: &[(&str, &[u8])] = &[
         (POSTGRES, pinned.as_bytes()),
-        ("docker.io/library/postgres/13/Dockerfile", b"# syntax=docker/dockerfile:1\n\nfrom  index.docker.io/postgres:13.6   "),
+        ("docker.io/library/postgres/13/Dockerfile", b"# syntax=docker/dockerfile:1\n\nfrom  docker.io/library/postgres:13.6   "),
         ("docker.io/docker/dockerfile/dockerfile", b"FROM docker/dockerfile:1.4"),
         (quay, b"# comment\r\nFROM\t--platform=linux/arm64/v8 quay.io/prometheus/node-exporter:v1.8.1\r\n"),
         ("[2001:db8::1]:5000/x/v1.Dockerfile", b"FROM [2001:db8::1]:5000/x:1"),
@@ -269,7 +353,7 @@ fn good_files() {
     assert_eq!(tree.entries[4].platform.as_ref().unwrap().to_string(), "linux/arm64/v8");
     assert_eq!(
         &tree.entries[2].source[tree.entries[2].span.clone()],
-        "index.docker.io/postgres:13.6"
+        "docker.io/library/postgres:13.6"
     );
 }
 

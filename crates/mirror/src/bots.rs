@@ -1,13 +1,13 @@
-//! The files that Dependabot and Renovate read.
+//! What the files of the bots should say.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use mirror_plan::bots::BotRules;
 
+use crate::bot_files;
 use crate::load::{Loaded, load};
-use crate::{files, print};
+use crate::print;
 
 /// A bot that proposes new versions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -18,29 +18,28 @@ pub(crate) enum Bot {
     Renovate,
 }
 
-/// Where Renovate looks, in its order: <https://docs.renovatebot.com/configuration-options/>.
-const RENOVATE: [&str; 8] = [
-    "renovate.json",
-    "renovate.json5",
-    ".github/renovate.json",
-    ".github/renovate.json5",
-    ".gitlab/renovate.json",
-    ".gitlab/renovate.json5",
-    ".renovaterc",
-    ".renovaterc.json",
-];
-
-/// Thousands of images make a few hundred KiB.
-const LARGEST: u64 = 16 << 20;
+impl From<Bot> for mirror_tree::Bot {
+    fn from(bot: Bot) -> mirror_tree::Bot {
+        match bot {
+            Bot::Dependabot => mirror_tree::Bot::Dependabot,
+            Bot::Renovate => mirror_tree::Bot::Renovate,
+        }
+    }
+}
 
 /// A bot's file as it is, and as it should be.
 pub(crate) struct BotFile {
+    pub(crate) bot: Bot,
     pub(crate) path: PathBuf,
     /// The path as a person would write it.
     pub(crate) shown: String,
     pub(crate) existing: Option<String>,
     /// What it should say, or why that can't be put there.
     pub(crate) wanted: Result<String, String>,
+    /// How many pull requests the bot may have open at once.
+    pub(crate) pull_requests: usize,
+    /// How many images can't move, because their folders name all numbers of their tags.
+    pub(crate) standing_still: usize,
 }
 
 impl BotFile {
@@ -54,6 +53,11 @@ impl BotFile {
         self.existing.is_none() && self.wanted.is_err()
     }
 
+    /// Whether there is such a file.
+    pub(crate) fn is_there(&self) -> bool {
+        self.existing.is_some() || self.is_unreadable()
+    }
+
     pub(crate) fn is_current(&self) -> bool {
         self.wanted.as_ref().is_ok_and(|wanted| self.existing.as_ref() == Some(wanted))
     }
@@ -61,34 +65,28 @@ impl BotFile {
 
 /// Looks at the file of a bot for a tree.
 pub(crate) fn file(bot: Bot, loaded: &Loaded) -> BotFile {
-    let images = fs::canonicalize(&loaded.images).unwrap_or_else(|_| loaded.images.clone());
-    let root = root(&images);
-    let tree = images.strip_prefix(&root).unwrap_or(&images);
-    let rules = BotRules::new(&tree.display().to_string(), &loaded.entries, &loaded.config);
-    let present = |names: &[&'static str]| {
-        names.iter().copied().find(|name| root.join(name).symlink_metadata().is_ok())
-    };
-    let shown = match bot {
-        Bot::Dependabot => present(&[".github/dependabot.yml", ".github/dependabot.yaml"])
-            .unwrap_or(".github/dependabot.yml"),
-        Bot::Renovate => present(&RENOVATE).unwrap_or("renovate.json"),
-    };
-    let path = root.join(shown);
-    let read = files::read_below(&root, Path::new(shown), LARGEST);
-    let (existing, unreadable) = match read {
-        Ok(text) => (Some(text), None),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => (None, None),
-        Err(error) => (None, Some(format!("it can't be read: {error}"))),
-    };
-    let wanted = match (bot, unreadable) {
-        (_, Some(why)) => Err(why),
-        (Bot::Renovate, None) if shown.ends_with("json5") => {
-            Err("it is JSON5, whose comments would be lost; make it a renovate.json".to_owned())
+    let (root, tree) = bot_files::place(&loaded.images);
+    let rules = BotRules::new(&tree, &loaded.entries, &loaded.config);
+    let found = bot_files::find(bot.into(), &root);
+    let (existing, wanted) = match found.text {
+        Err(why) => (None, Err(why)),
+        Ok(text) => {
+            let wanted = match bot {
+                Bot::Dependabot => rules.dependabot(text.as_deref()),
+                Bot::Renovate => rules.renovate(text.as_deref(), found.key),
+            };
+            (text, wanted)
         }
-        (Bot::Dependabot, None) => rules.dependabot(existing.as_deref()),
-        (Bot::Renovate, None) => rules.renovate(existing.as_deref()),
     };
-    BotFile { path, shown: shown.to_owned(), existing, wanted }
+    BotFile {
+        bot,
+        path: found.path,
+        shown: found.shown.to_owned(),
+        existing,
+        wanted,
+        pull_requests: rules.pull_requests(bot.into()),
+        standing_still: rules.standing_still(),
+    }
 }
 
 /// Says so when files that are there no longer fit the tree.
@@ -103,11 +101,4 @@ pub(crate) fn remind(images: &Path) {
             old.join(" and ")
         ));
     }
-}
-
-/// The folder of the repository that a tree is in, which may be the tree itself; the one above the tree, if it is in
-/// none.
-pub(crate) fn root(images: &Path) -> PathBuf {
-    let found = images.ancestors().find(|folder| folder.join(".git").exists());
-    found.or(images.parent()).unwrap_or(images).to_owned()
 }

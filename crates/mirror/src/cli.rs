@@ -8,7 +8,8 @@ use crate::commands::{
     self, add::AddArguments, apply::ApplyArguments, bots::BotsArguments, check::CheckArguments,
     comment::CommentArguments, completions::CompletionsArguments, iam::IamArguments,
     init::InitArguments, issue::IssueArguments, man::ManArguments, outdated::OutdatedArguments,
-    pin::PinArguments, plan::PlanArguments, report::ReportArguments, verify::VerifyArguments,
+    pin::PinArguments, plan::PlanArguments, remove::RemoveArguments, report::ReportArguments,
+    update::UpdateArguments, verify::VerifyArguments,
 };
 use crate::error::CommandError;
 use crate::exit::{self, Exit};
@@ -36,6 +37,7 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     Init(InitArguments),
     Add(AddArguments),
+    Remove(RemoveArguments),
     Pin(PinArguments),
     Check(CheckArguments),
     Plan(PlanArguments),
@@ -43,6 +45,7 @@ pub(crate) enum Command {
     Report(ReportArguments),
     Verify(VerifyArguments),
     Outdated(OutdatedArguments),
+    Update(UpdateArguments),
     Bots(BotsArguments),
     Comment(CommentArguments),
     Issue(IssueArguments),
@@ -57,6 +60,7 @@ pub(crate) fn run(cli: &Cli) -> Result<Exit, CommandError> {
     match &cli.command {
         Command::Init(command) => commands::init::run(images, command),
         Command::Add(command) => commands::add::run(images, command),
+        Command::Remove(command) => commands::remove::run(images, command),
         Command::Pin(command) => commands::pin::run(images, command),
         Command::Check(command) => commands::check::run(images, command),
         Command::Plan(command) => commands::plan::run(images, command),
@@ -64,6 +68,7 @@ pub(crate) fn run(cli: &Cli) -> Result<Exit, CommandError> {
         Command::Report(command) => commands::report::run(command),
         Command::Verify(command) => commands::verify::run(images, command),
         Command::Outdated(command) => commands::outdated::run(images, command),
+        Command::Update(command) => commands::update::run(images, command),
         Command::Bots(command) => commands::bots::run(images, command),
         Command::Comment(command) => commands::comment::run(command),
         Command::Issue(command) => commands::issue::run(command),

@@ -69,3 +69,12 @@ fn create(path: &Path, content: &str) -> io::Result<()> {
         let _ = fs::remove_file(path);
     })
 }
+
+/// Deletes the folders above a file, up to `top`, that are empty: they would not be in Git either.
+pub(crate) fn remove_empty_folders(path: &Path, top: &Path) {
+    for folder in path.ancestors().skip(1).take_while(|folder| *folder != top) {
+        if fs::remove_dir(folder).is_err() {
+            break;
+        }
+    }
+}

@@ -11,7 +11,7 @@ pub(crate) struct CommandError {
     /// Everything there is to say, in this order.
     pub(crate) problems: Vec<Problem>,
     /// What that means for what was asked for.
-    pub(crate) outcome: Option<&'static str>,
+    pub(crate) outcome: Option<String>,
     /// How the command ends.
     pub(crate) exit: Exit,
 }
@@ -73,8 +73,8 @@ impl CommandError {
     }
 
     /// Says what it means for what was asked for.
-    pub(crate) fn so(self, outcome: &'static str) -> CommandError {
-        CommandError { outcome: Some(outcome), ..self }
+    pub(crate) fn so(self, outcome: impl Into<String>) -> CommandError {
+        CommandError { outcome: Some(outcome.into()), ..self }
     }
 }
 

@@ -5,6 +5,7 @@ use std::io::{Seek, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use mirror_oci::Digest;
 use mirror_plan::want::Changes;
 use mirror_tree::{Entry, Rules, is_dockerfile_name};
 
@@ -58,7 +59,75 @@ pub(crate) fn changes(
         }
     }
     found.before = entries(images, &commit, earlier, rules)?;
+    found.earlier = digests(images, &commit, &found.files)?;
     Ok(found)
+}
+
+/// The digests that files named at any commit up to this one, under the names that they have and had.
+fn digests(
+    images: &Path,
+    commit: &str,
+    files: &BTreeMap<String, Option<String>>,
+) -> Result<BTreeMap<String, BTreeSet<Digest>>, GitError> {
+    let changed = files.iter().filter(|(_, then)| then.is_some());
+    let names = changed.flat_map(|(now, then)| then.iter().chain([now]));
+    // Paths are read line by line.
+    let names: BTreeSet<&String> = names.filter(|name| !name.contains('\n')).collect();
+    if names.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let prefix = git(images, ["rev-parse", "--show-prefix"])?;
+    let prefix = prefix.trim_end_matches('\n');
+    let paths = names.iter().map(|name| format!(":(literal,top){prefix}{name}\n"));
+    let asked: String = [commit.to_owned(), "\n--\n".to_owned()].into_iter().chain(paths).collect();
+    let options = [
+        "-c",
+        "core.quotePath=off",
+        "log",
+        "--stdin",
+        "--format=",
+        "--patch",
+        "--unified=0",
+        "--no-renames",
+        "--no-ext-diff",
+        "--no-textconv",
+        "--no-color",
+        "--relative",
+        "--src-prefix=",
+        "--dst-prefix=",
+    ];
+    let output = run(images, options, Stdio::from(file_of(&asked)?))?;
+    let text = String::from_utf8_lossy(&output);
+    let mut found: BTreeMap<String, BTreeSet<Digest>> = BTreeMap::new();
+    let mut file = "";
+    for line in text.lines() {
+        if let Some(name) = line.strip_prefix("+++ ") {
+            file = name;
+        } else if let Some(added) = line.strip_prefix('+') {
+            let digests =
+                added.split_whitespace().filter_map(|word| word.split_once('@')?.1.parse().ok());
+            found.entry(file.to_owned()).or_default().extend(digests);
+        }
+    }
+    // What a file was called before is its own past.
+    for (now, then) in files {
+        let past =
+            then.as_ref().filter(|then| *then != now).and_then(|then| found.get(then).cloned());
+        if let Some(past) = past {
+            found.entry(now.clone()).or_default().extend(past);
+        }
+    }
+    Ok(found)
+}
+
+/// A file that holds a text, for a program to read.
+fn file_of(text: &str) -> Result<std::fs::File, GitError> {
+    let file = tempfile::tempfile().and_then(|mut file| {
+        file.write_all(text.as_bytes())?;
+        file.rewind()?;
+        Ok(file)
+    });
+    file.map_err(|error| unable(&error.to_string()))
 }
 
 /// A tree as it was at a commit.
@@ -153,12 +222,7 @@ fn entries(
     let prefix = git(images, ["rev-parse", "--show-prefix"])?;
     let prefix = prefix.trim_end_matches('\n');
     let questions: String = files.iter().map(|file| format!("{commit}:{prefix}{file}\n")).collect();
-    let asked = tempfile::tempfile().and_then(|mut asked| {
-        asked.write_all(questions.as_bytes())?;
-        asked.rewind()?;
-        Ok(asked)
-    });
-    let asked = asked.map_err(|error| unable(&error.to_string()))?;
+    let asked = file_of(&questions)?;
     let answers = run(images, ["cat-file", "--batch"], Stdio::from(asked))?;
     let mut rest = answers.as_slice();
     for file in files {

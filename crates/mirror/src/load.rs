@@ -15,7 +15,7 @@ use mirror_tree::{Entry, Rules, Tree, TreeDiagnostic};
 use crate::args::Only;
 use crate::error::{CommandError, Problem};
 use crate::exit::Exit;
-use crate::{environment, files, git};
+use crate::{bot_files, environment, files, git};
 
 const FOLDER: &str = "images";
 pub(crate) const CONFIG: &str = "mirror.toml";
@@ -67,7 +67,10 @@ fn load_by(given: Option<&Path>, rules: impl Fn(&Rules) -> Rules) -> Loaded {
         Some(_) => None,
     };
     let broken = config.is_none();
-    let config = config.unwrap_or_default();
+    let mut config = config.unwrap_or_default();
+    if link.is_none() {
+        config.rules.bots = bot_files::in_use(&images);
+    }
     let Tree { entries, diagnostics: tree_diagnostics } = match link {
         None => mirror_tree::read(&images, &rules(&config.rules)),
         Some(_) => Tree::default(),

@@ -2,6 +2,7 @@
 
 mod args;
 mod base;
+mod bot_files;
 mod bots;
 mod cli;
 mod commands;
@@ -14,6 +15,7 @@ mod forge;
 mod git;
 mod load;
 mod output;
+mod place;
 mod print;
 mod progress;
 mod saved;

@@ -79,7 +79,7 @@ pub(crate) fn error(what: &str, cause: &str, help: Option<&str>) {
 /// Says why a command ends.
 pub(crate) fn command_error(said: &CommandError) {
     problems(&said.problems);
-    if let Some(outcome) = said.outcome {
+    if let Some(outcome) = &said.outcome {
         message(outcome);
     }
 }

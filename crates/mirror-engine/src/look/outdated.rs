@@ -5,8 +5,10 @@ use std::collections::BTreeSet;
 use futures_util::{StreamExt, stream};
 use mirror_failure::{Failure, Side};
 use mirror_oci::{Digest, Name, Tag, Version};
-use mirror_plan::bots::kept_numbers;
-use mirror_plan::report::{MovedTag, NewerTag, Outdated, TagsFailure, newest, stuck};
+use mirror_plan::config::Config;
+use mirror_plan::report::{
+    Looked, MovedTag, NewerTag, OUTDATED_FORMAT, Outdated, TagsFailure, newer, stuck,
+};
 use mirror_tree::{Entry, Untracked};
 
 use crate::connections::Connections;
@@ -19,18 +21,35 @@ const AT_ONCE: usize = 16;
 ///
 /// # Cancellation
 /// Can be dropped at any time: nothing is changed.
-pub async fn look(entries: &[Entry], connections: &Connections) -> Outdated {
+pub async fn look(entries: &[Entry], connections: &Connections, config: &Config) -> Outdated {
+    let mut found = look_at_tags(entries, connections, config).await;
+    look_beside_digests(entries, connections, &mut found).await;
+    found
+}
+
+/// Looks at the tags that no bot updates.
+///
+/// # Cancellation
+/// Can be dropped at any time: nothing is changed.
+pub async fn look_at_tags(
+    entries: &[Entry],
+    connections: &Connections,
+    config: &Config,
+) -> Outdated {
+    let bots = config.rules.bots;
     let stuck: Vec<(&Entry, Untracked)> =
-        entries.iter().filter_map(|entry| Some((entry, stuck(entry)?))).collect();
-    let mut found = Outdated { format_version: 1, looked_at: stuck.len(), ..Outdated::default() };
-    let looks = stream::iter(&stuck).map(|(entry, why)| newer(entry, why, connections));
+        entries.iter().filter_map(|entry| Some((entry, stuck(entry, bots)?))).collect();
+    let mut found =
+        Outdated { format_version: OUTDATED_FORMAT, looked_at: stuck.len(), ..Outdated::default() };
+    let looks = stream::iter(&stuck).map(|(entry, why)| successor(entry, why, connections, config));
     for outcome in looks.buffered(AT_ONCE).collect::<Vec<_>>().await {
         match outcome {
-            Ok(newer) => found.images.extend(newer),
+            Ok(Looked::Newer(newer)) => found.images.push(newer),
+            Ok(Looked::Incomparable(tag)) => found.incomparable.push(tag),
+            Ok(Looked::Newest) => {}
             Err(failure) => found.failures.push(failure),
         }
     }
-    look_beside_digests(entries, connections, &mut found).await;
     found
 }
 
@@ -88,33 +107,61 @@ async fn beside(
     Ok(Some(MovedTag { file, name, tag: tag.to_string(), pinned, upstream }))
 }
 
-async fn newer(
+async fn successor(
     entry: &Entry,
     why: &Untracked,
     connections: &Connections,
-) -> Result<Option<NewerTag>, TagsFailure> {
+    config: &Config,
+) -> Result<Looked, TagsFailure> {
+    let reason = entry.version.tag().map(|tag| why.message(tag.as_str())).unwrap_or_default();
     // None of the others is newer than a commit.
-    let Some(tag) = entry.version.tag().filter(|_| *why != Untracked::Commit) else {
-        return Ok(None);
-    };
-    let listed = match connections.remote(&entry.name.registry, &entry.name.repository) {
-        Ok(remote) => {
-            let tags = remote.tags().await;
-            tags.map_err(|error| Failure::new(Side::Source, "", &error.into()))
-        }
-        Err(failure) => Err(failure),
-    };
-    let (file, name) = (entry.file.clone(), entry.name.to_string());
-    let tags = match listed {
-        Ok(tags) => tags,
-        Err(failure) => return Err(TagsFailure { file, name, failure }),
-    };
+    if *why == Untracked::Commit {
+        return Ok(newer(entry, &reason, &[], config).0);
+    }
+    let failed =
+        |failure| TagsFailure { file: entry.file.clone(), name: entry.name.to_string(), failure };
+    let remote =
+        connections.remote(&entry.name.registry, &entry.name.repository).map_err(failed)?;
+    let listed = remote.tags().await;
+    let tags = listed.map_err(|error| failed(Failure::new(Side::Source, "", &error.into())))?;
     let valid = tags.iter().map(String::as_str).filter(|tag| tag.parse::<Tag>().is_ok());
-    Ok(newest(tag.as_str(), kept_numbers(entry), valid).map(|newest| NewerTag {
-        file,
-        name,
-        tag: tag.to_string(),
-        newest: newest.to_owned(),
-        reason: why.message(tag.as_str()),
-    }))
+    let valid: Vec<&str> = valid.collect();
+    let (looked, outlier) = newer(entry, &reason, &valid, config);
+    match outlier {
+        Some(outlier) if is_latest(entry, outlier, &valid, connections).await => {
+            Ok(with_major(looked, entry, outlier, reason))
+        }
+        _ => Ok(looked),
+    }
+}
+
+/// Whether a tag is the image that `latest` is.
+async fn is_latest(entry: &Entry, tag: &str, listed: &[&str], connections: &Connections) -> bool {
+    const LATEST: &str = "latest";
+    if !listed.contains(&LATEST) {
+        return false;
+    }
+    let asked =
+        [LATEST, tag].into_iter().filter_map(|tag| Some((entry.name.clone(), tag.parse().ok()?)));
+    let found = tags::digests(asked, connections).await;
+    let mut found = found.into_values().map(Result::ok);
+    matches!((found.next(), found.next()), (Some(Some(one)), Some(Some(other))) if one == other)
+}
+
+/// The same with a newer major version.
+fn with_major(looked: Looked, entry: &Entry, major: &str, reason: String) -> Looked {
+    let Some(tag) = entry.version.tag() else { return looked };
+    let newest = match looked {
+        Looked::Newer(found) => NewerTag { major: Some(major.to_owned()), ..found },
+        _ => NewerTag {
+            file: entry.file.clone(),
+            name: entry.name.to_string(),
+            tag: tag.to_string(),
+            newest: None,
+            major: Some(major.to_owned()),
+            proposed: None,
+            reason,
+        },
+    };
+    Looked::Newer(newest)
 }

@@ -5,9 +5,14 @@
 //! Others write in this file too. What is ours stands between two comment lines, below a key at the top of the file,
 //! and is replaced as text; every other byte stays.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::{BotRules, Group, Keep, secret, yaml};
+use mirror_oci::Registry;
+
+use super::rule::EntryRule;
+use super::section::{GroupBy, Interval, Majors};
+use super::{BotRules, secret, yaml};
 
 /// Lines before and behind, and an indentation.
 type Section<'a> = (&'a [&'a str], &'a [&'a str], usize);
@@ -37,12 +42,16 @@ pub(super) fn written(rules: &BotRules, existing: Option<&str>) -> Result<String
     let text = REGISTRIES.put(&before, &registries(rules))?;
     let text = UPDATES.put(&text, &entries(rules))?;
     yaml::keeps(&REGISTRIES.put(&others, "")?, &text)?;
-    if overlaps(&others, &rules.images) {
+    if let Some(overlap) = yaml::overlap(&others, rules) {
         return Err(format!(
-            "it has another entry for docker that covers /{}, and two for one folder are invalid; delete that one, \
-             since ours cover all of the tree",
-            rules.images
+            "it has another entry for docker that covers `{}`, by `{}`: two entries for one folder are invalid. Take the \
+             folders of the tree out of that one; ours cover all of them",
+            overlap.folder, overlap.pattern
         ));
+    }
+    // However it is written.
+    if let Some(existing) = existing.filter(|existing| yaml::is_same(existing, &text)) {
+        return Ok(existing.to_owned());
     }
     Ok(text)
 }
@@ -179,36 +188,6 @@ fn indent_below(lines: Option<&[&str]>) -> usize {
     first.filter(|line| indentation(line) > 0 || line.starts_with('-')).map_or(2, indentation)
 }
 
-/// Whether somebody else's entry is about folders of the tree.
-fn overlaps(others: &str, images: &str) -> bool {
-    let bare = others.replace(['"', '\''], "");
-    let below = bare.lines().skip_while(|line| !UPDATES.is_key(line)).skip(1);
-    let items: Vec<&str> = below.collect();
-    let indent = indent_below(Some(&items));
-    let mut entries: Vec<String> = Vec::new();
-    for line in items {
-        let line = line.split(" #").next().unwrap_or_default();
-        match entries.last_mut() {
-            Some(entry) if !(line.trim_start().starts_with('-') && indentation(line) == indent) => {
-                *entry = format!("{entry} {line}");
-            }
-            _ => entries.push(line.to_owned()),
-        }
-    }
-    entries.iter().any(|entry| {
-        let words = entry.split([' ', ',', '[', ']', '{', '}', '\t']);
-        let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
-        let docker = words.windows(2).any(|pair| pair == ["package-ecosystem:", "docker"]);
-        let inside = |word: &&str| {
-            let path = word.trim_start_matches('/');
-            path.starts_with('*')
-                || path == images
-                || path.strip_prefix(images).is_some_and(|rest| rest.starts_with('/'))
-        };
-        docker && (images.is_empty() || words.iter().any(inside))
-    })
-}
-
 /// The registries that want credentials.
 fn registries(rules: &BotRules) -> String {
     let mut out = String::new();
@@ -235,42 +214,118 @@ fn name(registry: &str) -> String {
     registry.replace('-', "--").replace(|c: char| !c.is_ascii_alphanumeric() && c != '-', "-")
 }
 
+/// How many pull requests may be open at once: each entry has one for each of its groups.
+pub(super) fn pull_requests(rules: &BotRules) -> usize {
+    let moving = |block: &Block<'_>| block.rules.iter().filter(|rule| !rule.holds_all).count();
+    let blocks = blocks(rules);
+    let count = blocks.iter().map(|block| match (rules.settings.groups, moving(block)) {
+        (_, 0) => 0,
+        (GroupBy::Image, moving) => moving,
+        _ if rules.settings.majors == Some(Majors::Apart) => 2,
+        _ => 1,
+    });
+    count.sum()
+}
+
+/// Folders that are one entry of the file, each with another image: Dependabot merges what has one name.
+struct Block<'a> {
+    registry: Option<&'a Registry>,
+    rules: Vec<&'a EntryRule>,
+}
+
+fn blocks(rules: &BotRules) -> Vec<Block<'_>> {
+    let mut blocks: BTreeMap<(Option<&Registry>, usize), Vec<&EntryRule>> = BTreeMap::new();
+    let mut seen: BTreeMap<(Option<&Registry>, &str), usize> = BTreeMap::new();
+    for rule in &rules.entries {
+        let registry = (rules.settings.groups == GroupBy::Registry).then_some(&rule.registry);
+        let name = rule.dependency.strip_prefix("library/").unwrap_or(&rule.dependency);
+        let earlier = seen.entry((registry, name)).or_default();
+        blocks.entry((registry, *earlier)).or_default().push(rule);
+        *earlier += 1;
+    }
+    if blocks.is_empty() {
+        blocks.insert((None, 0), Vec::new());
+    }
+    blocks.into_iter().map(|((registry, _), rules)| Block { registry, rules }).collect()
+}
+
 fn entries(rules: &BotRules) -> String {
+    let blocks = blocks(rules);
     let mut out = String::new();
-    // One rule for everything needs no list, and holds for what is added tomorrow. Lists must not overlap.
-    let all = matches!(rules.groups.as_slice(), [Group { keep: Keep::Nothing, .. }] | []);
-    let groups = if all {
-        vec![Group { keep: Keep::Nothing, folders: vec!["**/*".to_owned()] }]
-    } else {
-        rules.groups.clone()
-    };
-    for group in groups {
-        // What was mirrored is not used yet, and a correction may be urgent: no cooldown, whatever a linter says.
-        out +=
-            "- package-ecosystem: docker # zizmor: ignore[dependabot-cooldown]\n  directories:\n";
-        for folder in &group.folders {
-            // A JSON string is a YAML string, whatever is in the name of a folder.
-            let path = serde_json::Value::String(format!("/{}", rules.path(folder)));
-            let _ = writeln!(out, "    - {path}");
-        }
-        out += "  schedule:\n    interval: daily\n";
-        if !rules.private.is_empty() {
-            let names: Vec<String> =
-                rules.private.iter().map(|registry| name(registry.as_str())).collect();
-            let _ = writeln!(out, "  registries: [{}]", names.join(", "));
-        }
-        // The limit counts folders; what counts for people is the group.
-        out += "  groups:\n    images:\n      patterns: [\"*\"]\n";
-        out += match group.keep {
-            Keep::Nothing => "",
-            Keep::Major => {
-                "  ignore:\n    - dependency-name: \"*\"\n      update-types: [\"version-update:semver-major\"]\n"
-            }
-            Keep::Minor => {
-                "  ignore:\n    - dependency-name: \"*\"\n      \
-                 update-types: [\"version-update:semver-major\", \"version-update:semver-minor\"]\n"
-            }
-        };
+    for block in &blocks {
+        let alone = blocks.iter().filter(|other| other.registry == block.registry).count() == 1;
+        entry(rules, block, alone, &mut out);
     }
     out
+}
+
+/// One entry of the file; `alone` when no other one has folders of the same part of the tree.
+fn entry(rules: &BotRules, block: &Block<'_>, alone: bool, out: &mut String) {
+    let settings = &rules.settings;
+    *out += "- package-ecosystem: docker # zizmor: ignore[dependabot-cooldown]\n  directories:\n";
+    // One rule for everything needs no list, and holds for what is added tomorrow. Lists must not overlap.
+    let folders: Vec<String> = match (alone, block.registry) {
+        (true, Some(registry)) => vec![format!("{registry}/**/*")],
+        (true, None) => vec!["**/*".to_owned()],
+        (false, _) => block.rules.iter().map(|rule| rule.folder.clone()).collect(),
+    };
+    for folder in &folders {
+        let _ = writeln!(out, "    - {}", text(&format!("/{}", rules.path(folder))));
+    }
+    let interval = match settings.interval {
+        Interval::Daily => "daily",
+        Interval::Weekly => "weekly",
+        Interval::Monthly => "monthly",
+    };
+    let _ = writeln!(out, "  schedule:\n    interval: {interval}");
+    if settings.cooldown > 0 {
+        let _ = writeln!(out, "  cooldown:\n    default-days: {}", settings.cooldown);
+    }
+    if let Some(limit) = settings.limit {
+        let _ = writeln!(out, "  open-pull-requests-limit: {limit}");
+    }
+    if !settings.labels.is_empty() {
+        let labels: Vec<String> = settings.labels.iter().map(|label| text(label)).collect();
+        let _ = writeln!(out, "  labels: [{}]", labels.join(", "));
+    }
+    if !rules.private.is_empty() {
+        let names: Vec<String> =
+            rules.private.iter().map(|registry| name(registry.as_str())).collect();
+        let _ = writeln!(out, "  registries: [{}]", names.join(", "));
+    }
+    groups(settings.groups, settings.majors, out);
+    let mut kept: Vec<(&str, String)> = block
+        .rules
+        .iter()
+        .filter_map(|rule| Some((rule.dependency.as_str(), rule.keep.beyond()?)))
+        .collect();
+    kept.sort();
+    if !kept.is_empty() {
+        *out += "  ignore:\n";
+    }
+    for (dependency, beyond) in kept {
+        let _ = writeln!(
+            out,
+            "    - dependency-name: {}\n      versions: [{}]",
+            text(dependency),
+            text(&beyond)
+        );
+    }
+}
+
+fn groups(groups: GroupBy, majors: Option<Majors>, out: &mut String) {
+    // The limit counts folders; what counts for people is the group.
+    *out += match (groups, majors) {
+        (GroupBy::Image, _) => "",
+        (_, Some(Majors::Apart)) => {
+            "  groups:\n    images:\n      patterns: [\"*\"]\n      update-types: [\"minor\", \"patch\"]\n    \
+             images-major:\n      patterns: [\"*\"]\n      update-types: [\"major\"]\n"
+        }
+        _ => "  groups:\n    images:\n      patterns: [\"*\"]\n",
+    };
+}
+
+/// A JSON string is a YAML string, whatever is in it.
+fn text(text: &str) -> String {
+    serde_json::Value::String(text.to_owned()).to_string()
 }

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::Spanned;
 
+use crate::bots::section::BotsFile;
 use crate::config::check::CheckFile;
 use crate::config::copy::CopyFile;
 use crate::config::hosts::RegistryFile;
@@ -30,6 +31,9 @@ pub(crate) struct ConfigFile {
     /// How images are copied.
     #[serde(default)]
     pub(crate) copy: CopyFile,
+    /// How Dependabot and Renovate go about it.
+    #[serde(default)]
+    pub(crate) bots: BotsFile,
     /// Exceptions for some images; where several match, the last one wins, key by key.
     #[serde(default)]
     pub(crate) image: Vec<ImageFile>,

@@ -16,12 +16,14 @@ pub use problems::ConfigProblem;
 use std::collections::{BTreeMap, BTreeSet};
 
 use mirror_oci::{Name, Platform, Registry};
-use mirror_tree::Rules;
+use mirror_tree::version::Keep;
+use mirror_tree::{Entry, Rules, folder_keep};
 
+use crate::bots::section::BotSettings;
 use crate::config::file::ConfigFile;
 use crate::config::problems::Problems;
 use crate::provider::Provider;
-use crate::want::section::{DEFAULT_REPOSITORY, Destination, Exception};
+use crate::want::section::{Destination, Exception};
 
 /// Where images go when the configuration doesn't say.
 pub const DEFAULT_LAYOUT: &str = "./mirror-store";
@@ -48,6 +50,15 @@ pub const DEFAULT_LAYOUT: &str = "./mirror-store";
 /// assert!(config.sends(&name, "prod"));
 /// assert_eq!(config.platforms(&name).map(<[_]>::len), Some(1));
 /// assert!(config.unused_globs([&name].into_iter()).is_empty());
+/// # use mirror_tree::{Entry, Rules, parse};
+/// # let (file, text) = ("docker.io/library/redis/7/Dockerfile", "FROM redis:7.2\n");
+/// # let from = parse(file, text.as_bytes(), &Rules::default()).from.ok_or("a good line")?;
+/// # let entry = Entry {
+/// #     file: file.to_owned(), name: from.name, version: from.version,
+/// #     platform: None, span: from.span, source: text.into(),
+/// # };
+/// assert!(config.keep(&entry).allows("7.4") && !config.keep(&entry).allows("8.0"));
+/// assert!(!config.is_immutable(&entry));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone)]
@@ -60,6 +71,8 @@ pub struct Config {
     pub rules: Rules,
     /// What to do about signatures and the like.
     pub referrers: Referrers,
+    /// How the bots go about it.
+    pub bots: BotSettings,
     exceptions: Vec<Exception>,
     /// Whether no destination is named, so that images go to the default.
     pub is_without_destination: bool,
@@ -68,15 +81,11 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Config {
         Config {
-            destinations: vec![Destination {
-                name: "mirror-store".to_owned(),
-                location: Location::Layout(DEFAULT_LAYOUT.to_owned()),
-                repository: DEFAULT_REPOSITORY.to_owned(),
-                repositories: None,
-            }],
+            destinations: vec![Destination::to_layout("mirror-store", DEFAULT_LAYOUT)],
             registries: BTreeMap::new(),
             rules: Rules::default(),
             referrers: Referrers::default(),
+            bots: BotSettings::default(),
             exceptions: Vec::new(),
             is_without_destination: true,
         }
@@ -132,6 +141,7 @@ impl Config {
             rules: Rules {
                 require_digest: file.check.require_digest,
                 allow_digest_only: file.check.allow_digest_only,
+                ..Rules::default()
             },
             referrers: file.copy.referrers,
             ..Config::default()
@@ -141,6 +151,7 @@ impl Config {
             config.is_without_destination = false;
         }
         config.registries = problems.registries(&file.registry);
+        config.bots = problems.bots(&file.bots);
         let names: BTreeSet<&str> = config.destinations.iter().map(|d| d.name.as_str()).collect();
         config.exceptions =
             file.image.iter().filter_map(|image| problems.exception(image, &names)).collect();
@@ -171,6 +182,20 @@ impl Config {
     /// The platforms of `name` that are wanted; all, if nothing is said.
     pub fn platforms(&self, name: &Name) -> Option<&[Platform]> {
         self.matching(name).filter_map(|exception| exception.platforms.as_deref()).last()
+    }
+
+    /// How far an entry may move: what the number in its folder says, or without one `keep` of the last exception that
+    /// has it.
+    pub fn keep(&self, entry: &Entry) -> Keep {
+        let said = self.matching(&entry.name).filter_map(|exception| exception.keep.clone()).last();
+        folder_keep(&entry.file, &entry.name).or(said.unwrap_or_default())
+    }
+
+    /// Whether a new digest of the entry's tag can't be pushed to one of its destinations.
+    pub fn is_immutable(&self, entry: &Entry) -> bool {
+        let destinations =
+            self.destinations.iter().filter(|one| self.sends(&entry.name, &one.name));
+        destinations.into_iter().any(|destination| destination.is_immutable(entry))
     }
 
     /// Globs of exceptions that none of these names matches.

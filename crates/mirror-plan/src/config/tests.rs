@@ -35,7 +35,7 @@ fn name(text: &str) -> Name {
 fn everything_is_read() {
     let config = Config::parse(FULL).unwrap();
     assert_eq!(config.destinations.len(), 2);
-    assert_eq!(config.destinations[0].repository, "mirror/{registry}/{name}");
+    assert_eq!(config.destinations[0].repository.to_string(), "mirror/{registry}/{name}");
     assert_eq!(config.destinations[1].location, Location::Layout("./store".into()));
     let hub = &config.registries[&Registry::docker_hub()];
     assert_eq!(
@@ -95,8 +95,28 @@ const PROBLEMS: &[(&str, &str, &str)] = &[
     (
         "[[destination]]\nname = \"a\"\nlayout = \"x\"\nrepository = \"{tag}/{name}\"",
         "\"{tag}/{name}\"",
-        "`{` is not allowed here",
+        "each version would get a repository of its own",
     ),
+    (
+        "[[destination]]\nname = \"a\"\nlayout = \"x\"\nrepository = \"{nam}\"",
+        "\"{nam}\"",
+        "there is no field `{nam}`",
+    ),
+    (
+        "[[destination]]\nname = \"a\"\nlayout = \"x\"\ntag = \"{name}\"",
+        "\"{name}\"",
+        "all versions of an image would get this tag",
+    ),
+    (
+        "[[destination]]\nname = \"a\"\nlayout = \"x\"\ntag = \"{digest:12}/{tag}\"",
+        "\"{digest:12}/{tag}\"",
+        "doesn't make a tag",
+    ),
+    ("[bots]\ncooldown = 91", "91", "at most 90 days"),
+    ("[bots]\nlimit = 0", "0", "from 1 to 100"),
+    ("[bots]\nlabels = [\"a\", \"\"]", "\"\"", "1 to 50 characters"),
+    ("[[image]]\nmatch = \"*\"\nkeep = \"latest\"", "\"latest\"", "has no number"),
+    ("[[image]]\nmatch = \"*\"\nkeep = \"/(/\"", "\"/(/\"", "is not a regular expression"),
     ("[registry.\"Docker.io\"]", "\"Docker.io\"", "upper-case"),
     (
         "[registry.\"docker.io\"]\nendpoint = \"127.0.0.1:5000\"",

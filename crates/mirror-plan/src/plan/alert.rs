@@ -1,12 +1,21 @@
 //! What a reviewer should see first.
 
-use mirror_oci::{Digest, Platform};
+use mirror_oci::{Digest, Platform, Reference};
+use mirror_tree::version::is_step_back;
 
 use crate::plan::model::{Alert, Plan};
 use crate::plan::questions::Answers;
 use crate::want::model::{Want, Wants};
 
 impl Alert {
+    /// Whether the image is an earlier one than what it replaces.
+    pub fn is_step_back(&self) -> bool {
+        matches!(
+            self,
+            Alert::VersionLowered { .. } | Alert::DigestReturned { .. } | Alert::Older { .. }
+        )
+    }
+
     /// On one line. The mark goes around what comes from outside.
     ///
     /// ```
@@ -20,12 +29,20 @@ impl Alert {
     /// };
     /// let told = alert.told(|text| format!("`{text}`"));
     /// assert_eq!(told, "`redis:7`: digest `sha256:e3b0c44298fc` removed, the tag floats now");
+    /// assert!(!alert.is_step_back());
     /// ```
     pub fn told(&self, mark: impl Fn(&str) -> String) -> String {
         match self {
             Alert::DigestRemoved { source, digest, .. } => {
                 let digest = mark(digest.short());
                 format!("{}: digest {digest} removed, the tag floats now", mark(source))
+            }
+            Alert::VersionLowered { source, before, .. } => {
+                format!("{}: a lower version than {} before", mark(source), mark(before))
+            }
+            Alert::DigestReturned { source, digest, .. } => {
+                let digest = mark(digest.short());
+                format!("{}: digest {digest} is one that the file named earlier", mark(source))
             }
             Alert::PlatformsLost { source, platforms, .. } => {
                 let names: Vec<String> = platforms.iter().map(ToString::to_string).collect();
@@ -45,8 +62,11 @@ impl Alert {
 impl Plan {
     /// Finds what a reviewer should see first.
     pub(crate) fn add_alerts(&mut self, wants: &Wants, answers: &Answers) {
-        let mut alerts: Vec<Alert> =
-            wants.wants.iter().filter_map(|want| digest_removed(want, wants)).collect();
+        let mut alerts: Vec<Alert> = Vec::new();
+        // A step back is what nobody expects of an update.
+        alerts.extend(wants.wants.iter().filter_map(|want| lowered(want, wants)));
+        alerts.extend(wants.wants.iter().filter_map(|want| returned(want, wants)));
+        alerts.extend(wants.wants.iter().filter_map(|want| digest_removed(want, wants)));
         alerts.extend(wants.wants.iter().flat_map(|want| weaker(want, answers)));
         // Several destinations get the same image.
         let mut seen: Vec<Alert> = Vec::new();
@@ -57,6 +77,34 @@ impl Plan {
         }
         self.alerts = seen;
     }
+}
+
+/// The reference of an image as people read it.
+fn shown(want: &Want) -> String {
+    format!("{}{}", want.source.name, want.source.version)
+}
+
+fn lowered(want: &Want, wants: &Wants) -> Option<Alert> {
+    let before = wants.previous.get(&want.file)?.parse::<Reference>().ok()?.tag?;
+    let now = want.source.version.tag()?;
+    is_step_back(before.as_str(), now.as_str()).then(|| Alert::VersionLowered {
+        file: want.file.clone(),
+        source: shown(want),
+        before: before.to_string(),
+    })
+}
+
+fn returned(want: &Want, wants: &Wants) -> Option<Alert> {
+    let digest = want.source.version.digest()?;
+    let earlier = wants.earlier.get(&want.file)?;
+    // One that the file has at the base already is no return.
+    let before = wants.previous.get(&want.file)?;
+    let stays = before.split_once('@').is_some_and(|(_, before)| before == digest.as_str());
+    (!stays && earlier.contains(digest)).then(|| Alert::DigestReturned {
+        file: want.file.clone(),
+        source: shown(want),
+        digest: digest.clone(),
+    })
 }
 
 fn digest_removed(want: &Want, wants: &Wants) -> Option<Alert> {

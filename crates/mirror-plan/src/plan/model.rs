@@ -282,6 +282,25 @@ pub enum Alert {
         #[schemars(with = "String")]
         digest: Digest,
     },
+    /// The tag is an earlier version than the one before.
+    VersionLowered {
+        /// The file of the tree.
+        file: String,
+        /// The reference in it.
+        source: String,
+        /// The tag that it had.
+        before: String,
+    },
+    /// The digest is one that the file named before the one that it replaces, as Git's history says.
+    DigestReturned {
+        /// The file of the tree.
+        file: String,
+        /// The reference in it.
+        source: String,
+        /// The digest.
+        #[schemars(with = "String")]
+        digest: Digest,
+    },
     /// The image is no longer for platforms that the one before was for.
     PlatformsLost {
         /// The file of the tree.

@@ -3,6 +3,7 @@
 pub(crate) mod diagnostic;
 pub(crate) mod ending;
 pub(crate) mod event;
+pub(crate) mod explanation;
 pub(crate) mod fold;
 pub(crate) mod model;
 pub(crate) mod outdated;
@@ -12,8 +13,12 @@ pub(crate) mod verification;
 pub use diagnostic::{Diagnostic, Diagnostics, Level, Position};
 pub use ending::Ending;
 pub use event::Event;
+pub use explanation::{ExplainedEntry, Explanation};
 pub use fold::ReportFold;
 pub use model::{Outcome, Report, ReportTotals, Status, Transfer, Warning, WarningKind};
-pub use outdated::{MovedTag, NewerTag, Outdated, TagsFailure, newest, stuck};
+pub use outdated::{
+    IncomparableTag, Looked, MovedTag, NewerTag, OUTDATED_FORMAT, Outdated, TagsFailure, newer,
+    stuck,
+};
 pub use progress::ProgressLine;
 pub use verification::{ImageDefect, Verification, VerifyFailure};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use mirror_oci::{Name, Platforms, Registry, Repository, Tag, Version};
+use mirror_oci::{Platforms, Registry, Repository, Tag, Version};
 use mirror_tree::Entry;
 
 use crate::config::Config;
@@ -11,6 +11,7 @@ use crate::provider::Provider;
 use crate::want::model::{Collision, Source, Target, Want, Wants};
 use crate::want::resource::{RepositoryAt, RepositoryWant};
 use crate::want::section::Destination;
+use crate::want::template::Template;
 
 /// Turns entries into wants, and finds the ones that exclude each other. Entries that want the very same thing
 /// become one want.
@@ -134,12 +135,23 @@ pub(crate) fn address(want: &Want) -> Address {
 }
 
 fn want(entry: &Entry, destination: &Destination, config: &Config) -> Result<Want, Collision> {
-    let text = repository_text(&entry.name, &destination.repository);
-    let unfit = |reason: String| Collision {
+    let collision = |target: &str, reason: String| Collision {
         files: vec![entry.file.clone()],
         destination: destination.name.clone(),
-        target: text.clone(),
-        reason: format!("`{text}` can't be the name of a repository: {reason}"),
+        target: target.to_owned(),
+        reason,
+    };
+    let filled = |template: &Template| {
+        template.filled(entry).map_err(|field| {
+            let reason = format!(
+                "`{template}` has {{{field}}}, and this reference has no {field}; `mirror pin` writes digests"
+            );
+            collision(&template.to_string(), reason)
+        })
+    };
+    let text = filled(&destination.repository)?;
+    let unfit = |reason: String| {
+        collision(&text, format!("`{text}` can't be the name of a repository: {reason}"))
     };
     let repository = text.parse::<Repository>().map_err(|error| unfit(error.to_string()))?;
     if let Location::Registry(registry) = &destination.location
@@ -147,6 +159,16 @@ fn want(entry: &Entry, destination: &Destination, config: &Config) -> Result<Wan
     {
         return Err(unfit(problem));
     }
+    let tag = match (&destination.tag, entry.version.tag()) {
+        (Some(template), Some(_)) => {
+            let text = filled(template)?;
+            let tag = text
+                .parse::<Tag>()
+                .map_err(|error| collision(&text, format!("`{text}` can't be a tag: {error}")))?;
+            Some(tag)
+        }
+        (_, tag) => tag.cloned(),
+    };
     let platforms = match (&entry.platform, config.platforms(&entry.name)) {
         (Some(platform), _) => Platforms::One(platform.clone()),
         (None, None) => Platforms::All,
@@ -160,26 +182,10 @@ fn want(entry: &Entry, destination: &Destination, config: &Config) -> Result<Wan
             destination: destination.name.clone(),
             location: destination.location.clone(),
             repository,
-            tag: entry.version.tag().cloned(),
+            tag,
             digest: entry.version.digest().filter(|_| entry.version.tag().is_none()).cloned(),
         },
     })
-}
-
-/// Fills in a template. A port or an IPv6 address can't stand in a repository: its other characters become `-`.
-fn repository_text(name: &Name, template: &str) -> String {
-    let registry: String = name
-        .registry
-        .as_str()
-        .chars()
-        .map(|c| if matches!(c, ':' | '[' | ']') { '-' } else { c })
-        .collect();
-    let repository = name.repository.as_str();
-    let last = repository.rsplit('/').next().unwrap_or(repository);
-    template
-        .replace("{registry}", registry.trim_matches('-'))
-        .replace("{repository}", repository)
-        .replace("{name}", last)
 }
 
 fn collision(first: &Want, wants: &[Want]) -> Collision {

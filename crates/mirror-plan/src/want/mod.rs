@@ -6,6 +6,7 @@ pub(crate) mod model;
 pub(crate) mod resource;
 pub(crate) mod scope;
 pub(crate) mod section;
+pub(crate) mod template;
 
 pub use base::{Base, ConfigChange, config_changes};
 pub use expand::expand;

@@ -1,7 +1,7 @@
 //! What the tree asks for, as values; and a want as it is written in plans and reports: flat, in texts, and checked when
 //! it is read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mirror_oci::{
     Digest, Name, Platform, Platforms, Reference, Registry, Repository, Tag, Version,
@@ -115,6 +115,8 @@ pub struct Wants {
     pub postponed: Vec<Postponed>,
     /// By file: the reference it had at that commit, if it is about the same image and has another version.
     pub previous: BTreeMap<String, String>,
+    /// By file: digests that it had before that commit, as far as history goes.
+    pub earlier: BTreeMap<String, BTreeSet<Digest>>,
 }
 
 /// Wants that exclude each other, or one that can't be expressed at its destination.

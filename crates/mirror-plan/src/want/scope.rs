@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mirror_oci::{Name, Repository};
+use mirror_oci::{Digest, Name, Repository};
 use mirror_tree::Entry;
 
 use crate::config::Config;
@@ -74,6 +74,8 @@ pub struct Changes {
     pub files: BTreeMap<String, Option<String>>,
     /// Entries of files that were changed, moved or deleted, as they were.
     pub before: Vec<Entry>,
+    /// By file: digests that it named at any earlier commit, as far as the clone goes back.
+    pub earlier: BTreeMap<String, BTreeSet<Digest>>,
     /// Whether the configuration has changed, and with it what every entry means.
     pub configuration: bool,
 }
@@ -85,6 +87,7 @@ impl Scope {
         if let Some(changes) = &self.changes {
             left.unwanted = changes.unwanted(&left, config);
             left.previous = changes.previous(&left);
+            left.earlier = changes.earlier.clone();
             if !changes.configuration {
                 // What somebody else wanted at the same target before, and no longer does, is free now.
                 let before = changes.before.iter().flat_map(|entry| wanted(entry, config));
@@ -251,6 +254,7 @@ mod tests {
         ];
         let same = |file: &str| (file.to_owned(), Some(file.to_owned()));
         let changes = Changes {
+            earlier: BTreeMap::new(),
             files: [
                 same("bumped"),
                 ("moved/to".to_owned(), Some("moved/from".to_owned())),
@@ -293,6 +297,7 @@ mod tests {
         let changes = |files: &[&str], before: Vec<Entry>| Scope {
             only: Vec::new(),
             changes: Some(Changes {
+                earlier: BTreeMap::new(),
                 files: files
                     .iter()
                     .map(|file| ((*file).to_owned(), Some((*file).to_owned())))

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 
 use mirror_oci::Platform;
+use mirror_tree::Entry;
+use mirror_tree::version::Keep;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::Spanned;
@@ -10,12 +12,13 @@ use toml::Spanned;
 use crate::config::glob::Glob;
 use crate::config::location::Location;
 use crate::config::problems::Problems;
+use crate::provider::Provider;
 use crate::provider::ecr::section::EcrFile;
 use crate::provider::rules::RepositoryRules;
+use crate::want::template::{FIELDS, Template};
 
 /// The repository of a copy, unless the configuration says otherwise.
-pub(crate) const DEFAULT_REPOSITORY: &str = "{registry}/{repository}";
-const PLACEHOLDERS: [&str; 3] = ["{registry}", "{repository}", "{name}"];
+const DEFAULT_REPOSITORY: &str = "{registry}/{repository}";
 
 /// Where images are copied to: a registry or an OCI image layout, one of the two.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -30,10 +33,13 @@ pub(crate) struct DestinationFile {
     /// The folder of an OCI image layout, relative to the folder that holds the tree.
     #[schemars(with = "Option<String>")]
     pub(crate) layout: Option<Spanned<String>>,
-    /// The repository of a copy; `{registry}`, `{repository}` and `{name}` (its last component) are replaced.
-    /// Default: `{registry}/{repository}`.
+    /// The repository of a copy, with the fields `{registry}`, `{repository}` and `{name}` (its last component), each
+    /// with a filter if need be: `{repository:dashes}`, `{name:20}`. Default: `{registry}/{repository}`.
     #[schemars(with = "Option<String>")]
     pub(crate) repository: Option<Spanned<String>>,
+    /// The tag of a copy, with the same fields and `{tag}` and `{digest}`, such as `{tag}-{digest:12}`. Default: `{tag}`.
+    #[schemars(with = "Option<String>")]
+    pub(crate) tag: Option<Spanned<String>>,
     /// For Amazon ECR: how repositories are made and kept.
     #[schemars(with = "Option<EcrFile>")]
     pub(crate) ecr: Option<Spanned<EcrFile>>,
@@ -53,6 +59,10 @@ pub(crate) struct ImageFile {
     /// Copy these platforms only, `os/architecture[/variant]`.
     #[schemars(with = "Option<Vec<String>>")]
     pub(crate) platforms: Option<Vec<Spanned<String>>>,
+    /// How far the bots and `mirror update` may go: first numbers (`16`, `16.3`), `exact`, a glob over tags
+    /// (`RELEASE.2024-*`) or a regular expression between slashes.
+    #[schemars(with = "Option<String>")]
+    pub(crate) keep: Option<Spanned<String>>,
 }
 
 /// Where images are copied to.
@@ -62,8 +72,10 @@ pub struct Destination {
     pub name: String,
     /// Where it is.
     pub location: Location,
-    /// The repository of a copy, with placeholders.
-    pub(crate) repository: String,
+    /// The repository of a copy.
+    pub(crate) repository: Template,
+    /// Its tag, where that is not the one of the source.
+    pub(crate) tag: Option<Template>,
     /// How repositories are made and kept, where it does not make them itself.
     pub repositories: Option<RepositoryRules>,
 }
@@ -74,6 +86,51 @@ pub(crate) struct Exception {
     pub(crate) glob: Glob,
     pub(crate) destinations: Option<BTreeSet<String>>,
     pub(crate) platforms: Option<Vec<Platform>>,
+    pub(crate) keep: Option<Keep>,
+}
+
+impl Destination {
+    /// Where images go when the configuration doesn't say.
+    pub(crate) fn to_layout(name: &str, layout: &str) -> Destination {
+        Destination {
+            name: name.to_owned(),
+            location: Location::Layout(layout.to_owned()),
+            repository: default_repository(),
+            tag: None,
+            repositories: None,
+        }
+    }
+}
+
+impl Destination {
+    /// Whether it takes no other digest for the tag of an entry.
+    pub(crate) fn is_immutable(&self, entry: &Entry) -> bool {
+        let (Location::Registry(registry), Some(rules)) = (&self.location, &self.repositories)
+        else {
+            return false;
+        };
+        if self.tag.as_ref().is_some_and(Template::has_digest) {
+            return false;
+        }
+        let (Ok(repository), Some(tag)) = (self.repository.filled(entry), entry.version.tag())
+        else {
+            return false;
+        };
+        let tag = self
+            .tag
+            .as_ref()
+            .and_then(|template| template.filled(entry).ok()?.parse().ok())
+            .unwrap_or_else(|| tag.clone());
+        repository.parse().is_ok_and(|repository| {
+            let (_, settings) = rules.of(&repository);
+            Provider::of(registry).keeps_tag(&settings, &tag)
+        })
+    }
+}
+
+fn default_repository() -> Template {
+    // A test holds that it is one.
+    DEFAULT_REPOSITORY.parse().unwrap_or_else(|_| Template::verbatim(DEFAULT_REPOSITORY))
 }
 
 impl Problems<'_> {
@@ -93,11 +150,12 @@ impl Problems<'_> {
                 self.add(file.get_ref().name.span(), message, "give each a name of its own");
             }
             let location = self.location(file);
-            let repository = self.template(file.get_ref());
+            let tag = self.tag(file.get_ref());
+            let repository = self.repository(file.get_ref(), tag.as_ref());
             if let (Some(location), Some(repository)) = (location, repository) {
-                let twin = found
-                    .iter()
-                    .find(|other| other.location == location && other.repository == repository);
+                let twin = found.iter().find(|other| {
+                    other.location == location && other.repository == repository && other.tag == tag
+                });
                 if let Some(twin) = twin {
                     let message = format!("`{name}` and `{}` have the same target", twin.name);
                     let help = "delete one of them, or give it another `repository`";
@@ -109,7 +167,8 @@ impl Problems<'_> {
                 };
                 let section = file.get_ref().ecr.as_ref();
                 let repositories = self.ecr_rules(&file.get_ref().name, section, registry);
-                found.push(Destination { name: name.clone(), location, repository, repositories });
+                let name = name.clone();
+                found.push(Destination { name, location, repository, tag, repositories });
             }
         }
         found
@@ -136,26 +195,50 @@ impl Problems<'_> {
         }
     }
 
-    fn template(&mut self, file: &DestinationFile) -> Option<String> {
-        let Some(template) = &file.repository else { return Some(DEFAULT_REPOSITORY.to_owned()) };
-        let text = template.get_ref();
-        let rest = PLACEHOLDERS
-            .iter()
-            .fold(text.clone(), |rest, placeholder| rest.replace(placeholder, "x"));
-        if rest == *text {
-            let help = format!(
-                "use {}, so that images don't overwrite each other",
-                PLACEHOLDERS.join(", ")
-            );
-            self.add(template.span(), "the repository has no placeholder", help);
+    fn repository(&mut self, file: &DestinationFile, tag: Option<&Template>) -> Option<Template> {
+        let Some(text) = &file.repository else { return Some(default_repository()) };
+        let template = self.template(text)?;
+        if !template.tells_images_apart() && !tag.is_some_and(Template::tells_images_apart) {
+            let help =
+                "use {registry}, {repository} or {name}, so that images don't overwrite each other";
+            self.add(text.span(), "the repository has no placeholder", help);
             return None;
         }
-        if let Err(error) = rest.parse::<mirror_oci::Repository>() {
-            let help = format!("placeholders are {}", PLACEHOLDERS.join(", "));
-            self.add(template.span(), format!("`{text}` doesn't make a repository: {error}"), help);
+        if template.has_version() {
+            let help = "put {tag} and {digest} into `tag`";
+            self.add(text.span(), "each version would get a repository of its own", help);
             return None;
         }
-        Some(text.clone())
+        if let Err(error) = template.sample().parse::<mirror_oci::Repository>() {
+            let message = format!("`{template}` doesn't make a repository: {error}");
+            self.add(text.span(), message, format!("fields are {FIELDS}"));
+            return None;
+        }
+        Some(template)
+    }
+
+    fn tag(&mut self, file: &DestinationFile) -> Option<Template> {
+        let text = file.tag.as_ref()?;
+        let template = self.template(text)?;
+        if !template.has_version() {
+            let help = "use {tag} or {digest}, such as {tag}-{digest:12}";
+            self.add(text.span(), "all versions of an image would get this tag", help);
+            return None;
+        }
+        if let Err(error) = template.sample().parse::<mirror_oci::Tag>() {
+            let message = format!("`{template}` doesn't make a tag: {error}");
+            self.add(text.span(), message, format!("fields are {FIELDS}"));
+            return None;
+        }
+        Some(template)
+    }
+
+    fn template(&mut self, text: &Spanned<String>) -> Option<Template> {
+        let problem = |why: String| {
+            let message = format!("`{}` is no name with fields: {why}", text.get_ref());
+            self.add(text.span(), message, format!("fields are {FIELDS}"));
+        };
+        text.get_ref().parse().map_err(problem).ok()
     }
 
     pub(crate) fn exception(
@@ -198,6 +281,12 @@ impl Problems<'_> {
             .destinations
             .as_ref()
             .map(|list| list.iter().map(|name| name.get_ref().clone()).collect());
-        Some(Exception { glob: glob?, destinations, platforms })
+        let keep = file.keep.as_ref().and_then(|keep| {
+            self.parsed(
+                keep,
+                "write \"16\", \"16.3\", \"exact\", or a pattern such as \"RELEASE.2024-*\"",
+            )
+        });
+        Some(Exception { glob: glob?, destinations, platforms, keep })
     }
 }

@@ -72,6 +72,8 @@ pub fn report_diagnostics(images: &str, report: &Report) -> Diagnostics {
 fn alert_diagnostic(images: &str, alert: &Alert) -> Diagnostic {
     let (code, file) = match alert {
         Alert::DigestRemoved { file, .. } => ("digest-removed", file),
+        Alert::VersionLowered { file, .. } => ("version-lowered", file),
+        Alert::DigestReturned { file, .. } => ("digest-returned", file),
         Alert::PlatformsLost { file, .. } => ("platforms-lost", file),
         Alert::Older { file, .. } => ("older-image", file),
     };

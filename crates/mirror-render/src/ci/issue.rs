@@ -70,14 +70,17 @@ pub fn issue_markdown(
         page.row("### Newer versions that no bot proposes\n\n");
     }
     if !images.is_empty() {
-        page.row("| image | tag | newest | file |\n|---|---|---|---|\n");
+        page.row("`mirror update` writes the newest of each, with its digest.\n\n");
+        page.row("| image | tag | newest | next major version | file |\n|---|---|---|---|---|\n");
     }
+    let or_none = |tag: &Option<String>| tag.as_deref().map(code).unwrap_or_default();
     for found in images {
         page.row(&format!(
-            "| {} | {} | {} | {} |\n",
+            "| {} | {} | {} | {} | {} |\n",
             code(&found.name),
             code(&found.tag),
-            code(&found.newest),
+            or_none(&found.newest),
+            or_none(&found.major),
             code(&found.file)
         ));
     }
@@ -167,7 +170,9 @@ mod tests {
             file: "docker.io/minio/minio/Dockerfile".to_owned(),
             name: "docker.io/minio/minio".to_owned(),
             tag: "RELEASE.1".to_owned(),
-            newest: "RELEASE.2|x".to_owned(),
+            newest: Some("RELEASE.2|x".to_owned()),
+            major: None,
+            proposed: None,
             reason: "r".to_owned(),
         });
         let problems = ["a job @failed".to_owned()];

@@ -29,11 +29,21 @@ pub const COMMENT_BUDGET: usize = 60_000;
 /// ```
 pub fn plan_markdown(plan: &Plan, budget: usize) -> String {
     let mut page = Page::new(budget);
-    page.always(&format!("### mirror: {}\n\n", headline(plan)));
-    for alert in &plan.alerts {
+    // Before anything else: what no update should be.
+    let (back, others): (Vec<_>, Vec<_>) =
+        plan.alerts.iter().partition(|alert| alert.is_step_back());
+    for alert in &back {
+        page.row(&format!("- 🚨 **Step back**: {}\n", alert.told(code)));
+    }
+    page.always(&format!(
+        "{}### mirror: {}\n\n",
+        if back.is_empty() { "" } else { "\n" },
+        headline(plan)
+    ));
+    for alert in &others {
         page.row(&format!("- 🚨 {}\n", alert.told(code)));
     }
-    if !plan.alerts.is_empty() {
+    if !others.is_empty() {
         page.row("\n");
     }
     page.configuration(plan);

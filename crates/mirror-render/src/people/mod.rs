@@ -1,6 +1,7 @@
 //! Text for people, in a terminal or a log.
 
 pub(crate) mod diagnostic;
+pub(crate) mod explanation;
 pub(crate) mod failure;
 pub(crate) mod outdated;
 pub(crate) mod progress;
@@ -8,6 +9,7 @@ pub(crate) mod report;
 pub(crate) mod text;
 
 pub use diagnostic::{render_diagnostic, render_diagnostics};
+pub use explanation::render_explanation;
 pub use outdated::render_outdated;
 pub use progress::{render_finished, render_notice};
 pub use report::render_report;

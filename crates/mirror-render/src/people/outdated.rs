@@ -1,7 +1,7 @@
 //! Newer tags, and tags that moved, for people.
 
 use mirror_failure::count;
-use mirror_plan::report::{MovedTag, NewerTag, Outdated, TagsFailure};
+use mirror_plan::report::{IncomparableTag, MovedTag, NewerTag, Outdated, TagsFailure};
 
 use crate::people::failure::{Explained, explained};
 
@@ -15,8 +15,23 @@ use crate::people::failure::{Explained, explained};
 /// ```
 pub fn render_outdated(found: &Outdated) -> String {
     let mut out = String::new();
-    for NewerTag { name, tag, newest, reason, .. } in &found.images {
-        out += &format!("{name}:{tag} → {newest}\n  {reason}\n");
+    for NewerTag { name, tag, newest, major, proposed, reason, .. } in &found.images {
+        out += &match (newest, major) {
+            (Some(newest), Some(major)) => {
+                format!("{name}:{tag} → {newest}; next major version: {major}\n")
+            }
+            (Some(newest), None) => format!("{name}:{tag} → {newest}\n"),
+            (None, major) => format!(
+                "{name}:{tag}; next major version: {}\n",
+                major.as_deref().unwrap_or_default()
+            ),
+        };
+        out += &format!("  {reason}\n");
+        let proposed = proposed.as_ref().map(|tag| format!("  a bot proposes {tag} first\n"));
+        out += &proposed.unwrap_or_default();
+    }
+    for IncomparableTag { name, tag, reason, .. } in &found.incomparable {
+        out += &format!("{name}:{tag} {reason}\n");
     }
     for MovedTag { name, tag, pinned, upstream, .. } in &found.moved {
         out += &match upstream {
@@ -37,7 +52,11 @@ pub fn render_outdated(found: &Outdated) -> String {
         (0, _) => "a bot can update all tags\n".to_owned(),
         (looked, newer) => {
             let (newer, looked) = (count(newer as u64, "newer tag"), count(looked as u64, "tag"));
-            format!("{newer} for {looked} that no bot updates\n")
+            let unknown = match found.incomparable.len() {
+                0 => String::new(),
+                some => format!(", {some} cannot be compared"),
+            };
+            format!("{newer} for {looked} that no bot updates{unknown}\n")
         }
     };
     if found.pinned > 0 {

@@ -4,87 +4,158 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use clap::Args;
+use mirror_plan::report::Explanation;
+use mirror_render::people::render_explanation;
 
+use crate::args::{Format, Only};
 use crate::bots::{Bot, BotFile, file};
 use crate::error::CommandError;
 use crate::exit::Exit;
-use crate::load::load;
+use crate::load::{Loaded, load};
 use crate::{edit, print};
 
-/// Write the configuration of Dependabot and Renovate for the tree.
+/// Write the configuration of Dependabot or Renovate for the tree.
 ///
-/// Covers every folder, groups all images in one pull request, keeps a variant folder such as `postgres/13` on 13, and
-/// names the secrets of private registries. Everything else in the files is kept. Run it again when the tree changes;
-/// `--check` tells when.
+/// Covers every folder, groups updates as `[bots]` in mirror.toml says, keeps a variant folder such as `postgres/13` on
+/// 13, and names the secrets of private registries. Everything else in the files is kept. Run it again when the tree
+/// changes; `--check` tells when.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  mirror bots                write .github/dependabot.yml and renovate.json
-  mirror bots renovate       only renovate.json; with both, every update is proposed twice
-  mirror bots --check        check that the files match the tree")]
+  mirror bots renovate       write renovate.json, or add to it
+  mirror bots                the same for the bot that is configured already
+  mirror bots --check        check that its file matches the tree
+  mirror bots --explain      list what it will propose for each image, or why nothing")]
 pub(crate) struct BotsArguments {
-    /// The bots to configure. By default those whose file already has entries of ours, or both.
+    /// The bots to configure. By default those whose file is there. With both, every update is proposed twice.
     #[arg(value_enum, value_name = "BOT")]
     pub(crate) bots: Vec<Bot>,
 
     /// Only print what differs, and end with code 3 if anything does.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "explain")]
     pub(crate) check: bool,
+
+    /// List what the bots propose for each image: patch, minor, major, digest, or nothing and why.
+    #[arg(long)]
+    pub(crate) explain: bool,
+
+    /// Output format of --explain.
+    #[arg(long, value_enum, default_value_t, requires = "explain")]
+    pub(crate) format: Format,
+
+    #[command(flatten)]
+    pub(crate) only: Only,
 }
 
 pub(crate) fn run(images: Option<&Path>, command: &BotsArguments) -> Result<Exit, CommandError> {
     let loaded = load(images);
     print::note(loaded.usable()?);
-    let named = |bot: &Bot| command.bots.is_empty() || command.bots.contains(bot);
-    let bots = [Bot::Dependabot, Bot::Renovate].into_iter().filter(named);
-    let mut files: Vec<BotFile> = bots.map(|bot| file(bot, &loaded)).collect();
-    if command.check && command.bots.is_empty() {
-        // A file about other things alone is no bot that keeps images up to date.
-        files.retain(|file| file.is_ours() || file.is_unreadable());
-        if files.is_empty() {
-            let why =
-                "neither .github/dependabot.yml nor renovate.json has what `mirror bots` writes";
-            let help = "write one of them: `mirror bots dependabot` or `mirror bots renovate`";
-            let what = "no bot keeps the images up to date";
-            return Err(CommandError::usage(what, why, Some(help)).ending(Exit::Pending));
-        }
+    if command.explain {
+        return Ok(explain(&loaded, command));
     }
-    // Whoever has one of them doesn't want to be told everything twice.
-    if !command.check && command.bots.is_empty() && files.iter().any(BotFile::is_ours) {
-        files.retain(BotFile::is_ours);
-    }
-    let verb = if command.check { "check" } else { "write" };
+    let files = chosen(command, &loaded)?;
     let mut exit = Exit::Done;
     for file in &files {
-        let fail = |why: &str, help: Option<&str>| {
-            print::error(&format!("could not {verb} {}", file.shown), why, help);
-            Exit::Usage
-        };
-        match &file.wanted {
-            Err(why) => exit = fail(why, None),
-            Ok(_) if file.is_current() => print::message(&format!("{}: up to date", file.shown)),
-            Ok(wanted) if command.check => {
-                print::message(&format!(
-                    "{}: does not match the tree; `mirror bots` would change",
-                    file.shown
-                ));
-                print::data(&difference(file.existing.as_deref().unwrap_or_default(), wanted));
-                if exit == Exit::Done {
-                    exit = Exit::Pending;
-                }
-            }
-            Ok(wanted) => match edit::write(&file.path, wanted) {
-                Ok(()) => print::message(&format!("{}: written", file.shown)),
-                Err(error) => {
-                    exit = fail(
-                        &mirror_failure::io_reason(&error),
-                        Some("check the permissions of its folder"),
-                    );
-                }
-            },
+        let ended = settle(file, command.check);
+        // A file that can't be written is worse than one that differs.
+        if exit != Exit::Usage && ended != Exit::Done {
+            exit = ended;
         }
     }
     Ok(exit)
+}
+
+/// The files that are meant.
+fn chosen(command: &BotsArguments, loaded: &Loaded) -> Result<Vec<BotFile>, CommandError> {
+    let named = |bot: &Bot| command.bots.is_empty() || command.bots.contains(bot);
+    let bots = [Bot::Dependabot, Bot::Renovate].into_iter().filter(named);
+    let mut files: Vec<BotFile> = bots.map(|bot| file(bot, loaded)).collect();
+    if !command.bots.is_empty() {
+        return Ok(files);
+    }
+    if files.iter().any(|file| file.is_ours() || file.is_unreadable()) {
+        files.retain(|file| file.is_ours() || file.is_unreadable());
+    } else if !command.check {
+        files.retain(BotFile::is_there);
+        // A dependabot.yml may be about other things alone.
+        if files.len() > 1 {
+            files.retain(|file| file.bot == Bot::Renovate);
+        }
+    } else {
+        files.clear();
+    }
+    if files.is_empty() {
+        let why = "neither .github/dependabot.yml nor renovate.json has what `mirror bots` writes";
+        let help = "choose one of them: `mirror bots dependabot` or `mirror bots renovate`";
+        let what = "no bot keeps the images up to date";
+        let exit = if command.check { Exit::Pending } else { Exit::Usage };
+        return Err(CommandError::usage(what, why, Some(help)).ending(exit));
+    }
+    Ok(files)
+}
+
+/// Writes one file, or says what differs.
+fn settle(file: &BotFile, check: bool) -> Exit {
+    let verb = if check { "check" } else { "write" };
+    let fail = |why: &str, help: Option<&str>| {
+        print::error(&format!("could not {verb} {}", file.shown), why, help);
+        Exit::Usage
+    };
+    match &file.wanted {
+        Err(why) => fail(why, None),
+        Ok(_) if file.is_current() => {
+            print::message(&format!("{}: up to date", file.shown));
+            Exit::Done
+        }
+        Ok(wanted) if check => {
+            print::message(&format!(
+                "{}: does not match the tree; `mirror bots` would change",
+                file.shown
+            ));
+            print::data(&difference(file.existing.as_deref().unwrap_or_default(), wanted));
+            Exit::Pending
+        }
+        Ok(wanted) => match edit::write(&file.path, wanted) {
+            Ok(()) => {
+                let at_once = mirror_failure::count(file.pull_requests as u64, "pull request");
+                print::message(&format!("{}: written; {at_once} at once at most", file.shown));
+                print::note(still(file.standing_still));
+                Exit::Done
+            }
+            Err(error) => fail(
+                &mirror_failure::io_reason(&error),
+                Some("check the permissions of its folder"),
+            ),
+        },
+    }
+}
+
+/// A word about images that no bot can move.
+pub(crate) fn still(images: usize) -> Option<String> {
+    let (verb, whose) =
+        if images == 1 { ("stays", "its folder names") } else { ("stay", "their folders name") };
+    (images > 0).then(|| {
+        format!(
+            "{} {verb} on the tag: {whose} all of its numbers; `mirror bots --explain` lists them",
+            mirror_failure::count(images as u64, "image")
+        )
+    })
+}
+
+/// Lists what the bots propose, those that are named or configured.
+fn explain(loaded: &Loaded, command: &BotsArguments) -> Exit {
+    let named = command.bots.iter().map(|bot| mirror_tree::Bot::from(*bot));
+    let bots: Vec<mirror_tree::Bot> = match command.bots.is_empty() {
+        true => loaded.config.rules.bots.in_use().collect(),
+        false => named.collect(),
+    };
+    let entries = loaded.entries.iter().filter(|entry| command.only.includes(&entry.name));
+    let explanation = Explanation::of(entries, &bots, &loaded.config);
+    match command.format {
+        Format::Text => print::data(&render_explanation(&explanation)),
+        Format::Json => print::json(&explanation),
+    }
+    Exit::Done
 }
 
 /// Lines that go and lines that come; their order matters little in these files.

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use clap::{Args, ValueEnum};
 use mirror_failure::printable;
+use mirror_plan::bots::BotRules;
 use mirror_plan::report::Level;
 use mirror_render::ci::System;
 use mirror_render::people::render_diagnostics;
@@ -70,6 +71,8 @@ pub(crate) fn run(images: Option<&Path>, command: &CheckArguments) -> Result<Exi
             print::data(&System::GitHub.annotations(diagnostics).unwrap_or_default());
         }
     }
+    let rules = BotRules::new("", &loaded.entries, &loaded.config);
+    print::note(super::bots::still(rules.standing_still()));
     if command.format != CheckFormat::Github {
         print::annotations(|| diagnostics.clone());
     }
@@ -161,12 +164,7 @@ fn move_to(loaded: &Loaded, file: &str, to: &str) -> io::Result<bool> {
         let _ = fs::remove_file(&to);
         return Err(error);
     }
-    // What is empty now would not be in Git either.
-    for folder in from.ancestors().skip(1).take_while(|folder| *folder != loaded.images) {
-        if fs::remove_dir(folder).is_err() {
-            break;
-        }
-    }
+    edit::remove_empty_folders(&from, &loaded.images);
     let (from, to) = (from.display().to_string(), to.display().to_string());
     print::message(&format!("moved {} to {}", printable(&from), printable(&to)));
     Ok(true)

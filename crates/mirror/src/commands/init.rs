@@ -11,10 +11,12 @@ use mirror_plan::provider::ecr::EcrRegistry;
 use mirror_tree::Entry;
 
 use super::add;
+use crate::bot_files;
 use crate::bots::{self, Bot};
 use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::load::{Loaded, load_unpinned};
+use crate::place::place;
 use crate::{edit, print};
 
 /// Turn a repository into a mirror.
@@ -81,10 +83,13 @@ pub(crate) fn run(images: Option<&Path>, command: &InitArguments) -> Result<Exit
     } else {
         &command.references[..]
     };
-    let new = add::parsed(references, &loaded.config.rules)?;
-    let new = add::missing(new, &loaded)?;
-    let entries = add::placed(&loaded, new)?;
-    let root = bots::root(&images);
+    let (new, mut problems) = add::parsed(references, &loaded.config.rules);
+    let mut entries = add::missing(new, &loaded, &mut problems);
+    if !problems.is_empty() {
+        return Err(CommandError::of(problems, Exit::Usage).so("nothing was written"));
+    }
+    place(&loaded, &mut entries);
+    let root = bot_files::root(&images);
     let above = images.parent().unwrap_or(&images).to_owned();
     if command.workflows.is_some() && above != root {
         let help = "run this at the top of the repository, without `--images`";

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use mirror_plan::report::{Outdated, Report};
+use mirror_plan::report::{OUTDATED_FORMAT, Outdated, Report};
 use mirror_render::ci::{Earlier, issue_markdown};
 
 use super::{comment, report};
@@ -48,7 +48,7 @@ pub(crate) fn run(command: &IssueArguments) -> Result<Exit, CommandError> {
         let found: Outdated = report::read(file).map_err(|why| {
             CommandError::usage("could not read what is outdated", why, Some(help))
         })?;
-        if found.format_version != 1 {
+        if found.format_version != OUTDATED_FORMAT {
             let (why, help) =
                 ("it is of another version", "write it with the same version of mirror");
             return Err(CommandError::usage("could not read what is outdated", why, Some(help)));

@@ -13,7 +13,9 @@ pub(crate) mod man;
 pub(crate) mod outdated;
 pub(crate) mod pin;
 pub(crate) mod plan;
+pub(crate) mod remove;
 pub(crate) mod report;
+pub(crate) mod update;
 pub(crate) mod verify;
 
 use mirror_engine::{Connections, Errand};

@@ -48,7 +48,7 @@ pub(crate) fn run(
     entries.retain(|entry| command.only.includes(&entry.name));
     super::in_runtime(async {
         let connections = super::connect(&entries, &loaded).await?;
-        let found = outdated::look(&entries, &connections).await;
+        let found = outdated::look(&entries, &connections, &loaded.config).await;
         match command.format {
             Format::Text => print::data(&render_outdated(&found)),
             Format::Json => print::json(&found),

@@ -77,6 +77,7 @@ const FOLDERS: &[(&str, &[&str])] = &[
     ("mirror-engine", &["look"]),
     ("mirror-forge", &["github"]),
     ("mirror-plan", &["bots", "config", "plan", "provider", "provider/ecr", "report", "want"]),
+    ("mirror-tree", &["version"]),
     ("mirror-registry", &["auth", "auth/credentials", "host", "limits", "verbs", "wire"]),
     ("mirror-render", &["ci", "people"]),
     ("mirror-testkit", &["bin"]),

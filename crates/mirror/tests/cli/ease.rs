@@ -15,6 +15,7 @@ fn added_in_the_right_place() {
     let ran = project
         .mirror(&[
             "add",
+            "--offline",
             "postgres:14.2",
             "quay.io/prometheus/node-exporter:v1.8.1",
             "postgres:13.6",
@@ -30,7 +31,9 @@ fn added_in_the_right_place() {
         read(&project, "images/docker.io/library/postgres/13/Dockerfile"),
         "FROM postgres:13.6\n"
     );
-    let ran = project.mirror(&["add", "postgres:13.7", "docker.io/library/postgres:14.2"]).run();
+    let ran = project
+        .mirror(&["add", "--offline", "postgres:13.7", "docker.io/library/postgres:14.2"])
+        .run();
     assert_eq!(
         ran.stdout,
         "images/docker.io/library/postgres/13.7/Dockerfile: FROM postgres:13.7\n"
@@ -48,6 +51,7 @@ fn added_in_the_right_place() {
     empty
         .mirror(&[
             "add",
+            "--offline",
             "redis:7.4@sha256:0000000000000000000000000000000000000000000000000000000000000000",
         ])
         .run();
@@ -57,8 +61,7 @@ fn added_in_the_right_place() {
 }
 
 #[test]
-fn nothing_is_added_unless_all_of_it_can_be() {
-    let project = Project::new();
+fn what_can_be_added_is() {
     for (wrong, why) in [
         ("postgres", "the reference has no tag"),
         ("Postgres:14", "upper-case"),
@@ -68,28 +71,132 @@ fn nothing_is_added_unless_all_of_it_can_be() {
         ("scratch", "nothing to mirror"),
         ("../../etc/passwd:1", "bad-reference"),
         ("", "names no image"),
+        ("https://hub.docker.com/_/postgres", "the reference has no tag"),
     ] {
-        let ran = project.mirror(&["add", "redis:7", wrong]).ends_with(2).run();
+        let project = Project::new();
+        let ran = project.mirror(&["add", "--offline", wrong]).ends_with(2).run();
         assert!(ran.stderr.contains(why), "{wrong}: {}", ran.stderr);
-        assert!(ran.stderr.contains("nothing was added"), "{wrong}: {}", ran.stderr);
+        assert!(ran.stderr.ends_with("nothing was added\n"), "{wrong}: {}", ran.stderr);
         assert_eq!(std::fs::read_dir(project.path().join("images")).unwrap().count(), 0, "{wrong}");
+        let ran = project.mirror(&["add", "--offline", wrong, "redis:7"]).ends_with(2).run();
+        assert!(ran.stderr.ends_with("1 image added, the others not\n"), "{wrong}: {}", ran.stderr);
+        project.mirror(&["check"]).run();
     }
     // What is there is not overwritten.
-    for folder in ["", "/7", "/7.4"] {
+    let project = Project::new();
+    for folder in ["", "/7", "/7.4", "/7.4-n2"] {
         project.write(&format!("images/docker.io/library/redis{folder}/Dockerfile"), "mine\n");
     }
-    let ran = project.mirror(&["add", "nginx:1", "redis:7.4"]).ends_with(2).run();
+    let ran = project.mirror(&["add", "--offline", "nginx:1", "redis:7.4"]).run();
+    assert_eq!(
+        ran.stdout,
+        "images/docker.io/library/nginx/Dockerfile: FROM nginx:1\n\
+         images/docker.io/library/redis/7.4-n3/Dockerfile: FROM redis:7.4\n"
+    );
+    assert_eq!(read(&project, "images/docker.io/library/redis/7.4/Dockerfile"), "mine\n");
+}
+
+#[test]
+fn added_beside_other_versions_and_flavours() {
+    for (references, expected) in [
+        (&["mysql:8", "mysql:5.7", "mysql:5"][..], &["mysql", "mysql/5.7", "mysql/5"][..]),
+        (
+            &["node:20.11-alpine", "node:20.11", "node:20.11-slim"],
+            &["node/alpine", "node", "node/slim"],
+        ),
+        (&["node:22.1.0", "node:20.11.0", "node:20.10.0"], &["node", "node/20.11", "node/20.10"]),
+        (
+            &["redis:7.2-bookworm", "redis:7.4-bookworm", "redis:latest"],
+            &["redis", "redis/7.4-bookworm", "redis/latest"],
+        ),
+        (
+            &[
+                "https://hub.docker.com/_/redis:7",
+                "registry-1.docker.io/library/redis:6",
+                "redis:7",
+            ],
+            &["redis", "redis/6"],
+        ),
+        (&["app:V1", "app:v1", "app:1"], &["app", "app/1", "app/1-n2"]),
+    ] {
+        let project = Project::new();
+        let arguments = [&["add", "--offline"], references].concat();
+        let ran = project.mirror(&arguments).run();
+        let folders = ran.stdout.lines().map(|line| {
+            let (file, _) = line.split_once("/Dockerfile: FROM ").unwrap();
+            file.strip_prefix("images/docker.io/library/").unwrap()
+        });
+        assert_eq!(folders.collect::<Vec<_>>(), expected, "{references:?}");
+        let ran = project.mirror(&["check", "--fix"]).run();
+        assert!(ran.stdout.contains(" 0 errors"), "{}", ran.stdout);
+    }
+}
+
+/// What a registry says it has not got is not added; what can't be asked is.
+#[test]
+fn added_when_it_exists() {
+    let image = ImageBuilder::new("app").build();
+    let pair = Pair::new(&[]);
+    pair.source.add("library/app", "1.0", &image);
+    pair.source.take_requests();
+    let ran = pair.project.mirror(&["add", "app:1.0", "app:1.1", "gone:1"]).ends_with(1).run();
+    assert_eq!(ran.stdout, "images/docker.io/library/app/Dockerfile: FROM app:1.0\n");
     crate::reads(
         &ran.stderr,
         expect![[r#"
-        error: could not add docker.io/library/redis:7.4
-          caused by: its folders are taken: docker.io/library/redis, docker.io/library/redis/7, docker.io/library/redis/7.4
-          help: write the file by hand, in a variant folder of any other name
-        nothing was added
+        error: could not add docker.io/library/app:1.1
+          caused by: looking up library/app:1.1: docker.io has no such image (404)
+          help: check the name and the tag, and that they still exist there
+        error: could not add docker.io/library/gone:1
+          caused by: looking up library/gone:1: docker.io has no such image (404)
+          help: check the name and the tag, and that they still exist there
+        1 image added, the others not
     "#]],
     );
-    assert_eq!(read(&project, "images/docker.io/library/redis/7.4/Dockerfile"), "mine\n");
-    assert!(!project.path().join("images/docker.io/library/nginx").exists());
+    let requests = pair.source.take_requests();
+    assert_eq!(requests.iter().filter(|request| request.method == "HEAD").count(), 3);
+    let ran = pair.project.mirror(&["add", "127.0.0.1:1/app:1"]).run();
+    crate::reads(
+        &ran.stderr,
+        expect![[r#"
+        could not ask 127.0.0.1:PORT whether tags exist: looking up app:1: HEAD http://127.0.0.1:PORT/v2/app/manifests/1: connection refused (5 attempts in N.N s)
+    "#]],
+    );
+}
+
+#[test]
+fn removed() {
+    let project = Project::new();
+    let all = ["postgres:14.2", "postgres:13.6", "quay.io/a/b:1", "redis:7"];
+    project.mirror(&[&["add", "--offline"], &all[..]].concat()).run();
+    let ran = project.mirror(&["remove", "postgres:12", "nginx", "redis:7"]).ends_with(2).run();
+    crate::reads(
+        &ran.stderr,
+        expect![[r#"
+        error: could not remove postgres:12
+          caused by: the tree has it as :13.6, :14.2
+          help: `mirror check` and the folders below the tree list what is there
+        error: could not remove nginx
+          caused by: the tree has no such image
+          help: `mirror check` and the folders below the tree list what is there
+        nothing was removed
+    "#]],
+    );
+    let ran = project.mirror(&["remove", "docker.io/library/postgres", "quay.io/a/b:1"]).run();
+    assert_eq!(
+        ran.stdout,
+        "removed images/docker.io/library/postgres/13/Dockerfile\n\
+         removed images/docker.io/library/postgres/Dockerfile\n\
+         removed images/quay.io/a/b/Dockerfile\n"
+    );
+    crate::reads(
+        &ran.stderr,
+        expect![[r#"
+        copies at the destinations stay; delete them there if nobody needs them
+    "#]],
+    );
+    assert!(!project.path().join("images/quay.io").exists());
+    assert_eq!(read(&project, "images/docker.io/library/redis/Dockerfile"), "FROM redis:7\n");
 }
 
 #[test]
@@ -196,11 +303,14 @@ fn newer_tags_that_no_bot_proposes() {
     pair.source.add("library/node", "22.1.0-alpine", &image);
     pair.source.add("library/app", "2.0", &image);
     let ran = pair.project.mirror(&["outdated", "--exit-code"]).ends_with(3).run();
-    assert_eq!(
-        ran.stdout,
-        "docker.io/minio/minio:RELEASE.2022-03-26T06-49-28Z → RELEASE.2023-01-02T09-40-09Z\n  \
-         no bot updates `RELEASE.2022-03-26T06-49-28Z`: neither of them sees a version in it\n\
-         1 newer tag for 3 tags that no bot updates\n"
+    crate::reads(
+        &ran.stdout,
+        expect![[r#"
+        docker.io/minio/minio:RELEASE.2022-03-26T06-49-28Z → RELEASE.2023-01-02T09-40-09Z
+          no bot updates `RELEASE.2022-03-26T06-49-28Z`: neither of them finds a version in it
+        docker.io/team/commit:sha-1a2b3c4 cannot be compared: it names a commit, and none is newer than another
+        1 newer tag for 3 tags that no bot updates, 1 cannot be compared
+    "#]],
     );
     let ran = pair.project.mirror(&["outdated", "--only", "app"]).run();
     assert_eq!(ran.stdout, "a bot can update all tags\n");
@@ -209,65 +319,6 @@ fn newer_tags_that_no_bot_proposes() {
     let found: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
     assert_eq!(found.pointer("/images/0/newest").unwrap(), "RELEASE.2023-01-02T09-40-09Z");
     assert_eq!(found.pointer("/failures/0/name").unwrap(), "docker.io/team/gone");
-}
-
-#[test]
-fn the_bots_are_told() {
-    let project = Project::new();
-    project.entry("postgres:14.2");
-    let ran = project.mirror(&["bots", "--check"]).ends_with(3).run();
-    crate::reads(
-        &ran.stderr,
-        expect![[r#"
-        error: no bot keeps the images up to date
-          caused by: neither .github/dependabot.yml nor renovate.json has what `mirror bots` writes
-          help: write one of them: `mirror bots dependabot` or `mirror bots renovate`
-    "#]],
-    );
-    project.mirror(&["bots"]).run();
-    project.mirror(&["bots", "--check"]).run();
-    assert!(read(&project, ".github/dependabot.yml").contains("\"/images/**/*\""));
-    // A variant needs a list of folders.
-    let ran = project.mirror(&["add", "postgres:13.6"]).run();
-    crate::reads(
-        &ran.stderr,
-        expect![[r#"
-        these do not match the tree: .github/dependabot.yml and renovate.json; run `mirror bots`
-    "#]],
-    );
-    let ran = project.mirror(&["bots", "--check"]).ends_with(3).run();
-    assert!(
-        ran.stdout.contains("+       - \"/images/docker.io/library/postgres/13\""),
-        "{}",
-        ran.stdout
-    );
-    project.mirror(&["bots", "renovate"]).run();
-    project.mirror(&["bots", "--check", "renovate"]).run();
-    project.mirror(&["bots", "--check"]).ends_with(3).run();
-    project.mirror(&["bots"]).run();
-    // One bot for the images, the other for something else.
-    project.write("renovate.json", "{\"enabledManagers\": [\"cargo\"]}");
-    project.mirror(&["bots", "--check"]).run();
-    project.write("renovate.json", "// comment\n{}");
-    let ran = project.mirror(&["bots", "renovate"]).ends_with(2).run();
-    crate::reads(
-        &ran.stderr,
-        expect![[r#"
-        error: could not write renovate.json
-          caused by: it is not a JSON object: expected value at line 1 column 1
-    "#]],
-    );
-    assert_eq!(read(&project, "renovate.json"), "// comment\n{}");
-    std::fs::rename(project.path().join("renovate.json"), project.path().join("renovate.json5"))
-        .unwrap();
-    let ran = project.mirror(&["bots", "renovate"]).ends_with(2).run();
-    crate::reads(
-        &ran.stderr,
-        expect![[r#"
-        error: could not write renovate.json5
-          caused by: it is JSON5, whose comments would be lost; make it a renovate.json
-    "#]],
-    );
 }
 
 #[test]
@@ -368,15 +419,15 @@ fn what_init_does_not_take() {
     crate::reads(
         &ran.stderr,
         expect![[r#"
-        error[missing-tag]: the reference has no tag
-         --> <command line>:1:6
-          |
-        1 | FROM postgres
-          |      ^^^^^^^^
-          |
-          = help: name the version: `FROM postgres:<tag>`, best with its digest behind it
-        nothing was added
-    "#]],
+            error[missing-tag]: the reference has no tag
+             --> <command line>:1:6
+              |
+            1 | FROM postgres
+              |      ^^^^^^^^
+              |
+              = help: name the version: `FROM postgres:<tag>`, best with its digest behind it
+            nothing was written
+        "#]],
     );
     assert!(!project.path().join(".github").exists());
     project

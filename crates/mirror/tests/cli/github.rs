@@ -155,9 +155,9 @@ fn what_is_missing_is_said() {
 #[test]
 fn one_issue_as_long_as_something_is_wrong() {
     let image = ImageBuilder::new("app").build();
-    let pair = Pair::new(&[("library/app", "1", &image), ("team/app", "RELEASE.1", &image)]);
+    let pair = Pair::new(&[("library/app", "1", &image), ("team/app", "RELEASE.1.0", &image)]);
     pair.project.entry("library/gone:1");
-    pair.source.add("team/app", "RELEASE.2", &image);
+    pair.source.add("team/app", "RELEASE.1.1", &image);
     let github = FakeGitHub::start();
     let issue = |arguments: &[&str]| {
         let arguments = [&["issue"], arguments].concat();
@@ -176,7 +176,7 @@ fn one_issue_as_long_as_something_is_wrong() {
         ),
         "{text}"
     );
-    assert!(text.contains("| `docker.io/team/app` | `RELEASE.1` | `RELEASE.2` |"), "{text}");
+    assert!(text.contains("| `docker.io/team/app` | `RELEASE.1.0` | `RELEASE.1.1` |"), "{text}");
     // Another run that takes another time fails in the same way.
     pair.project.mirror(&["apply", "--report", "report.json"]).ends_with(1).run();
     assert_eq!(issue(&both), "issue unchanged\n");

@@ -7,6 +7,7 @@
 
 mod apply;
 mod bad_input;
+mod bots;
 mod check;
 mod config_from;
 mod credentials;
