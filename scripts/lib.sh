@@ -86,16 +86,18 @@ built() {
     python3 -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])'
 }
 
-# Node in a version that what npm delivers runs with: one in which CommonJS can take ES modules, 20.19 or 22.12. Debian 12
-# has an older one.
-node_20() {
+# Node in a version that Renovate runs with. Debian has an older one.
+node_24() {
   # Debian's own Node trusts the authorities of the system, npm's only those that it brings.
   local authorities=/etc/ssl/certs/ca-certificates.crt
   [ ! -e "$authorities" ] || export NODE_EXTRA_CA_CERTS="${NODE_EXTRA_CA_CERTS:-$authorities}"
-  if node -e 'process.exit(process.features.require_module ? 0 : 1)' 2>/dev/null; then return; fi
+  local new='const [major, minor] = process.versions.node.split(".").map(Number);
+    process.exit(major > 24 || (major == 24 && minor >= 11) ? 0 : 1)'
+  if node -e "$new" 2>/dev/null; then return; fi
   local machine
   case "$(uname -m)" in x86_64) machine=x64 ;; *) machine=arm64 ;; esac
-  npm_tool node "node-linux-$machine@20.19.6" bin/node
+  npm_tool node "node-linux-$machine@24.11.1" bin/node
+  hash -r
 }
 
 # Where programs that Debian does not package go.

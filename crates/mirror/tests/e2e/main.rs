@@ -4,6 +4,7 @@
 
 mod github_api;
 mod renovate;
+mod tags;
 
 use std::path::Path;
 
