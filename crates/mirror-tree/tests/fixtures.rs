@@ -259,7 +259,9 @@ fn fixes_move_what_is_an_entry_alone() {
         ("golang/Dockerfile.1.21", b"FROM golang:1.21\n"),
     ];
     let moved = |to: &str| Fix::Move(format!("docker.io/library/golang/{to}/Dockerfile"));
-    assert_eq!(fixes(golang), [moved("alpine"), moved("debian")]);
+    // What would say a version in the folder is no name for it, and goes where it belongs.
+    let plain = Fix::Move("docker.io/library/golang/Dockerfile.1.21".to_owned());
+    assert_eq!(fixes(golang), [plain, moved("alpine"), moved("debian")]);
     let taken: &[(&str, &[u8])] = &[
         ("docker.io/library/golang/Dockerfile", b"FROM golang:1.22\n"),
         ("go/Dockerfile", b"FROM golang:1.21\n"),

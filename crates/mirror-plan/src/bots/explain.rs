@@ -1,6 +1,6 @@
 //! What the bots will propose for each entry, and where nothing, why.
 
-use mirror_tree::version::{DependabotTag, Keep, Reading, RenovateTag, Update};
+use mirror_tree::version::{DependabotTag, Keep, Reading, RenovateTag, Update, samples};
 use mirror_tree::{Bot, Entry, held, is_unique};
 
 use crate::config::Config;
@@ -84,12 +84,17 @@ pub fn explain(entry: &Entry, bot: Bot, config: &Config) -> Explained {
     let name = entry.written_name();
     let keep = config.keep(entry);
     let read = match bot {
-        Bot::Dependabot => DependabotTag::of(tag).map(|tag| tag.updates()),
-        Bot::Renovate => RenovateTag::of(name, tag).map(|tag| tag.updates()),
+        Bot::Dependabot => DependabotTag::of(tag).map(|tag| (tag.updates(), tag.numbers())),
+        Bot::Renovate => RenovateTag::of(name, tag).map(|tag| (tag.updates(), tag.numbers())),
     };
     let said = read.is_some();
-    let updates =
-        read.unwrap_or_default().into_iter().filter(|update| is_left(*update, &keep, tag));
+    // What this bot can't be told it does not keep.
+    let told = match (bot, &keep) {
+        (Bot::Dependabot, Keep::Pattern(_)) => Keep::Nothing,
+        _ => keep.clone(),
+    };
+    let (updates, numbers) = read.unwrap_or_default();
+    let updates = updates.into_iter().filter(|update| is_left(*update, &told, tag, numbers));
     explained.updates.extend(updates);
     if said && explained.updates.is_empty() {
         explained.idle = Some(Idle::Kept(shown(&keep, tag)));
@@ -118,15 +123,16 @@ pub fn explain(entry: &Entry, bot: Bot, config: &Config) -> Explained {
     explained
 }
 
-/// Whether an update of this kind leaves alone what is kept.
-fn is_left(update: Update, keep: &Keep, tag: &str) -> bool {
+/// Whether an update of this kind leaves alone what is kept, of so many numbers.
+fn is_left(update: Update, keep: &Keep, tag: &str, numbers: usize) -> bool {
     match keep {
         Keep::Nothing => true,
         Keep::Exact => false,
-        // Which ones it lets through only the registry's tags can tell.
-        Keep::Pattern(_) => true,
+        // Which ones it lets through only the registry's tags can tell; the next ones say most.
+        Keep::Pattern(_) => samples(tag, update).iter().any(|sample| keep.allows(sample)),
         Keep::Numbers(_) => {
-            !keep.holds_all(tag) && (update.keeps() >= keep.numbers() || update == Update::Patch)
+            numbers > keep.numbers()
+                && (update.keeps() >= keep.numbers() || update == Update::Patch)
         }
     }
 }

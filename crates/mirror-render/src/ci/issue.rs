@@ -181,8 +181,9 @@ mod tests {
         assert_eq!(
             text,
             "### Not mirrored as wanted\n\n- ❌ `a job @failed`\n\n\
-             ### Newer versions that no bot proposes\n\n| image | tag | newest | file |\n|---|---|---|---|\n\
-             | `docker.io/minio/minio` | `RELEASE.1` | `RELEASE.2¦x` | `docker.io/minio/minio/Dockerfile` |\n"
+             ### Newer versions that no bot proposes\n\n`mirror update` writes the newest of each, with its digest.\n\n\
+             | image | tag | newest | next major version | file |\n|---|---|---|---|---|\n\
+             | `docker.io/minio/minio` | `RELEASE.1` | `RELEASE.2¦x` |  | `docker.io/minio/minio/Dockerfile` |\n"
         );
     }
 

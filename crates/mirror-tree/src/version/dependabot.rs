@@ -17,7 +17,7 @@ use super::update::Update;
 /// use mirror_tree::version::DependabotTag;
 ///
 /// let tag = DependabotTag::of("16.3-alpine3.20").ok_or("it has a version")?;
-/// assert_eq!(tag.fixed(), ("", "-alpine3.20"));
+/// assert_eq!((tag.fixed(), tag.numbers()), (("", "-alpine3.20"), 2));
 /// let all = ["16.4-alpine3.21", "16.4-alpine3.20", "17.0-alpine3.20"];
 /// assert_eq!(tag.next(all, None, |_| true), Some("17.0-alpine3.20"));
 /// assert!(DependabotTag::of("RELEASE.2022-03-26T06-49-28Z").is_none());
@@ -84,6 +84,11 @@ impl<'a> DependabotTag<'a> {
     /// What it can propose when the registry has it: by its numbers, without those that are kept.
     pub fn updates(&self) -> Vec<Update> {
         Update::of(self.segments().len())
+    }
+
+    /// How many numbers it reads.
+    pub fn numbers(&self) -> usize {
+        self.segments().len()
     }
 
     /// The tag that it proposes of those that a registry has and `allowed` does not ignore. `latest` is what the tag

@@ -14,7 +14,7 @@ use super::update::Update;
 /// use mirror_tree::version::RenovateTag;
 ///
 /// let tag = RenovateTag::of("postgres", "16.3-alpine3.20").ok_or("it has a version")?;
-/// assert_eq!(tag.fixed(), "-alpine3.20");
+/// assert_eq!((tag.fixed(), tag.numbers()), ("-alpine3.20", 2));
 /// let all = ["16.4-alpine3.20", "16.4-alpine3.21", "17.0-alpine3.20"];
 /// let (minor, major) = tag.next(all, |_| true);
 /// assert_eq!(minor.as_deref(), Some("16.4-alpine3.20"));
@@ -75,6 +75,11 @@ impl<'a> RenovateTag<'a> {
             Scheme::Docker | Scheme::Node => Update::of(self.version.release.len()),
             _ => Update::of(3),
         }
+    }
+
+    /// How many numbers it reads; what is not final counts as one.
+    pub fn numbers(&self) -> usize {
+        self.version.release.len() + usize::from(!self.version.early.is_empty())
     }
 
     /// What it proposes, with the same first number and with a greater one, where a registry has these tags and `allowed`

@@ -3,7 +3,8 @@
 use super::keep::Keep;
 use super::number::Number;
 use super::reading::Reading;
-use super::words::{Topic, topic};
+use super::update::Update;
+use super::words::{Topic, attached_stage, topic};
 
 /// A tag in three parts as it is written: what stands in front of the version, its numbers, and what stands behind.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +39,13 @@ impl<'a> Split<'a> {
 fn lasting(suffix: &str) -> String {
     let mut words: Vec<&str> = Vec::new();
     let mut changes = false;
+    // A stage right behind the number, as in `3.14.0a1`.
+    let attached = suffix.trim_start_matches(|c: char| c.is_ascii_alphabetic());
+    let letters = suffix.get(..suffix.len() - attached.len()).unwrap_or_default();
+    let suffix = match attached_stage(&letters.to_ascii_lowercase()) {
+        Some(_) => attached.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.'),
+        None => suffix,
+    };
     for word in suffix.split(['-', '_']).filter(|word| !word.is_empty()) {
         let digits = |c: char| c.is_ascii_digit() || c == '.';
         let name = word.trim_end_matches(digits);
@@ -62,6 +70,7 @@ fn lasting(suffix: &str) -> String {
 /// assert_eq!(flavour("20.11-alpine"), "alpine");
 /// assert_eq!(flavour("16.3.0-debian-12-r3"), "debian", "what changes with each version says nothing");
 /// assert_eq!((flavour("v20.11").as_str(), flavour("jdk-17.0.2-slim").as_str()), ("", "jdk-slim"));
+/// assert_eq!(flavour("3.14.0a1"), "", "a stage is none");
 /// assert_eq!(flavour("latest"), "latest");
 /// ```
 pub fn flavour(tag: &str) -> String {
@@ -100,4 +109,33 @@ pub fn variant_names(tag: &str, others: &[&str]) -> Vec<String> {
         names.push(tag.to_owned());
     }
     names
+}
+
+/// The tag with the number that an update of a kind changes a little higher, to see whether a pattern lets such a one
+/// through.
+///
+/// ```
+/// use mirror_tree::version::{Update, samples};
+///
+/// assert_eq!(samples("v4.0.9-slim", Update::Minor), ["v4.1.9-slim", "v4.10.9-slim"]);
+/// assert!(samples("latest", Update::Minor).is_empty());
+/// ```
+pub fn samples(tag: &str, update: Update) -> Vec<String> {
+    let Some(split) = Split::of(tag) else { return Vec::new() };
+    let letter = tag.get(split.prefix.len()..).filter(|rest| rest.starts_with(['v', 'V']));
+    let letter = letter.and_then(|rest| rest.get(..1)).unwrap_or_default();
+    let index = update.keeps();
+    let Some(number) = split.numbers.get(index).and_then(|number| number.parse::<u64>().ok())
+    else {
+        return Vec::new();
+    };
+    let with = |step: u64| {
+        let mut numbers: Vec<String> =
+            split.numbers.iter().map(|number| (*number).to_owned()).collect();
+        if let Some(changed) = numbers.get_mut(index) {
+            *changed = number.saturating_add(step).to_string();
+        }
+        format!("{}{letter}{}{}", split.prefix, numbers.join("."), split.suffix)
+    };
+    [1, 10].map(with).to_vec()
 }

@@ -106,6 +106,12 @@ fn bumped(name: &str, tag: &str, update: Update) -> Option<String> {
     let (prefix, rest) = tag.split_at(at);
     let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
     let (numbers, suffix) = rest.split_at(end);
+    // What is not final has a successor that is.
+    let suffix = if suffix.starts_with(|c: char| c.is_ascii_alphabetic()) {
+        suffix.trim_start_matches(|c: char| c.is_ascii_alphanumeric())
+    } else {
+        suffix
+    };
     let mut numbers: Vec<u64> = numbers
         .trim_end_matches('.')
         .split('.')
@@ -175,7 +181,10 @@ impl Scene {
                 if number % 4 == 0 {
                     self.registry.add(&path, tag, &image("rebuilt"));
                 }
-                let read = RenovateTag::of(block.name, tag).map(|tag| tag.updates());
+                // No other version has the commit of this one in its tag.
+                let read = RenovateTag::of(block.name, tag)
+                    .filter(|tag| !mirror_tree::is_unique(tag.fixed()))
+                    .map(|tag| tag.updates());
                 for update in read.unwrap_or_default() {
                     if let Some(next) = bumped(block.name, tag, update) {
                         self.registry.add(
