@@ -162,6 +162,7 @@ where
         Some(Fault::Throttle(seconds)) => {
             refusal(429, "TOOMANYREQUESTS").with("retry-after", seconds.to_string())
         }
+        _ if asked.path == "/v2/" => reply(200),
         _ => route(&state, &asked, body),
     };
     if let Some(Fault::Header(name, value)) = &fault {
@@ -248,9 +249,6 @@ fn route(state: &State, asked: &Asked, body: Bytes) -> Reply {
         };
     }
     let Some(rest) = asked.path.strip_prefix("/v2/") else { return refusal(404, "NOT_FOUND") };
-    if rest.is_empty() {
-        return reply(200);
-    }
     let Some((repository, what)) = split_path(rest) else { return refusal(404, "NOT_FOUND") };
     let writes = !matches!(asked.method, Method::GET | Method::HEAD);
     let action = if writes { "push" } else { "pull" };
