@@ -53,7 +53,8 @@ impl ForgeError {
             ForgeError::Unusable(_) => None,
             ForgeError::Refused { status: 401, .. } => Some("the token is wrong or has expired"),
             ForgeError::Refused { status: 403, .. } => Some(
-                "the token needs `pull-requests: write`, `statuses: write` and, for `mirror issue`, `issues: write`",
+                "the token needs `pull-requests: write`, `statuses: write`, for `mirror issue` also `issues: write`, and for \
+                 `mirror update --propose` also `contents: write`",
             ),
             ForgeError::Refused { status: 404, .. } => {
                 Some("check the repository's name, and that the token may see it")

@@ -17,6 +17,10 @@ pub enum Kept {
     Closed,
     /// It is not there, nor needed.
     Absent,
+    /// A person has said no to it.
+    Rejected,
+    /// Somebody else has changed it, and goes on with it.
+    Foreign,
 }
 
 impl Forge {
@@ -146,7 +150,7 @@ fn marker(what: &str) -> String {
     format!("<!-- mirror {what} ")
 }
 
-fn marked(what: &str, text: &str) -> String {
+pub(crate) fn marked(what: &str, text: &str) -> String {
     let digest = mirror_oci::Digest::of(mirror_oci::Algorithm::Sha256, text.as_bytes());
     format!("{}{digest} -->\n{text}", marker(what))
 }
@@ -158,7 +162,7 @@ fn saying(ours: Vec<KeptText>, body: &str) -> Option<KeptText> {
 }
 
 /// Whether two texts have the same first line.
-fn same_mark(one: &str, other: &str) -> bool {
+pub(crate) fn same_mark(one: &str, other: &str) -> bool {
     one.lines().next() == other.lines().next()
 }
 

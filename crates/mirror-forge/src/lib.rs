@@ -1,5 +1,5 @@
 //! Forges: where the tree is kept and reviewed. One comment on a pull request, one status on a commit, one issue about what
-//! is wrong.
+//! is wrong, one pull request for what is proposed.
 //!
 //! Each of them is kept: looked for first, by a hidden marker and our own author, and written only when it differs.
 //! A request that made something and whose response was lost is not sent again before it was looked for.
@@ -10,6 +10,7 @@ mod error;
 mod github;
 mod keep;
 mod names;
+mod propose;
 
 use std::fmt;
 use std::time::Duration;
@@ -20,6 +21,7 @@ pub use error::ForgeError;
 pub use github::{LONGEST_DESCRIPTION, PUBLIC_API};
 pub use keep::Kept;
 pub use names::{CommitId, RepositoryName};
+pub use propose::Proposal;
 
 use crate::github::GitHub;
 

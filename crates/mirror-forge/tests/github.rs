@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use mirror_failure::RetryPolicy;
-use mirror_forge::{CommitId, CommitState, CommitStatus, Forge, ForgeError, ForgeLogin, Kept};
+use mirror_forge::{
+    CommitId, CommitState, CommitStatus, Forge, ForgeError, ForgeLogin, Kept, Proposal,
+};
 use mirror_testkit::{FakeGitHub, GITHUB_APP, GITHUB_REPOSITORY, GITHUB_TOKEN, GitHubFault};
 
 const HEAD: &str = "0123456789abcdef0123456789abcdef01234567";
@@ -143,7 +145,7 @@ async fn the_pull_request_is_the_one_with_this_head() {
     let github = open(&fake).await;
     fake.open_pull_request(131, &format!("{:040x}", 7));
     let find = async |head: String| github.changes_at(&head.parse().unwrap()).await.unwrap();
-    assert_eq!(find(format!("{:040x}", 7)).await, [7, 131]);
+    assert_eq!(find(format!("{:040x}", 7)).await, [131, 7]);
     assert_eq!(find(format!("{:040x}", 128)).await, [128]);
     assert_eq!(find(HEAD.to_owned()).await, Vec::<u64>::new());
 }
@@ -257,4 +259,85 @@ async fn what_another_run_writes_meanwhile_is_not_ours() {
     let (kept, ()) = tokio::join!(keep, other);
     assert_eq!(kept.unwrap(), Kept::Created);
     assert!(ours(&fake).iter().any(|text| text.ends_with("of the newest head")));
+}
+
+fn proposal(text: &str) -> Proposal {
+    Proposal {
+        branch: "mirror/update-all".to_owned(),
+        title: format!("Update to {text}"),
+        text: format!("to {text}"),
+        labels: vec!["mirror".to_owned()],
+        files: [("images/a/Dockerfile".to_owned(), format!("FROM a:{text}\n"))].into(),
+    }
+}
+
+#[tokio::test]
+async fn one_pull_request_for_what_is_proposed() {
+    let fake = FakeGitHub::start();
+    let github = open(&fake).await;
+    let files = [("README.md", "us"), ("images/a/Dockerfile", "FROM a:1\n")];
+    let base: CommitId = fake.push("main", "first", &files).parse().unwrap();
+    let branch = "mirror/update-all";
+    let keep = async |text: &str| github.keep_proposal(&base, &proposal(text)).await.unwrap();
+    assert_eq!(github.withdraw_proposal(branch).await.unwrap(), Kept::Absent);
+    assert_eq!(keep("2").await, Kept::Created);
+    let written = fake.branch(branch).unwrap();
+    assert_eq!(written["images/a/Dockerfile"], "FROM a:2\n");
+    assert_eq!(written["README.md"], "us");
+    let opened = fake.pull_requests();
+    assert_eq!((opened.len(), &opened[0]["base"]["ref"]), (1, &"main".into()));
+    assert_eq!(opened[0]["labels"], serde_json::json!(["mirror"]));
+    fake.take_calls();
+    assert_eq!(keep("2").await, Kept::Unchanged);
+    assert!(fake.take_calls().iter().all(|call| call.starts_with("GET ")));
+    // Something else, on the same branch and in the same pull request.
+    assert_eq!(keep("3").await, Kept::Updated);
+    assert_eq!(fake.branch(branch).unwrap()["images/a/Dockerfile"], "FROM a:3\n");
+    assert_eq!(fake.pull_requests().len(), 1);
+    assert_eq!(fake.pull_requests()[0]["title"], "Update to 3");
+    assert_eq!(github.branches("mirror/update-").await.unwrap(), [branch]);
+    // A person says no, until there is something else.
+    fake.close_pull_request(1, false);
+    assert_eq!(keep("3").await, Kept::Rejected);
+    assert_eq!(keep("4").await, Kept::Created);
+    // What was merged and is not there any more is proposed again.
+    fake.close_pull_request(2, true);
+    assert_eq!(keep("4").await, Kept::Created);
+    assert_eq!(fake.pull_requests().len(), 3);
+    assert_eq!(github.withdraw_proposal(branch).await.unwrap(), Kept::Closed);
+    assert_eq!(fake.pull_requests()[2]["state"], "closed");
+    assert_eq!(fake.branch(branch), None);
+    // Somebody goes on with it.
+    assert_eq!(keep("5").await, Kept::Created);
+    fake.push(branch, "one more thing", &[("x", "y")]);
+    assert_eq!(keep("6").await, Kept::Foreign);
+    assert_eq!(github.withdraw_proposal(branch).await.unwrap(), Kept::Foreign);
+    assert_eq!(fake.branch(branch).unwrap()["x"], "y");
+}
+
+#[tokio::test]
+async fn proposals_whose_answers_are_lost() {
+    let fake = FakeGitHub::start();
+    let github = open(&fake).await;
+    fake.push_as(HEAD, "main", &[("images/a/Dockerfile", "FROM a:1\n")]);
+    let base: CommitId = HEAD.parse().unwrap();
+    // Each call that writes is carried out once, and its answer lost the first time.
+    let seen = std::sync::Mutex::new(std::collections::BTreeSet::new());
+    fake.set_faults(move |call| {
+        let first = seen.lock().unwrap().insert(format!("{} {}", call.method, call.path));
+        (call.method != "GET" && first).then_some(GitHubFault::Lost)
+    });
+    assert_eq!(github.keep_proposal(&base, &proposal("2")).await.unwrap(), Kept::Created);
+    assert_eq!(github.keep_proposal(&base, &proposal("3")).await.unwrap(), Kept::Updated);
+    assert_eq!(fake.pull_requests().len(), 1);
+    assert_eq!(github.withdraw_proposal("mirror/update-all").await.unwrap(), Kept::Closed);
+    // A commit that is nowhere, or on another branch.
+    let other = HEAD.replace('0', "f");
+    let error = github.keep_proposal(&other.parse().unwrap(), &proposal("2")).await.unwrap_err();
+    let why = format!("the commit {other} is not in the branch `main` of acme/images");
+    assert_eq!(error.to_string(), why);
+    fake.push_as(&other, "feature", &[("images/a/Dockerfile", "FROM a:1\n")]);
+    let error = github.keep_proposal(&other.parse().unwrap(), &proposal("2")).await.unwrap_err();
+    assert_eq!(error.to_string(), why);
+    assert_eq!(fake.branch("mirror/update-all"), None);
 }

@@ -13,6 +13,7 @@ use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
+use crate::github_git::GitState;
 use crate::server::Server;
 
 /// The repository that there is.
@@ -56,6 +57,7 @@ struct State {
     comments: Vec<Value>,
     issues: Vec<Value>,
     statuses: Vec<Value>,
+    git: GitState,
     calls: Vec<GitHubCall>,
     faults: Option<Rule>,
 }
@@ -93,8 +95,39 @@ impl FakeGitHub {
 
     /// Opens a pull request.
     pub fn open_pull_request(&self, number: u64, head: &str) {
-        let pull = json!({ "number": number, "head": { "sha": head } });
+        let pull =
+            json!({ "number": number, "id": number, "state": "open", "head": { "sha": head } });
         self.state.lock().unwrap().pulls.push(pull);
+    }
+
+    /// Somebody pushes a commit with these files to a branch: this is its id.
+    pub fn push(&self, branch: &str, message: &str, files: &[(&str, &str)]) -> String {
+        self.state.lock().unwrap().git.push(branch, message, files)
+    }
+
+    /// Somebody pushes a commit with this id.
+    pub fn push_as(&self, id: &str, branch: &str, files: &[(&str, &str)]) {
+        self.state.lock().unwrap().git.push_as(id, branch, files);
+    }
+
+    /// Somebody closes a pull request, or merges it.
+    pub fn close_pull_request(&self, number: u64, merged: bool) {
+        let mut body = json!({ "state": "closed" });
+        if merged {
+            body["merged_at"] = json!("2026-01-02T03:04:05Z");
+        }
+        let number = number.to_string();
+        change(&mut self.state.lock().unwrap().pulls, &number, &body);
+    }
+
+    /// The files of a branch, if there is one.
+    pub fn branch(&self, name: &str) -> Option<std::collections::BTreeMap<String, String>> {
+        self.state.lock().unwrap().git.files(name)
+    }
+
+    /// Pull requests that were opened by calls.
+    pub fn pull_requests(&self) -> Vec<Value> {
+        self.state.lock().unwrap().pulls.clone()
     }
 
     /// Somebody writes a comment; nobody, if the account is gone.
@@ -159,9 +192,48 @@ impl State {
         self.comments.last().unwrap().clone()
     }
 
+    fn pulls(&mut self, method: &str, parts: &[&str], query: &str, body: &Value) -> (u16, Value) {
+        match (method, parts) {
+            ("GET", []) => {
+                let asked = |name: &str| {
+                    query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
+                };
+                let (state, head) = (asked("state").unwrap_or("open"), asked("head"));
+                let matches = |pull: &&Value| {
+                    let branch = pull["head"]["ref"].as_str().unwrap_or_default();
+                    (state == "all" || pull["state"] == state)
+                        && head.is_none_or(|head| head == format!("acme:{branch}"))
+                };
+                // The newest first.
+                let found: Vec<Value> = self.pulls.iter().rev().filter(matches).cloned().collect();
+                (200, json!(page(&found, query)))
+            }
+            ("POST", []) => {
+                let branch = body["head"].as_str().unwrap();
+                let is_open =
+                    |pull: &Value| pull["state"] == "open" && pull["head"]["ref"] == branch;
+                if self.git.files(branch).is_none() || self.pulls.iter().any(is_open) {
+                    return refusal(422, "Validation Failed");
+                }
+                let number = self.pulls.len() as u64 + 1;
+                self.pulls.push(json!({
+                    "number": number, "id": number, "state": "open", "merged_at": null,
+                    "title": body["title"], "body": body["body"], "base": { "ref": body["base"] },
+                    "head": { "ref": branch, "sha": "", "repo": { "full_name": REPOSITORY } }
+                }));
+                (201, self.pulls.last().unwrap().clone())
+            }
+            ("PATCH", [number]) => change(&mut self.pulls, number, body),
+            _ => refusal(404, "Not Found"),
+        }
+    }
+
     fn answer(&mut self, method: &str, path: &str, body: &Value) -> (u16, Value) {
         let (path, query) = path.split_once('?').unwrap_or((path, ""));
         let page = |items: &[Value]| (200, json!(page(items, query)));
+        if path == format!("/repos/{REPOSITORY}") {
+            return (200, json!({ "default_branch": "main" }));
+        }
         let Some(rest) = path.strip_prefix(&format!("/repos/{REPOSITORY}/")) else {
             return match (method, path, &self.login) {
                 ("GET", "/user", Some(login)) => (200, json!({ "login": login })),
@@ -176,7 +248,12 @@ impl State {
         let parts: Vec<&str> = rest.split('/').collect();
         match (method, parts.as_slice()) {
             ("GET", ["installation"]) => (200, json!({ "id": 7, "app_slug": APP })),
-            ("GET", ["pulls"]) => page(&self.pulls),
+            (method, ["pulls", rest @ ..]) => self.pulls(method, rest, query, body),
+            ("GET", ["compare", range @ ..]) => self.git.compare(&range.join("/")),
+            ("GET", ["git", "matching-refs", "heads", prefix @ ..]) => {
+                (200, json!(self.git.matching(&prefix.join("/"))))
+            }
+            (method, ["git", rest @ ..]) => self.git.answer(method, rest, body),
             ("GET", ["issues", _, "comments"]) => page(&self.comments),
             ("POST", ["issues", _, "comments"]) => {
                 let us = self.us();
@@ -188,6 +265,7 @@ impl State {
                     .retain(|comment| Some(comment["id"].as_u64().unwrap()) != id.parse().ok());
                 (204, Value::Null)
             }
+            ("POST", ["issues", number, "labels"]) => change(&mut self.pulls, number, body),
             ("GET", ["commits", _, "statuses"]) => page(&self.statuses),
             ("POST", ["statuses", _]) => {
                 self.statuses.insert(0, body.clone());

@@ -19,6 +19,7 @@ mod ecr_routes;
 mod ecr_state;
 mod fault;
 mod github;
+mod github_git;
 mod image;
 mod moto;
 mod proxy;

@@ -1,6 +1,6 @@
 //! Getting ready to talk to a forge.
 
-use mirror_forge::{Forge, ForgeError, ForgeLogin, PATIENT, PUBLIC_API, RepositoryName};
+use mirror_forge::{Forge, ForgeError, ForgeLogin, Kept, PATIENT, PUBLIC_API, RepositoryName};
 
 use crate::environment::{self, GitHubVariables};
 use crate::error::CommandError;
@@ -58,4 +58,17 @@ pub(crate) async fn open(at: &At) -> Result<Forge, CommandError> {
 pub(crate) fn failed(what: &str, error: &ForgeError) -> CommandError {
     let why = mirror_failure::printable(&error.to_string());
     CommandError::failed(what, why, error.help())
+}
+
+/// What was done, for a message.
+pub(crate) fn word(kept: Kept) -> &'static str {
+    match kept {
+        Kept::Unchanged => "unchanged",
+        Kept::Created => "written",
+        Kept::Updated => "changed",
+        Kept::Closed => "closed",
+        Kept::Absent => "not needed",
+        Kept::Rejected => "closed by somebody: left as it is",
+        Kept::Foreign => "changed by somebody else: left as it is",
+    }
 }

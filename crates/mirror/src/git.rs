@@ -63,6 +63,19 @@ pub(crate) fn changes(
     Ok(found)
 }
 
+/// The commit that is checked out, if the files below `images` are as they are there.
+pub(crate) fn clean_head(images: &Path) -> Result<String, GitError> {
+    let head = commit(images, "HEAD")?;
+    let changed = git(images, ["status", "--porcelain", "-z", "--", "."])?;
+    match changed.split('\0').find_map(|line| line.get(3..)) {
+        None => Ok(head),
+        Some(file) => Err(GitError {
+            why: format!("`{}` differs from the commit", mirror_failure::printable(file)),
+            help: "commit and push the changes first, or discard them".to_owned(),
+        }),
+    }
+}
+
 /// The digests that files named at any commit up to this one, under the names that they have and had.
 fn digests(
     images: &Path,

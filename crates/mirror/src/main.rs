@@ -18,6 +18,7 @@ mod output;
 mod place;
 mod print;
 mod progress;
+mod proposals;
 mod saved;
 
 use std::process::ExitCode;

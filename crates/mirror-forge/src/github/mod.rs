@@ -2,6 +2,7 @@
 
 mod app;
 mod call;
+mod git;
 
 use mirror_failure::RetryPolicy;
 use octocrab::Octocrab;
@@ -10,6 +11,7 @@ use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
 use self::app::App;
+pub(crate) use self::git::OpenProposal;
 use crate::error::ForgeError;
 use crate::{CommitId, CommitState, CommitStatus, ForgeLogin, RepositoryName};
 

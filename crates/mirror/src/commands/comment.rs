@@ -69,7 +69,7 @@ pub(crate) fn run(command: &CommentArguments) -> Result<Exit, CommandError> {
         };
         let mut problems = Vec::new();
         let mut tell = |what: &str, outcome: Result<Kept, mirror_forge::ForgeError>| match outcome {
-            Ok(kept) => print::message(&format!("{what} {}", word(kept))),
+            Ok(kept) => print::message(&format!("{what} {}", forge::word(kept))),
             Err(error) => {
                 let what = format!("could not keep the {what}");
                 problems.extend(forge::failed(&what, &error).problems);
@@ -103,16 +103,5 @@ fn state(ending: Ending) -> CommitState {
         Ending::Interrupted | Ending::Failed => CommitState::Error,
         Ending::Stale | Ending::Conflict => CommitState::Failure,
         Ending::Deferred | Ending::Pending | Ending::Done => CommitState::Success,
-    }
-}
-
-/// What was done, for a message.
-pub(super) fn word(kept: Kept) -> &'static str {
-    match kept {
-        Kept::Unchanged => "unchanged",
-        Kept::Created => "written",
-        Kept::Updated => "changed",
-        Kept::Closed => "closed",
-        Kept::Absent => "not needed",
     }
 }

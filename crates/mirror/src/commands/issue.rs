@@ -6,7 +6,7 @@ use clap::Args;
 use mirror_plan::report::{OUTDATED_FORMAT, Outdated, Report};
 use mirror_render::ci::{Earlier, issue_markdown};
 
-use super::{comment, report};
+use super::report;
 use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::{environment, forge, print};
@@ -72,7 +72,7 @@ fn keep(
         let forge = forge::open(&command.at).await?;
         let kept = forge.keep_issue(ISSUE, TITLE, text).await;
         let kept = kept.map_err(|error| forge::failed("could not keep the issue", &error))?;
-        print::message(&format!("issue {}", comment::word(kept)));
+        print::message(&format!("issue {}", forge::word(kept)));
         Ok(Exit::Done)
     })
 }

@@ -189,3 +189,141 @@ fn one_issue_as_long_as_something_is_wrong() {
     pair.project.mirror(&["issue", "outdated.json"]).ends_with(2).run();
     pair.project.mirror(&["issue", "--outdated", "report.json"]).ends_with(2).run();
 }
+
+/// One pull request for each group, from the commit that is checked out.
+#[test]
+fn updates_become_pull_requests() {
+    let (old, new) = (ImageBuilder::new("old").build(), ImageBuilder::new("new").build());
+    let pair = Pair::new(&[
+        ("library/postgres", "16.3-alpine3.20", &old),
+        ("minio/minio", "RELEASE.2022-03-26T06-49-28Z", &old),
+        ("library/same", "1.0", &old),
+    ]);
+    let project = &pair.project;
+    pair.source.add("library/postgres", "16.9-alpine3.22", &new);
+    pair.source.add("minio/minio", "RELEASE.2023-01-02T09-40-09Z", &new);
+    project.mirror(&["bots", "dependabot"]).run();
+    project.mirror(&["pin"]).run();
+    pair.source.add("library/same", "1.0", &new);
+    let config = std::fs::read_to_string(project.path().join("images/mirror.toml")).unwrap();
+    let github = FakeGitHub::start();
+    let push = || {
+        let git = |arguments: &[&str]| crate::scope::git(project.path(), arguments);
+        git(&["init", "--quiet"]);
+        git(&["add", "--all"]);
+        git(&["commit", "--quiet", "--allow-empty", "--message", "next"]);
+        let head = git(&["rev-parse", "HEAD"]);
+        let files: Vec<(String, String)> = ["library/postgres", "minio/minio", "library/same"]
+            .map(|name| format!("images/docker.io/{name}/Dockerfile"))
+            .map(|file| (file.clone(), std::fs::read_to_string(project.path().join(file)).unwrap()))
+            .into();
+        let files: Vec<(&str, &str)> =
+            files.iter().map(|(file, text)| (file.as_str(), text.as_str())).collect();
+        github.push_as(head.trim(), "main", &files);
+    };
+    push();
+    let propose = || with(&github, project.mirror(&["update", "--propose"]));
+    let ran = propose().run();
+    let written = ran.stdout.clone();
+    crate::reads(
+        &ran.stderr,
+        expect![[r#"
+        2 warnings about the tree: `mirror check` shows them
+        pull request mirror/update-all written
+    "#]],
+    );
+    let pull = github.pull_requests().remove(0);
+    crate::reads(pull["title"].as_str().unwrap(), expect!["Update 3 images"]);
+    let body = pull["body"].as_str().unwrap().split_once(" -->\n").unwrap().1;
+    let body = body.split_once("\n\n<!-- ").unwrap().0;
+    crate::reads(
+        body,
+        expect![[r#"
+        Newer tags that no bot proposes, and tags that were pushed again, as `mirror update` finds them. This pull request is kept up to date until somebody else pushes to its branch. Close it to pass over these updates.
+
+        | image | tag | new tag | new digest | file |
+        |---|---|---|---|---|
+        | `docker.io/library/postgres` | `16.3-alpine3.20` | `16.9-alpine3.22` | `1f9ef99c1c7e` | `images/docker.io/library/postgres/Dockerfile` |
+        | `docker.io/library/same` | `1.0` | the same | `1f9ef99c1c7e` | `images/docker.io/library/same/Dockerfile` |
+        | `docker.io/minio/minio` | `RELEASE.2022-03-26T06-49-28Z` | `RELEASE.2023-01-02T09-40-09Z` | `1f9ef99c1c7e` | `images/docker.io/minio/minio/Dockerfile` |
+    "#]],
+    );
+    // The branch is what `mirror update` and `mirror pin` make of the tree.
+    let branch = github.branch("mirror/update-all").unwrap();
+    for line in written.lines() {
+        let (file, text) = line.split_once(": ").unwrap();
+        assert_eq!(branch[file], format!("{text}\n"));
+    }
+    assert_eq!(written.lines().count(), 3);
+    assert_eq!(propose().run().stderr, ran.stderr.replace("written", "unchanged"));
+    // Other groups take the place of the first; one is all that may be open.
+    let groups = "\n[bots]\ngroups = \"image\"\nlimit = 1\nlabels = [\"images\"]\n";
+    project.write("images/mirror.toml", &format!("{config}{groups}"));
+    let ran = propose().ends_with(2).run();
+    crate::reads(
+        &ran.stderr,
+        expect![[r#"
+        2 warnings about the tree: `mirror check` shows them
+        error: could not propose updates
+          caused by: `images/mirror.toml` differs from the commit
+          help: commit and push the changes first, or discard them
+    "#]],
+    );
+    push();
+    let ran = propose().run();
+    crate::reads(
+        &ran.stderr,
+        expect![[r#"
+            2 warnings about the tree: `mirror check` shows them
+            pull request mirror/update-docker-io-library-postgres written
+            pull request mirror/update-all closed
+            2 more to propose: `limit` in [bots] lets 1 be open at once
+        "#]],
+    );
+    assert_eq!(github.pull_requests()[0]["state"], "closed");
+    let second = github.pull_requests().remove(1);
+    assert_eq!(second["labels"], serde_json::json!(["images"]));
+    crate::reads(
+        second["title"].as_str().unwrap(),
+        expect!["Update docker.io/library/postgres to 16.9-alpine3.22"],
+    );
+    // What can't be looked up is not taken back.
+    pair.source.set_faults(|request| {
+        request.path.contains("tags/list").then_some(mirror_testkit::Fault::Answer(
+            403,
+            "text/plain",
+            String::new(),
+        ))
+    });
+    let ran = propose().ends_with(1).run();
+    crate::reads(
+        &ran.stderr,
+        expect![[r#"
+        2 warnings about the tree: `mirror check` shows them
+        error: could not look up the tags of docker.io/library/postgres
+          caused by: GET http://127.0.0.1:PORT/v2/library/postgres/tags/list?n=1000: 403
+          help: the credentials lack permission for this; request it
+        error: could not look up the tags of docker.io/minio/minio
+          caused by: GET http://127.0.0.1:PORT/v2/minio/minio/tags/list?n=1000: 403
+          help: the credentials lack permission for this; request it
+        pull request mirror/update-docker-io-library-same written
+        pull request mirror/update-docker-io-library-postgres left as it is: tags could not be looked up
+    "#]],
+    );
+    pair.source.set_faults(|_| None);
+    // Merged: nothing is left of it.
+    project.mirror(&["update"]).run();
+    project.mirror(&["pin"]).run();
+    push();
+    let ran = propose().run();
+    crate::reads(
+        &ran.stderr,
+        expect![[r#"
+        2 warnings about the tree: `mirror check` shows them
+        pull request mirror/update-docker-io-library-postgres closed
+        pull request mirror/update-docker-io-library-same closed
+    "#]],
+    );
+    let ran = with(&github, project.mirror(&["update", "--propose", "--only", "postgres"]));
+    ran.ends_with(2).run();
+}

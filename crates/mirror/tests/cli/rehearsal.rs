@@ -91,7 +91,8 @@ impl Runner {
 
     /// The last step of apply.yml.
     fn issue(&self, plan: &str, matrix: &str) {
-        let variables = [("GITHUB_TOKEN", GITHUB_TOKEN), ("PLAN", plan), ("MATRIX", matrix)];
+        let variables =
+            [("GITHUB_TOKEN", GITHUB_TOKEN), ("PLAN", plan), ("MATRIX", matrix), ("PROBLEM", "")];
         self.works("apply.yml", "report", "one issue", &variables);
     }
 
@@ -214,6 +215,21 @@ fn from_a_bots_commit_to_the_registry() {
     assert_eq!(runner.github.issues()[0]["state"], "closed");
     let (shards, _) = runner.apply();
     assert_eq!(shards, Vec::<String>::new(), "nothing to do");
+
+    // A tag is pushed again: a pull request takes its digest.
+    let again = ImageBuilder::new("again").build();
+    source.add("team/app00", "1.0.0", &again);
+    let head = git(&root, &["rev-parse", "HEAD"]);
+    let file = "images/docker.io/team/app00/Dockerfile";
+    runner.github.push_as(&head, "main", &[(file, "FROM team/app00:1.0.0\n")]);
+    let _ = std::fs::remove_file(runner.file("GITHUB_OUTPUT"));
+    let login = [("GITHUB_TOKEN", GITHUB_TOKEN)];
+    runner.works("apply.yml", "plan", "pull requests for them", &login);
+    let proposed = runner.github.branch("mirror/update-all").unwrap();
+    assert_eq!(proposed[file], format!("FROM team/app00:1.0.0@{}\n", again.digest()));
+    assert_eq!(runner.written("GITHUB_OUTPUT"), "");
+    runner.works("apply.yml", "plan", "pull requests for them", &[("GITHUB_TOKEN", "wrong")]);
+    assert!(runner.written("GITHUB_OUTPUT").starts_with("problem=updates could not be proposed"));
 }
 
 #[test]

@@ -63,16 +63,16 @@ impl Drop for Prism {
     }
 }
 
-/// A folder with a saved plan, a report and what is outdated.
-fn project() -> TempDir {
+/// A folder with a saved plan, a report and what is outdated, and its registries.
+fn project() -> (TempDir, [Registry; 2]) {
     let folder = tempfile::tempdir().unwrap();
     let (source, destination) = (Registry::start(), Registry::start());
     let image = ImageBuilder::new("app").build();
-    source.add("team/app", "RELEASE.1", &image);
-    source.add("team/app", "RELEASE.2", &image);
+    source.add("team/app", "RELEASE.1.0", &image);
+    source.add("team/app", "RELEASE.1.1", &image);
     let images = folder.path().join("images/docker.io/team/app");
     std::fs::create_dir_all(&images).unwrap();
-    std::fs::write(images.join("Dockerfile"), "FROM team/app:RELEASE.1\n").unwrap();
+    std::fs::write(images.join("Dockerfile"), "FROM team/app:RELEASE.1.0\n").unwrap();
     let config = format!(
         "[[destination]]\nname = \"prod\"\nregistry = \"{}\"\n[registry.\"docker.io\"]\nendpoint = \"{}\"\n",
         destination.host(),
@@ -83,7 +83,7 @@ fn project() -> TempDir {
     mirror(folder.path(), &["apply", "--report", "report.json"]).run();
     let outdated = mirror(folder.path(), &["outdated", "--format", "json"]).run().stdout;
     std::fs::write(folder.path().join("outdated.json"), outdated).unwrap();
-    folder
+    (folder, [source, destination])
 }
 
 fn run(folder: &Path, api: &str, token: &str, arguments: &[&str]) -> String {
@@ -99,7 +99,7 @@ fn run(folder: &Path, api: &str, token: &str, arguments: &[&str]) -> String {
 #[ignore = "scripts/e2e installs what it needs"]
 fn githubs_own_description_answers_comment_status_and_issue() {
     let prism = Prism::start();
-    let folder = project();
+    let (folder, _registries) = project();
     let comment = ["comment", "mirror.plan", "--head", HEAD, "--url", "https://ci.example.com/1"];
     let said = run(folder.path(), &prism.api(), "any", &comment);
     assert!(said.contains(" written\n") && said.contains("status written\n"), "{said}");
@@ -127,4 +127,51 @@ fn githubs_own_description_answers_comment_status_and_issue() {
     let path = format!("/repos/{GITHUB_REPOSITORY}/statuses/{HEAD}");
     let wrong = serde_json::json!({ "state": "fine" });
     assert_eq!(prism.status("POST", &path, &wrong), "422");
+}
+
+#[test]
+#[ignore = "scripts/e2e installs what it needs"]
+fn githubs_own_description_takes_what_is_proposed() {
+    let prism = Prism::start();
+    let (folder, _registries) = project();
+    std::fs::write(folder.path().join(".gitignore"), "*.plan\n*.json\n").unwrap();
+    let path = folder.path().join("images/mirror.toml");
+    let config = std::fs::read_to_string(&path).unwrap();
+    let fake = FakeGitHub::start();
+    let propose = |groups: &str| {
+        std::fs::write(
+            &path,
+            format!("{config}[bots]\nlabels = [\"mirror\"]\ngroups = \"{groups}\"\n"),
+        )
+        .unwrap();
+        let git = |arguments: &[&str]| {
+            let mut command = Command::new("git");
+            command.args(["-c", "user.name=Test", "-c", "user.email=test@example.com"]);
+            let output = command.args(arguments).current_dir(folder.path()).output().unwrap();
+            assert!(output.status.success(), "{output:?}");
+            String::from_utf8(output.stdout).unwrap()
+        };
+        git(&["init", "--quiet"]);
+        git(&["add", "--all"]);
+        git(&["commit", "--quiet", "--allow-empty", "--message", "next"]);
+        fake.push_as(git(&["rev-parse", "HEAD"]).trim(), "main", &[("README.md", "")]);
+        run(folder.path(), &fake.api(), GITHUB_TOKEN, &["update", "--propose"])
+    };
+    assert!(propose("all").ends_with("pull request mirror/update-all written\n"));
+    fake.close_pull_request(1, true);
+    assert!(propose("all").ends_with("pull request mirror/update-all written\n"));
+    assert!(propose("registry").ends_with("closed\n"));
+    let calls = fake.take_whole_calls();
+    let writes: Vec<&str> =
+        calls.iter().filter(|call| call.method != "GET").map(|call| call.path.as_str()).collect();
+    assert!(writes.len() >= 10, "{writes:?}");
+    for call in calls {
+        // The name of a branch is one part of the path to Prism.
+        let path = match call.path.split_once("/heads/") {
+            Some((before, branch)) => format!("{before}/heads%2F{}", branch.replace('/', "%2F")),
+            None => call.path.clone(),
+        };
+        let status = prism.status(&call.method, &path, &call.body);
+        assert!(status.starts_with('2'), "{status}: {call:?}");
+    }
 }

@@ -170,7 +170,7 @@ fn at_registry(host: &str) -> TempDir {
 #[test]
 #[ignore = "scripts/e2e installs what it needs"]
 fn what_it_proposes_is_what_the_plan_shows() {
-    let (source, destination) = (DebianRegistry::start(), DebianRegistry::start());
+    let [source, destination] = [DebianRegistry::start(), DebianRegistry::start()];
     let folder = at_registry(&source.host());
     let config =
         format!("[[destination]]\nname = \"prod\"\nregistry = \"{}\"\n", destination.host());
@@ -215,18 +215,11 @@ fn what_it_proposes_is_what_the_plan_shows() {
     let arguments = ["plan", "--format", "json", "--changed-since", "HEAD"];
     let plan: Value =
         serde_json::from_str(&mirror(folder.path(), &arguments).run().stdout).unwrap();
-    let mut planned: Vec<String> = plan["actions"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|action| {
-            format!(
-                "{}:{}",
-                action["repository"].as_str().unwrap(),
-                action["tag"].as_str().unwrap()
-            )
-        })
-        .collect();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let actions = plan["actions"].as_array().unwrap().iter();
+    let target =
+        |action: &Value| format!("{}:{}", text(&action["repository"]), text(&action["tag"]));
+    let mut planned: Vec<String> = actions.map(target).collect();
     planned.sort();
     expected.sort();
     assert_eq!(planned, expected);
