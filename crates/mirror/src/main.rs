@@ -7,6 +7,7 @@ mod bots;
 mod cli;
 mod commands;
 mod edit;
+mod elsewhere;
 mod environment;
 mod error;
 mod exit;

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use mirror_failure::printable;
 use mirror_forge::{CommitId, ForgeError, Kept, Proposal};
+use mirror_oci::{Digest, Tag};
 use mirror_plan::bots::GroupBy;
 use mirror_render::ci::{TagUpdate, update_markdown};
 use mirror_tree::Entry;
 
-use crate::commands::update::Change;
 use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::load::Loaded;
@@ -19,6 +19,16 @@ const PREFIX: &str = "mirror/update-";
 
 /// Pull requests that are open at once, unless the configuration says otherwise: as many as Renovate has by default.
 const MOST_OPEN: u16 = 10;
+
+/// An entry with what its line should say.
+pub(crate) struct Change<'a> {
+    pub(crate) entry: &'a Entry,
+    /// The tag that comes next, or the same with another digest.
+    pub(crate) to: Tag,
+    pub(crate) digest: Digest,
+    /// The reference as it is to be written.
+    pub(crate) text: String,
+}
 
 /// Keeps one pull request for each group of changes, and closes those that nothing is left of. `unknown` are entries whose
 /// tags could not be looked up: theirs stay open.

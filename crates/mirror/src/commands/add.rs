@@ -14,7 +14,7 @@ use crate::error::{CommandError, Problem};
 use crate::exit::Exit;
 use crate::load::{Loaded, load_unpinned};
 use crate::place::place;
-use crate::{bots, edit, print};
+use crate::{bots, edit, elsewhere, print};
 
 /// Write entries into the tree.
 ///
@@ -162,8 +162,15 @@ fn look_up(
         .filter_map(|entry| Some((entry.name.clone(), entry.version.tag()?.clone())))
         .collect();
     let found = super::in_runtime(async {
-        let connections = super::connect(new, loaded).await?;
-        Ok(tags::digests(asked, &connections).await)
+        let official = elsewhere::candidate(new, loaded);
+        let mut sources = new.clone();
+        sources.extend(official.iter().map(|(_, other)| other.clone()));
+        let connections = super::connect(&sources, loaded).await?;
+        let found = tags::digests(asked, &connections).await;
+        if let Some(official) = &official {
+            elsewhere::hint(official, &found, &connections, loaded).await;
+        }
+        Ok(found)
     });
     let found = found.map_err(|error| error.so("nothing was added"))?;
     let mut unasked: BTreeMap<String, Failure> = BTreeMap::new();

@@ -16,6 +16,7 @@ use crate::args::Only;
 use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::load::{Loaded, load_unpinned};
+use crate::proposals::Change;
 use crate::{edit, forge, print, proposals};
 
 /// Write newer tags that no bot proposes into the tree.
@@ -24,8 +25,8 @@ use crate::{edit, forge, print, proposals};
 /// within what the folder or `keep` in mirror.toml holds, and never crosses to the next major version. Leaves alone what a
 /// bot proposes an update for. Nothing else in a file changes. This costs no pulls.
 ///
-/// With --propose, the tree stays as it is, and GitHub gets pull requests: one for each group that `groups` in [bots]
-/// makes, with new digests of tags that were pushed again as well, where no bot proposes them and no destination is
+/// With --propose, the tree stays as it is, and GitHub gets pull requests, grouped as mirror.toml says for the bots. They
+/// also have the new digests of tags that were pushed again, unless Renovate proposes those, or a destination is
 /// immutable. They are kept up to date, and closed when nothing is left of them. The login needs `contents: write` and
 /// `pull-requests: write`. Checks start only on pull requests of a GitHub App or a person, not on those of a workflow's
 /// own token: set MIRROR_GITHUB_APP_ID and MIRROR_GITHUB_APP_KEY.
@@ -50,16 +51,6 @@ pub(crate) struct UpdateArguments {
 
     #[command(flatten)]
     pub(crate) at: forge::At,
-}
-
-/// An entry with what its line should say.
-pub(crate) struct Change<'a> {
-    pub(crate) entry: &'a Entry,
-    /// The tag that comes next, or the same with another digest.
-    pub(crate) to: Tag,
-    pub(crate) digest: Digest,
-    /// The reference as it is to be written.
-    pub(crate) text: String,
 }
 
 /// What was found out.

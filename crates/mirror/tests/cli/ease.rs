@@ -164,6 +164,47 @@ fn added_when_it_exists() {
     );
 }
 
+/// Where the same images are served and nobody counts pulls, is said once.
+#[test]
+fn a_place_without_limits_is_named() {
+    let image = ImageBuilder::new("app").build();
+    let pair = Pair::new(&[]);
+    let project = &pair.project;
+    pair.source.add("library/app", "1.0", &image);
+    pair.source.add("library/app", "2.0", &image);
+    pair.source.add("docker/library/app", "1.0", &image);
+    let file = project.path().join("images/mirror.toml");
+    let config = std::fs::read_to_string(&file).unwrap();
+    // Whoever has a proxy for Docker Hub may not reach others.
+    let ran = project.mirror(&["add", "app:1.0"]).run();
+    assert_eq!(ran.stderr, "");
+    project.mirror(&["remove", "app:1.0"]).run();
+    let gallery = format!(
+        "{config}\n[registry.\"public.ecr.aws\"]\nendpoint = \"{}\"\n",
+        pair.source.endpoint()
+    );
+    std::fs::write(&file, &gallery).unwrap();
+    let ran = project.mirror(&["add", "app:1.0", "app:2.0"]).run();
+    crate::reads(
+        &ran.stderr,
+        expect![[r#"
+        public.ecr.aws/docker has app:1.0 with the same digest, and does not count pulls: with `alternatives = ["public.ecr.aws/docker"]` below `[registry."docker.io"]` in images/mirror.toml, official images come from there
+    "#]],
+    );
+    // Another image, or none.
+    project.mirror(&["remove", "app:1.0"]).run();
+    pair.source.add("docker/library/app", "1.0", &ImageBuilder::new("other").build());
+    assert_eq!(project.mirror(&["add", "app:1.0"]).run().stderr, "");
+    // It is taken from there already.
+    project.mirror(&["remove", "app:1.0"]).run();
+    pair.source.add("docker/library/app", "1.0", &image);
+    let hub = "[registry.\"docker.io\"]\n";
+    let taken = gallery.replace(hub, &format!("{hub}alternatives = [\"public.ecr.aws/docker\"]\n"));
+    assert_ne!(taken, gallery);
+    std::fs::write(&file, taken).unwrap();
+    assert_eq!(project.mirror(&["add", "app:1.0"]).run().stderr, "");
+}
+
 #[test]
 fn removed() {
     let project = Project::new();

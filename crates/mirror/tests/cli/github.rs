@@ -299,16 +299,16 @@ fn updates_become_pull_requests() {
     crate::reads(
         &ran.stderr,
         expect![[r#"
-        2 warnings about the tree: `mirror check` shows them
-        error: could not look up the tags of docker.io/library/postgres
-          caused by: GET http://127.0.0.1:PORT/v2/library/postgres/tags/list?n=1000: 403
-          help: the credentials lack permission for this; request it
-        error: could not look up the tags of docker.io/minio/minio
-          caused by: GET http://127.0.0.1:PORT/v2/minio/minio/tags/list?n=1000: 403
-          help: the credentials lack permission for this; request it
-        pull request mirror/update-docker-io-library-same written
-        pull request mirror/update-docker-io-library-postgres left as it is: tags could not be looked up
-    "#]],
+            2 warnings about the tree: `mirror check` shows them
+            error: could not look up the tags of docker.io/library/postgres
+              caused by: GET http://127.0.0.1:PORT/v2/library/postgres/tags/list?n=1000: 403
+              help: the credentials lack permission for this; request it
+            error: could not look up the tags of docker.io/minio/minio
+              caused by: GET http://127.0.0.1:PORT/v2/minio/minio/tags/list?n=1000: 403
+              help: the credentials lack permission for this; request it
+            pull request mirror/update-docker-io-library-postgres left as it is: tags could not be looked up
+            1 more to propose: `limit` in [bots] lets 1 be open at once
+        "#]],
     );
     pair.source.set_faults(|_| None);
     // Merged: nothing is left of it.
@@ -319,10 +319,9 @@ fn updates_become_pull_requests() {
     crate::reads(
         &ran.stderr,
         expect![[r#"
-        2 warnings about the tree: `mirror check` shows them
-        pull request mirror/update-docker-io-library-postgres closed
-        pull request mirror/update-docker-io-library-same closed
-    "#]],
+            2 warnings about the tree: `mirror check` shows them
+            pull request mirror/update-docker-io-library-postgres closed
+        "#]],
     );
     let ran = with(&github, project.mirror(&["update", "--propose", "--only", "postgres"]));
     ran.ends_with(2).run();
