@@ -122,10 +122,10 @@ impl Notes<'_> {
             let at = span.start..span.start + host.len();
             self.add(Code::LookAlikeHost, Some(at), message).help =
                 Some(format!("write {known}, unless {host} is what you mean"));
-        } else if let Some(to) = moved_to(host) {
-            let message = format!("`{host}` is frozen: its images have moved to {to}");
-            let moved = written.replacen(host, to, 1);
-            let at = span.start..span.start + host.len();
+        } else if let Some((from, to)) = moved_to(name) {
+            let message = format!("`{from}` is frozen: its images have moved to {to}");
+            let moved = written.replacen(from, to, 1);
+            let at = span.start..span.start + from.len();
             self.add(Code::MovedRegistry, Some(at), message).help =
                 Some(format!("run `mirror add {moved}`, then `mirror remove {written}`"));
         } else if rules.bots.renovate && reads_otherwise(&familiar, written) {

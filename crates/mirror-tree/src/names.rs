@@ -42,8 +42,15 @@ const KNOWN: [&str; 34] = [
     "rg.fr-par.scw.cloud",
 ];
 
-/// Registries whose images have moved as they were.
-const MOVED: [(&str, &str); 1] = [("k8s.gcr.io", "registry.k8s.io")];
+/// Where images were that have moved as they were: <https://kubernetes.io/blog/2023/03/10/image-registry-redirect/>.
+const MOVED: [(&str, &str); 6] = [
+    ("k8s.gcr.io", "registry.k8s.io"),
+    ("gcr.io/google_containers", "registry.k8s.io"),
+    ("gcr.io/google-containers", "registry.k8s.io"),
+    ("us.gcr.io/k8s-artifacts-prod", "registry.k8s.io"),
+    ("eu.gcr.io/k8s-artifacts-prod", "registry.k8s.io"),
+    ("asia.gcr.io/k8s-artifacts-prod", "registry.k8s.io"),
+];
 
 /// The host of a reference as it is written, if it names one.
 pub(crate) fn written_host(reference: &str) -> Option<&str> {
@@ -62,9 +69,10 @@ pub fn is_docker_hub_alias(host: &str) -> bool {
     DOCKER_HUB.contains(&host)
 }
 
-/// Where the images of a registry have moved.
-pub(crate) fn moved_to(host: &str) -> Option<&'static str> {
-    MOVED.iter().find(|(from, _)| *from == host).map(|(_, to)| *to)
+/// Where images have moved: the part of the name that is no more, and what is there now instead.
+pub(crate) fn moved_to(name: &str) -> Option<(&'static str, &'static str)> {
+    let below = |from: &str| name.strip_prefix(from).is_some_and(|rest| rest.starts_with('/'));
+    MOVED.iter().copied().find(|(from, _)| below(from))
 }
 
 /// The well-known host that another one is a slip of the keyboard away from: a letter too many, too few, another one, or

@@ -88,6 +88,7 @@ pub fn untracked(name: &str, tag: &str, bots: Bots) -> Option<Untracked> {
 /// assert_eq!(held(Bot::Renovate, "postgres", "16.3-alpine").as_deref(), Some(""));
 /// assert_eq!(held(Bot::Renovate, "postgres", "16.3-alpine3.20").as_deref(), Some("-alpine3.20"));
 /// assert_eq!(held(Bot::Renovate, "minio/minio", "RELEASE.2022-03-26T06-49-28Z"), None);
+/// assert_eq!(held(Bot::Dependabot, "a/b", "v4.9.0-20250709").as_deref(), Some("v4.9.0-"));
 /// ```
 pub fn held(bot: Bot, name: &str, tag: &str) -> Option<String> {
     let (prefix, suffix) = match bot {
@@ -97,7 +98,14 @@ pub fn held(bot: Bot, name: &str, tag: &str) -> Option<String> {
             return Some(worn(tag.fixed()));
         }
     };
-    Some(if Reading::of(prefix).names_a_day() { prefix.to_owned() } else { worn(suffix) })
+    Some(if goes_out_of_use(prefix, tag) { prefix.to_owned() } else { worn(suffix) })
+}
+
+/// Whether what stands in front of Dependabot's version names a day, a commit, or the version itself: `v4.9.0-20250709`.
+fn goes_out_of_use(prefix: &str, tag: &str) -> bool {
+    let (before, whole) = (Reading::of(prefix), Reading::of(tag));
+    let is_version = !before.floats() && before.numbers() == whole.numbers();
+    before.names_a_day() || before.is_commit() || is_version
 }
 
 /// Whether what a bot holds fixed is in no other tag of its registry, so that it proposes nothing.

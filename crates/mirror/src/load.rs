@@ -1,7 +1,7 @@
 //! Reading the tree and its configuration.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use mirror_oci::{Algorithm, Digest};
 use mirror_plan::config::{Config, DEFAULT_LAYOUT};
 use mirror_plan::report::{Diagnostic, Diagnostics, Level};
 use mirror_plan::want::{Scope, Wants, expand};
-use mirror_tree::{Entry, Rules, Tree, TreeDiagnostic};
+use mirror_tree::{Code, Entry, Rules, Tree, TreeDiagnostic};
 
 use crate::args::Only;
 use crate::error::{CommandError, Problem};
@@ -71,10 +71,12 @@ fn load_by(given: Option<&Path>, rules: impl Fn(&Rules) -> Rules) -> Loaded {
     if link.is_none() {
         config.rules.bots = bot_files::in_use(&images);
     }
-    let Tree { entries, diagnostics: tree_diagnostics } = match link {
+    let Tree { entries, diagnostics: mut tree_diagnostics } = match link {
         None => mirror_tree::read(&images, &rules(&config.rules)),
         Some(_) => Tree::default(),
     };
+    leave_out_what_stays(&mut tree_diagnostics, &entries, &config);
+    tree_diagnostics.extend(entries.iter().filter_map(|entry| outside_of_keep(entry, &config)));
     diagnostics.diagnostics.extend(
         tree_diagnostics.iter().map(|tree_diagnostic| Diagnostic::of_tree(&shown, tree_diagnostic)),
     );
@@ -113,6 +115,31 @@ fn load_by(given: Option<&Path>, rules: impl Fn(&Rules) -> Rules) -> Loaded {
         texts: by_name,
         digests,
     }
+}
+
+/// A tag that is not within what the configuration keeps it on: nothing would ever be proposed for it.
+fn outside_of_keep(entry: &Entry, config: &Config) -> Option<TreeDiagnostic> {
+    let keep = config.keep_mismatch(entry)?;
+    let tag = entry.version.tag()?;
+    Some(TreeDiagnostic {
+        code: Code::VariantMismatch,
+        file: entry.file.clone(),
+        source: Some(entry.source.clone()),
+        span: Some(entry.span.clone()),
+        message: format!("{CONFIG} keeps this image on `{keep}`, but its tag is `{tag}`"),
+        help: Some(
+            "name a tag that is within that, or change `keep`; a variant folder with a number takes precedence over it"
+                .to_owned(),
+        ),
+        fix: None,
+    })
+}
+
+/// Nothing goes stale that is to stay.
+fn leave_out_what_stays(found: &mut Vec<TreeDiagnostic>, entries: &[Entry], config: &Config) {
+    let still = entries.iter().filter(|entry| config.stands_still(entry));
+    let still: BTreeSet<&str> = still.map(|entry| entry.file.as_str()).collect();
+    found.retain(|one| one.code != Code::UntrackedTag || !still.contains(one.file.as_str()));
 }
 
 impl Loaded {

@@ -1,31 +1,37 @@
 //! Where new entries go.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use mirror_oci::Name;
-use mirror_tree::version::{flavour, variant_names};
+use mirror_tree::version::{Number, Reading, flavour, variant_names};
 use mirror_tree::{Entry, is_dockerfile_name};
 
 use crate::load::Loaded;
 
-/// Puts each new entry into a folder of its own: the first of an image into the folder of its name, other flavours into one
-/// that is called by what tells them apart, such as `alpine`, and other versions into one that is called by their first
-/// numbers, which keeps them there.
+/// Puts each new entry into a folder of its own: the newest of an image into the folder of its name, other flavours into one
+/// that is called by what tells them apart, such as `alpine`, and older versions into one that is called by their first
+/// numbers, which keeps them there. Of those that share these numbers the newest goes on, and the others stay as they are.
 pub(crate) fn place(loaded: &Loaded, new: &mut [Entry]) {
-    let mut tags: BTreeMap<Name, Vec<String>> = BTreeMap::new();
+    let mut siblings: BTreeMap<Name, Flavours> = BTreeMap::new();
     for entry in loaded.entries.iter().chain(new.iter()) {
-        let tag = entry.version.tag().map(ToString::to_string);
-        tags.entry(entry.name.clone()).or_default().extend(tag);
+        let Some(tag) = tag(entry) else { continue };
+        let flavours = siblings.entry(entry.name.clone()).or_default();
+        flavours.entry(flavour(tag)).or_default().push((tag.to_owned(), Reading::of(tag)));
     }
+    let none = Flavours::new();
     let mut taken = BTreeSet::new();
     let mut placed: BTreeSet<(Name, String)> = loaded.entries.iter().map(kind).collect();
-    // Plain versions have the first choice of the folder of the image.
+    // Plain versions have the first choice of the folder of the image, and among them the newest: it moves on, and the
+    // others stay behind it.
     let mut order: Vec<usize> = (0..new.len()).collect();
-    order.sort_by_key(|at| new.get(*at).map(|entry| !tag(entry).is_some_and(is_plain)));
+    order.sort_by_cached_key(|at| {
+        new.get(*at).map(|entry| Rank::of(tag(entry).unwrap_or_default()))
+    });
     for at in order {
         let Some(entry) = new.get_mut(at) else { continue };
-        let siblings = tags.get(&entry.name).map(Vec::as_slice).unwrap_or_default();
+        let siblings = siblings.get(&entry.name).unwrap_or(&none);
         let is_first = placed.insert(kind(entry));
         let folder = folders(entry, siblings, is_first)
             .into_iter()
@@ -36,6 +42,9 @@ pub(crate) fn place(loaded: &Loaded, new: &mut [Entry]) {
     }
 }
 
+/// The tags of an image, by flavour.
+type Flavours = BTreeMap<String, Vec<(String, Reading)>>;
+
 /// What two entries have in common that would become the same one day, if nothing kept them apart.
 fn kind(entry: &Entry) -> (Name, String) {
     (entry.name.clone(), tag(entry).map(flavour).unwrap_or_default())
@@ -45,30 +54,61 @@ fn tag(entry: &Entry) -> Option<&str> {
     entry.version.tag().map(|tag| tag.as_str())
 }
 
+/// Where a tag stands among those of its image: plain versions first, then final ones, and of those the newest.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Rank {
+    is_plain: Reverse<bool>,
+    is_final: Reverse<bool>,
+    /// `5` is newer than any `5.7`: it may be 5.8 tomorrow.
+    version: Reverse<Vec<Result<Number, Rolls>>>,
+    builds: Reverse<Vec<Number>>,
+    length: usize,
+}
+
+/// Behind the last number of a version.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Rolls;
+
+impl Rank {
+    fn of(tag: &str) -> Rank {
+        let reading = Reading::of(tag);
+        let numbers = reading.numbers().iter().cloned().map(Ok);
+        // What floats has no place in this order.
+        let end = (!reading.floats()).then_some(Err(Rolls));
+        Rank {
+            is_plain: Reverse(is_plain(tag)),
+            is_final: Reverse(reading.is_final()),
+            version: Reverse(numbers.chain(end).collect()),
+            builds: Reverse(reading.builds()),
+            length: if reading.floats() { 0 } else { tag.len() },
+        }
+    }
+}
+
 fn is_plain(tag: &str) -> bool {
     flavour(tag).is_empty()
 }
 
 /// Where an entry may be, best first. Only the first of a flavour goes where no number keeps it.
-fn folders(entry: &Entry, siblings: &[String], is_first: bool) -> Vec<String> {
+fn folders(entry: &Entry, siblings: &Flavours, is_first: bool) -> Vec<String> {
     let name = entry.name.to_string();
     let Some(tag) = tag(entry) else {
         let digest = entry.version.digest().map_or("digest", |digest| digest.short());
         return vec![name.clone(), format!("{name}/{}", digest.replace(':', "-"))];
     };
     let flavour = flavour(tag);
-    let others: Vec<&str> =
-        siblings.iter().map(String::as_str).filter(|other| *other != tag).collect();
-    let (same, different): (Vec<&str>, Vec<&str>) =
-        others.into_iter().partition(|other| mirror_tree::version::flavour(other) == flavour);
+    let same = siblings.get(&flavour).into_iter().flatten();
+    let same: Vec<&Reading> =
+        same.filter(|(other, _)| other != tag).map(|(_, reading)| reading).collect();
+    let is_alone = siblings.keys().all(|other| *other == flavour);
     let mut folders = Vec::new();
     // Beside a plain version, a flavour leaves the folder of the image to it.
-    let plain_one = different.iter().any(|other| is_plain(other));
+    let plain_one = siblings.contains_key("");
     if is_first && (flavour.is_empty() || !plain_one) {
         folders.push(name.clone());
     }
     let by_flavour = !flavour.is_empty() && !flavour.contains(|c: char| c.is_ascii_digit());
-    if is_first && by_flavour && !different.is_empty() {
+    if is_first && by_flavour && !is_alone {
         folders.push(format!("{name}/{flavour}"));
     }
     folders
@@ -85,7 +125,9 @@ fn numbered(loaded: &Loaded, entry: &Entry, taken: &BTreeSet<String>) -> String 
 
 /// Whether a folder holds no entry yet, also where the case of letters makes no difference.
 fn is_free(loaded: &Loaded, folder: &str, taken: &BTreeSet<String>) -> bool {
-    if taken.contains(&folder.to_ascii_lowercase()) {
+    let variant = folder.rsplit('/').next().unwrap_or_default();
+    // A folder of such a name looks like a file to whoever reads the tree.
+    if taken.contains(&folder.to_ascii_lowercase()) || is_dockerfile_name(variant) {
         return false;
     }
     let here = fs::read_dir(loaded.images.join(folder)).into_iter().flatten().flatten();

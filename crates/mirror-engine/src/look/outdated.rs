@@ -36,9 +36,8 @@ pub async fn look_at_tags(
     connections: &Connections,
     config: &Config,
 ) -> Outdated {
-    let bots = config.rules.bots;
     let stuck: Vec<(&Entry, Untracked)> =
-        entries.iter().filter_map(|entry| Some((entry, stuck(entry, bots)?))).collect();
+        entries.iter().filter_map(|entry| Some((entry, stuck(entry, config)?))).collect();
     let mut found =
         Outdated { format_version: OUTDATED_FORMAT, looked_at: stuck.len(), ..Outdated::default() };
     let looks = stream::iter(&stuck).map(|(entry, why)| successor(entry, why, connections, config));

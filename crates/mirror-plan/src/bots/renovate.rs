@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use jsonc_parser::ParseOptions;
-use jsonc_parser::cst::{CstInputValue, CstObject, CstRootNode};
+use jsonc_parser::cst::{CstInputValue, CstObject, CstObjectProp, CstRootNode};
 use mirror_tree::version::Keep;
 use serde_json::{Value, json};
 
@@ -25,6 +25,9 @@ const NEW: &str = r#"{
 }
 "#;
 
+/// Pull requests that are open at most, if nothing else is said: `prConcurrentLimit`.
+const MOST_OPEN: u16 = 10;
+
 /// Deeper files are nobody's, and reading them takes stack.
 const DEEPEST: usize = 64;
 
@@ -38,6 +41,14 @@ pub(super) fn written(
     let mark = if text.starts_with('\u{feff}') { "\u{feff}" } else { "" };
     let root = parsed(text)?;
     let object = configuration(&root, key)?;
+    for ours in ["packageRules", "hostRules", "ignorePaths"] {
+        let same = object.properties().into_iter().filter(|one| is_called(one, ours));
+        if same.count() > 1 {
+            return Err(format!(
+                "its key `{ours}` is there twice, and the last one wins: leave one"
+            ));
+        }
+    }
     // `config:recommended` passes over folders called test, tests, vendor, examples, as images may be.
     if object.get("ignorePaths").is_none() {
         object.append("ignorePaths", input(&json!([])));
@@ -51,8 +62,19 @@ pub(super) fn written(
 pub(super) fn is_off(text: &str, key: Option<&str>) -> bool {
     let Ok(root) = parsed(text) else { return false };
     let Ok(object) = configuration(&root, key) else { return key.is_some() };
-    let enabled = object.get("enabled").and_then(|enabled| enabled.value()?.to_serde_value());
-    enabled == Some(Value::Bool(false))
+    let value =
+        |name: &str| object.get(name).and_then(|property| property.value()?.to_serde_value());
+    let off = |value: Option<&Value>| value == Some(&Value::Bool(false));
+    let manager = value("dockerfile");
+    let managers = value("enabledManagers");
+    let managers = managers.as_ref().and_then(Value::as_array);
+    off(value("enabled").as_ref())
+        || off(manager.as_ref().and_then(|manager| manager.get("enabled")))
+        || managers.is_some_and(|managers| !managers.iter().any(|one| one == "dockerfile"))
+}
+
+fn is_called(property: &CstObjectProp, name: &str) -> bool {
+    property.name().and_then(|found| found.decoded_value().ok()).is_some_and(|found| found == name)
 }
 
 /// How many pull requests may be open at once: one for each group, and one for its major versions.
@@ -67,7 +89,8 @@ pub(super) fn pull_requests(rules: &BotRules) -> usize {
             registries.len()
         }
     };
-    if rules.settings.majors == Some(Majors::Together) { groups } else { 2 * groups }
+    let count = if rules.settings.majors == Some(Majors::Together) { groups } else { 2 * groups };
+    count.min(usize::from(rules.settings.limit.unwrap_or(MOST_OPEN)))
 }
 
 fn parsed(text: &str) -> Result<CstRootNode, String> {

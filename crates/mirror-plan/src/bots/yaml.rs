@@ -66,7 +66,11 @@ fn holds(all: &Yaml<'_>, some: &Yaml<'_>) -> bool {
         return true;
     }
     match (all.as_sequence(), some.as_sequence(), all.as_mapping(), some.as_mapping()) {
-        (Some(all), Some(some), ..) => some.iter().all(|item| all.contains(item)),
+        // In their order, with ours between them.
+        (Some(all), Some(some), ..) => {
+            let mut rest = all.iter();
+            some.iter().all(|item| rest.any(|other| other == item))
+        }
         (_, _, Some(all), Some(some)) => {
             some.iter().all(|(key, value)| all.get(key) == Some(value))
         }

@@ -105,11 +105,11 @@ pub struct IncomparableTag {
     pub reason: String,
 }
 
-/// Why no bot in use updates the tag of an entry, if none does.
+/// Why no bot in use updates the tag of an entry, if none does and it is not to stay there.
 ///
 /// ```
 /// use mirror_plan::report::stuck;
-/// use mirror_tree::Bots;
+/// use mirror_plan::config::Config;
 /// # use mirror_tree::{Entry, Rules, parse};
 /// # let (file, text) = ("docker.io/library/postgres/Dockerfile", "FROM postgres:16.3-alpine3.20\n");
 /// # let from = parse(file, text.as_bytes(), &Rules::default()).from.ok_or("a good line")?;
@@ -118,11 +118,12 @@ pub struct IncomparableTag {
 /// #     platform: None, span: from.span, source: text.into(),
 /// # };
 ///
-/// assert!(stuck(&entry, Bots::default()).is_some(), "alpine3.20 is held fixed");
+/// assert!(stuck(&entry, &Config::default()).is_some(), "alpine3.20 is held fixed");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub fn stuck(entry: &Entry, bots: Bots) -> Option<Untracked> {
-    untracked(entry.written_name(), entry.version.tag()?.as_str(), bots)
+pub fn stuck(entry: &Entry, config: &Config) -> Option<Untracked> {
+    let why = untracked(entry.written_name(), entry.version.tag()?.as_str(), config.rules.bots);
+    why.filter(|_| !config.stands_still(entry))
 }
 
 /// What came of the tags of a registry for one entry.
@@ -170,7 +171,8 @@ pub fn newer<'a>(
     };
     let (file, name) = (entry.file.clone(), entry.name.to_string());
     let keep = config.keep(entry);
-    match successors(tag, &keep, tags.iter().copied()) {
+    let within = tags.iter().copied().filter(|tag| config.holds(entry, tag));
+    match successors(tag, &keep, within) {
         Err(why) => {
             let why = match why {
                 Incomparable::Commit => "it names a commit, and none is newer than another",
@@ -182,13 +184,18 @@ pub fn newer<'a>(
         }
         Ok(Successors { newest: None, major: None, outlier }) => (Looked::Newest, outlier),
         Ok(Successors { newest, major, outlier }) => {
+            let proposed = proposed(entry, tag, &keep, tags, config.rules.bots);
+            // A bot gets there by itself.
+            if major.is_none() && newest.is_some() && newest == proposed.as_deref() {
+                return (Looked::Newest, outlier);
+            }
             let found = NewerTag {
                 file,
                 name,
                 tag: tag.to_owned(),
                 newest: newest.map(str::to_owned),
                 major: major.map(str::to_owned),
-                proposed: proposed(entry, tag, &keep, tags, config.rules.bots),
+                proposed,
                 reason: reason.to_owned(),
             };
             (Looked::Newer(found), outlier)

@@ -37,6 +37,9 @@ enum Filter {
     Dashes,
 }
 
+/// The first digits of a digest that tell images apart, and all that a sha256 has.
+const FEW_DIGITS: (usize, usize) = (7, 64);
+
 /// What templates know, as messages say it.
 pub(crate) const FIELDS: &str = "{registry}, {repository}, {name}, {tag} and {digest}, with a filter such as {digest:12} or {repository:dashes}";
 
@@ -137,10 +140,16 @@ fn piece(text: &str) -> Result<Piece, String> {
         "" if text.contains(':') => return Err(format!("`{{{text}}}` names no filter")),
         "" => Filter::None,
         "dashes" => Filter::Dashes,
-        number => match number.parse() {
-            Ok(count @ 1..=128) => Filter::First(count),
-            _ => return Err(format!("there is no filter `{filter}`")),
-        },
+        number if number.bytes().all(|digit| digit.is_ascii_digit()) => {
+            let (least, most) = if field == Field::Digest { FEW_DIGITS } else { (1, 128) };
+            match number.parse() {
+                Ok(count) if (least..=most).contains(&count) && !number.starts_with('0') => {
+                    Filter::First(count)
+                }
+                _ => return Err(format!("`{{{text}}}` takes {least} to {most} characters")),
+            }
+        }
+        _ => return Err(format!("there is no filter `{filter}`")),
     };
     Ok(Piece::Field(field, filter))
 }

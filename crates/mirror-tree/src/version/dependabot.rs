@@ -83,12 +83,12 @@ impl<'a> DependabotTag<'a> {
 
     /// What it can propose when the registry has it: by its numbers, without those that are kept.
     pub fn updates(&self) -> Vec<Update> {
-        Update::of(self.segments().len())
+        Update::of(self.numbers())
     }
 
-    /// How many numbers it reads.
+    /// How many numbers it reads; an update part behind `_`, as in `17.0.2_8`, is one of them.
     pub fn numbers(&self) -> usize {
-        self.segments().len()
+        self.segments().iter().flat_map(|segment| segment.split('_')).count()
     }
 
     /// The tag that it proposes of those that a registry has and `allowed` does not ignore. `latest` is what the tag

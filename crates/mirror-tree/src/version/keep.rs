@@ -76,6 +76,11 @@ impl std::str::FromStr for Keep {
         if let Some(inner) = text.strip_prefix('/').and_then(|rest| rest.strip_suffix('/')) {
             return Keep::pattern(text, inner.to_owned());
         }
+        if text.contains(['[', ']', '{', '}']) {
+            return Err(KeepError(format!(
+                "`{text}` has brackets, which a glob of tags does not know: write a regular expression, `/^16\\.[3-9]/`"
+            )));
+        }
         if text.contains(['*', '?']) {
             let literal = |c: char| match c {
                 '*' => ".*".to_owned(),
@@ -87,8 +92,12 @@ impl std::str::FromStr for Keep {
                 format!("^{}$", text.chars().map(literal).collect::<String>()),
             );
         }
-        Keep::of_variant(text).ok_or_else(|| {
-            KeepError(format!("`{text}` has no number, is no pattern, and is not `exact`"))
+        let numbers = Keep::of_variant(text)
+            .filter(|_| text.starts_with(|c: char| c.is_ascii_alphanumeric()));
+        numbers.ok_or_else(|| {
+            KeepError(format!(
+                "`{text}` does not start with the numbers of a version, is no pattern, and is not `exact`"
+            ))
         })
     }
 }

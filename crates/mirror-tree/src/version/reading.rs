@@ -89,6 +89,30 @@ impl Reading {
         }
     }
 
+    /// Whether numbers or a commit stand beside the version: those of a distribution, a stage, a build, anything.
+    pub fn has_more(&self) -> bool {
+        self.parts.iter().any(|part| match part {
+            Part::Commit => true,
+            Part::Fixed(_) | Part::Version { .. } => false,
+            Part::Stage { .. } => true,
+            Part::Distribution { numbers, .. }
+            | Part::Counter { numbers, .. }
+            | Part::Other { numbers, .. } => !numbers.is_empty(),
+        })
+    }
+
+    /// The numbers that count builds and stages of the version, in the order of the tag; a stage's rank comes first.
+    pub fn builds(&self) -> Vec<Number> {
+        let of = |part: &Part| match part {
+            Part::Counter { numbers, .. } => numbers.clone(),
+            Part::Stage { rank, numbers } => {
+                [vec![Number::of(&rank.to_string())], numbers.clone()].concat()
+            }
+            _ => Vec::new(),
+        };
+        self.parts.iter().flat_map(of).collect()
+    }
+
     /// Whether it names no version: what it means changes without a new tag.
     pub fn floats(&self) -> bool {
         self.version.is_none()

@@ -2,7 +2,7 @@
 
 use super::keep::Keep;
 use super::number::Number;
-use super::reading::Reading;
+use super::reading::{Reading, is_commit};
 use super::update::Update;
 use super::words::{Topic, attached_stage, topic};
 
@@ -38,7 +38,6 @@ impl<'a> Split<'a> {
 /// What stands behind a version, without the numbers of distributions and builds: those change.
 fn lasting(suffix: &str) -> String {
     let mut words: Vec<&str> = Vec::new();
-    let mut changes = false;
     // A stage right behind the number, as in `3.14.0a1`.
     let attached = suffix.trim_start_matches(|c: char| c.is_ascii_alphabetic());
     let letters = suffix.get(..suffix.len() - attached.len()).unwrap_or_default();
@@ -48,15 +47,19 @@ fn lasting(suffix: &str) -> String {
     };
     for word in suffix.split(['-', '_']).filter(|word| !word.is_empty()) {
         let digits = |c: char| c.is_ascii_digit() || c == '.';
+        let word = word.trim_matches('.');
         let name = word.trim_end_matches(digits);
-        let topic = topic(&name.to_ascii_lowercase());
+        let lower = name.to_ascii_lowercase();
+        let topic = topic(&lower);
+        let early = attached_stage(&lower).is_some();
         match topic {
-            _ if name.is_empty() && changes => {}
+            // Builds, days, commits, and versions of something else.
+            _ if is_commit(word) || name.trim_start_matches(['v', 'V']).is_empty() => {}
+            _ if early && name.len() < word.len() => {}
             Some(Topic::Counter | Topic::Stage(_)) if name.len() < word.len() => {}
             Some(Topic::Distribution) => words.push(name),
             _ => words.push(word),
         }
-        changes = topic == Some(Topic::Distribution);
     }
     words.join("-")
 }
@@ -70,7 +73,8 @@ fn lasting(suffix: &str) -> String {
 /// assert_eq!(flavour("20.11-alpine"), "alpine");
 /// assert_eq!(flavour("16.3.0-debian-12-r3"), "debian", "what changes with each version says nothing");
 /// assert_eq!((flavour("v20.11").as_str(), flavour("jdk-17.0.2-slim").as_str()), ("", "jdk-slim"));
-/// assert_eq!(flavour("3.14.0a1"), "", "a stage is none");
+/// assert_eq!((flavour("3.14.0a1").as_str(), flavour("5.0.0-b1").as_str()), ("", ""), "a stage is none");
+/// assert_eq!(flavour("v4.9.0-20250709-266d5a01"), "", "nor is a day or a commit");
 /// assert_eq!(flavour("latest"), "latest");
 /// ```
 pub fn flavour(tag: &str) -> String {
@@ -78,27 +82,39 @@ pub fn flavour(tag: &str) -> String {
 }
 
 /// Names for the variant folder of a tag beside others of the same flavour, best first: as few of its numbers as none of
-/// them begins with, and at last the tag itself.
+/// them begins with, and at last the tag itself, which is all there is where another one has the same numbers. Of those that
+/// differ in their last number alone, the newest goes on.
 ///
 /// ```
-/// use mirror_tree::version::variant_names;
+/// use mirror_tree::version::{Reading, variant_names};
 ///
-/// assert_eq!(variant_names("20.10.0", &["20.11.0", "22.1.0"]).first().map(String::as_str), Some("20.10"));
-/// assert_eq!(variant_names("5", &["5.7", "8"]).first().map(String::as_str), Some("5"));
-/// assert_eq!(variant_names("jdk-17.0.2", &[]).first().map(String::as_str), Some("jdk-17"));
+/// let first = |tag: &str, others: [&str; 2]| {
+///     let others = others.map(Reading::of);
+///     variant_names(tag, &others.each_ref()).swap_remove(0)
+/// };
+/// assert_eq!(first("20.10.0", ["20.11.0", "22.1.0"]), "20.10");
+/// assert_eq!((first("1.6.1", ["1.6.0", "2.0.0"]), first("1.6.0", ["1.6.1", "2.0.0"])), ("1.6".into(), "1.6.0".into()));
+/// assert_eq!((first("5", ["5.7", "8"]), first("jdk-17.0.2", ["jdk-21", "jdk-11"])), ("5".into(), "jdk-17".into()));
 /// assert_eq!(variant_names("latest", &[]), ["latest"]);
 /// ```
-pub fn variant_names(tag: &str, others: &[&str]) -> Vec<String> {
+pub fn variant_names(tag: &str, others: &[&Reading]) -> Vec<String> {
     let mut names = Vec::new();
     if let Some(split) = Split::of(tag) {
         let mine = Reading::of(tag).numbers().to_vec();
-        let others: Vec<Vec<Number>> =
-            others.iter().map(|other| Reading::of(other).numbers().to_vec()).collect();
+        let others: Vec<&[Number]> = others.iter().map(|other| other.numbers()).collect();
         let alone = (1..mine.len()).find(|count| {
             let start = mine.get(..*count);
             !others.iter().any(|other| other.get(..*count) == start)
         });
-        for count in alone.unwrap_or(mine.len())..=split.numbers.len() {
+        let all = split.numbers.len();
+        // `5` is newer than any `5.7`.
+        let newer = |other: &&&[Number]| **other >= mine.as_slice() || mine.starts_with(other);
+        let of_line =
+            |start: &[Number]| others.iter().filter(newer).any(|other| other.starts_with(start));
+        let leads = mine.split_last().filter(|(_, line)| !line.is_empty() && !of_line(line));
+        let alone = alone.or(leads.map(|(_, line)| line.len()));
+        let alone = alone.or((!others.contains(&mine.as_slice())).then_some(mine.len()));
+        for count in alone.unwrap_or(all + 1)..=all {
             let numbers = split.numbers.get(..count).unwrap_or_default().join(".");
             let suffix = lasting(split.suffix);
             let dash = if suffix.is_empty() { "" } else { "-" };

@@ -63,9 +63,10 @@ pub(crate) fn run(images: Option<&Path>, command: &AddArguments) -> Result<Exit,
     if problems.is_empty() {
         return Ok(Exit::Done);
     }
+    let refused = problems.len();
     let what = match added {
         0 => "nothing was added".to_owned(),
-        some => format!("{} added, the others not", count(some as u64, "image")),
+        some => format!("{} added, {} not", count(some as u64, "image"), refused),
     };
     Err(CommandError::of(problems, exit).so(what))
 }
@@ -134,8 +135,17 @@ pub(super) fn parsed(references: &[String], rules: &Rules) -> (Vec<Entry>, Vec<P
         list.extend(diagnostics.into_iter().map(|one| Problem::Diagnostic(Box::new(one))));
         let (Some(from), true) = (parsed.from, good) else { continue };
         let entry = as_written(from.name, from.version);
-        if found.insert(identity(&entry), entries.len()).is_none() {
-            entries.push(entry);
+        match found.get(&identity(&entry)).and_then(|at| entries.get(*at)) {
+            None => {
+                found.insert(identity(&entry), entries.len());
+                entries.push(entry);
+            }
+            Some(other) if other.version == entry.version => {}
+            Some(other) => {
+                let what = format!("could not add {}{}", entry.name, entry.version);
+                let why = format!("it is named twice, also as {}{}", other.name, other.version);
+                problems.push(Problem::new(what, why, Some("name the one to mirror")));
+            }
         }
     }
     print::problems(&warnings);

@@ -49,7 +49,11 @@ pub(crate) struct BotsArguments {
 
 pub(crate) fn run(images: Option<&Path>, command: &BotsArguments) -> Result<Exit, CommandError> {
     let loaded = load(images);
-    print::note(loaded.usable()?);
+    let warnings = loaded.usable()?;
+    // Which tags go stale depends on the bot that is about to be configured.
+    if command.check || command.explain {
+        print::note(warnings);
+    }
     if command.explain {
         return Ok(explain(&loaded, command));
     }
@@ -82,7 +86,8 @@ fn chosen(command: &BotsArguments, loaded: &Loaded) -> Result<Vec<BotFile>, Comm
             files.retain(|file| file.bot == Bot::Renovate);
         }
     } else {
-        files.clear();
+        // What can't be read may have been ours.
+        files.retain(|file| file.is_there() && file.wanted.is_err());
     }
     if files.is_empty() {
         let why = "neither .github/dependabot.yml nor renovate.json has what `mirror bots` writes";
@@ -132,11 +137,10 @@ fn settle(file: &BotFile, check: bool) -> Exit {
 
 /// A word about images that no bot can move.
 pub(crate) fn still(images: usize) -> Option<String> {
-    let (verb, whose) =
-        if images == 1 { ("stays", "its folder names") } else { ("stay", "their folders name") };
+    let verb = if images == 1 { "stays as it is" } else { "stay as they are" };
     (images > 0).then(|| {
         format!(
-            "{} {verb} on the tag: {whose} all of its numbers; `mirror bots --explain` lists them",
+            "{} {verb}: the folder or `keep` holds all numbers of the tag; `mirror bots --explain` tells more",
             mirror_failure::count(images as u64, "image")
         )
     })

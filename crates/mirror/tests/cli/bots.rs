@@ -351,3 +351,117 @@ fn a_step_back_is_told_first() {
     let ran = project.mirror(&["plan", "--changed-since", "HEAD", "--format", "markdown"]).run();
     assert!(ran.stdout.starts_with("### mirror: "), "{}", ran.stdout);
 }
+
+/// What the folder and the configuration keep, `update` and `outdated` keep too, beside the version as well.
+#[test]
+fn kept_as_it_is_called() {
+    let image = ImageBuilder::new("app").build();
+    let kept = [
+        ("q/2024-02-01", "q:2024-02-01"),
+        ("p/16.3-alpine3.18", "p:16.3-alpine3.18"),
+        ("p/alpine3.19", "p:16.3-alpine3.19"),
+        ("b/1.2.3-4", "b:1.2.3-4"),
+        ("d/7.2.4-debian-12-r3", "d:7.2.4-debian-12-r3"),
+        ("r/1.5.0-rc1", "r:1.5.0-rc1"),
+        ("c/16.3-alpine3.18", "c:16.3-alpine3.18"),
+    ];
+    let pair = Pair::new(&[]);
+    let project = &pair.project;
+    for (folder, reference) in kept {
+        let folder = format!("docker.io/library/{folder}").replace("/c/16.3-alpine3.18", "/c");
+        project.write(&format!("images/{folder}/Dockerfile"), &format!("FROM {reference}\n"));
+    }
+    let file = "images/mirror.toml";
+    let config = read(project, file);
+    let exact = "\n[[image]]\nmatch = \"docker.io/library/c\"\nkeep = \"exact\"\n";
+    project.write(file, &format!("{config}{exact}"));
+    for (repository, tags) in [
+        ("q", &["2024-01-05", "2024-02-01", "2024-03-01"][..]),
+        ("p", &["16.3-alpine3.18", "16.3-alpine3.19", "16.3-alpine3.20", "16.4-alpine3.20"]),
+        ("b", &["1.2.3-4", "1.2.3-5"]),
+        ("d", &["7.2.4-debian-12-r3", "7.2.4-debian-12-r9"]),
+        ("r", &["1.5.0-rc1", "1.5.0"]),
+        ("c", &["16.3-alpine3.18", "16.3-alpine3.20"]),
+    ] {
+        tags.iter().for_each(|tag| pair.source.add(&format!("library/{repository}"), tag, &image));
+    }
+    project.mirror(&["bots", "renovate"]).run();
+    let ran = project.mirror(&["update"]).run();
+    assert_eq!(ran.stdout, "");
+    // Next to it, within the folder.
+    pair.source.add("library/p", "16.5-alpine3.19", &image);
+    let ran = project.mirror(&["outdated"]).run();
+    assert!(ran.stdout.ends_with("0 newer tags for 1 tag that no bot updates\n"), "{}", ran.stdout);
+}
+
+/// A tag that is not within what the configuration keeps it on would never be updated, and nobody would know.
+#[test]
+fn kept_on_what_it_is_not() {
+    let project = Project::new();
+    project.entry("postgres:16.3");
+    let check = |keep: &str| {
+        let config = format!("[[image]]\nmatch = \"**\"\nkeep = \"{keep}\"\n");
+        project.write("images/mirror.toml", &config);
+        project.mirror(&["check"])
+    };
+    let ran = check("17").ends_with(2).run();
+    crate::reads(
+        &ran.stdout,
+        expect![[r#"
+        error[variant-mismatch]: mirror.toml keeps this image on `17`, but its tag is `16.3`
+         --> images/docker.io/library/postgres/Dockerfile:1:6
+          |
+        1 | FROM postgres:16.3
+          |      ^^^^^^^^^^^^^
+          |
+          = help: name a tag that is within that, or change `keep`; a variant folder with a number takes precedence over it
+
+        1 image is good, 1 error, 0 warnings
+    "#]],
+    );
+    for keep in ["16", "16.3", "exact", "16.*", "/^16/"] {
+        check(keep).run();
+    }
+    for (keep, why) in [
+        (".16", "does not start with the numbers of a version"),
+        ("16.[3-9]*", "has brackets, which a glob of tags does not know"),
+        ("alpine3.18", "does not start with the numbers of a version"),
+    ] {
+        let ran = check(keep).ends_with(2).run();
+        assert!(ran.stdout.contains(why), "{}", ran.stdout);
+    }
+}
+
+/// No more than the limits let be open, and nothing hidden by a check.
+#[test]
+fn limits_and_broken_files() {
+    let project = Project::new();
+    for number in 0..30 {
+        project.entry(&format!("team/app{number}:1.0.0"));
+    }
+    for (bots, renovate, dependabot) in [
+        ("groups = \"image\"", "10 pull requests", "5 pull requests"),
+        ("groups = \"image\"\nlimit = 3", "3 pull requests", "3 pull requests"),
+        ("limit = 1", "1 pull request", "1 pull request"),
+    ] {
+        project.write("images/mirror.toml", &format!("[bots]\n{bots}\n"));
+        let ran = project.mirror(&["bots", "renovate", "dependabot"]).run();
+        for (file, count) in [("renovate.json", renovate), (".github/dependabot.yml", dependabot)] {
+            let line = format!("{file}: written; {count} at once at most\n");
+            assert!(ran.stderr.contains(&line), "{}", ran.stderr);
+        }
+    }
+    std::fs::remove_file(project.path().join(".github/dependabot.yml")).unwrap();
+    for broken in ["", "{\"packageRules\": {}}", "{\"packageRules\": [], \"packageRules\": []}"] {
+        project.write("renovate.json", broken);
+        let ran = project.mirror(&["bots", "--check"]).ends_with(2).run();
+        assert!(ran.stderr.starts_with("error: could not check renovate.json\n"), "{}", ran.stderr);
+    }
+    // Whoever has switched it off has no bot.
+    for off in ["{enabled: false}", "{enabledManagers: ['npm']}", "{dockerfile: {enabled: false}}"]
+    {
+        project.write("renovate.json", off);
+        let ran = project.mirror(&["bots", "--explain", "--only", "team/app1"]).run();
+        assert!(ran.stdout.contains("Dependabot"), "{off}: {}", ran.stdout);
+    }
+}

@@ -79,7 +79,7 @@ fn what_can_be_added_is() {
         assert!(ran.stderr.ends_with("nothing was added\n"), "{wrong}: {}", ran.stderr);
         assert_eq!(std::fs::read_dir(project.path().join("images")).unwrap().count(), 0, "{wrong}");
         let ran = project.mirror(&["add", "--offline", wrong, "redis:7"]).ends_with(2).run();
-        assert!(ran.stderr.ends_with("1 image added, the others not\n"), "{wrong}: {}", ran.stderr);
+        assert!(ran.stderr.ends_with("1 image added, 1 not\n"), "{wrong}: {}", ran.stderr);
         project.mirror(&["check"]).run();
     }
     // What is there is not overwritten.
@@ -107,7 +107,19 @@ fn added_beside_other_versions_and_flavours() {
         (&["node:22.1.0", "node:20.11.0", "node:20.10.0"], &["node", "node/20.11", "node/20.10"]),
         (
             &["redis:7.2-bookworm", "redis:7.4-bookworm", "redis:latest"],
-            &["redis", "redis/7.4-bookworm", "redis/latest"],
+            &["redis/7.2-bookworm", "redis", "redis/latest"],
+        ),
+        (
+            &["postgres:14", "postgres:17", "postgres:18"],
+            &["postgres/14", "postgres/17", "postgres"],
+        ),
+        (
+            &["app:1.3.0", "app:1.5.0", "app:1.6.0", "app:1.6.1", "app:2.0.0", "app:2.0.1"],
+            &["app/1.3", "app/1.5", "app/1.6.0", "app/1.6", "app/2.0.0", "app"],
+        ),
+        (
+            &["app:v4.7.0-20241219", "app:v4.9.0-20250709", "app:v4.9.0-20250710"],
+            &["app/4.7", "app/v4.9.0-20250709", "app"],
         ),
         (
             &[
@@ -117,7 +129,7 @@ fn added_beside_other_versions_and_flavours() {
             ],
             &["redis", "redis/6"],
         ),
-        (&["app:V1", "app:v1", "app:1"], &["app", "app/1", "app/1-n2"]),
+        (&["app:V1", "app:v1", "app:1"], &["app/V1", "app/v1-n2", "app"]),
     ] {
         let project = Project::new();
         let arguments = [&["add", "--offline"], references].concat();
@@ -144,14 +156,14 @@ fn added_when_it_exists() {
     crate::reads(
         &ran.stderr,
         expect![[r#"
-        error: could not add docker.io/library/app:1.1
-          caused by: looking up library/app:1.1: docker.io has no such image (404)
-          help: check the name and the tag, and that they still exist there
-        error: could not add docker.io/library/gone:1
-          caused by: looking up library/gone:1: docker.io has no such image (404)
-          help: check the name and the tag, and that they still exist there
-        1 image added, the others not
-    "#]],
+            error: could not add docker.io/library/app:1.1
+              caused by: looking up library/app:1.1: docker.io has no such image (404)
+              help: check the name and the tag, and that they still exist there
+            error: could not add docker.io/library/gone:1
+              caused by: looking up library/gone:1: docker.io has no such image (404)
+              help: check the name and the tag, and that they still exist there
+            1 image added, 2 not
+        "#]],
     );
     let requests = pair.source.take_requests();
     assert_eq!(requests.iter().filter(|request| request.method == "HEAD").count(), 3);
