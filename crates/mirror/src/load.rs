@@ -71,18 +71,18 @@ fn load_by(given: Option<&Path>, rules: impl Fn(&Rules) -> Rules) -> Loaded {
     if link.is_none() {
         config.rules.bots = bot_files::in_use(&images);
     }
-    let Tree { entries, diagnostics: mut tree_diagnostics } = match link {
+    let mut tree = match link {
         None => mirror_tree::read(&images, &rules(&config.rules)),
         Some(_) => Tree::default(),
     };
-    leave_out_what_stays(&mut tree_diagnostics, &entries, &config);
-    tree_diagnostics.extend(entries.iter().filter_map(|entry| outside_of_keep(entry, &config)));
+    let unused = config.unused_globs(tree.entries.iter().map(|entry| &entry.name));
+    judge(&mut tree, &config);
+    let Tree { entries, diagnostics: tree_diagnostics } = tree;
     diagnostics.diagnostics.extend(
         tree_diagnostics.iter().map(|tree_diagnostic| Diagnostic::of_tree(&shown, tree_diagnostic)),
     );
     // With a broken configuration nobody knows where anything goes.
     let wants = if broken { Wants::default() } else { expand(&entries, &config) };
-    let unused = config.unused_globs(entries.iter().map(|entry| &entry.name));
     diagnostics.diagnostics.extend(
         unused.iter().map(|glob| Diagnostic::of_unused_glob(&format!("{shown}/{CONFIG}"), glob)),
     );
@@ -135,11 +135,18 @@ fn outside_of_keep(entry: &Entry, config: &Config) -> Option<TreeDiagnostic> {
     })
 }
 
-/// Nothing goes stale that is to stay.
-fn leave_out_what_stays(found: &mut Vec<TreeDiagnostic>, entries: &[Entry], config: &Config) {
-    let still = entries.iter().filter(|entry| config.stands_still(entry));
+/// What the configuration makes of a tree: nothing goes stale that is to stay, and what is not within its `keep` is wrong.
+fn judge(tree: &mut Tree, config: &Config) {
+    let still = tree.entries.iter().filter(|entry| config.stands_still(entry));
     let still: BTreeSet<&str> = still.map(|entry| entry.file.as_str()).collect();
-    found.retain(|one| one.code != Code::UntrackedTag || !still.contains(one.file.as_str()));
+    tree.diagnostics
+        .retain(|one| one.code != Code::UntrackedTag || !still.contains(one.file.as_str()));
+    let found = &mut tree.diagnostics;
+    tree.entries.retain(|entry| {
+        let outside = outside_of_keep(entry, config);
+        found.extend(outside.clone());
+        outside.is_none()
+    });
 }
 
 impl Loaded {

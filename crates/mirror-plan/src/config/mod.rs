@@ -58,6 +58,8 @@ pub const DEFAULT_LAYOUT: &str = "./mirror-store";
 /// #     platform: None, span: from.span, source: text.into(),
 /// # };
 /// assert!(config.keep(&entry).allows("7.4") && !config.keep(&entry).allows("8.0"));
+/// assert!(config.keep_mismatch(&entry).is_none() && !config.stands_still(&entry));
+/// assert!(config.holds(&entry, "7.4"), "nothing in the folder says more");
 /// assert!(!config.is_immutable(&entry));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```

@@ -115,7 +115,11 @@ const PROBLEMS: &[(&str, &str, &str)] = &[
     ("[bots]\ncooldown = 91", "91", "at most 90 days"),
     ("[bots]\nlimit = 0", "0", "from 1 to 100"),
     ("[bots]\nlabels = [\"a\", \"\"]", "\"\"", "1 to 50 characters"),
-    ("[[image]]\nmatch = \"*\"\nkeep = \"latest\"", "\"latest\"", "has no number"),
+    (
+        "[[image]]\nmatch = \"*\"\nkeep = \"latest\"",
+        "\"latest\"",
+        "does not start with the numbers of a version",
+    ),
     ("[[image]]\nmatch = \"*\"\nkeep = \"/(/\"", "\"/(/\"", "is not a regular expression"),
     ("[registry.\"Docker.io\"]", "\"Docker.io\"", "upper-case"),
     (

@@ -77,9 +77,9 @@ impl std::str::FromStr for Keep {
             return Keep::pattern(text, inner.to_owned());
         }
         if text.contains(['[', ']', '{', '}']) {
-            return Err(KeepError(format!(
-                "`{text}` has brackets, which a glob of tags does not know: write a regular expression, `/^16\\.[3-9]/`"
-            )));
+            let why =
+                "brackets mean nothing in a glob: write a regular expression, `/^16\\.[3-9]/`";
+            return Err(KeepError(why.to_owned()));
         }
         if text.contains(['*', '?']) {
             let literal = |c: char| match c {
@@ -94,19 +94,16 @@ impl std::str::FromStr for Keep {
         }
         let numbers = Keep::of_variant(text)
             .filter(|_| text.starts_with(|c: char| c.is_ascii_alphanumeric()));
-        numbers.ok_or_else(|| {
-            KeepError(format!(
-                "`{text}` does not start with the numbers of a version, is no pattern, and is not `exact`"
-            ))
-        })
+        let why =
+            "it does not start with the numbers of a version, is no pattern, and is not `exact`";
+        numbers.ok_or_else(|| KeepError(why.to_owned()))
     }
 }
 
 impl Keep {
     fn pattern(written: &str, expression: String) -> Result<Keep, KeepError> {
-        let compiled = Regex::new(&expression).map_err(|error| {
-            KeepError(format!("`{written}` is not a regular expression: {error}"))
-        })?;
+        let compiled = Regex::new(&expression)
+            .map_err(|error| KeepError(format!("it is not a regular expression: {error}")))?;
         Ok(Keep::Pattern(KeptPattern { written: written.to_owned(), expression, compiled }))
     }
 

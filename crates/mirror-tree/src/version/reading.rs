@@ -90,6 +90,12 @@ impl Reading {
     }
 
     /// Whether numbers or a commit stand beside the version: those of a distribution, a stage, a build, anything.
+    ///
+    /// ```
+    /// use mirror_tree::version::Reading;
+    ///
+    /// assert!(Reading::of("16.3-alpine3.20").has_more() && !Reading::of("16.3-alpine").has_more());
+    /// ```
     pub fn has_more(&self) -> bool {
         self.parts.iter().any(|part| match part {
             Part::Commit => true,
@@ -102,6 +108,13 @@ impl Reading {
     }
 
     /// The numbers that count builds and stages of the version, in the order of the tag; a stage's rank comes first.
+    ///
+    /// ```
+    /// use mirror_tree::version::Reading;
+    ///
+    /// let builds = Reading::of("16.3.0-r12").builds();
+    /// assert_eq!(builds.iter().map(ToString::to_string).collect::<Vec<_>>(), ["12"]);
+    /// ```
     pub fn builds(&self) -> Vec<Number> {
         let of = |part: &Part| match part {
             Part::Counter { numbers, .. } => numbers.clone(),

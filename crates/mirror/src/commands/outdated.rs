@@ -15,8 +15,9 @@ use crate::print;
 /// List newer tags that no bot proposes, and tags that were pushed again.
 ///
 /// For each tag that `mirror check` reports as `untracked-tag`, lists the tags of its repository and names the newest
-/// of the same form: the same letters and signs, with greater numbers. For each tag that is pinned to a digest, looks
-/// up its digest now, because bots may ignore a tag that was pushed again. These requests don't count as pulls.
+/// within what the folder or `keep` holds: the same kind of image, with greater numbers, a final version before any other;
+/// the next major version apart. For each tag that is pinned to a digest, looks up its digest now, because bots may ignore
+/// a tag that was pushed again. These requests don't count as pulls.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

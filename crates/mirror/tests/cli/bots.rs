@@ -408,23 +408,23 @@ fn kept_on_what_it_is_not() {
     crate::reads(
         &ran.stdout,
         expect![[r#"
-        error[variant-mismatch]: mirror.toml keeps this image on `17`, but its tag is `16.3`
-         --> images/docker.io/library/postgres/Dockerfile:1:6
-          |
-        1 | FROM postgres:16.3
-          |      ^^^^^^^^^^^^^
-          |
-          = help: name a tag that is within that, or change `keep`; a variant folder with a number takes precedence over it
+            error[variant-mismatch]: mirror.toml keeps this image on `17`, but its tag is `16.3`
+             --> images/docker.io/library/postgres/Dockerfile:1:6
+              |
+            1 | FROM postgres:16.3
+              |      ^^^^^^^^^^^^^
+              |
+              = help: name a tag that is within that, or change `keep`; a variant folder with a number takes precedence over it
 
-        1 image is good, 1 error, 0 warnings
-    "#]],
+            0 images are good, 1 error, 0 warnings
+        "#]],
     );
     for keep in ["16", "16.3", "exact", "16.*", "/^16/"] {
         check(keep).run();
     }
     for (keep, why) in [
         (".16", "does not start with the numbers of a version"),
-        ("16.[3-9]*", "has brackets, which a glob of tags does not know"),
+        ("16.[3-9]*", "brackets mean nothing in a glob"),
         ("alpine3.18", "does not start with the numbers of a version"),
     ] {
         let ran = check(keep).ends_with(2).run();
