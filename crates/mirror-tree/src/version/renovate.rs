@@ -70,11 +70,16 @@ impl<'a> RenovateTag<'a> {
 
     /// What it can propose when the registry has it.
     pub fn updates(&self) -> Vec<Update> {
-        match self.scheme {
+        let mut updates = match self.scheme {
             Scheme::Ubuntu | Scheme::Debian => vec![Update::Major],
             Scheme::Docker | Scheme::Node => Update::of(self.version.release.len()),
             _ => Update::of(3),
+        };
+        // A release without long support is left alone until the next one that has it.
+        if !self.is_allowed(self.tag, &self.version) {
+            updates.retain(|update| *update == Update::Major);
         }
+        updates
     }
 
     /// How many numbers it reads; what is not final counts as one.
