@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
-use mirror_plan::bots::BotRules;
+use mirror_plan::bots::{BotRules, is_renovate_off};
 
 use crate::bot_files;
 use crate::load::{Loaded, load};
@@ -36,6 +36,8 @@ pub(crate) struct BotFile {
     pub(crate) existing: Option<String>,
     /// What it should say, or why that can't be put there.
     pub(crate) wanted: Result<String, String>,
+    /// Whether others have switched the bot off in it, or for Dockerfiles.
+    pub(crate) is_off: bool,
     /// How many pull requests the bot may have open at once.
     pub(crate) pull_requests: usize,
     /// How many images can't move, because their folders name all numbers of their tags.
@@ -68,6 +70,8 @@ pub(crate) fn file(bot: Bot, loaded: &Loaded) -> BotFile {
     let (root, tree) = bot_files::place(&loaded.images);
     let rules = BotRules::new(&tree, &loaded.entries, &loaded.config);
     let found = bot_files::find(bot.into(), &root);
+    let text = found.text.as_ref().ok().and_then(Option::as_deref);
+    let is_off = bot == Bot::Renovate && text.is_some_and(|text| is_renovate_off(text, found.key));
     let (existing, wanted) = match found.text {
         Err(why) => (None, Err(why)),
         Ok(text) => {
@@ -84,6 +88,7 @@ pub(crate) fn file(bot: Bot, loaded: &Loaded) -> BotFile {
         shown: found.shown.to_owned(),
         existing,
         wanted,
+        is_off,
         pull_requests: rules.pull_requests(bot.into()),
         standing_still: rules.standing_still(),
     }

@@ -61,6 +61,12 @@ pub(crate) fn run(images: Option<&Path>, command: &BotsArguments) -> Result<Exit
     let mut exit = Exit::Done;
     for file in &files {
         let ended = settle(file, command.check);
+        if file.is_off {
+            print::message(&format!(
+                "{} switches Renovate off, or its manager `dockerfile`: nothing will be proposed",
+                file.shown
+            ));
+        }
         // A file that can't be written is worse than one that differs.
         if exit != Exit::Usage && ended != Exit::Done {
             exit = ended;

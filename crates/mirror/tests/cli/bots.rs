@@ -461,6 +461,8 @@ fn limits_and_broken_files() {
     for off in ["{enabled: false}", "{enabledManagers: ['npm']}", "{dockerfile: {enabled: false}}"]
     {
         project.write("renovate.json", off);
+        let ran = project.mirror(&["bots", "renovate"]).run();
+        assert!(ran.stderr.ends_with("nothing will be proposed\n"), "{off}: {}", ran.stderr);
         let ran = project.mirror(&["bots", "--explain", "--only", "team/app1"]).run();
         assert!(ran.stdout.contains("Dependabot"), "{off}: {}", ran.stdout);
     }
