@@ -65,10 +65,14 @@ pub fn successors<'a>(
             of.iter().rfind(fits).map(|found| found.tag)
         })
     };
-    let (first, dated) = (current.numbers().first(), current.is_dated());
+    // A year that has builds of its own is the name of a product: `2019-CU18`.
+    let is_name =
+        matches!(current.numbers(), [year] if year.digits() == 4) && !current.builds().is_empty();
+    let (first, dated) = (current.numbers().first(), current.is_dated() && !is_name);
     let is_within = |other: &Candidate<'_>| {
         let same = other.reading.numbers().first() == first;
-        same || dated && other.reading.is_dated() || counts(&current) && counts(&other.reading)
+        same || dated && other.reading.is_dated()
+            || !is_name && counts(&current) && counts(&other.reading)
     };
     let is_outlier = |other: &Candidate<'_>| {
         !is_within(other) && first.is_some_and(|first| jumps(first, other.reading.numbers()))

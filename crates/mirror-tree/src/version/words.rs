@@ -189,7 +189,8 @@ const STAGES: [(&str, u8); 22] = [
     ("c", 5),
 ];
 
-const COUNTERS: [&str; 29] = [
+const COUNTERS: [&str; 30] = [
+    "cu",
     "r",
     "p",
     "b",
