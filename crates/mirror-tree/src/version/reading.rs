@@ -220,6 +220,11 @@ pub(super) fn is_commit(piece: &str) -> bool {
     COMMIT.is_match(piece) && (mixed || letters)
 }
 
+/// As many digits as a short commit has, and no more than a whole one.
+fn may_be_commit(piece: &str) -> bool {
+    (7..=40).contains(&piece.len()) && piece.bytes().all(|byte| byte.is_ascii_digit())
+}
+
 /// Who takes the number of the next piece, if that is one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Owner {
@@ -289,6 +294,10 @@ impl Reader {
                 self.give_back();
                 self.version = Some(self.parts.len());
                 self.parts.push(Part::Version { form, numbers });
+            }
+            // Some commits have digits alone.
+            _ if may_be_commit(text) && !numbers.iter().any(is_dated) => {
+                self.parts.push(Part::Commit);
             }
             _ => {
                 let name = match numbers.first() {

@@ -12,6 +12,10 @@ use super::reading::{Part, Reading, is_dated};
 /// let all = ["16.3-alpine3.20", "16.9-alpine3.22", "17.0-alpine3.19", "16.9-bookworm", "latest"];
 /// let found = successors("16.3-alpine3.20", &Keep::Nothing, all).map_err(|why| format!("{why:?}"))?;
 /// assert_eq!((found.newest, found.major), (Some("16.9-alpine3.22"), Some("17.0-alpine3.19")));
+///
+/// let all = ["v20240201-def5678", "v20240301-0123456"];
+/// let found = successors("v20240105-abc1234", &Keep::Nothing, all).map_err(|why| format!("{why:?}"))?;
+/// assert_eq!(found.newest, Some("v20240301-0123456"), "commits are not compared");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
