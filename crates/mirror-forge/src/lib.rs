@@ -21,7 +21,7 @@ pub use error::ForgeError;
 pub use github::{LONGEST_DESCRIPTION, PUBLIC_API};
 pub use keep::Kept;
 pub use names::{CommitId, RepositoryName};
-pub use propose::Proposal;
+pub use propose::{Base, Proposal};
 
 use crate::github::GitHub;
 

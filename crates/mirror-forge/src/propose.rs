@@ -3,14 +3,34 @@
 use std::collections::BTreeMap;
 
 use mirror_oci::{Algorithm, Digest};
+use tokio::sync::OnceCell;
 
 use crate::error::ForgeError;
-use crate::github::OpenProposal;
+use crate::github::{BaseBranch, GitHub, OpenProposal};
 use crate::keep::{marked, same_mark};
 use crate::{CommitId, Forge, ForgeKind, Kept};
 
 /// In the message of each commit of ours: a branch that ends with another one is somebody else's by now.
 const OURS: &str = "Proposed-by: mirror ";
+
+/// The commit that proposals are based on, one of the default branch. What the forge knows of it is asked for when it is
+/// needed, and once for all of them.
+#[derive(Debug)]
+pub struct Base {
+    commit: CommitId,
+    found: OnceCell<BaseBranch>,
+}
+
+impl Base {
+    /// Files of proposals are those of this commit, but for what is proposed.
+    pub fn new(commit: CommitId) -> Base {
+        Base { commit, found: OnceCell::new() }
+    }
+
+    async fn found(&self, forge: &GitHub) -> Result<&BaseBranch, ForgeError> {
+        self.found.get_or_try_init(|| forge.base_branch(&self.commit)).await
+    }
+}
 
 /// A change of files, to be looked at by people.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -45,8 +65,7 @@ impl Forge {
         forge.branches(prefix).await
     }
 
-    /// Keeps one pull request for a change of files as they are at `base`, a commit of the default branch: opens it, or
-    /// brings it up to date. One that a person has closed stays closed, until something else is proposed; a branch to which
+    /// Keeps one pull request for a change of files as they are at `base`: opens it, or brings it up to date. One that a person has closed stays closed, until something else is proposed; a branch to which
     /// somebody else has pushed stays as it is.
     ///
     /// # Errors
@@ -57,7 +76,7 @@ impl Forge {
     /// makes no second one.
     pub async fn keep_proposal(
         &self,
-        base: &CommitId,
+        base: &Base,
         proposal: &Proposal,
     ) -> Result<Kept, ForgeError> {
         let ForgeKind::GitHub(forge) = &self.kind;
@@ -75,10 +94,9 @@ impl Forge {
         }
         let mark = format!("{OURS}{fingerprint}");
         let current = there.as_ref().is_some_and(|head| head.message.contains(&mark));
-        let target = forge.default_branch().await?;
         if !current {
-            let tree = forge.tree(&target, base, &proposal.files).await?;
-            let commit = forge.commit(&format!("{title}\n\n{mark}"), &tree, base).await?;
+            let tree = forge.tree(&base.found(forge).await?.tree, &proposal.files).await?;
+            let commit = forge.commit(&format!("{title}\n\n{mark}"), &tree, &base.commit).await?;
             forge.set_branch(branch, &commit, there.is_some()).await?;
         }
         match found.filter(OpenProposal::is_open) {
@@ -87,7 +105,8 @@ impl Forge {
                     let found = forge.proposal(branch).await?;
                     Ok(found.filter(OpenProposal::is_open).map(|_| ()))
                 };
-                forge.open_proposal(branch, &target, title, &body, find).await?;
+                let target = &base.found(forge).await?.name;
+                forge.open_proposal(branch, target, title, &body, find).await?;
                 if !proposal.labels.is_empty() {
                     forge.label(branch, &proposal.labels).await?;
                 }

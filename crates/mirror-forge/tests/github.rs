@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use mirror_failure::RetryPolicy;
 use mirror_forge::{
-    CommitId, CommitState, CommitStatus, Forge, ForgeError, ForgeLogin, Kept, Proposal,
+    Base, CommitId, CommitState, CommitStatus, Forge, ForgeError, ForgeLogin, Kept, Proposal,
 };
 use mirror_testkit::{FakeGitHub, GITHUB_APP, GITHUB_REPOSITORY, GITHUB_TOKEN, GitHubFault};
 
@@ -276,7 +276,7 @@ async fn one_pull_request_for_what_is_proposed() {
     let fake = FakeGitHub::start();
     let github = open(&fake).await;
     let files = [("README.md", "us"), ("images/a/Dockerfile", "FROM a:1\n")];
-    let base: CommitId = fake.push("main", "first", &files).parse().unwrap();
+    let base = Base::new(fake.push("main", "first", &files).parse().unwrap());
     let branch = "mirror/update-all";
     let keep = async |text: &str| github.keep_proposal(&base, &proposal(text)).await.unwrap();
     assert_eq!(github.withdraw_proposal(branch).await.unwrap(), Kept::Absent);
@@ -289,7 +289,9 @@ async fn one_pull_request_for_what_is_proposed() {
     assert_eq!(opened[0]["labels"], serde_json::json!(["mirror"]));
     fake.take_calls();
     assert_eq!(keep("2").await, Kept::Unchanged);
-    assert!(fake.take_calls().iter().all(|call| call.starts_with("GET ")));
+    let calls = fake.take_calls();
+    assert_eq!(calls.len(), 3, "the pull request, its branch, the commit of that: {calls:?}");
+    assert!(calls.iter().all(|call| call.starts_with("GET ")), "{calls:?}");
     // Something else, on the same branch and in the same pull request.
     assert_eq!(keep("3").await, Kept::Updated);
     assert_eq!(fake.branch(branch).unwrap()["images/a/Dockerfile"], "FROM a:3\n");
@@ -320,7 +322,7 @@ async fn proposals_whose_answers_are_lost() {
     let fake = FakeGitHub::start();
     let github = open(&fake).await;
     fake.push_as(HEAD, "main", &[("images/a/Dockerfile", "FROM a:1\n")]);
-    let base: CommitId = HEAD.parse().unwrap();
+    let base = Base::new(HEAD.parse().unwrap());
     // Each call that writes is carried out once, and its answer lost the first time.
     let seen = std::sync::Mutex::new(std::collections::BTreeSet::new());
     fake.set_faults(move |call| {
@@ -333,11 +335,12 @@ async fn proposals_whose_answers_are_lost() {
     assert_eq!(github.withdraw_proposal("mirror/update-all").await.unwrap(), Kept::Closed);
     // A commit that is nowhere, or on another branch.
     let other = HEAD.replace('0', "f");
-    let error = github.keep_proposal(&other.parse().unwrap(), &proposal("2")).await.unwrap_err();
+    let elsewhere = || Base::new(other.parse().unwrap());
+    let error = github.keep_proposal(&elsewhere(), &proposal("2")).await.unwrap_err();
     let why = format!("the commit {other} is not in the branch `main` of acme/images");
     assert_eq!(error.to_string(), why);
     fake.push_as(&other, "feature", &[("images/a/Dockerfile", "FROM a:1\n")]);
-    let error = github.keep_proposal(&other.parse().unwrap(), &proposal("2")).await.unwrap_err();
+    let error = github.keep_proposal(&elsewhere(), &proposal("2")).await.unwrap_err();
     assert_eq!(error.to_string(), why);
     assert_eq!(fake.branch("mirror/update-all"), None);
 }

@@ -60,7 +60,7 @@ impl Notes<'_> {
                 );
                 return None;
             }
-            Version::Floating(tag) if is_floating(tag.as_str()) => {
+            Version::Floating(tag) if Reading::of(tag.as_str()).floats() => {
                 let message = format!(
                     "`{tag}` moves: what is mirrored changes without a commit, and no bot proposes it"
                 );
@@ -163,10 +163,4 @@ fn reads_otherwise(familiar: &str, written: &str) -> bool {
     };
     let read = |name: &str| RenovateTag::of(name, tag);
     name != familiar && read(name) != read(familiar)
-}
-
-/// Whether a tag names neither a version nor a commit.
-fn is_floating(tag: &str) -> bool {
-    let reading = Reading::of(tag);
-    reading.floats() && !reading.is_commit()
 }

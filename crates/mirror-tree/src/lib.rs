@@ -16,8 +16,8 @@ pub mod version;
 
 pub use diagnostic::{Code, Fix, Severity, TreeDiagnostic};
 pub use dockerfile::{FromLine, MAX_BYTES, MAX_LINES, Parsed, parse};
-pub use folder::folder_keep;
+pub use folder::{folder_allows, folder_keep};
 pub use names::{is_docker_hub_alias, look_alike, of_web_page};
 pub use read::{Entry, Tree, is_dockerfile_name, is_free, read};
 pub use rules::{Bot, Bots, Rules};
-pub use untracked::{Untracked, held, is_unique, untracked};
+pub use untracked::{Untracked, fixed_part, is_unique, untracked};

@@ -68,13 +68,13 @@ pub fn untracked(name: &str, tag: &str, bots: Bots) -> Option<Untracked> {
     if reading.floats() {
         return None;
     }
-    let seen: Vec<Option<String>> = bots.in_use().map(|bot| held(bot, name, tag)).collect();
-    let held: Vec<String> = seen.into_iter().flatten().collect();
-    if held.iter().any(String::is_empty) {
+    let seen: Vec<Option<String>> = bots.in_use().map(|bot| fixed_part(bot, name, tag)).collect();
+    let fixed: Vec<String> = seen.into_iter().flatten().collect();
+    if fixed.iter().any(String::is_empty) {
         return None;
     }
     // What the bot that gets further holds fixed.
-    match held.into_iter().min_by_key(String::len) {
+    match fixed.into_iter().min_by_key(String::len) {
         Some(part) => Some(Untracked::Fixed(bots, part)),
         None => Some(Untracked::Unread(bots)),
     }
@@ -83,14 +83,14 @@ pub fn untracked(name: &str, tag: &str, bots: Bots) -> Option<Untracked> {
 /// The part that a bot holds fixed and that goes out of use, empty if there is none; nothing, if it sees no version.
 ///
 /// ```
-/// use mirror_tree::{Bot, held};
+/// use mirror_tree::{Bot, fixed_part};
 ///
-/// assert_eq!(held(Bot::Renovate, "postgres", "16.3-alpine").as_deref(), Some(""));
-/// assert_eq!(held(Bot::Renovate, "postgres", "16.3-alpine3.20").as_deref(), Some("-alpine3.20"));
-/// assert_eq!(held(Bot::Renovate, "minio/minio", "RELEASE.2022-03-26T06-49-28Z"), None);
-/// assert_eq!(held(Bot::Dependabot, "a/b", "v4.9.0-20250709").as_deref(), Some("v4.9.0-"));
+/// assert_eq!(fixed_part(Bot::Renovate, "postgres", "16.3-alpine").as_deref(), Some(""));
+/// assert_eq!(fixed_part(Bot::Renovate, "postgres", "16.3-alpine3.20").as_deref(), Some("-alpine3.20"));
+/// assert_eq!(fixed_part(Bot::Renovate, "minio/minio", "RELEASE.2022-03-26T06-49-28Z"), None);
+/// assert_eq!(fixed_part(Bot::Dependabot, "a/b", "v4.9.0-20250709").as_deref(), Some("v4.9.0-"));
 /// ```
-pub fn held(bot: Bot, name: &str, tag: &str) -> Option<String> {
+pub fn fixed_part(bot: Bot, name: &str, tag: &str) -> Option<String> {
     let (prefix, suffix) = match bot {
         Bot::Dependabot => DependabotTag::of(tag)?.fixed(),
         Bot::Renovate => {
@@ -104,7 +104,7 @@ pub fn held(bot: Bot, name: &str, tag: &str) -> Option<String> {
 /// Whether what stands in front of Dependabot's version names a day, a commit, or the version itself: `v4.9.0-20250709`.
 fn goes_out_of_use(prefix: &str, tag: &str) -> bool {
     let (before, whole) = (Reading::of(prefix), Reading::of(tag));
-    let is_version = !before.floats() && before.numbers() == whole.numbers();
+    let is_version = before.has_version() && before.numbers() == whole.numbers();
     before.names_a_day() || before.is_commit() || is_version
 }
 
@@ -115,8 +115,8 @@ fn goes_out_of_use(prefix: &str, tag: &str) -> bool {
 ///
 /// assert!(is_unique("-1753677767-266d5a01") && !is_unique("-alpine3.20"));
 /// ```
-pub fn is_unique(held: &str) -> bool {
-    Reading::of(&format!("1{held}")).is_unique()
+pub fn is_unique(part: &str) -> bool {
+    Reading::of(&format!("1{part}")).is_unique()
 }
 
 /// A suffix, if something in it goes out of use.

@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "tests may panic")]
 
 use mirror_tree::version::{
-    DependabotTag, Incomparable, Keep, Reading, RenovateTag, Successors, successors,
+    DependabotTag, Incomparable, Reading, RenovateTag, Successors, successors,
 };
 
 struct Repository<'a> {
@@ -34,7 +34,7 @@ fn row(repository: &Repository<'_>, tag: &str) -> Vec<String> {
     let all = || repository.has.iter().copied();
     let or = |found: Option<&str>| found.unwrap_or("-").to_owned();
     let mut row = vec![tag.to_owned()];
-    row.extend(match successors(tag, &Keep::Nothing, all()) {
+    row.extend(match successors(tag, all()) {
         Ok(Successors { newest, major, outlier }) => [newest, major, outlier].map(or),
         Err(Incomparable::Floats) => ["floats", "-", "-"].map(str::to_owned),
         Err(Incomparable::Commit) => ["commit", "-", "-"].map(str::to_owned),
@@ -67,12 +67,12 @@ fn what_comes_next() {
 fn a_successor_is_no_predecessor() {
     for repository in repositories(include_str!("tags.txt")) {
         for tag in &repository.has {
-            let Ok(found) = successors(tag, &Keep::Nothing, repository.has.iter().copied()) else {
-                assert!(Reading::of(tag).floats(), "{tag}");
+            let Ok(found) = successors(tag, repository.has.iter().copied()) else {
+                assert!(!Reading::of(tag).has_version(), "{tag}");
                 continue;
             };
             for next in [found.newest, found.major, found.outlier].into_iter().flatten() {
-                let back = successors(next, &Keep::Nothing, [*tag]).unwrap();
+                let back = successors(next, [*tag]).unwrap();
                 assert_eq!(back, Successors::default(), "{tag} → {next} → {tag}");
             }
         }

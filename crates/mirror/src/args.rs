@@ -52,6 +52,24 @@ pub(crate) enum Progress {
     Json,
 }
 
+/// A bot that proposes new versions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BotArgument {
+    /// `.github/dependabot.yml`
+    Dependabot,
+    /// `renovate.json`
+    Renovate,
+}
+
+impl From<BotArgument> for mirror_tree::Bot {
+    fn from(bot: BotArgument) -> mirror_tree::Bot {
+        match bot {
+            BotArgument::Dependabot => mirror_tree::Bot::Dependabot,
+            BotArgument::Renovate => mirror_tree::Bot::Renovate,
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum OnLimitArgument {
     /// Leave the remaining images for another run, list them, and end with code 6.

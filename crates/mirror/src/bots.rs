@@ -2,30 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::ValueEnum;
 use mirror_plan::bots::{BotRules, is_renovate_off};
+use mirror_tree::Bot;
 
 use crate::bot_files;
 use crate::load::{Loaded, load};
 use crate::print;
-
-/// A bot that proposes new versions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Bot {
-    /// `.github/dependabot.yml`
-    Dependabot,
-    /// `renovate.json`
-    Renovate,
-}
-
-impl From<Bot> for mirror_tree::Bot {
-    fn from(bot: Bot) -> mirror_tree::Bot {
-        match bot {
-            Bot::Dependabot => mirror_tree::Bot::Dependabot,
-            Bot::Renovate => mirror_tree::Bot::Renovate,
-        }
-    }
-}
 
 /// A bot's file as it is, and as it should be.
 pub(crate) struct BotFile {
@@ -69,7 +51,7 @@ impl BotFile {
 pub(crate) fn file(bot: Bot, loaded: &Loaded) -> BotFile {
     let (root, tree) = bot_files::place(&loaded.images);
     let rules = BotRules::new(&tree, &loaded.entries, &loaded.config);
-    let found = bot_files::find(bot.into(), &root);
+    let found = bot_files::find(bot, &root);
     let text = found.text.as_ref().ok().and_then(Option::as_deref);
     let is_off = bot == Bot::Renovate && text.is_some_and(|text| is_renovate_off(text, found.key));
     let (existing, wanted) = match found.text {
@@ -89,7 +71,7 @@ pub(crate) fn file(bot: Bot, loaded: &Loaded) -> BotFile {
         existing,
         wanted,
         is_off,
-        pull_requests: rules.pull_requests(bot.into()),
+        pull_requests: rules.pull_requests(bot),
         standing_still: rules.standing_still(),
     }
 }

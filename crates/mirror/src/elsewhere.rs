@@ -25,7 +25,10 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// An official image of Docker Hub that is asked about, and what it would be at ECR Public. One is enough: the hint is about
 /// all of them.
 pub(crate) fn candidate(new: &[Entry], loaded: &Loaded) -> Option<(Entry, Entry)> {
-    let official = new.iter().filter(|_| is_open(loaded)).find(|entry| is_official(&entry.name))?;
+    if !is_open(loaded) {
+        return None;
+    }
+    let official = new.iter().find(|entry| is_official(&entry.name))?;
     Some((official.clone(), at_ecr_public(&official.name, official.version.tag()?)?))
 }
 

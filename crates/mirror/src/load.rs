@@ -1,7 +1,7 @@
 //! Reading the tree and its configuration.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use mirror_oci::{Algorithm, Digest};
 use mirror_plan::config::{Config, DEFAULT_LAYOUT};
 use mirror_plan::report::{Diagnostic, Diagnostics, Level};
 use mirror_plan::want::{Scope, Wants, expand};
-use mirror_tree::{Code, Entry, Rules, Tree, TreeDiagnostic};
+use mirror_tree::{Entry, Rules, Tree, TreeDiagnostic};
 
 use crate::args::Only;
 use crate::error::{CommandError, Problem};
@@ -71,16 +71,14 @@ fn load_by(given: Option<&Path>, rules: impl Fn(&Rules) -> Rules) -> Loaded {
     if link.is_none() {
         config.rules.bots = bot_files::in_use(&images);
     }
-    let mut tree = match link {
+    let tree = match link {
         None => mirror_tree::read(&images, &rules(&config.rules)),
         Some(_) => Tree::default(),
     };
     let unused = config.unused_globs(tree.entries.iter().map(|entry| &entry.name));
-    judge(&mut tree, &config);
-    let Tree { entries, diagnostics: tree_diagnostics } = tree;
-    diagnostics.diagnostics.extend(
-        tree_diagnostics.iter().map(|tree_diagnostic| Diagnostic::of_tree(&shown, tree_diagnostic)),
-    );
+    let Tree { entries, diagnostics: tree_diagnostics } = config.judge(tree);
+    let of_tree = tree_diagnostics.iter().map(|one| Diagnostic::of_tree(&shown, one));
+    diagnostics.diagnostics.extend(of_tree);
     // With a broken configuration nobody knows where anything goes.
     let wants = if broken { Wants::default() } else { expand(&entries, &config) };
     diagnostics.diagnostics.extend(
@@ -90,11 +88,8 @@ fn load_by(given: Option<&Path>, rules: impl Fn(&Rules) -> Rules) -> Loaded {
         wants.collisions.iter().map(|collision| Diagnostic::of_collision(&shown, collision)),
     );
     diagnostics.diagnostics.extend(unread_config(&images, &shown));
-    diagnostics.diagnostics.sort_by(|a, b| {
-        let key =
-            |diagnostic: &Diagnostic| diagnostic.position.map_or((0, 0), |at| (at.line, at.column));
-        (&a.file, key(a)).cmp(&(&b.file, key(b)))
-    });
+    let at = |one: &Diagnostic| one.position.map_or((0, 0), |at| (at.line, at.column));
+    diagnostics.diagnostics.sort_by(|a, b| (&a.file, at(a)).cmp(&(&b.file, at(b))));
     diagnostics.entries = entries.len();
     let root = images.parent().filter(|parent| !parent.as_os_str().is_empty());
     let root = root.map_or_else(|| PathBuf::from("."), Path::to_owned);
@@ -115,38 +110,6 @@ fn load_by(given: Option<&Path>, rules: impl Fn(&Rules) -> Rules) -> Loaded {
         texts: by_name,
         digests,
     }
-}
-
-/// A tag that is not within what the configuration keeps it on: nothing would ever be proposed for it.
-fn outside_of_keep(entry: &Entry, config: &Config) -> Option<TreeDiagnostic> {
-    let keep = config.keep_mismatch(entry)?;
-    let tag = entry.version.tag()?;
-    Some(TreeDiagnostic {
-        code: Code::VariantMismatch,
-        file: entry.file.clone(),
-        source: Some(entry.source.clone()),
-        span: Some(entry.span.clone()),
-        message: format!("{CONFIG} keeps this image on `{keep}`, but its tag is `{tag}`"),
-        help: Some(
-            "name a tag that is within that, or change `keep`; a variant folder with a number takes precedence over it"
-                .to_owned(),
-        ),
-        fix: None,
-    })
-}
-
-/// What the configuration makes of a tree: nothing goes stale that is to stay, and what is not within its `keep` is wrong.
-fn judge(tree: &mut Tree, config: &Config) {
-    let still = tree.entries.iter().filter(|entry| config.stands_still(entry));
-    let still: BTreeSet<&str> = still.map(|entry| entry.file.as_str()).collect();
-    tree.diagnostics
-        .retain(|one| one.code != Code::UntrackedTag || !still.contains(one.file.as_str()));
-    let found = &mut tree.diagnostics;
-    tree.entries.retain(|entry| {
-        let outside = outside_of_keep(entry, config);
-        found.extend(outside.clone());
-        outside.is_none()
-    });
 }
 
 impl Loaded {

@@ -4,6 +4,7 @@ mod args;
 mod base;
 mod bot_files;
 mod bots;
+mod change;
 mod cli;
 mod commands;
 mod edit;

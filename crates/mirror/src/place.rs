@@ -5,22 +5,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use mirror_oci::Name;
-use mirror_tree::version::{Number, Reading, flavour, variant_names};
+use mirror_tree::version::{Number, Reading, variant, variant_names};
 use mirror_tree::{Entry, is_dockerfile_name};
 
 use crate::load::Loaded;
 
-/// Puts each new entry into a folder of its own: the newest of an image into the folder of its name, other flavours into one
+/// Puts each new entry into a folder of its own: the newest of an image into the folder of its name, other variants into one
 /// that is called by what tells them apart, such as `alpine`, and older versions into one that is called by their first
 /// numbers, which keeps them there. Of those that share these numbers the newest goes on, and the others stay as they are.
 pub(crate) fn place(loaded: &Loaded, new: &mut [Entry]) {
-    let mut siblings: BTreeMap<Name, Flavours> = BTreeMap::new();
+    let mut siblings: BTreeMap<Name, Variants> = BTreeMap::new();
     for entry in loaded.entries.iter().chain(new.iter()) {
         let Some(tag) = tag(entry) else { continue };
-        let flavours = siblings.entry(entry.name.clone()).or_default();
-        flavours.entry(flavour(tag)).or_default().push((tag.to_owned(), Reading::of(tag)));
+        let variants = siblings.entry(entry.name.clone()).or_default();
+        variants.entry(variant(tag)).or_default().push((tag.to_owned(), Reading::of(tag)));
     }
-    let none = Flavours::new();
+    let none = Variants::new();
     let mut taken = BTreeSet::new();
     let mut placed: BTreeSet<(Name, String)> = loaded.entries.iter().map(kind).collect();
     // Plain versions have the first choice of the folder of the image, and among them the newest: it moves on, and the
@@ -42,12 +42,12 @@ pub(crate) fn place(loaded: &Loaded, new: &mut [Entry]) {
     }
 }
 
-/// The tags of an image, by flavour.
-type Flavours = BTreeMap<String, Vec<(String, Reading)>>;
+/// The tags of an image, by variant.
+type Variants = BTreeMap<String, Vec<(String, Reading)>>;
 
 /// What two entries have in common that would become the same one day, if nothing kept them apart.
 fn kind(entry: &Entry) -> (Name, String) {
-    (entry.name.clone(), tag(entry).map(flavour).unwrap_or_default())
+    (entry.name.clone(), tag(entry).map(variant).unwrap_or_default())
 }
 
 fn tag(entry: &Entry) -> Option<&str> {
@@ -74,42 +74,42 @@ impl Rank {
         let reading = Reading::of(tag);
         let numbers = reading.numbers().iter().cloned().map(Ok);
         // What floats has no place in this order.
-        let end = (!reading.floats()).then_some(Err(Rolls));
+        let end = reading.has_version().then_some(Err(Rolls));
         Rank {
             is_plain: Reverse(is_plain(tag)),
             is_final: Reverse(reading.is_final()),
             version: Reverse(numbers.chain(end).collect()),
             builds: Reverse(reading.builds()),
-            length: if reading.floats() { 0 } else { tag.len() },
+            length: if reading.has_version() { tag.len() } else { 0 },
         }
     }
 }
 
 fn is_plain(tag: &str) -> bool {
-    flavour(tag).is_empty()
+    variant(tag).is_empty()
 }
 
-/// Where an entry may be, best first. Only the first of a flavour goes where no number keeps it.
-fn folders(entry: &Entry, siblings: &Flavours, is_first: bool) -> Vec<String> {
+/// Where an entry may be, best first. Only the first of a variant goes where no number keeps it.
+fn folders(entry: &Entry, siblings: &Variants, is_first: bool) -> Vec<String> {
     let name = entry.name.to_string();
     let Some(tag) = tag(entry) else {
         let digest = entry.version.digest().map_or("digest", |digest| digest.short());
         return vec![name.clone(), format!("{name}/{}", digest.replace(':', "-"))];
     };
-    let flavour = flavour(tag);
-    let same = siblings.get(&flavour).into_iter().flatten();
+    let variant = variant(tag);
+    let same = siblings.get(&variant).into_iter().flatten();
     let same: Vec<&Reading> =
         same.filter(|(other, _)| other != tag).map(|(_, reading)| reading).collect();
-    let is_alone = siblings.keys().all(|other| *other == flavour);
+    let is_alone = siblings.keys().all(|other| *other == variant);
     let mut folders = Vec::new();
-    // Beside a plain version, a flavour leaves the folder of the image to it.
+    // Beside a plain version, a variant leaves the folder of the image to it.
     let plain_one = siblings.contains_key("");
-    if is_first && (flavour.is_empty() || !plain_one) {
+    if is_first && (variant.is_empty() || !plain_one) {
         folders.push(name.clone());
     }
-    let by_flavour = !flavour.is_empty() && !flavour.contains(|c: char| c.is_ascii_digit());
-    if is_first && by_flavour && !is_alone {
-        folders.push(format!("{name}/{flavour}"));
+    let by_variant = !variant.is_empty() && !variant.contains(|c: char| c.is_ascii_digit());
+    if is_first && by_variant && !is_alone {
+        folders.push(format!("{name}/{variant}"));
     }
     folders
         .extend(variant_names(tag, &same).into_iter().map(|variant| format!("{name}/{variant}")));

@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use mirror_failure::printable;
-use mirror_forge::{CommitId, ForgeError, Kept, Proposal};
-use mirror_oci::{Digest, Tag};
+use mirror_forge::{Base, ForgeError, Kept, Proposal};
 use mirror_plan::bots::GroupBy;
 use mirror_render::ci::{TagUpdate, update_markdown};
 use mirror_tree::Entry;
 
+use crate::change::Change;
 use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::load::Loaded;
@@ -20,22 +20,12 @@ const PREFIX: &str = "mirror/update-";
 /// Pull requests that are open at once, unless the configuration says otherwise: as many as Renovate has by default.
 const MOST_OPEN: u16 = 10;
 
-/// An entry with what its line should say.
-pub(crate) struct Change<'a> {
-    pub(crate) entry: &'a Entry,
-    /// The tag that comes next, or the same with another digest.
-    pub(crate) to: Tag,
-    pub(crate) digest: Digest,
-    /// The reference as it is to be written.
-    pub(crate) text: String,
-}
-
 /// Keeps one pull request for each group of changes, and closes those that nothing is left of. `unknown` are entries whose
 /// tags could not be looked up: theirs stay open.
 pub(crate) async fn keep(
     at: &forge::At,
     loaded: &Loaded,
-    base: &CommitId,
+    base: &Base,
     changes: &[Change<'_>],
     unknown: &BTreeSet<&str>,
 ) -> Result<Exit, CommandError> {
@@ -115,12 +105,15 @@ impl Keeping {
 }
 
 /// The commit that is checked out, which must be what the tree says.
-pub(crate) fn base(loaded: &Loaded) -> Result<CommitId, CommandError> {
+pub(crate) fn base(loaded: &Loaded) -> Result<Base, CommandError> {
     let found = git::clean_head(&loaded.images);
     let head = found.map_err(|error| {
         CommandError::usage("could not propose updates", error.why, Some(&error.help))
     })?;
-    head.parse().map_err(|why: String| CommandError::usage("could not propose updates", why, None))
+    let commit = head.parse();
+    commit
+        .map(Base::new)
+        .map_err(|why: String| CommandError::usage("could not propose updates", why, None))
 }
 
 /// One proposal for each group.

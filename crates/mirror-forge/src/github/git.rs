@@ -14,6 +14,13 @@ pub(crate) struct Head {
     pub(crate) message: String,
 }
 
+/// The branch that pull requests go to, and the tree that they are based on.
+#[derive(Debug)]
+pub(crate) struct BaseBranch {
+    pub(crate) name: String,
+    pub(crate) tree: String,
+}
+
 /// The newest pull request from a branch.
 #[derive(Deserialize)]
 pub(crate) struct OpenProposal {
@@ -58,15 +65,34 @@ struct Commit {
 }
 
 impl GitHub {
-    /// The branch that pull requests go to.
-    pub(crate) async fn default_branch(&self) -> Result<String, ForgeError> {
+    /// The branch that pull requests go to, and the tree of a commit that must be in it: what another one brings besides
+    /// would be proposed as well.
+    pub(crate) async fn base_branch(&self, commit: &CommitId) -> Result<BaseBranch, ForgeError> {
         #[derive(Deserialize)]
         struct Repository {
             default_branch: String,
         }
+        #[derive(Deserialize)]
+        struct Comparison {
+            ahead_by: u64,
+        }
         let path = format!("/repos/{}", self.repository.as_str());
         let found: Repository = self.get("looking at the repository", &path).await?;
-        Ok(found.default_branch)
+        let name = found.default_branch;
+        let commit = commit.as_str();
+        let path = self.path(&format!("compare/{name}...{commit}?per_page=1"));
+        match self.get::<Comparison>("comparing commits", &path).await {
+            Ok(Comparison { ahead_by: 0 }) => {}
+            Err(error) if error.status() != Some(404) => return Err(error),
+            _ => {
+                return Err(ForgeError::Unusable(format!(
+                    "the commit {commit} is not in the branch `{name}` of {}",
+                    self.repository.as_str()
+                )));
+            }
+        }
+        let tree = self.commit_called(commit).await?.tree.sha;
+        Ok(BaseBranch { name, tree })
     }
 
     /// The branches whose names begin like this.
@@ -94,15 +120,12 @@ impl GitHub {
         self.get("looking at a commit", &self.path(&format!("git/commits/{id}"))).await
     }
 
-    /// A tree like that of `base` with some files changed. The same makes the same.
+    /// A tree like another one with some files changed. The same makes the same.
     pub(crate) async fn tree(
         &self,
-        branch: &str,
-        base: &CommitId,
+        base: &str,
         files: &BTreeMap<String, String>,
     ) -> Result<String, ForgeError> {
-        self.is_part_of(branch, base).await?;
-        let base = self.commit_called(base.as_str()).await?.tree.sha;
         let files: Vec<Value> = files
             .iter()
             .map(|(path, content)| {
@@ -112,25 +135,6 @@ impl GitHub {
         let body = json!({ "base_tree": base, "tree": files });
         let made: Object = self.post_again("writing files", &self.path("git/trees"), &body).await?;
         Ok(made.sha)
-    }
-
-    /// Refuses a commit that is not in a branch: what it brings besides would be proposed as well.
-    async fn is_part_of(&self, branch: &str, commit: &CommitId) -> Result<(), ForgeError> {
-        #[derive(Deserialize)]
-        struct Comparison {
-            ahead_by: u64,
-        }
-        let commit = commit.as_str();
-        let path = self.path(&format!("compare/{branch}...{commit}?per_page=1"));
-        let found = self.get::<Comparison>("comparing commits", &path).await;
-        match found {
-            Ok(Comparison { ahead_by: 0 }) => Ok(()),
-            Err(error) if error.status() != Some(404) => Err(error),
-            _ => Err(ForgeError::Unusable(format!(
-                "the commit {commit} is not in the branch `{branch}` of {}",
-                self.repository.as_str()
-            ))),
-        }
     }
 
     /// A commit, which nobody sees until a branch has it.

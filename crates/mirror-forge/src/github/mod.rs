@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
 use self::app::App;
-pub(crate) use self::git::OpenProposal;
+pub(crate) use self::git::{BaseBranch, OpenProposal};
 use crate::error::ForgeError;
 use crate::{CommitId, CommitState, CommitStatus, ForgeLogin, RepositoryName};
 

@@ -1,7 +1,7 @@
 //! What the bots will propose for each entry, and where nothing, why.
 
 use mirror_tree::version::{DependabotTag, Keep, Reading, RenovateTag, Update, samples};
-use mirror_tree::{Bot, Entry, held, is_unique};
+use mirror_tree::{Bot, Entry, fixed_part, is_unique};
 
 use crate::config::Config;
 
@@ -25,18 +25,21 @@ use crate::config::Config;
 /// assert_eq!(explained.idle, None);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Explained {
     /// The kinds of update that it proposes as soon as the registry has one.
     pub updates: Vec<Update>,
     /// Why it proposes no version.
     pub idle: Option<Idle>,
     /// A part of the tag that stays as it is and goes out of use: no update is proposed once upstream has stopped it.
-    pub held: Option<String>,
+    pub fixed: Option<String>,
     /// What is kept and this bot can't be told.
     pub unsaid: Option<String>,
     /// Why no digest is proposed although there is one.
     pub digest: Option<Idle>,
+    /// Digests are proposed that can't be merged: a destination takes no other image for the tag, and this bot can't be
+    /// told.
+    pub conflicts: bool,
 }
 
 /// Why a bot proposes nothing.
@@ -51,7 +54,7 @@ pub enum Idle {
     /// All numbers of the tag are kept.
     Kept(String),
     /// It never changes this part of the tag, which no other tag has.
-    Held(String),
+    Fixed(String),
     /// The entry has no tag.
     Untagged,
     /// The destination takes no other image for a tag.
@@ -66,7 +69,7 @@ impl Idle {
             Idle::Commit => "it names a commit".to_owned(),
             Idle::Unread => "no version found in it".to_owned(),
             Idle::Kept(keep) => format!("stays on {keep}"),
-            Idle::Held(part) => format!("keeps `{part}`, which no other tag has"),
+            Idle::Fixed(part) => format!("keeps `{part}`, which no other tag has"),
             Idle::Untagged => "it has no tag".to_owned(),
             Idle::Immutable => "the tag is immutable at a destination".to_owned(),
         }
@@ -75,8 +78,7 @@ impl Idle {
 
 /// What a bot with the rules of this tree does about an entry.
 pub fn explain(entry: &Entry, bot: Bot, config: &Config) -> Explained {
-    let mut explained =
-        Explained { updates: Vec::new(), idle: None, held: None, unsaid: None, digest: None };
+    let mut explained = Explained::default();
     let Some(tag) = entry.version.tag().map(|tag| tag.as_str()) else {
         explained.idle = Some(Idle::Untagged);
         return explained;
@@ -102,22 +104,27 @@ pub fn explain(entry: &Entry, bot: Bot, config: &Config) -> Explained {
         let reading = Reading::of(tag);
         explained.idle = Some(match (reading.is_commit(), reading.floats()) {
             (true, _) => Idle::Commit,
-            (false, true) => Idle::Floats,
-            (false, false) => Idle::Unread,
+            (_, true) => Idle::Floats,
+            _ => Idle::Unread,
         });
     }
-    explained.held = held(bot, name, tag).filter(|part| !part.is_empty() && said);
-    if let Some(part) = explained.held.take_if(|part| is_unique(part)) {
+    explained.fixed = fixed_part(bot, name, tag).filter(|part| !part.is_empty() && said);
+    if let Some(part) = explained.fixed.take_if(|part| is_unique(part)) {
         explained.updates.clear();
-        explained.idle = Some(Idle::Held(part));
+        explained.idle = Some(Idle::Fixed(part));
     }
     if bot == Bot::Dependabot && matches!(keep, Keep::Pattern(_)) {
         explained.unsaid = Some(keep.to_string());
     }
     if entry.version.digest().is_some() {
-        match (bot, config.is_immutable(entry)) {
-            (Bot::Renovate, true) => explained.digest = Some(Idle::Immutable),
-            _ => explained.updates.push(Update::Digest),
+        let is_immutable = config.is_immutable(entry);
+        match bot {
+            Bot::Renovate if is_immutable => explained.digest = Some(Idle::Immutable),
+            Bot::Renovate => explained.updates.push(Update::Digest),
+            Bot::Dependabot => {
+                explained.updates.push(Update::Digest);
+                explained.conflicts = is_immutable;
+            }
         }
     }
     explained

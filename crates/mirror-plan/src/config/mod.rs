@@ -5,6 +5,7 @@ pub(crate) mod copy;
 pub(crate) mod file;
 pub(crate) mod glob;
 pub(crate) mod hosts;
+mod keep;
 pub(crate) mod location;
 pub(crate) mod problems;
 
@@ -16,8 +17,7 @@ pub use problems::ConfigProblem;
 use std::collections::{BTreeMap, BTreeSet};
 
 use mirror_oci::{Name, Platform, Registry};
-use mirror_tree::version::{Keep, Reading};
-use mirror_tree::{Entry, Rules, folder_keep};
+use mirror_tree::{Entry, Rules};
 
 use crate::bots::section::BotSettings;
 use crate::config::file::ConfigFile;
@@ -58,8 +58,7 @@ pub const DEFAULT_LAYOUT: &str = "./mirror-store";
 /// #     platform: None, span: from.span, source: text.into(),
 /// # };
 /// assert!(config.keep(&entry).allows("7.4") && !config.keep(&entry).allows("8.0"));
-/// assert!(config.keep_mismatch(&entry).is_none() && !config.stands_still(&entry));
-/// assert!(config.holds(&entry, "7.4"), "nothing in the folder says more");
+/// assert!(config.allowed(&entry)("7.4") && !config.stands_still(&entry));
 /// assert!(!config.is_immutable(&entry));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -186,49 +185,11 @@ impl Config {
         self.matching(name).filter_map(|exception| exception.platforms.as_deref()).last()
     }
 
-    /// How far an entry may move: not at all, if its folder is called by all of its tag; else what the number in its folder
-    /// says, or without one `keep` of the last exception that has it.
-    pub fn keep(&self, entry: &Entry) -> Keep {
-        let said = self.matching(&entry.name).filter_map(|exception| exception.keep.clone()).last();
-        let keep = folder_keep(&entry.file, &entry.name).or(said.unwrap_or_default());
-        match entry.version.tag().map(|tag| tag.as_str()) {
-            Some(tag) if variant(entry).next_back() == Some(tag) && says_more(&keep, tag) => {
-                Keep::Exact
-            }
-            _ => keep,
-        }
-    }
-
-    /// Whether a tag of the same image is within what the entry is to keep, beside the version too: in a folder
-    /// `16-alpine3.20`, that is `alpine3.20`.
-    pub fn holds(&self, entry: &Entry, tag: &str) -> bool {
-        let own: Vec<&str> =
-            entry.version.tag().map(|tag| pieces(tag.as_str()).collect()).unwrap_or_default();
-        let number = |piece: &&str| piece.contains(|c: char| c.is_ascii_digit());
-        let mut said =
-            variant(entry).flat_map(pieces).filter(number).filter(|piece| own.contains(piece));
-        said.all(|said| pieces(tag).any(|piece| piece == said))
-    }
-
-    /// What `keep` says of an entry, where its own tag is not within that.
-    pub fn keep_mismatch(&self, entry: &Entry) -> Option<Keep> {
-        let tag = entry.version.tag()?.as_str();
-        let keep = self.keep(entry);
-        let is_out = !matches!(keep, Keep::Exact) && !keep.allows(tag) && !floats(tag);
-        (is_out && folder_keep(&entry.file, &entry.name).allows(tag)).then_some(keep)
-    }
-
     /// Whether a new digest of the entry's tag can't be pushed to one of its destinations.
     pub fn is_immutable(&self, entry: &Entry) -> bool {
         let destinations =
             self.destinations.iter().filter(|one| self.sends(&entry.name, &one.name));
         destinations.into_iter().any(|destination| destination.is_immutable(entry))
-    }
-
-    /// Whether an entry is to stay on its tag: its folder or the configuration says so.
-    pub fn stands_still(&self, entry: &Entry) -> bool {
-        let tag = entry.version.tag();
-        tag.is_none_or(|tag| self.keep(entry).holds_all(tag.as_str()))
     }
 
     /// Globs of exceptions that none of these names matches.
@@ -247,29 +208,6 @@ impl Config {
         let spelled = name.to_string();
         self.exceptions.iter().filter(move |exception| exception.glob.matches(&spelled))
     }
-}
-
-/// The variant folders that an entry is in.
-fn variant(entry: &Entry) -> impl DoubleEndedIterator<Item = &str> {
-    let name = entry.name.to_string();
-    let folder = entry.file.rsplit_once('/').map_or("", |(folder, _)| folder);
-    let below = folder.strip_prefix(name.as_str()).unwrap_or_default();
-    below.split('/').filter(|part| !part.is_empty())
-}
-
-fn pieces(text: &str) -> impl Iterator<Item = &str> {
-    text.split(['-', '_', '+']).filter(|piece| !piece.is_empty())
-}
-
-/// Whether a folder that is called by all of a tag keeps more than the numbers of its version.
-fn says_more(keep: &Keep, tag: &str) -> bool {
-    !floats(tag) && (!keep.holds_all(tag) || Reading::of(tag).has_more())
-}
-
-/// Whether a tag names neither a version nor a commit.
-fn floats(tag: &str) -> bool {
-    let reading = Reading::of(tag);
-    reading.floats() && !reading.is_commit()
 }
 
 #[cfg(test)]

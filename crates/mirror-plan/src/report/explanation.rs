@@ -4,7 +4,7 @@ use mirror_tree::{Bot, Entry};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::bots::explain;
+use crate::bots::{Idle, explain};
 use crate::config::Config;
 
 /// What `mirror bots --explain` says.
@@ -49,7 +49,7 @@ pub struct ExplainedEntry {
     /// Why it proposes no version.
     pub nothing: Option<String>,
     /// The part of the tag that it never changes, and that goes out of use upstream.
-    pub held: Option<String>,
+    pub fixed: Option<String>,
     /// What else there is to know.
     pub notes: Vec<String>,
 }
@@ -74,6 +74,9 @@ fn one(entry: &Entry, bot: Bot, config: &Config) -> ExplainedEntry {
         format!("{bot} can't be told to keep `{keep}`: it knows ranges of versions alone")
     }));
     notes.extend(explained.digest.map(|why| format!("no digests: {}", why.message())));
+    if explained.conflicts {
+        notes.push(format!("digests can't be merged: {}", Idle::Immutable.message()));
+    }
     ExplainedEntry {
         file: entry.file.clone(),
         name: entry.name.to_string(),
@@ -81,7 +84,7 @@ fn one(entry: &Entry, bot: Bot, config: &Config) -> ExplainedEntry {
         bot: bot.to_string(),
         proposes: explained.updates.iter().map(ToString::to_string).collect(),
         nothing: explained.idle.map(|why| why.message()),
-        held: explained.held,
+        fixed: explained.fixed,
         notes,
     }
 }

@@ -2,9 +2,7 @@
 
 use mirror_failure::Failure;
 use mirror_oci::Digest;
-use mirror_tree::version::{
-    DependabotTag, Incomparable, Keep, RenovateTag, Successors, successors,
-};
+use mirror_tree::version::{DependabotTag, Incomparable, RenovateTag, Successors, successors};
 use mirror_tree::{Bot, Bots, Entry, Untracked, untracked};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -170,9 +168,8 @@ pub fn newer<'a>(
         return (Looked::Newest, None);
     };
     let (file, name) = (entry.file.clone(), entry.name.to_string());
-    let keep = config.keep(entry);
-    let within = tags.iter().copied().filter(|tag| config.holds(entry, tag));
-    match successors(tag, &keep, within) {
+    let allowed = config.allowed(entry);
+    match successors(tag, tags.iter().copied().filter(|tag| allowed(tag))) {
         Err(why) => {
             let why = match why {
                 Incomparable::Commit => "it names a commit, and none is newer than another",
@@ -184,7 +181,7 @@ pub fn newer<'a>(
         }
         Ok(Successors { newest: None, major: None, outlier }) => (Looked::Newest, outlier),
         Ok(Successors { newest, major, outlier }) => {
-            let proposed = proposed(entry, tag, &keep, tags, config.rules.bots);
+            let proposed = proposed(entry, tag, tags, config.rules.bots, &allowed);
             // A bot gets there by itself.
             if major.is_none() && newest.is_some() && newest == proposed.as_deref() {
                 return (Looked::Newest, outlier);
@@ -204,9 +201,14 @@ pub fn newer<'a>(
 }
 
 /// What a bot in use takes of these tags.
-fn proposed(entry: &Entry, tag: &str, keep: &Keep, tags: &[&str], bots: Bots) -> Option<String> {
+fn proposed(
+    entry: &Entry,
+    tag: &str,
+    tags: &[&str],
+    bots: Bots,
+    allowed: &impl Fn(&str) -> bool,
+) -> Option<String> {
     let all = || tags.iter().copied();
-    let allowed = |tag: &str| keep.allows(tag);
     bots.in_use().find_map(|bot| match bot {
         Bot::Dependabot => DependabotTag::of(tag)?.next(all(), None, allowed).map(str::to_owned),
         Bot::Renovate => {

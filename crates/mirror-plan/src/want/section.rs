@@ -100,30 +100,23 @@ impl Destination {
             repositories: None,
         }
     }
-}
 
-impl Destination {
     /// Whether it takes no other digest for the tag of an entry.
     pub(crate) fn is_immutable(&self, entry: &Entry) -> bool {
         let (Location::Registry(registry), Some(rules)) = (&self.location, &self.repositories)
         else {
             return false;
         };
-        if self.tag.as_ref().is_some_and(Template::has_digest) {
-            return false;
-        }
-        let (Ok(repository), Some(tag)) = (self.repository.filled(entry), entry.version.tag())
-        else {
-            return false;
+        let Some(tag) = entry.version.tag() else { return false };
+        // What can't be filled in is told where images are expanded.
+        let tag = match &self.tag {
+            Some(template) if template.has_digest() => return false,
+            Some(template) => template.filled(entry).ok().and_then(|text| text.parse().ok()),
+            None => Some(tag.clone()),
         };
-        let tag = self
-            .tag
-            .as_ref()
-            .and_then(|template| template.filled(entry).ok()?.parse().ok())
-            .unwrap_or_else(|| tag.clone());
-        repository.parse().is_ok_and(|repository| {
-            let (_, settings) = rules.of(&repository);
-            Provider::of(registry).keeps_tag(&settings, &tag)
+        let repository = self.repository.filled(entry).ok().and_then(|text| text.parse().ok());
+        tag.zip(repository).is_some_and(|(tag, repository)| {
+            Provider::of(registry).keeps_tag(&rules.of(&repository).1, &tag)
         })
     }
 }

@@ -17,7 +17,7 @@ use mirror_plan::report::{ExplainedEntry, Explanation};
 ///     bot: "Renovate".to_owned(),
 ///     proposes: vec!["minor".to_owned(), "major".to_owned()],
 ///     nothing: None,
-///     held: None,
+///     fixed: None,
 ///     notes: Vec::new(),
 /// };
 /// let text = mirror_render::people::render_explanation(&Explanation { format_version: 1, entries: vec![entry] });
@@ -59,8 +59,8 @@ fn said(entry: &ExplainedEntry) -> String {
         (false, None) => entry.proposes.join(", "),
         (false, Some(why)) => format!("{} alone: {why}", entry.proposes.join(", ")),
     };
-    if let Some(held) = &entry.held {
-        said += &format!("; keeps `{held}`");
+    if let Some(part) = &entry.fixed {
+        said += &format!("; keeps `{part}`");
     }
     for note in &entry.notes {
         said += &format!("; {note}");

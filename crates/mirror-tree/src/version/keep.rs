@@ -110,7 +110,7 @@ impl Keep {
     /// What the name of a variant folder says; nothing, if it has no version in it.
     pub fn of_variant(name: &str) -> Option<Keep> {
         let reading = Reading::of(name);
-        if reading.floats()
+        if !reading.has_version()
             || !reading.parts.iter().any(|part| matches!(part, Part::Version { .. }))
         {
             return None;

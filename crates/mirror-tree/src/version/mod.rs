@@ -23,4 +23,4 @@ pub use reading::Reading;
 pub use renovate::RenovateTag;
 pub use successor::{Incomparable, Successors, is_step_back, successors};
 pub use update::Update;
-pub use variant::{flavour, samples, variant_names};
+pub use variant::{samples, variant, variant_names};

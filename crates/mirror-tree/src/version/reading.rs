@@ -13,6 +13,7 @@ use super::words::{Topic, attached_stage, is_channel, topic};
 /// assert_eq!(tag.numbers().iter().map(ToString::to_string).collect::<Vec<_>>(), ["16", "3"]);
 /// assert!(!tag.is_final() && !tag.floats());
 /// assert!(Reading::of("stable-alpine3.20").floats(), "the number is that of the distribution");
+/// assert!(tag.has_version() && Reading::of("latest").floats());
 /// assert!(Reading::of("sha-1a2b3c4").is_commit() && Reading::of("2024.5").is_dated());
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,13 +91,7 @@ impl Reading {
     }
 
     /// Whether numbers or a commit stand beside the version: those of a distribution, a stage, a build, anything.
-    ///
-    /// ```
-    /// use mirror_tree::version::Reading;
-    ///
-    /// assert!(Reading::of("16.3-alpine3.20").has_more() && !Reading::of("16.3-alpine").has_more());
-    /// ```
-    pub fn has_more(&self) -> bool {
+    pub(crate) fn has_more(&self) -> bool {
         self.parts.iter().any(|part| match part {
             Part::Commit => true,
             Part::Fixed(_) | Part::Version { .. } => false,
@@ -126,9 +121,14 @@ impl Reading {
         self.parts.iter().flat_map(of).collect()
     }
 
-    /// Whether it names no version: what it means changes without a new tag.
+    /// Whether there is a version in it.
+    pub fn has_version(&self) -> bool {
+        self.version.is_some()
+    }
+
+    /// Whether it names neither a version nor a commit: what it means changes without a new tag.
     pub fn floats(&self) -> bool {
-        self.version.is_none()
+        !self.has_version() && !self.is_commit()
     }
 
     /// Whether the version is not a pre-release.

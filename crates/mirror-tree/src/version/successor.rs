@@ -1,20 +1,19 @@
 //! Which tag comes after another one.
 
-use super::keep::Keep;
 use super::number::Number;
 use super::reading::{Part, Reading, is_dated};
 
 /// What a person would take for the successor of a tag, among those of its repository.
 ///
 /// ```
-/// use mirror_tree::version::{Keep, successors};
+/// use mirror_tree::version::successors;
 ///
 /// let all = ["16.3-alpine3.20", "16.9-alpine3.22", "17.0-alpine3.19", "16.9-bookworm", "latest"];
-/// let found = successors("16.3-alpine3.20", &Keep::Nothing, all).map_err(|why| format!("{why:?}"))?;
+/// let found = successors("16.3-alpine3.20", all).map_err(|why| format!("{why:?}"))?;
 /// assert_eq!((found.newest, found.major), (Some("16.9-alpine3.22"), Some("17.0-alpine3.19")));
 ///
 /// let all = ["v20240201-def5678", "v20240301-0123456"];
-/// let found = successors("v20240105-abc1234", &Keep::Nothing, all).map_err(|why| format!("{why:?}"))?;
+/// let found = successors("v20240105-abc1234", all).map_err(|why| format!("{why:?}"))?;
 /// assert_eq!(found.newest, Some("v20240301-0123456"), "commits are not compared");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -37,13 +36,12 @@ pub enum Incomparable {
     Commit,
 }
 
-/// The successors of `tag` within what is kept. Pre-releases are those of a pre-release alone.
+/// The successors of `tag` among others. Pre-releases are those of a pre-release alone.
 ///
 /// # Errors
 /// When the tag can't be compared with any other.
 pub fn successors<'a>(
     tag: &str,
-    keep: &Keep,
     all: impl IntoIterator<Item = &'a str>,
 ) -> Result<Successors<'a>, Incomparable> {
     let current = Reading::of(tag);
@@ -55,13 +53,13 @@ pub fn successors<'a>(
     }
     let mut found: Vec<Candidate<'a>> = all
         .into_iter()
-        .filter(|other| *other != tag && keep.allows(other))
+        .filter(|other| *other != tag)
         .filter_map(|other| Candidate::of(&current, other))
         .collect();
     found.sort_by(|a, b| a.order(b));
     let best = |of: &dyn Fn(&Candidate<'_>) -> bool| {
         let of: Vec<&Candidate<'a>> = found.iter().filter(|found| of(found)).collect();
-        // A final one beats every pre-release, and the same flavour any other.
+        // A final one beats every pre-release, and the same variant any other.
         let ranks = [(true, true), (false, true), (true, false), (false, false)];
         ranks.iter().find_map(|(same, is_final)| {
             let fits =
@@ -97,7 +95,7 @@ pub fn successors<'a>(
 /// assert!(!is_step_back("14.2", "14.3") && !is_step_back("14.2", "13.7-alpine"));
 /// ```
 pub fn is_step_back(from: &str, to: &str) -> bool {
-    successors(to, &Keep::Nothing, [from]).is_ok_and(|found| found != Successors::default())
+    successors(to, [from]).is_ok_and(|found| found != Successors::default())
 }
 
 /// Whether the one number of a version counts builds: no release has come as far.
@@ -122,13 +120,13 @@ impl<'a> Candidate<'a> {
     /// A tag of the same shape that is newer.
     fn of(current: &Reading, tag: &'a str) -> Option<Candidate<'a>> {
         let reading = Reading::of(tag);
-        if reading.floats() || shape(&reading) != shape(current) {
+        if !reading.has_version() || shape(&reading) != shape(current) {
             return None;
         }
         if current.is_final() && !reading.is_final() || !same_windows(current, &reading) {
             return None;
         }
-        let same = flavour(current, &reading)?;
+        let same = same_variant(current, &reading)?;
         let key = |reading: &Reading| {
             let of = rank(reading);
             let distributions = if same { of.distributions } else { Vec::new() };
@@ -194,7 +192,7 @@ fn shape(reading: &Reading) -> Vec<(&'static str, &str, usize)> {
 }
 
 /// Whether only what may differ does; nothing when something else went back.
-fn flavour(current: &Reading, other: &Reading) -> Option<bool> {
+fn same_variant(current: &Reading, other: &Reading) -> Option<bool> {
     let counted = |reading: &Reading| -> Vec<(bool, Vec<Number>)> {
         let of = |part: &Part| match part {
             Part::Distribution { numbers, .. } => Some((true, numbers.clone())),

@@ -27,8 +27,8 @@ impl<'a> Split<'a> {
         })
     }
 
-    /// The words around the version, which name a flavour of the image.
-    fn flavour(&self) -> String {
+    /// The words around the version, which name a variant of the image.
+    fn variant(&self) -> String {
         let words = [self.prefix.trim_matches(['-', '_', '.']).to_owned(), lasting(self.suffix)];
         let words: Vec<String> = words.into_iter().filter(|word| !word.is_empty()).collect();
         words.join("-")
@@ -64,24 +64,24 @@ fn lasting(suffix: &str) -> String {
     words.join("-")
 }
 
-/// The words around the version of a tag, by which flavours of an image differ: empty for a plain version, all of a tag
+/// The words around the version of a tag, by which variants of an image differ: empty for a plain version, all of a tag
 /// that has no version.
 ///
 /// ```
-/// use mirror_tree::version::flavour;
+/// use mirror_tree::version::variant;
 ///
-/// assert_eq!(flavour("20.11-alpine"), "alpine");
-/// assert_eq!(flavour("16.3.0-debian-12-r3"), "debian", "what changes with each version says nothing");
-/// assert_eq!((flavour("v20.11").as_str(), flavour("jdk-17.0.2-slim").as_str()), ("", "jdk-slim"));
-/// assert_eq!((flavour("3.14.0a1").as_str(), flavour("5.0.0-b1").as_str()), ("", ""), "a stage is none");
-/// assert_eq!(flavour("v4.9.0-20250709-266d5a01"), "", "nor is a day or a commit");
-/// assert_eq!(flavour("latest"), "latest");
+/// assert_eq!(variant("20.11-alpine"), "alpine");
+/// assert_eq!(variant("16.3.0-debian-12-r3"), "debian", "what changes with each version says nothing");
+/// assert_eq!((variant("v20.11").as_str(), variant("jdk-17.0.2-slim").as_str()), ("", "jdk-slim"));
+/// assert_eq!((variant("3.14.0a1").as_str(), variant("5.0.0-b1").as_str()), ("", ""), "a stage is none");
+/// assert_eq!(variant("v4.9.0-20250709-266d5a01"), "", "nor is a day or a commit");
+/// assert_eq!(variant("latest"), "latest");
 /// ```
-pub fn flavour(tag: &str) -> String {
-    Split::of(tag).map_or_else(|| tag.to_owned(), |split| split.flavour())
+pub fn variant(tag: &str) -> String {
+    Split::of(tag).map_or_else(|| tag.to_owned(), |split| split.variant())
 }
 
-/// Names for the variant folder of a tag beside others of the same flavour, best first: as few of its numbers as none of
+/// Names for the variant folder of a tag beside others of the same variant, best first: as few of its numbers as none of
 /// them begins with, and at last the tag itself, which is all there is where another one has the same numbers. Of those that
 /// differ in their last number alone, the newest goes on.
 ///

@@ -19,7 +19,7 @@ use crate::{bots, edit, elsewhere, print};
 /// Write entries into the tree.
 ///
 /// Each image gets a file in the folder that matches its reference. Of several versions the newest goes there, and the
-/// others into variant folders that keep them where they are, such as `postgres/13`; another flavour goes into one such as
+/// others into variant folders that keep them where they are, such as `postgres/13`; another variant of the image goes into one such as
 /// `postgres/alpine`. Asks the registry whether the tag exists. Takes addresses of web pages, such as
 /// `https://hub.docker.com/_/postgres:16`, for the images they are about. Never overwrites a file. What can't be added is
 /// listed, and the rest is added all the same.

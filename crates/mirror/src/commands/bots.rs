@@ -6,9 +6,10 @@ use std::path::Path;
 use clap::Args;
 use mirror_plan::report::Explanation;
 use mirror_render::people::render_explanation;
+use mirror_tree::Bot;
 
-use crate::args::{Format, Only};
-use crate::bots::{Bot, BotFile, file};
+use crate::args::{BotArgument, Format, Only};
+use crate::bots::{BotFile, file};
 use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::load::{Loaded, load};
@@ -29,7 +30,7 @@ Examples:
 pub(crate) struct BotsArguments {
     /// The bots to configure. By default those whose file is there. With both, every update is proposed twice.
     #[arg(value_enum, value_name = "BOT")]
-    pub(crate) bots: Vec<Bot>,
+    pub(crate) bots: Vec<BotArgument>,
 
     /// Only print what differs, and end with code 3 if anything does.
     #[arg(long, conflicts_with = "explain")]
@@ -77,8 +78,9 @@ pub(crate) fn run(images: Option<&Path>, command: &BotsArguments) -> Result<Exit
 
 /// The files that are meant.
 fn chosen(command: &BotsArguments, loaded: &Loaded) -> Result<Vec<BotFile>, CommandError> {
-    let named = |bot: &Bot| command.bots.is_empty() || command.bots.contains(bot);
-    let bots = [Bot::Dependabot, Bot::Renovate].into_iter().filter(named);
+    let named: Vec<Bot> = command.bots.iter().map(|bot| Bot::from(*bot)).collect();
+    let is_named = |bot: &Bot| named.is_empty() || named.contains(bot);
+    let bots = [Bot::Dependabot, Bot::Renovate].into_iter().filter(is_named);
     let mut files: Vec<BotFile> = bots.map(|bot| file(bot, loaded)).collect();
     if !command.bots.is_empty() {
         return Ok(files);
@@ -154,8 +156,8 @@ pub(crate) fn still(images: usize) -> Option<String> {
 
 /// Lists what the bots propose, those that are named or configured.
 fn explain(loaded: &Loaded, command: &BotsArguments) -> Exit {
-    let named = command.bots.iter().map(|bot| mirror_tree::Bot::from(*bot));
-    let bots: Vec<mirror_tree::Bot> = match command.bots.is_empty() {
+    let named = command.bots.iter().map(|bot| Bot::from(*bot));
+    let bots: Vec<Bot> = match command.bots.is_empty() {
         true => loaded.config.rules.bots.in_use().collect(),
         false => named.collect(),
     };

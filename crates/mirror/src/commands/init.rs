@@ -8,11 +8,11 @@ use mirror_failure::printable;
 use mirror_forge::{CommitId, RepositoryName};
 use mirror_oci::Registry;
 use mirror_plan::provider::ecr::EcrRegistry;
-use mirror_tree::Entry;
+use mirror_tree::{Bot, Entry};
 
 use super::add;
 use crate::bot_files;
-use crate::bots::{self, Bot};
+use crate::bots;
 use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::load::{Loaded, load_unpinned};

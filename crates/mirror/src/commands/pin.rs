@@ -9,10 +9,11 @@ use mirror_oci::{Digest, Name, Tag};
 use mirror_tree::Entry;
 
 use crate::args::Only;
+use crate::change::Change;
 use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::load::load_unpinned;
-use crate::{edit, print};
+use crate::print;
 
 /// Write the digests of tags into the tree.
 ///
@@ -46,7 +47,6 @@ pub(crate) fn run(images: Option<&Path>, command: &PinArguments) -> Result<Exit,
         let (mut changed, mut failed) = (0, 0);
         for entry in &entries {
             let Some(asked) = tag(entry) else { continue };
-            let path = loaded.images.join(&entry.file);
             let shown = printable(&format!("{}/{}", loaded.shown, entry.file));
             let what = if command.check { "could not look up" } else { "could not pin" };
             let mut fail = |why: &str, help: Option<&str>| {
@@ -56,19 +56,11 @@ pub(crate) fn run(images: Option<&Path>, command: &PinArguments) -> Result<Exit,
             match found.get(&asked) {
                 Some(Ok(digest)) if is_pinned(entry, digest) => {}
                 Some(Ok(digest)) => {
-                    let text = pinned(entry, digest);
-                    let source = Some(&*entry.source);
-                    let written = if command.check {
-                        Ok(())
-                    } else {
-                        edit::replace(&path, source, entry.span.clone(), &text)
-                    };
+                    let change = Change::new(entry, asked.1.clone(), digest.clone());
+                    let written = change.carry_out(&loaded, command.check);
                     match written {
                         Err(error) => fail(&mirror_failure::io_reason(&error), None),
-                        Ok(()) => {
-                            changed += 1;
-                            print::data(&format!("{shown}: FROM {text}\n"));
-                        }
+                        Ok(()) => changed += 1,
                     }
                 }
                 Some(Err(failure)) => fail(&failure.message, failure.help.as_deref()),
@@ -100,11 +92,4 @@ fn tag(entry: &Entry) -> Option<(Name, Tag)> {
 fn is_pinned(entry: &Entry, digest: &Digest) -> bool {
     let pinned = entry.version.digest();
     pinned.is_some_and(|pinned| pinned == digest || pinned.algorithm() != digest.algorithm())
-}
-
-/// The reference as it is written, with another digest.
-fn pinned(entry: &Entry, digest: &Digest) -> String {
-    let written = entry.source.get(entry.span.clone()).unwrap_or_default();
-    let bare = written.split_once('@').map_or(written, |(bare, _)| bare);
-    format!("{bare}@{digest}")
 }

@@ -6,18 +6,18 @@ use std::path::Path;
 use clap::Args;
 use mirror_engine::Connections;
 use mirror_engine::look::{outdated, tags};
-use mirror_failure::{count, printable};
-use mirror_oci::{Digest, Name, Tag};
+use mirror_failure::count;
+use mirror_oci::{Name, Tag};
 use mirror_plan::config::Config;
 use mirror_plan::report::{NewerTag, Outdated};
 use mirror_tree::Entry;
 
 use crate::args::Only;
+use crate::change::Change;
 use crate::error::CommandError;
 use crate::exit::Exit;
-use crate::load::{Loaded, load_unpinned};
-use crate::proposals::Change;
-use crate::{edit, forge, print, proposals};
+use crate::load::load_unpinned;
+use crate::{forge, print, proposals};
 
 /// Write newer tags that no bot proposes into the tree.
 ///
@@ -77,29 +77,19 @@ pub(crate) fn run(images: Option<&Path>, command: &UpdateArguments) -> Result<Ex
         };
         let found = changes(&looked, &entries, &loaded.config, &connections).await;
         if let Some(base) = &base {
-            found.changes.iter().for_each(|change| show(change, &loaded));
+            found.changes.iter().for_each(|change| change.show(&loaded));
             let ended =
                 proposals::keep(&command.at, &loaded, base, &found.changes, &found.failed).await?;
             return Ok(if found.failed.is_empty() { ended } else { Exit::Failed });
         }
         let (mut changed, mut failed) = (0, found.failed.len());
         for change in &found.changes {
-            let entry = change.entry;
-            let path = loaded.images.join(&entry.file);
-            let written = match command.check {
-                true => Ok(()),
-                false => {
-                    edit::replace(&path, Some(&*entry.source), entry.span.clone(), &change.text)
-                }
-            };
+            let written = change.carry_out(&loaded, command.check);
             match written {
-                Ok(()) => {
-                    changed += 1;
-                    show(change, &loaded);
-                }
+                Ok(()) => changed += 1,
                 Err(error) => {
                     failed += 1;
-                    let what = format!("could not update {}:{}", entry.name, change.to);
+                    let what = format!("could not update {}:{}", change.entry.name, change.to);
                     print::error(&what, &mirror_failure::io_reason(&error), None);
                 }
             }
@@ -135,7 +125,7 @@ async fn changes<'a>(
     for (entry, to) in steps {
         let key: (Name, Tag) = (entry.name.clone(), to);
         match digests.get(&key) {
-            Some(Ok(digest)) => changes.push(change(entry, key.1, digest.clone())),
+            Some(Ok(digest)) => changes.push(Change::new(entry, key.1, digest.clone())),
             Some(Err(failure)) => {
                 let what = format!("could not update {}:{}", key.0, key.1);
                 print::error(&what, &failure.message, failure.help.as_deref());
@@ -149,7 +139,7 @@ async fn changes<'a>(
         // Renovate proposes it; Dependabot may not: https://github.com/dependabot/dependabot-core/pull/15103
         let theirs = config.rules.bots.renovate || config.is_immutable(entry);
         let digest = moved.upstream.clone().filter(|_| !theirs)?;
-        Some(change(entry, moved.tag.parse().ok()?, digest))
+        Some(Change::new(entry, moved.tag.parse().ok()?, digest))
     });
     let moved: Vec<Change<'_>> = moved.collect();
     // The next tag comes with a digest of its own.
@@ -159,11 +149,6 @@ async fn changes<'a>(
     changes.extend(moved);
     changes.sort_by(|one, other| one.entry.file.cmp(&other.entry.file));
     Found { changes, left, failed }
-}
-
-fn change(entry: &Entry, to: Tag, digest: Digest) -> Change<'_> {
-    let text = format!("{}:{to}@{digest}", entry.written_name());
-    Change { entry, to, digest, text }
 }
 
 fn entry_of<'a>(entries: &'a [Entry], file: &str) -> Option<&'a Entry> {
@@ -177,11 +162,6 @@ fn step<'a>(newer: &NewerTag, entries: &'a [Entry]) -> Option<(&'a Entry, Tag)> 
     }
     let next = newer.newest.as_ref()?.parse().ok()?;
     Some((entry_of(entries, &newer.file)?, next))
-}
-
-fn show(change: &Change<'_>, loaded: &Loaded) {
-    let shown = printable(&format!("{}/{}", loaded.shown, change.entry.file));
-    print::data(&format!("{shown}: FROM {}\n", change.text));
 }
 
 fn say(check: bool, changed: usize, left: usize, failed: usize) {

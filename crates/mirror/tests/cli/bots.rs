@@ -172,12 +172,12 @@ fn each_entry_is_explained() {
             docker.io/library/envoy            v1.34.4-1753677767-266d5a01d1d55bd1  Dependabot  nothing: no version found in it
             docker.io/library/minio            RELEASE.2022-03-26T06-49-28Z         Dependabot  nothing: no version found in it; Dependabot can't be told to keep `RELEASE.2022-*`: it knows ranges of versions alone
             docker.io/library/nginx            stable                               Dependabot  nothing: it floats: each run resolves it
-            docker.io/library/node/20.11       20.11.0                              Dependabot  patch, digest
+            docker.io/library/node/20.11       20.11.0                              Dependabot  patch, digest; digests can't be merged: the tag is immutable at a destination
             docker.io/library/postgres/13      13.6                                 Dependabot  minor
             docker.io/library/postgres/14.10   14.10                                Dependabot  nothing: stays on 14.10
-            docker.io/library/postgres         14.2                                 Dependabot  minor, major, digest
+            docker.io/library/postgres         14.2                                 Dependabot  minor, major, digest; digests can't be merged: the tag is immutable at a destination
             docker.io/library/postgres/alpine  16.3-alpine3.20                      Dependabot  minor, major; keeps `-alpine3.20`
-            docker.io/library/redis            latest                               Dependabot  digest alone: it floats: each run resolves it
+            docker.io/library/redis            latest                               Dependabot  digest alone: it floats: each run resolves it; digests can't be merged: the tag is immutable at a destination
             11 images, 5 of them without proposals
         "#]],
     );
@@ -414,7 +414,7 @@ fn kept_on_what_it_is_not() {
             1 | FROM postgres:16.3
               |      ^^^^^^^^^^^^^
               |
-              = help: name a tag that is within that, or change `keep`; a variant folder with a number takes precedence over it
+              = help: name a tag that is within that, or change `keep`; a number in a variant folder takes precedence over it
 
             0 images are good, 1 error, 0 warnings
         "#]],

@@ -97,7 +97,7 @@ fn what_can_be_added_is() {
 }
 
 #[test]
-fn added_beside_other_versions_and_flavours() {
+fn added_beside_other_versions_and_variants() {
     for (references, expected) in [
         (&["mysql:8", "mysql:5.7", "mysql:5"][..], &["mysql", "mysql/5.7", "mysql/5"][..]),
         (
