@@ -228,10 +228,13 @@ impl Diagnostic {
                 "{} at {}: {}",
                 collision.target, collision.destination, collision.reason
             )),
-            help: Some(format!(
-                "change one of {}, or the destination's `repository` in mirror.toml",
-                files.join(", ")
-            )),
+            help: Some(match files.as_slice() {
+                [file] => format!("change {file}, or the destination's templates in mirror.toml"),
+                files => format!(
+                    "change one of {}, or the destination's `repository` or `tag` in mirror.toml",
+                    files.join(", ")
+                ),
+            }),
             fixable: false,
             excerpt: None,
         }

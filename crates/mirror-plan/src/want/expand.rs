@@ -143,10 +143,9 @@ fn want(entry: &Entry, destination: &Destination, config: &Config) -> Result<Wan
     };
     let filled = |template: &Template| {
         template.filled(entry).map_err(|field| {
-            let reason = format!(
-                "`{template}` has {{{field}}}, and this reference has no {field}; `mirror pin` writes digests"
-            );
-            collision(&template.to_string(), reason)
+            let how = if field == "digest" { ": `mirror pin` writes it" } else { "" };
+            let reason = format!("`{template}` needs the {field}, which the reference lacks{how}");
+            collision(&format!("{}{}", entry.name, entry.version), reason)
         })
     };
     let text = filled(&destination.repository)?;

@@ -77,9 +77,14 @@ pub(crate) fn run(images: Option<&Path>, command: &IamArguments) -> Result<Exit,
     };
     let statements = document.get("Statement").and_then(|list| list.as_array());
     if statements.is_some_and(Vec::is_empty) {
-        let (what, why) =
-            ("there is no policy to write", "nothing comes from or goes to Amazon ECR");
-        return Err(CommandError::usage(what, why, Some("name a registry of ECR as destination")));
+        let (why, help) = match loaded.wants.collisions.is_empty() {
+            true => (
+                "nothing comes from or goes to Amazon ECR",
+                "name a registry of ECR as destination",
+            ),
+            false => ("what goes there is in conflict", "`mirror check` shows why"),
+        };
+        return Err(CommandError::usage("there is no policy to write", why, Some(help)));
     }
     print::json(&document);
     Ok(Exit::Done)

@@ -217,13 +217,17 @@ fn immutable_tags_and_digests() {
     let all = ECR.replace("{ except = [\"dev*\"] }", "true");
     assert_eq!(renovate(&all), [serde_json::json!(["images/**"])]);
     assert!(renovate("").is_empty());
-    let by_digest = format!("{all}tag = \"{{tag}}-{{digest:12}}\"\n");
-    let project = explained(&by_digest.replace("registry = \"123456789012.dkr.ecr.eu-central-1.amazonaws.com\"\necr.immutable_tags = true\n", "registry = \"r.example.com\"\n"));
-    let ran = project.mirror(&["check"]).ends_with(4).run();
-    assert!(
-        ran.stdout.contains("`{tag}-{digest:12}` has {digest}, and this reference has no digest"),
-        "{}",
-        ran.stdout
+    let by_digest = all.replace("ecr.imm", "tag = \"{tag}-{digest:12}\"\necr.imm");
+    assert_ne!(by_digest, all);
+    assert!(renovate(&by_digest).is_empty());
+    let ran = explained(&by_digest).mirror(&["check"]).ends_with(4).run();
+    let first = ran.stdout.split("\n\n").find(|part| part.contains("[conflict]")).unwrap();
+    crate::reads(
+        first,
+        expect![[r#"
+        error[conflict]: docker.io/library/app:sha-1a2b3c4 at prod: `{tag}-{digest:12}` needs the digest, which the reference lacks: `mirror pin` writes it
+        --> images/docker.io/library/app/Dockerfile
+         = help: change images/docker.io/library/app/Dockerfile, or the destination's templates in mirror.toml"#]],
     );
 }
 

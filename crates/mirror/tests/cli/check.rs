@@ -160,12 +160,12 @@ fn collisions_are_found_without_network() {
     crate::reads(
         &ran.stdout,
         expect![[r#"
-        error[conflict]: tool:1 at prod: different images would go to one tag: docker.io/a/tool:1, quay.io/b/tool:1
-        --> images/docker.io/a/tool/Dockerfile
-         = help: change one of images/docker.io/a/tool/Dockerfile, images/quay.io/b/tool/Dockerfile, or the destination's `repository` in mirror.toml
+            error[conflict]: tool:1 at prod: different images would go to one tag: docker.io/a/tool:1, quay.io/b/tool:1
+            --> images/docker.io/a/tool/Dockerfile
+             = help: change one of images/docker.io/a/tool/Dockerfile, images/quay.io/b/tool/Dockerfile, or the destination's `repository` or `tag` in mirror.toml
 
-        3 images are good, 1 error, 0 warnings
-    "#]],
+            3 images are good, 1 error, 0 warnings
+        "#]],
     );
 }
 

@@ -206,6 +206,47 @@ fn an_immutable_tag_with_another_image_is_a_conflict() {
     assert!(scene.destination().holds("docker.io/library/other", &other), "the others go on");
 }
 
+/// A rebuilt image where tags are immutable: a conflict under its old tag, and a tag of its own where that has the digest.
+#[test]
+fn a_rebuilt_image_gets_a_tag_of_its_own() {
+    let scene = Scene::new("immutable_tags = true");
+    let rebuild = |name: &str| {
+        let image = ImageBuilder::new(name).build();
+        scene.source.add("library/app", "1.0", &image);
+        let from = format!("FROM app:1.0@{}\n", image.digest());
+        scene.project.write("images/docker.io/library/app/Dockerfile", &from);
+        image
+    };
+    let first = rebuild("first");
+    scene.mirror(&["apply"]).run();
+    rebuild("second");
+    let ran = scene.mirror(&["plan"]).ends_with(4).run();
+    assert!(
+        ran.stdout.contains("the tag is immutable there and is another image"),
+        "{}",
+        ran.stdout
+    );
+
+    let file = scene.project.path().join("images/mirror.toml");
+    let config = std::fs::read_to_string(&file).unwrap();
+    let by_digest =
+        config.replace("[destination.ecr]", "tag = \"{tag}-{digest:12}\"\n[destination.ecr]");
+    std::fs::write(&file, by_digest).unwrap();
+    let second = rebuild("second");
+    scene.mirror(&["apply"]).run();
+    let third = rebuild("third");
+    let ran = scene.mirror(&["plan"]).run();
+    assert!(ran.stdout.contains("plan: 1 to create, 0 to update, 0 unchanged\n"), "{}", ran.stdout);
+    scene.mirror(&["apply"]).run();
+    scene.mirror(&["plan", "--exit-code"]).run();
+    let at = |tag: &str| Some(scene.destination().manifest("docker.io/library/app", tag)?.digest);
+    assert_eq!(at("1.0"), Some(first.digest().clone()), "what was there stays");
+    for image in [second, third] {
+        let tag = format!("1.0-{:.12}", image.digest().hex());
+        assert_eq!(at(&tag), Some(image.digest().clone()), "{tag}");
+    }
+}
+
 #[test]
 fn without_leave_to_make_repositories_missing_ones_are_conflicts() {
     let scene = Scene::new("create = false");

@@ -190,12 +190,12 @@ fn what_is_wrong_with_the_settings_is_told_where_it_is() {
     crate::reads(
         &ran.stdout,
         expect![[r#"
-        error[conflict]: quay.io/a__b/c at prod: `quay.io/a__b/c` can't be the name of a repository: ECR takes no `__` in a name
-        --> images/quay.io/a__b/c/Dockerfile
-         = help: change one of images/quay.io/a__b/c/Dockerfile, or the destination's `repository` in mirror.toml
+            error[conflict]: quay.io/a__b/c at prod: `quay.io/a__b/c` can't be the name of a repository: ECR takes no `__` in a name
+            --> images/quay.io/a__b/c/Dockerfile
+             = help: change images/quay.io/a__b/c/Dockerfile, or the destination's templates in mirror.toml
 
-        2 images are good, 1 error, 0 warnings
-    "#]],
+            2 images are good, 1 error, 0 warnings
+        "#]],
     );
 }
 
@@ -417,12 +417,12 @@ fn two_destinations_cannot_keep_one_repository_in_two_ways() {
     crate::reads(
         &ran.stdout,
         expect![[r#"
-        error[conflict]: team/app at a and b: the destinations a and b lead to one repository and keep it in different ways
-        --> images/docker.io/team/app/Dockerfile
-         = help: change one of images/docker.io/team/app/Dockerfile, or the destination's `repository` in mirror.toml
+            error[conflict]: team/app at a and b: the destinations a and b lead to one repository and keep it in different ways
+            --> images/docker.io/team/app/Dockerfile
+             = help: change images/docker.io/team/app/Dockerfile, or the destination's templates in mirror.toml
 
-        1 image is good, 1 error, 0 warnings
-    "#]],
+            1 image is good, 1 error, 0 warnings
+        "#]],
     );
     with(true);
     project.mirror(&["check"]).run();
