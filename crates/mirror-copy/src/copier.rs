@@ -14,8 +14,7 @@ use crate::blob::mount_index::MountIndex;
 use crate::blob::spool::Spool;
 use crate::error::CopyError;
 use crate::graph::Graph;
-use crate::job::{Copied, CopyJob, Moved, Parts, Traffic};
-use crate::push;
+use crate::job::{Copied, CopyJob, Found, Moved, Parts, Traffic};
 use crate::store::{Store, Under};
 
 /// A look at a tag that is older is repeated before the tag is written.
@@ -64,8 +63,8 @@ impl Copier {
     /// use mirror_registry::{Listener, World};
     ///
     /// # let spool = tempfile::tempdir()?;
-    /// let copier = Copier::new(spool.path(), None, &World::real()?, Listener::default())?;
-    /// let blobs = [Blob { digest: Digest::of(Algorithm::Sha256, b"a layer"), size: 7 }];
+    /// let copier = Copier::new(spool.path(), None, &World::real(), Listener::default())?;
+    /// let blobs = [Blob { digest: Digest::of(Algorithm::Sha256, b"a layer"), size: 7, data: None }];
     /// copier.expect(&blobs);
     /// copier.forget(&blobs);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -132,20 +131,10 @@ impl Copier {
         Ok(copied)
     }
 
-    /// Manifests of the image. A registry that misses a blob it said it had gets all blobs anew, once.
+    /// Manifests of the image.
     async fn push_image(&self, job: &CopyJob, root: Under<'_>) -> Result<(), CopyError> {
-        let push = async || {
-            push::children(&job.target.store, &job.graph).await?;
-            self.push_root(job, root).await
-        };
-        match push().await {
-            Err(error) if error.misses_content() => {
-                tracing::debug!(%error, "the destination misses what it said it had; pushing it again");
-                self.heal(job).await?;
-                push().await
-            }
-            outcome => outcome,
-        }
+        self.push_children(job, &job.graph).await?;
+        self.push_root(job, root).await
     }
 
     async fn push_root(&self, job: &CopyJob, root: Under<'_>) -> Result<(), CopyError> {
@@ -153,7 +142,7 @@ impl Copier {
         if matches!(root, Under::Name(_)) && job.looked.elapsed() > STILL_TRUE {
             self.look_again(job, manifest).await?;
         }
-        push::manifest(&job.target.store, manifest, root).await
+        self.push_manifest(job, &job.graph, manifest, root).await
     }
 
     /// Somebody may have pushed the tag while others were copied; what they did is not undone.
@@ -164,12 +153,18 @@ impl Copier {
                 let which = ManifestRef::Tag(tag);
                 let step = format!("looking up {}:{tag}", remote.repository());
                 let fail = |error| CopyError::destination(step.clone(), error);
-                let found = match remote.head_manifest(which).await {
+                let found = match remote.look_up(which).await {
+                    Err(error) if error.is_policy() && job.expected == Found::Unreadable => {
+                        return Ok(());
+                    }
                     Err(error) if error.may_mean_missing() => None,
                     outcome => outcome.map_err(fail)?,
                 };
                 // A digest that is known by another hash function has to be computed.
-                let known = job.expected.as_ref().map_or(ours.digest(), |expected| expected);
+                let known = match &job.expected {
+                    Found::Digest(expected) => expected,
+                    Found::Nothing | Found::Unreadable => ours.digest(),
+                };
                 match found {
                     Some(found) if found.algorithm() != known.algorithm() => {
                         let manifest = remote.find_manifest(which).await.map_err(fail)?;
@@ -180,9 +175,14 @@ impl Copier {
             }
             store => store.resolve(Some(tag), None).await?,
         };
-        if found == job.expected || found.as_ref() == Some(ours.digest()) {
+        let found = found.map_or(Found::Nothing, Found::Digest);
+        if found == job.expected || found == Found::Digest(ours.digest().clone()) {
             return Ok(());
         }
+        let found = match found {
+            Found::Digest(digest) => Some(digest),
+            Found::Nothing | Found::Unreadable => None,
+        };
         Err(CopyError::new(Side::Destination, "before the last step", Cause::Moved(found)))
     }
 
@@ -191,12 +191,5 @@ impl Copier {
             .map(|blob| self.blob(job, blob))
             .buffer_unordered(BLOBS_AT_ONCE);
         blobs.try_collect().await
-    }
-
-    /// Uploads every blob of the image, whatever the destination says it has.
-    async fn heal(&self, job: &CopyJob) -> Result<(), CopyError> {
-        let again = stream::iter(&job.graph.blobs).map(|blob| self.send(job, blob));
-        let again = again.buffer_unordered(BLOBS_AT_ONCE);
-        again.try_collect().await
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use mirror_failure::{Cause, ErrorKind, Failure, RequestError, Side, io_reason};
 use mirror_oci::Digest;
@@ -91,12 +92,20 @@ impl CopyError {
         &self.step.2
     }
 
-    /// Whether a destination refused a manifest because it lacks what the manifest points to:
-    /// <https://github.com/opencontainers/distribution-spec/blob/main/spec.md#error-codes>.
+    /// Whether a destination refused a manifest because it lacks what the manifest points to.
     pub(crate) fn misses_content(&self) -> bool {
         let Cause::Request(error) = self.cause() else { return false };
-        let missing = ["MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN", "MANIFEST_UNKNOWN"];
-        self.side() == Side::Destination && error.code().is_some_and(|code| missing.contains(&code))
+        self.side() == Side::Destination && error.lacks_content()
+    }
+
+    /// The same after so many attempts of the whole step.
+    pub(crate) fn after(self, attempts: u32, elapsed: Duration) -> CopyError {
+        let (side, step, cause) = &*self.step;
+        let cause = match cause {
+            Cause::Request(error) => Cause::Request(error.clone().after(attempts, elapsed)),
+            cause => cause.clone(),
+        };
+        CopyError { step: Arc::new((*side, step.clone(), cause)), ..self }
     }
 
     /// Whether an upload ended because its own bytes did.

@@ -38,8 +38,8 @@ pub struct CopyJob {
     pub present: Option<BTreeSet<Digest>>,
     /// Blobs that the target is known to lack, whatever it says when it is asked for a mount.
     pub missing: BTreeSet<Digest>,
-    /// What was under the tag when it was looked at; nothing, if nothing was there.
-    pub expected: Option<Digest>,
+    /// What was under the tag when it was looked at.
+    pub expected: Found,
     /// When the tag was looked at.
     pub looked: Instant,
 }
@@ -64,6 +64,17 @@ impl CopyJob {
         let mut origins = self.origin.remotes().map(|remote| remote.host());
         target || origins.any(|host| host.is_two_way() || host.is_written())
     }
+}
+
+/// What is under a tag.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    /// Nothing is.
+    Nothing,
+    /// An image with this digest.
+    Digest(Digest),
+    /// An image that nobody may read.
+    Unreadable,
 }
 
 /// What to do about referrers and signatures of an image.

@@ -24,7 +24,7 @@
 //! # let (name, folder) = (registry.host(), tempfile::tempdir()?);
 //! # let folder = folder.path();
 //! // Where it comes from: a repository of a registry.
-//! let world = World::real()?;
+//! let world = World::real();
 //! let credentials = Arc::new(Credentials::default());
 //! let host = Host::new(&world, credentials, &name.parse()?, &HostOptions::default())?;
 //! let remote = Remote::new(Arc::new(host), "app".parse()?, Access::Pull);
@@ -48,7 +48,7 @@
 //!     parts: Parts::Image,
 //!     present: None,
 //!     missing: Default::default(),
-//!     expected: None,
+//!     expected: mirror_copy::Found::Nothing,
 //!     looked: tokio::time::Instant::now(),
 //! };
 //! let copier = Copier::new(&folder.join("spool"), None, &world, Listener::default())?;
@@ -83,8 +83,8 @@ pub use graph::manifest_spool::ManifestSpool;
 pub use graph::resolve::Purpose;
 pub use graph::spooled::SpooledGraph;
 pub use job::{
-    Copied, CopyJob, CopyTarget, Moved, Parts, ReferrerPolicy, ReferrerProblem, ReferrerWarning,
-    Traffic,
+    Copied, CopyJob, CopyTarget, Found, Moved, Parts, ReferrerPolicy, ReferrerProblem,
+    ReferrerWarning, Traffic,
 };
 pub use store::layout::Layout;
 pub use store::origin::Origin;

@@ -60,7 +60,7 @@ impl Defect {
 /// # let image = ImageBuilder::new("app").platforms(&["linux/amd64", "linux/arm64"]).layers(&[300]).build();
 /// # let registry = Registry::start();
 /// # registry.add("app", "1", &image);
-/// # let (world, name) = (World::real()?, registry.host().parse()?);
+/// # let (world, name) = (World::real(), registry.host().parse()?);
 /// # let host = Host::new(&world, Arc::new(Credentials::default()), &name, &HostOptions::default())?;
 /// # let remote = Remote::new(Arc::new(host), "app".parse()?, Access::Pull);
 /// let target = CopyTarget { store: Store::Remote(remote), tag: Some("1".parse()?) };
@@ -84,8 +84,9 @@ pub async fn verify(
     let Some(root) = target.store.resolve(target.tag.as_ref(), expected).await? else {
         return Ok(whole(&ContentProblem::missing("it is not there")));
     };
-    if let Some(expected) = expected.filter(|expected| **expected != root) {
-        let why = format!("it is {root}, the tree wants {expected}");
+    let found = as_expected(&target.store, &root, expected).await?;
+    if let Some(expected) = expected.filter(|expected| **expected != found) {
+        let why = format!("it is {found}, the tree wants {expected}");
         return Ok(whole(&ContentProblem::wrong(why)));
     }
     let mut defects = Vec::new();
@@ -117,13 +118,26 @@ pub async fn verify(
             Err(problem) => defects.push(Defect::of(Some(digest), "manifest", &problem)),
         }
     }
-    let looked =
-        stream::iter(blobs).map(|(size, digest)| look(&target.store, Blob { digest, size }, check));
+    let looked = stream::iter(blobs)
+        .map(|(size, digest)| look(&target.store, Blob { digest, size, data: None }, check));
     let looked: Vec<_> = looked.buffered(AT_ONCE).collect().await;
     for defect in looked {
         defects.extend(defect?);
     }
     Ok(defects)
+}
+
+/// The digest of what is there, by the hash function of the one that is expected: registries tell sha256.
+async fn as_expected(
+    store: &Store,
+    found: &Digest,
+    expected: Option<&Digest>,
+) -> Result<Digest, CopyError> {
+    let other = expected.filter(|expected| expected.algorithm() != found.algorithm());
+    let Some(expected) = other else { return Ok(found.clone()) };
+    let manifest = store.manifest(found).await?;
+    let computed = manifest.map(|it| Digest::of(expected.algorithm(), it.bytes()));
+    Ok(computed.unwrap_or_else(|_| found.clone()))
 }
 
 /// Children of an index that a registry lacks, of those that are wanted: they may have been left out once.
@@ -143,7 +157,7 @@ pub async fn verify(
 /// # let image = ImageBuilder::new("app").platforms(&["linux/amd64", "linux/arm64"]).layers(&[300]).build();
 /// # let registry = Registry::start();
 /// # registry.add("app", "1", &image);
-/// # let (world, name) = (World::real()?, registry.host().parse()?);
+/// # let (world, name) = (World::real(), registry.host().parse()?);
 /// # let host = Host::new(&world, Arc::new(Credentials::default()), &name, &HostOptions::default())?;
 /// # let remote = Remote::new(Arc::new(host), "app".parse()?, Access::Pull);
 /// let target = CopyTarget { store: Store::Remote(remote), tag: Some("1".parse()?) };

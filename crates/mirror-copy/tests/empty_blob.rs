@@ -13,7 +13,7 @@ use mirror_testkit::{Image, ImageBuilder, Registry, StoredManifest};
 const APP: &str = "library/app";
 
 fn app(registry: &Registry, access: Access) -> Remote {
-    let (world, name) = (World::real().unwrap(), registry.host().parse().unwrap());
+    let (world, name) = (World::real(), registry.host().parse().unwrap());
     let host = Host::new(&world, Arc::new(Credentials::default()), &name, &HostOptions::default());
     Remote::new(Arc::new(host.unwrap()), APP.parse().unwrap(), access)
 }
@@ -48,7 +48,7 @@ async fn it_goes_once() {
         cache: Arc::default(),
         room: Arc::default(),
     };
-    let world = World::real().unwrap();
+    let world = World::real();
     let copier = Copier::new(folder.path(), None, &world, Listener::default()).unwrap();
     let store = Store::Remote(app(&to, Access::PullPush));
     for number in 0..3 {
@@ -65,7 +65,7 @@ async fn it_goes_once() {
             parts: Parts::Image,
             present: None,
             missing: BTreeSet::new(),
-            expected: None,
+            expected: mirror_copy::Found::Nothing,
             looked: tokio::time::Instant::now(),
         };
         copier.expect(&job.graph.blobs);

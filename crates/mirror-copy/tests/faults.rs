@@ -110,7 +110,7 @@ async fn job(
         parts: Parts::Image,
         present: None,
         missing: BTreeSet::new(),
-        expected: None,
+        expected: mirror_copy::Found::Nothing,
         looked: tokio::time::Instant::now(),
     })
 }

@@ -17,7 +17,7 @@ use mirror_testkit::{Fault, Image, ImageBuilder, Registry, StoredManifest};
 const APP: &str = "library/app";
 
 fn origin(from: &Registry) -> Origin {
-    let (world, name) = (World::real().unwrap(), from.host().parse().unwrap());
+    let (world, name) = (World::real(), from.host().parse().unwrap());
     let host = Host::new(&world, Arc::new(Credentials::default()), &name, &HostOptions::default());
     let remote = Remote::new(Arc::new(host.unwrap()), APP.parse().unwrap(), Access::Pull);
     let (cache, room) = (Arc::default(), Arc::default());
@@ -35,7 +35,7 @@ fn job(origin: &Origin, graph: Graph, layout: &Arc<Layout>, tag: &str) -> CopyJo
         parts: Parts::Image,
         present: None,
         missing: BTreeSet::new(),
-        expected: None,
+        expected: mirror_copy::Found::Nothing,
         looked: tokio::time::Instant::now(),
     }
 }
@@ -57,7 +57,7 @@ async fn downloads_end_with_the_copier() {
                 counted.fetch_add(bytes, Ordering::Relaxed);
             }
         });
-        let (spool, world) = (folder.path().join("spool"), World::real().unwrap());
+        let (spool, world) = (folder.path().join("spool"), World::real());
         let copier = Copier::new(&spool, None, &world, traffic).unwrap();
         let late = Fault::Delay(Duration::from_secs(1));
         from.set_faults(move |exchange| exchange.path.contains("/blobs/").then(|| late.clone()));
@@ -124,7 +124,7 @@ async fn a_lock_that_others_hold_is_no_reason_to_rest() {
     let origin = origin(&from);
     let store = folder.path().join("s");
     let layout = Arc::new(Layout::open(&store, Threads::Apart).unwrap());
-    let (spool, world) = (folder.path().join("spool"), World::real().unwrap());
+    let (spool, world) = (folder.path().join("spool"), World::real());
     let copier = Copier::new(&spool, None, &world, Listener::default()).unwrap();
     let mut took = Vec::new();
     for tag in ["1", "2"] {

@@ -17,7 +17,7 @@ const APP: &str = "library/app";
 
 fn app(registry: &Registry, access: Access) -> Remote {
     let options = HostOptions::default();
-    let client = mirror_registry::World::real().unwrap();
+    let client = mirror_registry::World::real();
     let name = registry.host().parse().unwrap();
     let host = Host::new(&client, Arc::new(Credentials::default()), &name, &options);
     Remote::new(Arc::new(host.unwrap()), APP.parse().unwrap(), access)
@@ -38,7 +38,7 @@ async fn copy(
     let copier = Copier::new(
         spool.path(),
         None,
-        &mirror_registry::World::real().unwrap(),
+        &mirror_registry::World::real(),
         mirror_registry::Listener::default(),
     )
     .unwrap();
@@ -53,7 +53,7 @@ async fn copy(
         parts: Parts::Image,
         present: None,
         missing: BTreeSet::new(),
-        expected: expected.cloned(),
+        expected: expected.cloned().map_or(mirror_copy::Found::Nothing, mirror_copy::Found::Digest),
         looked: Instant::now().checked_sub(ago).unwrap(),
     };
     copier.expect(&job.graph.blobs);

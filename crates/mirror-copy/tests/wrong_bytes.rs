@@ -89,7 +89,7 @@ async fn a_layout_gets_the_right_ones() {
                 parts: Parts::Image,
                 present: None,
                 missing: Default::default(),
-                expected: None,
+                expected: mirror_copy::Found::Nothing,
                 looked: tokio::time::Instant::now(),
             }
         });

@@ -10,35 +10,45 @@ mod login;
 mod presets;
 mod repositories;
 mod settings;
+mod way_out;
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use aws_config::default_provider::credentials::DefaultCredentialsChain;
+use aws_config::environment::EnvironmentVariableRegionProvider;
+use aws_config::meta::region::RegionProviderChain;
+use aws_config::profile::ProfileFileRegionProvider;
+use aws_config::provider_config::ProviderConfig;
 use aws_config::retry::RetryConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_async::rt::sleep::{SharedAsyncSleep, TokioSleep};
-use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use mirror_plan::provider::ecr::EcrRegistry;
-use mirror_registry::{Clock, Host};
+use mirror_registry::{Clock, Host, Wire};
 use tokio::sync::OnceCell;
 
 pub use login::{private_login, public_login};
 pub use presets::{private_presets, public_presets};
 
-/// Where AWS is asked from: the credential chain of the environment, and one HTTP client for all.
+/// Where AWS is asked from: the credential chain of the environment, and one way out for all.
 #[derive(Debug, Clone)]
 pub struct Aws {
     config: Arc<OnceCell<SdkConfig>>,
+    wire: Option<Wire>,
     clock: Clock,
 }
 
+/// How long the metadata of an instance are waited for: they are on its link, or nowhere.
+const METADATA: Duration = Duration::from_secs(1);
+
 impl Aws {
-    /// As the AWS settings of the environment say: keys, profile, web identity, container, instance. They are read when
-    /// AWS is asked for the first time.
-    pub fn from_environment() -> Aws {
-        Aws { config: Arc::default(), clock: Clock::system() }
+    /// As the AWS settings of the environment say: keys, profile, single sign-on, a process, web identity, container,
+    /// instance. They are read when AWS is asked for the first time. Requests go through `wire`.
+    pub fn from_environment(wire: Wire) -> Aws {
+        Aws { config: Arc::default(), wire: Some(wire), clock: Clock::system() }
     }
 
     /// Whatever answers `http`, with keys that mean nothing.
@@ -50,22 +60,42 @@ impl Aws {
             .credentials_provider(SharedCredentialsProvider::new(keys))
             .sleep_impl(SharedAsyncSleep::new(TokioSleep::new()))
             .retry_config(RetryConfig::disabled());
-        Aws { config: Arc::new(OnceCell::new_with(Some(config.build()))), clock }
+        let config = Arc::new(OnceCell::new_with(Some(config.build())));
+        Aws { config, wire: None, clock }
     }
 
-    async fn config(&self) -> &SdkConfig {
+    /// The settings of the environment. Where they name no region, the token service of `region` is asked, which is in the
+    /// right partition at least.
+    async fn config(&self, region: &str) -> &SdkConfig {
         let load = || async {
-            let http = aws_smithy_http_client::Builder::new()
-                .tls_provider(Provider::Rustls(CryptoMode::Ring))
-                .build_https();
+            let own = Region::new(region.to_owned());
+            let region = RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new())
+                .or_else(ProfileFileRegionProvider::new())
+                .or_else(own)
+                .region()
+                .await;
+            let mut provider = ProviderConfig::without_region().with_region(region.clone());
             let limits = aws_config::timeout::TimeoutConfig::builder()
-                .connect_timeout(std::time::Duration::from_secs(10))
-                .operation_attempt_timeout(std::time::Duration::from_secs(60));
-            let config = aws_config::defaults(BehaviorVersion::latest())
-                .http_client(http)
+                .operation_attempt_timeout(Duration::from_secs(60));
+            let mut config = aws_config::defaults(BehaviorVersion::latest())
+                .region(region)
                 .retry_config(RetryConfig::disabled())
                 .timeout_config(limits.build());
-            config.load().await
+            if let Some(wire) = &self.wire {
+                let http = way_out::client(wire.clone());
+                provider = provider.with_http_client(http.clone());
+                config = config.http_client(http);
+            }
+            let metadata = aws_config::imds::Client::builder()
+                .configure(&provider)
+                .connect_timeout(METADATA)
+                .read_timeout(METADATA)
+                .max_attempts(1);
+            let chain = DefaultCredentialsChain::builder()
+                .configure(provider)
+                .imds_client(metadata.build())
+                .build();
+            config.credentials_provider(chain.await).load().await
         };
         self.config.get_or_init(load).await
     }
@@ -73,7 +103,7 @@ impl Aws {
     /// The client for one registry, perhaps in another role.
     pub async fn client(&self, registry: &EcrRegistry, role: Option<&str>) -> EcrClient {
         let region = Region::new(registry.region.clone());
-        let shared = self.config().await;
+        let shared = self.config(&registry.region).await;
         let mut config = aws_sdk_ecr::config::Builder::from(shared)
             .region(region.clone())
             .use_fips(registry.fips)

@@ -43,7 +43,7 @@ pub fn private_login(client: EcrClient) -> LoginSource {
 /// needed: it only raises limits.
 pub async fn public_login(aws: &Aws) -> LoginSource {
     let clock = aws.clock;
-    let config = aws_sdk_ecrpublic::config::Builder::from(aws.config().await)
+    let config = aws_sdk_ecrpublic::config::Builder::from(aws.config(PUBLIC_REGION).await)
         .region(aws_config::Region::from_static(PUBLIC_REGION));
     let client = aws_sdk_ecrpublic::Client::from_conf(config.build());
     LoginSource::new(
@@ -97,7 +97,7 @@ mod tests {
     fn tokens() {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
         let made = login(&STANDARD.encode("AWS:pass:word"), Some(1_700_007_200), now).unwrap();
-        assert_eq!((made.user.as_str(), made.password.expose()), ("AWS", "pass:word"));
+        assert_eq!((made.user.as_str(), made.password.expose()), ("AWS", &b"pass:word"[..]));
         assert_eq!(made.lifetime.as_secs(), 7200);
         let past = login(&STANDARD.encode("AWS:x"), Some(5), now).unwrap();
         assert_eq!(past.lifetime.as_secs(), 60);

@@ -12,6 +12,7 @@ pub fn private_presets() -> Presets {
         mounts: Some(Mounts::Nothing),
         mounts_from_itself: Some(false),
         ends_sessions: Some(false),
+        whole_puts: Some(true),
         lists_referrers: Some(true),
         rates: RequestRates {
             manifests: Some(10),

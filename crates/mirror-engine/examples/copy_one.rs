@@ -14,7 +14,7 @@ use mirror_oci::Reference;
 use mirror_plan::config::Config;
 use mirror_plan::report::Report;
 use mirror_plan::want::expand;
-use mirror_registry::Credentials;
+use mirror_registry::{Credentials, Network};
 use mirror_tree::Entry;
 
 type Failed = Box<dyn std::error::Error + Send + Sync>;
@@ -29,7 +29,11 @@ pub async fn copy(reference: &str, root: &Path) -> Result<(Vec<Event>, Report), 
         .map_err(|problems| format!("{problems:?}"))?;
     let wants = expand(&[entry], &config);
     let how = How {
-        surroundings: Surroundings::real(Arc::new(Credentials::default()), &root.join("spool"))?,
+        surroundings: Surroundings::real(
+            Network::default(),
+            Arc::new(Credentials::default()),
+            &root.join("spool"),
+        ),
         shard: None,
         on_limit: OnLimit::Defer,
         refresh_referrers: false,

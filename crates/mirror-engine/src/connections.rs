@@ -1,7 +1,7 @@
 //! The registries of a run, one [`Host`] each, and the image layouts.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use mirror_plan::config::{Alternative, Config, Location, Referrers, RegistrySett
 use mirror_plan::want::{Base, Target, Wants};
 use mirror_registry::{
     Access, Credentials, Host, HostEvent, HostOptions, HostRole, Listener, Remote, Threads,
+    TlsFiles,
 };
 use mirror_tree::Entry;
 
@@ -126,7 +127,7 @@ impl Connections {
         let alternatives =
             alternatives.flat_map(|settings| &settings.alternatives).map(|other| &other.registry);
         let sources: BTreeSet<&Registry> = sources.iter().copied().chain(alternatives).collect();
-        let opener = Opener { surroundings, share, listener: events.hosts() };
+        let opener = Opener { surroundings, root, share, listener: events.hosts() };
         let mut registries = BTreeMap::new();
         let mut strangers = BTreeSet::new();
         let mut planes = BTreeMap::new();
@@ -323,6 +324,8 @@ fn layouts(
 /// What all registries are opened with.
 struct Opener<'a> {
     surroundings: &'a Surroundings,
+    /// The folder that relative paths start at.
+    root: &'a Path,
     share: u32,
     listener: Listener<HostEvent>,
 }
@@ -345,6 +348,11 @@ impl Opener<'_> {
         side: Side,
     ) -> (Result<Arc<Host>, Failure>, Option<ControlPlane>) {
         let mut behind = behind(name, settings.role.as_deref(), self.surroundings).await;
+        let file = |path: PathBuf| self.root.join(path);
+        let tls = TlsFiles {
+            authorities: settings.ca.map(file).into_iter().collect(),
+            client: settings.client_certificate.map(|(own, key)| (file(own), key.map(file))),
+        };
         let options = HostOptions {
             endpoint: settings.endpoint,
             token_realm: settings.token_realm,
@@ -355,6 +363,7 @@ impl Opener<'_> {
             login: behind.login.take(),
             share: self.share,
             private_redirects: settings.private_redirects,
+            tls,
             listener: self.listener.clone(),
         };
         let Surroundings { world, credentials, .. } = self.surroundings;

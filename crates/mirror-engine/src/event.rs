@@ -7,7 +7,7 @@ use mirror_plan::plan::Shard;
 use mirror_plan::report::{Event, Report, ReportFold, Transfer};
 use mirror_plan::want::Want;
 use mirror_registry::{HostEvent, HostNews, Listener};
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::Instant;
 
 /// The one channel of a run.
@@ -18,19 +18,27 @@ pub struct Events(Arc<Channel>);
 struct Channel {
     began: Instant,
     fold: Mutex<ReportFold>,
-    listener: Mutex<Option<UnboundedSender<Event>>>,
+    listener: Mutex<Option<Listener<Event>>>,
 }
 
 impl Events {
     /// The channel of a run that does all, or one part of it, and what comes out of it. Nobody need listen.
     pub fn new(shard: Option<Shard>) -> (Events, UnboundedReceiver<Event>) {
         let (sender, receiver) = unbounded_channel();
-        let shared = Channel {
-            began: Instant::now(),
-            fold: Mutex::new(ReportFold::new(shard)),
-            listener: Mutex::new(Some(sender)),
-        };
-        (Events(Arc::new(shared)), receiver)
+        // Nobody need listen.
+        let queue = Listener::new(move |event| drop(sender.send(event)));
+        (Events::of(shard, queue), receiver)
+    }
+
+    /// The channel of a run that copies nothing: `listener` is told right where something happens.
+    pub fn telling(listener: Listener<Event>) -> Events {
+        Events::of(None, listener)
+    }
+
+    fn of(shard: Option<Shard>, listener: Listener<Event>) -> Events {
+        let fold = Mutex::new(ReportFold::new(shard));
+        let listener = Mutex::new(Some(listener));
+        Events(Arc::new(Channel { began: Instant::now(), fold, listener }))
     }
 
     /// What the run has come to, so far: it may be asked for at any time.
@@ -56,8 +64,7 @@ impl Events {
     pub(crate) fn send(&self, event: Event) {
         lock(&self.0.fold).add(&event);
         if let Some(listener) = &*lock(&self.0.listener) {
-            // Nobody need listen.
-            let _ = listener.send(event);
+            listener.tell(event);
         }
     }
 
@@ -81,6 +88,9 @@ impl Events {
         Listener::new(move |HostEvent { host, news }| {
             events.send(match news {
                 HostNews::Paused { wait, why } => Event::Paused { host, wait, why },
+                HostNews::CredentialSourceFailed { why } => {
+                    Event::CredentialSourceFailed { host, why }
+                }
                 HostNews::Learned { capability, value } => {
                     Event::Learned { host, capability, value }
                 }

@@ -57,13 +57,15 @@ pub(crate) async fn look_again(
                 Status::Failed { failure: Failure::other(Side::Destination, why) }
             }
             (None, Some(Err(failure))) => Status::Failed { failure: failure.clone() },
-            (None, Some(Ok(Some(now)))) if *now == copy.digest && !copy.is_incomplete() => {
+            (None, Some(Ok(now)))
+                if now.digest() == Some(&copy.digest) && !copy.is_incomplete() =>
+            {
                 let Copy { want, digest, .. } = *copy;
                 plan.unchanged.push(Unchanged { want, digest, signatures_owed: false });
                 continue;
             }
-            (None, Some(Ok(now))) if now.as_ref() != copy.expected() => {
-                Status::Stale { found: now.clone() }
+            (None, Some(Ok(now))) if !copy.expects(now) => {
+                Status::Stale { found: now.digest().cloned() }
             }
             (None, Some(Ok(_))) => match saved(&manifests, source, &copy.digest, connections).await
             {

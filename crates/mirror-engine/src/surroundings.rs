@@ -4,8 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use mirror_ecr::Aws;
-use mirror_failure::RequestError;
-use mirror_registry::{Credentials, World};
+use mirror_registry::{Credentials, Network, World};
 
 /// What a run stands in. The command line makes it of the environment, tests of whatever they like.
 #[derive(Debug, Clone)]
@@ -22,11 +21,9 @@ pub struct Surroundings {
 
 impl Surroundings {
     /// The real ones. AWS is known by its own settings in the environment, which are read when a registry of it is used.
-    ///
-    /// # Errors
-    /// When the trust store of the system can't be used.
-    pub fn real(credentials: Arc<Credentials>, spool: &Path) -> Result<Surroundings, RequestError> {
-        let (world, aws) = (World::real()?, Aws::from_environment());
-        Ok(Surroundings { world, aws, credentials, spool: spool.to_owned() })
+    pub fn real(network: Network, credentials: Arc<Credentials>, spool: &Path) -> Surroundings {
+        let world = World::in_network(network);
+        let aws = Aws::from_environment(world.wire.clone());
+        Surroundings { world, aws, credentials, spool: spool.to_owned() }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use mirror_copy::{CopyJob, Parts, ReferrerPolicy, ReferrerProblem, SpooledGraph};
+use mirror_copy::{CopyJob, Found, Parts, ReferrerPolicy, ReferrerProblem, SpooledGraph};
 use mirror_failure::{Cause, Failure, Side, printable};
 use mirror_oci::{Digest, Platforms};
 use mirror_plan::config::{Location, Referrers};
@@ -131,9 +131,18 @@ impl Task<'_> {
             parts: self.parts,
             present: None,
             missing,
-            expected: self.expected.cloned(),
+            expected: self.found(),
             looked: options.looked,
         })
+    }
+
+    /// What its tag named when it was looked at.
+    fn found(&self) -> Found {
+        match (self.change, self.expected) {
+            (Some(Change::Replace { .. }), _) => Found::Unreadable,
+            (_, Some(digest)) => Found::Digest(digest.clone()),
+            (_, None) => Found::Nothing,
+        }
     }
 
     /// What to do about its signatures; a failure, where they are required and nobody can be asked for them.

@@ -26,7 +26,8 @@ async fn a_destination_that_an_image_does_not_go_to_is_no_source() {
     .unwrap();
     let wants = expand(&[entry("app:1"), entry("other:1")], &config);
     let spool = tempfile::tempdir().unwrap();
-    let surroundings = Surroundings::real(Arc::new(Credentials::default()), spool.path()).unwrap();
+    let surroundings =
+        Surroundings::real(Default::default(), Arc::new(Credentials::default()), spool.path());
     let (events, _told) = Events::new(None);
     let errand = Errand { writes: true, ..Errand::look(&surroundings, &events) };
     let connections = Connections::new(&wants, &config, spool.path(), errand).await;

@@ -11,7 +11,7 @@ pub const LONGEST_TOLD: Duration = Duration::from_secs(366 * 24 * 3600);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ErrorKind {
     /// The registry refused with a status, and perhaps a code and a message.
-    #[error("{status}{}{}", code.iter().map(|code| format!(" {code}")).collect::<String>(), message.iter().map(|message| format!(": {message}")).collect::<String>())]
+    #[error("{}", refused(*status, code.as_deref(), message.as_deref(), *page))]
     Status {
         /// The HTTP status, such as 403.
         status: u16,
@@ -19,6 +19,9 @@ pub enum ErrorKind {
         code: Option<String>,
         /// Message from the error body.
         message: Option<String>,
+        /// Whether it came with a page for people, of which the message is the title: something in front of the registry may
+        /// have answered.
+        page: bool,
     },
     /// Docker Hub's limit on pulls, which lasts for hours, as opposed to one on requests, which lasts for seconds.
     #[error("the limit on pulls is reached: {message}{}", told(*ends))]
@@ -52,8 +55,21 @@ pub enum ErrorKind {
     #[error("the server speaks TLS, but was asked in plain HTTP")]
     TlsExpected,
     /// The certificate or the handshake.
-    #[error("TLS: {0}")]
-    Tls(String),
+    #[error("TLS: {text}")]
+    Tls {
+        /// What it failed for.
+        cause: TlsCause,
+        /// In words.
+        text: String,
+    },
+    /// The proxy on the way, and not the host behind it.
+    #[error("the proxy {proxy} {problem}")]
+    Proxy {
+        /// Its host and port; its user is nobody's business.
+        proxy: String,
+        /// What is wrong with it.
+        problem: ProxyProblem,
+    },
     /// Nothing came for a while.
     #[error("nothing was heard for {} s", .0.as_secs())]
     TimedOut(Duration),
@@ -74,6 +90,9 @@ pub enum ErrorKind {
     /// An answer that no registry gives.
     #[error("this is not a container registry: {0}")]
     NotARegistry(String),
+    /// A registry that does not know where it is.
+    #[error("{0}")]
+    Misconfigured(String),
     /// A breach of the protocol.
     #[error("{0}")]
     Protocol(String),
@@ -89,6 +108,70 @@ pub enum ErrorKind {
     /// Credentials could not be read.
     #[error(transparent)]
     Credentials(#[from] CredentialError),
+}
+
+/// What a TLS handshake failed for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TlsCause {
+    /// The certificate of the server is out of date.
+    Expired,
+    /// The certificate of the server is for a later time.
+    NotYetValid,
+    /// The certificate of the server is for another name.
+    OtherName,
+    /// Nobody vouches for the certificate of the server.
+    UnknownIssuer,
+    /// The server shows the certificate of an authority as its own.
+    AuthorityItself,
+    /// The server wants a certificate of ours, or another one.
+    ClientCertificate,
+    /// A file with certificates for this registry can't be used.
+    Files,
+    /// The store of the system can't be used.
+    Store,
+    /// The two sides have no version or cipher in common.
+    Protocol,
+    /// Anything else.
+    Other,
+}
+
+/// What is wrong with a proxy.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ProxyProblem {
+    /// It wants to know who we are, or does not believe it.
+    #[error("does not accept these credentials, or wants some (407)")]
+    Credentials,
+    /// It does not let us reach the host.
+    #[error("refuses the connection ({0})")]
+    Refused(u16),
+    /// It can't reach the host, or has a problem of its own.
+    #[error("can't make the connection{}", .0.map(|status| format!(" ({status})")).unwrap_or_default())]
+    Failing(Option<u16>),
+    /// Nobody answers there.
+    #[error("can't be reached: {why}")]
+    Unreachable {
+        /// Why not.
+        why: String,
+        /// Whether it has served before, and may be back.
+        passing: bool,
+    },
+}
+
+impl ProxyProblem {
+    /// Whether trying once more may help.
+    ///
+    /// ```
+    /// use mirror_failure::ProxyProblem;
+    ///
+    /// assert!(ProxyProblem::Failing(Some(503)).passes() && !ProxyProblem::Credentials.passes());
+    /// ```
+    pub fn passes(&self) -> bool {
+        match self {
+            ProxyProblem::Credentials | ProxyProblem::Refused(_) => false,
+            ProxyProblem::Failing(_) => true,
+            ProxyProblem::Unreachable { passing, .. } => *passing,
+        }
+    }
 }
 
 /// Why credentials could not be had.
@@ -109,6 +192,14 @@ pub enum CredentialError {
         program: String,
         /// Why it failed.
         reason: String,
+    },
+    /// A helper that is not installed.
+    #[error("credential helper {program}, which {file} names, is not installed")]
+    NoHelper {
+        /// The credential helper, such as `docker-credential-pass`.
+        program: String,
+        /// The file that names it.
+        file: String,
     },
     /// A variable that isn't `user:password`.
     #[error("the environment variable {0} must have the form user:password")]
@@ -143,6 +234,14 @@ impl ErrorKind {
             kind => kind,
         }
     }
+}
+
+/// A refusal: `403 DENIED: why`.
+fn refused(status: u16, code: Option<&str>, message: Option<&str>, page: bool) -> String {
+    let code = code.map(|code| format!(" {code}")).unwrap_or_default();
+    let page = if page { " with an HTML page" } else { "" };
+    let message = message.map(|message| format!(": {message}")).unwrap_or_default();
+    format!("{status}{code}{page}{message}")
 }
 
 /// When a limit ends, for the end of a sentence.

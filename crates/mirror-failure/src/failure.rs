@@ -39,6 +39,8 @@ pub enum Cause {
     Digest(DigestMismatch),
     /// A manifest that can't be mirrored.
     Manifest(ManifestError),
+    /// The registry takes no index some of whose images were left out.
+    SparseIndex(RequestError),
     /// The registry has no such image.
     Missing(Registry),
     /// The tag at the destination is another image, or none, since it was looked at.
@@ -127,7 +129,9 @@ impl Failure {
     /// What failed at `side`, in which step, and why. Everything that is text from outside is made safe to show.
     pub fn new(side: Side, step: &str, cause: &Cause) -> Failure {
         let request = match cause {
-            Cause::Request(error) => Some(Box::new(FailedRequest::of(error))),
+            Cause::Request(error) | Cause::SparseIndex(error) => {
+                Some(Box::new(FailedRequest::of(error)))
+            }
             _ => None,
         };
         let separator = if step.is_empty() { "" } else { ": " };
@@ -175,6 +179,9 @@ impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Cause::Request(error) => error.fmt(f),
+            Cause::SparseIndex(error) => {
+                write!(f, "the registry takes no index without all of its images: {error}")
+            }
             Cause::Digest(error) => error.fmt(f),
             Cause::Manifest(error) => error.fmt(f),
             Cause::Moved(Some(found)) => write!(f, "the tag is now {found}"),
@@ -213,7 +220,8 @@ mod tests {
     use crate::kind::FailureKind;
 
     fn refused(status: u16, code: &str) -> RequestError {
-        let kind = ErrorKind::Status { status, code: Some(code.to_owned()), message: None };
+        let code = Some(code.to_owned());
+        let kind = ErrorKind::Status { status, code, message: None, page: false };
         RequestError::new("GET https://r.io:5000/v2/a/manifests/1", kind)
     }
 

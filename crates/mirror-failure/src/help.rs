@@ -4,16 +4,19 @@ use std::io::ErrorKind::{PermissionDenied, StorageFull};
 
 use mirror_oci::ManifestError;
 
-use crate::error_kind::ErrorKind;
+use crate::error_kind::{CredentialError, ErrorKind};
 use crate::failure::{Cause, Side};
 use crate::kind::FailureKind;
+use crate::network_help::{proxy_help, tls_help};
 use crate::request::RequestError;
+use crate::said::Reason;
 
 impl Cause {
     /// The kind of failure that it makes.
     pub fn kind(&self) -> FailureKind {
         match self {
             Cause::Request(error) => error.failure_kind(),
+            Cause::SparseIndex(_) => FailureKind::Configuration,
             Cause::Digest(_) | Cause::Manifest(ManifestError::Digest(_)) => FailureKind::Tampering,
             Cause::Manifest(_) | Cause::TooMuch(_) => FailureKind::Content,
             Cause::Missing(_) => FailureKind::Missing,
@@ -26,8 +29,9 @@ impl Cause {
     /// What the person at the keyboard can do about it, where it is `side` that failed.
     pub fn help(&self, side: Side) -> Option<String> {
         let text = match self {
-            Cause::Request(error) => return request_help(error, side).map(str::to_owned),
+            Cause::Request(error) => return error.help(side).map(str::to_owned),
             Cause::Other(_) => return None,
+            Cause::SparseIndex(_) => SPARSE,
             Cause::Missing(_) => missing_help(side),
             Cause::Digest(_) => TAMPERING,
             Cause::Manifest(error) => manifest_help(error),
@@ -47,6 +51,18 @@ impl Cause {
 }
 
 impl RequestError {
+    /// What a person can do about it, where it is `side` that failed.
+    ///
+    /// ```
+    /// use mirror_failure::{RequestError, Side};
+    ///
+    /// let error = RequestError::refused("GET https://r.io/v2/app/manifests/1", 507, None, None);
+    /// assert!(error.help(Side::Source).is_some_and(|help| help.starts_with("the storage")));
+    /// ```
+    pub fn help(&self, side: Side) -> Option<&'static str> {
+        request_help(self, side)
+    }
+
     /// The kind of failure that it is for whoever reads a plan or a report.
     pub fn failure_kind(&self) -> FailureKind {
         use ErrorKind as Kind;
@@ -58,7 +74,9 @@ impl RequestError {
         }
         match self.kind() {
             Kind::PullLimit { .. } => FailureKind::PullLimit,
+            _ if self.is_policy() => FailureKind::Denied,
             _ if self.is_deferred() => FailureKind::Throttled,
+            _ if self.lacks_content() => FailureKind::Refused,
             Kind::Status { status: 404, .. } if self.token_service_status().is_none() => {
                 FailureKind::Missing
             }
@@ -71,9 +89,12 @@ impl RequestError {
             | Kind::TimedOut(_)
             | Kind::TooSlow { .. }
             | Kind::Broken(_) => FailureKind::Unreachable,
-            Kind::PlainHttp | Kind::TlsExpected | Kind::Tls(_) => FailureKind::Tls,
+            Kind::PlainHttp | Kind::TlsExpected | Kind::Tls { .. } => FailureKind::Tls,
+            Kind::Proxy { .. } => FailureKind::Proxy,
             Kind::Body(_) => FailureKind::Disk,
-            Kind::NotARegistry(_) | Kind::Protocol(_) => FailureKind::Protocol,
+            Kind::NotARegistry(_) | Kind::Protocol(_) | Kind::Misconfigured(_) => {
+                FailureKind::Protocol
+            }
             Kind::Manifest(_) => FailureKind::Content,
             Kind::PrivateAddress(_) | Kind::ForeignRealm(_) => FailureKind::Configuration,
             Kind::Service(_) | Kind::Credentials(_) => FailureKind::Credentials,
@@ -93,7 +114,13 @@ fn request_help(error: &RequestError, side: Side) -> Option<&'static str> {
         ErrorKind::Status { status, .. } if error.token_service_status().is_some() => {
             token_service_help(*status, error.is_anonymous())
         }
-        ErrorKind::Status { status, .. } => return status_help(*status, side),
+        _ if error.lacks_content() => {
+            "the registry does not know what it has just taken: run again later, or tell its operator"
+        }
+        ErrorKind::Status { status, .. } => {
+            let reason = error.reason().map(|reason| reason_help(reason, side));
+            return reason.or_else(|| status_help(*status, side));
+        }
         ErrorKind::PullLimit { .. } => {
             "log in to the registry for a higher limit, or wait for the window to pass"
         }
@@ -111,17 +138,17 @@ fn request_help(error: &RequestError, side: Side) -> Option<&'static str> {
         ErrorKind::TlsExpected => {
             "set `endpoint = \"https://…\"` for this registry in images/mirror.toml"
         }
-        ErrorKind::Tls(_) => {
-            "trust the registry's certificate authority: install it, or name it in SSL_CERT_FILE"
-        }
+        ErrorKind::Proxy { problem, .. } => proxy_help(problem),
+        ErrorKind::Tls { cause, .. } => tls_help(*cause),
         ErrorKind::TimedOut(_) | ErrorKind::Broken(_) | ErrorKind::TooSlow { .. } => {
             "check the network between here and the registry"
         }
         ErrorKind::NotARegistry(_) => {
             "check the registry's name and its `endpoint` in images/mirror.toml"
         }
-        ErrorKind::Credentials(_) => {
-            "fix it, or set MIRROR_AUTH_<HOST>=user:password in the environment"
+        ErrorKind::Credentials(error) => credential_help(error),
+        ErrorKind::Misconfigured(_) => {
+            "tell the operator of the registry which name it is reached by: its external URL, or the headers `Host` and `X-Forwarded-Proto` of the proxy in front of it"
         }
         ErrorKind::Protocol(_) => {
             "tell the operator of the registry; this is not what the specification allows"
@@ -133,6 +160,55 @@ fn request_help(error: &RequestError, side: Side) -> Option<&'static str> {
         _ => return None,
     };
     Some(text)
+}
+
+/// What to do about what a refusal is about.
+fn reason_help(reason: Reason, side: Side) -> &'static str {
+    match (reason, side) {
+        (Reason::Policy, Side::Destination) => {
+            "a policy of the registry refuses this: ask whoever is in charge of it for an exception, or mirror another tag"
+        }
+        (Reason::Policy, _) => {
+            "a policy of the source refuses this image: choose one that it allows, or ask whoever is in charge of the policy"
+        }
+        (Reason::Quota, _) => {
+            "a quota is used up there: delete what nobody needs, or ask for a larger one"
+        }
+        (Reason::StorageFull, _) => {
+            "the storage of the registry is full: tell its operator; what has arrived is kept"
+        }
+        (Reason::TooLarge, _) => {
+            "a proxy in front of the registry limits the size of requests: raise its limit, `client_max_body_size` in nginx"
+        }
+        (Reason::Layers, _) => {
+            "the registry takes no image with so many layers: ask its publisher for one with fewer, or mirror another tag"
+        }
+        (Reason::Tags, _) => {
+            "the image has as many tags there as the registry takes: delete some of them, or mirror fewer tags of it"
+        }
+        (Reason::Key, _) => {
+            "the registry can't use the key that the repository is encrypted with: check that it is enabled, and that the role may use it"
+        }
+        (Reason::Immutable, _) => {
+            "tags can't be written again there: delete the tag, or mirror another one"
+        }
+        (Reason::Name, Side::Destination) => {
+            "the registry takes no such name; some allow two components alone: change `repository` of the destination in images/mirror.toml"
+        }
+        (Reason::Name, _) => "check the name of the image",
+        (Reason::Gateway, _) => {
+            "something in front of the registry has answered, such as a proxy, a gateway or a firewall: ask whoever runs it to let this request through"
+        }
+    }
+}
+
+fn credential_help(error: &CredentialError) -> &'static str {
+    match error {
+        CredentialError::NoHelper { .. } => {
+            "install it, or remove it from that file; or set MIRROR_AUTH_<HOST>=user:password in the environment"
+        }
+        _ => "fix it, or set MIRROR_AUTH_<HOST>=user:password in the environment",
+    }
 }
 
 fn missing_help(side: Side) -> &'static str {
@@ -151,6 +227,9 @@ fn manifest_help(error: &ManifestError) -> &'static str {
         _ => "ask the publisher of the image; no registry can hold it byte for byte as it is",
     }
 }
+
+/// What to do about a registry that takes no index without all of its images.
+pub const SPARSE: &str = "mirror all platforms of it, or a single one; or let the registry take such an index, which distribution does from 3.0 on with `validation.manifests.indexes.platforms: none`";
 
 /// What to do about bytes that are not those that were asked for. The publisher has nothing to do with it: who asks by
 /// digest can tell.
@@ -187,9 +266,6 @@ fn status_help(status: u16, side: Side) -> Option<&'static str> {
         404 => missing_help(side),
         405 => {
             "the registry does not allow this; is it read-only? If not, look for a proxy in front of it"
-        }
-        413 => {
-            "a proxy in front of the registry limits the size of requests: raise its limit, `client_max_body_size` in nginx"
         }
         429 => "the registry limits requests; log in there, or try again later",
         500.. => "the registry reported an internal error; try again later",

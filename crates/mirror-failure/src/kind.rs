@@ -31,6 +31,8 @@ pub enum FailureKind {
     Unavailable,
     /// The certificate or the handshake; or TLS on one side only.
     Tls,
+    /// The proxy on the way.
+    Proxy,
     /// The other side refuses the request, for another reason.
     Refused,
     /// Bytes that are not what they were said to be: it may be an attack.

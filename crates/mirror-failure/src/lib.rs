@@ -7,13 +7,15 @@ mod error_kind;
 mod failure;
 mod help;
 mod kind;
+mod network_help;
 mod request;
 mod retry;
+mod said;
 mod text;
 
-pub use error_kind::{CredentialError, ErrorKind, LONGEST_TOLD};
+pub use error_kind::{CredentialError, ErrorKind, LONGEST_TOLD, ProxyProblem, TlsCause};
 pub use failure::{Cause, FailedRequest, Failure, Side};
-pub use help::TAMPERING;
+pub use help::{SPARSE, TAMPERING};
 pub use kind::FailureKind;
 pub use request::{LONGEST_PAUSE, RequestError, passing_status};
 pub use retry::{Delays, RetryPolicy};

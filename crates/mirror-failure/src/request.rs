@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use mirror_oci::ManifestError;
 
-use crate::error_kind::{CredentialError, ErrorKind};
+use crate::error_kind::ErrorKind;
+use crate::said::{Reason, reason};
 
 /// A pause that a host asks for is waited for up to this; a longer one defers what is wanted of it.
 pub const LONGEST_PAUSE: Duration = Duration::from_secs(300);
@@ -74,7 +75,7 @@ impl RequestError {
         code: Option<String>,
         message: Option<String>,
     ) -> RequestError {
-        RequestError::new(request, ErrorKind::Status { status, code, message })
+        RequestError::new(request, ErrorKind::Status { status, code, message, page: false })
     }
 
     /// A connection to such a service that broke.
@@ -109,21 +110,6 @@ impl RequestError {
     /// ```
     pub fn without_credentials(request: impl Into<String>, why: impl Into<String>) -> RequestError {
         RequestError::new(request, ErrorKind::Service(why.into())).anonymously(true)
-    }
-
-    /// Whether a credential helper has failed.
-    ///
-    /// ```
-    /// use mirror_failure::{CredentialError, RequestError};
-    ///
-    /// let helper = CredentialError::Helper {
-    ///     program: "docker-credential-pass".to_owned(),
-    ///     reason: "locked".to_owned(),
-    /// };
-    /// assert!(RequestError::new("GET https://r.io/v2/", helper.into()).is_failed_helper());
-    /// ```
-    pub fn is_failed_helper(&self) -> bool {
-        matches!(&self.0.kind, ErrorKind::Credentials(CredentialError::Helper { .. }))
     }
 
     /// Tells whether no credentials were sent.
@@ -179,6 +165,57 @@ impl RequestError {
         }
     }
 
+    /// Whether a policy of the service refuses this, such as one on vulnerabilities, as its status, its code or its words say.
+    ///
+    /// ```
+    /// use mirror_failure::RequestError;
+    ///
+    /// let code = Some("PROJECTPOLICYVIOLATION".to_owned());
+    /// let error = RequestError::refused("GET https://r.io/v2/app/manifests/1", 412, code, None);
+    /// assert!(error.is_policy());
+    /// ```
+    pub fn is_policy(&self) -> bool {
+        self.reason() == Some(Reason::Policy)
+    }
+
+    /// Whether the tag can't be written again, as the registry says.
+    ///
+    /// ```
+    /// use mirror_failure::RequestError;
+    ///
+    /// let message = Some("the tag is immutable".to_owned());
+    /// let error = RequestError::refused("PUT https://r.io/v2/app/manifests/1", 409, None, message);
+    /// assert!(error.is_immutable_tag());
+    /// ```
+    pub fn is_immutable_tag(&self) -> bool {
+        self.reason() == Some(Reason::Immutable)
+    }
+
+    /// Whether a manifest was refused because the registry does not know what it points to, or not yet:
+    /// <https://github.com/opencontainers/distribution-spec/blob/main/spec.md#error-codes>.
+    ///
+    /// ```
+    /// use mirror_failure::RequestError;
+    ///
+    /// let code = Some("MANIFEST_BLOB_UNKNOWN".to_owned());
+    /// assert!(RequestError::refused("PUT https://r.io/v2/app/manifests/1", 400, code, None).lacks_content());
+    /// ```
+    pub fn lacks_content(&self) -> bool {
+        let unknown = ["MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN", "MANIFEST_UNKNOWN"];
+        let writes = self.0.request.starts_with("PUT ");
+        writes && self.code().is_some_and(|code| unknown.contains(&code))
+    }
+
+    /// What the registry's refusal is about, where it says so.
+    pub(crate) fn reason(&self) -> Option<Reason> {
+        match &self.0.kind {
+            ErrorKind::Status { status, code, message, page } if !self.0.by_token_service => {
+                reason(*status, code.as_deref(), message.as_deref(), *page)
+            }
+            _ => None,
+        }
+    }
+
     /// Whether nothing is known to be wrong but that there are no credentials for the registry. What is missing can look
     /// the same: many registries don't tell strangers the difference.
     pub fn lacks_credentials(&self) -> bool {
@@ -186,7 +223,7 @@ impl RequestError {
             self.0.kind,
             ErrorKind::Service(_) | ErrorKind::Status { status: 401 | 403, .. }
         );
-        self.0.anonymous && refused
+        self.0.anonymous && refused && self.reason().is_none()
     }
 
     /// Whether time alone removes what stands in the way: a limit on pulls or on requests.
@@ -283,7 +320,7 @@ impl RequestError {
     /// Whether nobody was reached at all.
     pub fn is_unreachable(&self) -> bool {
         use ErrorKind::{Dns, PlainHttp, Refused, TimedOut, Tls, TlsExpected};
-        matches!(self.0.kind, Dns | Refused | TimedOut(_) | PlainHttp | TlsExpected | Tls(_))
+        matches!(self.0.kind, Dns | Refused | TimedOut(_) | PlainHttp | TlsExpected | Tls { .. })
     }
 
     /// What the server said of when to come back.
@@ -383,6 +420,7 @@ impl RequestError {
             | ErrorKind::TimedOut(_)
             | ErrorKind::TooSlow { .. }
             | ErrorKind::Broken(_) => true,
+            ErrorKind::Proxy { problem, .. } => problem.passes(),
             _ => false,
         }
     }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use mirror_failure::{RequestError, Side};
+
 /// Why something could not be done on a forge.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum ForgeError {
@@ -18,6 +20,9 @@ pub enum ForgeError {
         /// What the forge said.
         message: String,
     },
+    /// The way to the forge is closed, whatever the number of attempts.
+    #[error(transparent)]
+    Unreachable(Box<RequestError>),
     /// No response that makes sense, whatever the number of attempts.
     #[error("{what}: {why}, {attempts} attempts")]
     Broken {
@@ -51,6 +56,7 @@ impl ForgeError {
     pub fn help(&self) -> Option<&'static str> {
         match self {
             ForgeError::Unusable(_) => None,
+            ForgeError::Unreachable(error) => error.help(Side::Destination),
             ForgeError::Refused { status: 401, .. } => Some("the token is wrong or has expired"),
             ForgeError::Refused { status: 403, .. } => Some(
                 "the token needs `pull-requests: write`, `statuses: write`, for `mirror issue` also `issues: write`, and for \

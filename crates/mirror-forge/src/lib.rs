@@ -15,7 +15,10 @@ mod propose;
 use std::fmt;
 use std::time::Duration;
 
-use mirror_failure::RetryPolicy;
+use bytes::Bytes;
+use http::{Request, Response};
+use mirror_failure::{ErrorKind, RetryPolicy};
+use tower::util::BoxCloneSyncService;
 
 pub use error::ForgeError;
 pub use github::{LONGEST_DESCRIPTION, PUBLIC_API};
@@ -24,6 +27,13 @@ pub use names::{CommitId, RepositoryName};
 pub use propose::{Base, Proposal};
 
 use crate::github::GitHub;
+
+/// What carries requests to a forge and brings back whole responses, up to [`LARGEST_RESPONSE`] bytes: the way out that
+/// everything else takes, with its proxies and certificates.
+pub type ForgeWire = BoxCloneSyncService<Request<Bytes>, Response<Bytes>, ErrorKind>;
+
+/// The largest response that is read: a hundred comments of 64 KiB in JSON, twice over.
+pub const LARGEST_RESPONSE: usize = 16 << 20;
 
 /// A repository on a forge, as one who may write there sees it.
 pub struct Forge {
@@ -96,8 +106,9 @@ impl Forge {
         repository: RepositoryName,
         login: &ForgeLogin,
         retry_policy: RetryPolicy,
+        wire: ForgeWire,
     ) -> Result<Forge, ForgeError> {
-        let github = GitHub::open(api, repository, login, retry_policy).await?;
+        let github = GitHub::open(api, repository, login, retry_policy, wire).await?;
         Ok(Forge { kind: ForgeKind::GitHub(Box::new(github)) })
     }
 

@@ -12,6 +12,11 @@ use mirror_testkit::{FakeGitHub, GITHUB_APP, GITHUB_REPOSITORY, GITHUB_TOKEN, Gi
 
 const HEAD: &str = "0123456789abcdef0123456789abcdef01234567";
 
+/// The real way out.
+fn wire() -> mirror_forge::ForgeWire {
+    mirror_registry::Wire::internet(Default::default()).whole(mirror_forge::LARGEST_RESPONSE)
+}
+
 fn retry_policy() -> RetryPolicy {
     RetryPolicy { idle: Duration::from_millis(500), first_pause: Duration::from_millis(1) }
 }
@@ -21,7 +26,8 @@ async fn open(fake: &FakeGitHub) -> Forge {
 }
 
 async fn open_as(fake: &FakeGitHub, login: &ForgeLogin) -> Result<Forge, ForgeError> {
-    Forge::github(&fake.api(), GITHUB_REPOSITORY.parse().unwrap(), login, retry_policy()).await
+    Forge::github(&fake.api(), GITHUB_REPOSITORY.parse().unwrap(), login, retry_policy(), wire())
+        .await
 }
 
 fn ours(fake: &FakeGitHub) -> Vec<String> {
@@ -185,7 +191,8 @@ async fn tokens_and_addresses_that_cannot_be() {
     let login = ForgeLogin::Token(GITHUB_TOKEN.to_owned());
     for api in ["http://github.example.com/api/v3", "ftp://x", "x y", ""] {
         let opened =
-            Forge::github(api, GITHUB_REPOSITORY.parse().unwrap(), &login, retry_policy()).await;
+            Forge::github(api, GITHUB_REPOSITORY.parse().unwrap(), &login, retry_policy(), wire())
+                .await;
         let error = opened.err().unwrap().to_string();
         assert!(error.contains("is not the address of an API"), "{error}");
     }
@@ -244,7 +251,8 @@ async fn what_another_run_writes_meanwhile_is_not_ours() {
     let fake = FakeGitHub::start();
     let policy = RetryPolicy { first_pause: Duration::from_millis(200), ..retry_policy() };
     let (repository, login) = (GITHUB_REPOSITORY.parse().unwrap(), GITHUB_TOKEN.to_owned());
-    let github = Forge::github(&fake.api(), repository, &ForgeLogin::Token(login), policy).await;
+    let github =
+        Forge::github(&fake.api(), repository, &ForgeLogin::Token(login), policy, wire()).await;
     let (github, first) = (github.unwrap(), AtomicBool::new(true));
     fake.set_faults(move |call| {
         let fails = call.method == "POST" && first.swap(false, Ordering::Relaxed);

@@ -125,13 +125,12 @@ impl RawManifest {
         let foreign = |blob: &Descriptor| {
             media_type::is_foreign_layer(&blob.media_type) && !blob.urls.is_empty()
         };
-        let (foreign, blobs) = blobs.partition(foreign);
-        Ok(Links {
-            manifests: document.manifests.unwrap_or_default(),
-            blobs,
-            foreign,
-            subject: document.subject,
-        })
+        // BuildKit keeps its cache in indexes of layers: containers/image#2210.
+        let children = document.manifests.unwrap_or_default().into_iter();
+        let (layers, manifests): (Vec<_>, Vec<_>) =
+            children.partition(|child| media_type::is_blob(&child.media_type));
+        let (foreign, blobs) = blobs.chain(layers).partition(foreign);
+        Ok(Links { manifests, blobs, foreign, subject: document.subject })
     }
 }
 
@@ -193,11 +192,20 @@ struct Document {
     schema_version: Option<u64>,
     media_type: Option<String>,
     config: Option<Descriptor>,
+    #[serde(default, deserialize_with = "null_is_empty")]
     layers: Option<Vec<Descriptor>>,
+    #[serde(default, deserialize_with = "null_is_empty")]
     manifests: Option<Vec<Descriptor>>,
     blobs: Option<Vec<Descriptor>>,
     subject: Option<Descriptor>,
     fs_layers: Option<serde::de::IgnoredAny>,
+}
+
+/// Go writes an empty list as `null`.
+fn null_is_empty<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Vec<Descriptor>>, D::Error> {
+    Ok(Some(Option::deserialize(deserializer)?.unwrap_or_default()))
 }
 
 impl Document {

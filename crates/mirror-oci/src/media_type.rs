@@ -58,6 +58,18 @@ pub fn is_index(media_type: &str) -> bool {
     matches!(known(media_type), Some(OCI_INDEX | DOCKER_LIST))
 }
 
+/// Whether it is the type of a layer or a configuration, which no manifest has.
+pub(crate) fn is_blob(media_type: &str) -> bool {
+    let starts = [
+        "application/vnd.oci.image.layer.",
+        "application/vnd.oci.image.config.",
+        "application/vnd.docker.image.rootfs.",
+        "application/vnd.docker.container.image.",
+        "application/vnd.buildkit.cacheconfig.",
+    ];
+    starts.iter().any(|start| starts_with(media_type, start))
+}
+
 /// Layers that may not be redistributed. Where they have `urls`, registries don't hold them; those are never followed.
 ///
 /// ```

@@ -31,7 +31,7 @@
 //! let digest = Digest::of(Algorithm::Sha256, b"a manifest");
 //! let mut observed = Observed::default();
 //! observed.sources.insert(want.source.clone(), Ok(digest.clone()));
-//! observed.targets.insert(want.target.clone(), Ok(None));
+//! observed.targets.insert(want.target.clone(), Ok(mirror_plan::plan::Presence::Absent));
 //! let draft = Draft::new(&wants, observed);
 //! let questions = draft.questions(Depth::Manifests, ReviewNotes::Skip);
 //! assert_eq!(questions.manifests[&want.source], &digest);

@@ -47,7 +47,7 @@ fn copies(tag: &str) -> Event {
     let wants = Wants { wants: vec![want(tag)], ..Wants::default() };
     let mut observed = Observed::default();
     observed.sources.insert(want(tag).source, Ok(digest()));
-    observed.targets.insert(want(tag).target, Ok(None));
+    observed.targets.insert(want(tag).target, Ok(mirror_plan::plan::Presence::Absent));
     let plan = Draft::new(&wants, observed).settle(&Answers::default());
     Event::Planned { plan: Arc::new(plan), refresh: false }
 }

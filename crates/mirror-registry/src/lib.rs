@@ -19,7 +19,10 @@ mod verbs;
 mod wire;
 mod world;
 
-pub use auth::credentials::{Credential, Credentials, Login, LoginResponse, LoginSource};
+pub use auth::credentials::{
+    Credential, CredentialFile, Credentials, Login, LoginResponse, LoginSource, Lookup,
+    LookupOutcome, LookupStep,
+};
 pub use host::Host;
 pub use host::capabilities::{Capabilities, Known, KnownBy, Mounts, Presets, RequestRates};
 pub use host::options::{HostOptions, HostRole};
@@ -33,5 +36,5 @@ pub use verbs::flow::UploadBody;
 pub use verbs::manifest::ManifestRef;
 pub use verbs::referrers::{Listed, Recall, Referrer};
 pub use verbs::upload::{Mount, Opening, Supply, Upload};
-pub use wire::{Body, Reach, Wire};
+pub use wire::{Body, Network, Proxies, ProxyError, Reach, TlsFiles, Wire};
 pub use world::{Chance, Clock, Threads, World};

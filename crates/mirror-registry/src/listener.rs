@@ -28,6 +28,11 @@ pub enum HostNews {
         /// What it answered, such as `429 TOOMANYREQUESTS`.
         why: String,
     },
+    /// A place where credentials for it may be kept could not be used; others were asked.
+    CredentialSourceFailed {
+        /// Which place, and why.
+        why: String,
+    },
     /// It does something beyond the protocol, or doesn't, which nobody knew before.
     Learned {
         /// What, in a few words: `mounts from itself`.

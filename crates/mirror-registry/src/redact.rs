@@ -5,18 +5,18 @@ use std::fmt;
 
 use url::Url;
 
-/// A password or token. Its text only leaves through [`Secret::expose`].
+/// A password or token. It only leaves through [`Secret::expose`].
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
+pub struct Secret(Vec<u8>);
 
 impl Secret {
-    /// Wraps a secret, so that it can't be printed.
-    pub fn new(text: impl Into<String>) -> Secret {
-        Secret(text.into())
+    /// Wraps a secret, so that it can't be printed. It need not be UTF-8: passwords were stored in Latin-1.
+    pub fn new(bytes: impl Into<Vec<u8>>) -> Secret {
+        Secret(bytes.into())
     }
 
-    /// The text, for a request header and nothing else.
-    pub fn expose(&self) -> &str {
+    /// The bytes, for a request header and nothing else.
+    pub fn expose(&self) -> &[u8] {
         &self.0
     }
 }
@@ -103,6 +103,6 @@ mod tests {
     fn secrets_do_not_print() {
         let secret = Secret::new("hunter2");
         assert!(!format!("{secret} {secret:?}").contains("hunter2"));
-        assert_eq!(secret.expose(), "hunter2");
+        assert_eq!(secret.expose(), b"hunter2");
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use mirror_oci::Repository;
 use url::Url;
 
-use crate::auth::TokenScope;
+use crate::auth::scope::TokenScope;
 use crate::host::Host;
 use crate::host::capabilities::OfRepository;
 

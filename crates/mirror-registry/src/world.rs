@@ -7,10 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
-use mirror_failure::RequestError;
 use tokio::time::Instant;
 
-use crate::wire::Wire;
+use crate::wire::{Network, Wire};
 
 /// What a run reaches outside of itself for.
 #[derive(Debug, Clone)]
@@ -26,14 +25,16 @@ pub struct World {
 }
 
 impl World {
-    /// The real one.
-    ///
-    /// # Errors
-    /// When the trust store of the system can't be used.
-    pub fn real() -> Result<World, RequestError> {
+    /// The real one, without proxies and certificates of its own.
+    pub fn real() -> World {
+        World::in_network(Network::default())
+    }
+
+    /// The real one, as the network of this machine is.
+    pub fn in_network(network: Network) -> World {
         let chance = Chance::of(std::hash::RandomState::new().hash_one(std::process::id()));
-        let (wire, clock) = (Wire::internet()?, Clock::system());
-        Ok(World { wire, clock, chance, threads: Threads::Apart })
+        let (wire, clock) = (Wire::internet(network), Clock::system());
+        World { wire, clock, chance, threads: Threads::Apart }
     }
 
     /// One that is the same each time: requests go to `wire`, it is `start` now, chance follows from `seed`. Time goes on

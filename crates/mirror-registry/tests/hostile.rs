@@ -29,8 +29,7 @@ fn patient_host(registry: &Registry, retry_policy: RetryPolicy) -> Arc<Host> {
     let variable = format!("MIRROR_AUTH_{}", registry.host().replace(['.', ':'], "_"));
     let credentials = Credentials::new([(variable, "me:secret".to_owned())], Vec::new());
     let name = registry.host().parse().unwrap();
-    let host =
-        Host::new(&mirror_registry::World::real().unwrap(), Arc::new(credentials), &name, &options);
+    let host = Host::new(&mirror_registry::World::real(), Arc::new(credentials), &name, &options);
     Arc::new(host.unwrap())
 }
 
@@ -107,7 +106,7 @@ async fn a_login_that_was_made_goes_where_it_belongs_and_nowhere_else() {
             ..HostOptions::default()
         };
         let credentials = Arc::new(Credentials::new([], Vec::new()));
-        let client = mirror_registry::World::real().unwrap();
+        let client = mirror_registry::World::real();
         let name = registry.host().parse().unwrap();
         let host = Arc::new(Host::new(&client, credentials, &name, &options).unwrap());
         at(&host, &repository).head_manifest(ManifestRef::Tag(&tag)).await
@@ -141,7 +140,7 @@ async fn a_login_that_was_made_does_not_go_to_a_token_service_elsewhere() {
         ..HostOptions::default()
     };
     let credentials = Arc::new(Credentials::new([], Vec::new()));
-    let client = mirror_registry::World::real().unwrap();
+    let client = mirror_registry::World::real();
     let host = Host::new(&client, credentials, &registry.host().parse().unwrap(), &options);
     let host = Arc::new(host.unwrap());
     let (repository, tag) = names();
@@ -250,8 +249,7 @@ async fn inside_a_network_of_its_own() {
         };
         let credentials = Arc::new(Credentials::new([], Vec::new()));
         let name = "registry.example".parse().unwrap();
-        let host =
-            Arc::new(Host::new(&World::real().unwrap(), credentials, &name, &options).unwrap());
+        let host = Arc::new(Host::new(&World::real(), credentials, &name, &options).unwrap());
         let (repository, tag) = names();
         at(&host, &repository).get_manifest(ManifestRef::Tag(&tag)).await
     };
@@ -324,9 +322,9 @@ async fn digest_headers_are_not_believed() {
     {
         registry
             .set_faults(move |_| Some(Fault::Header("docker-content-digest", wrong.to_owned())));
-        let error = at(&host, &repository).head_manifest(ManifestRef::Tag(&tag)).await.unwrap_err();
-        assert!(error.to_string().contains("docker-content-digest"), "{error}");
         // The manifest itself is hashed, whatever the header says.
+        let found = at(&host, &repository).head_manifest(ManifestRef::Tag(&tag)).await.unwrap();
+        assert_eq!(found.as_ref(), Some(image.digest()));
         let manifest = at(&host, &repository).get_manifest(ManifestRef::Tag(&tag)).await.unwrap();
         assert_eq!(manifest.digest(), image.digest());
     }

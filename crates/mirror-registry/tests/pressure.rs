@@ -27,7 +27,7 @@ fn slow(registry: &Registry) -> (Proxy, Arc<Host>) {
         },
         ..HostOptions::default()
     };
-    let client = mirror_registry::World::real().unwrap();
+    let client = mirror_registry::World::real();
     let name = registry.host().parse().unwrap();
     let host = Host::new(&client, Arc::new(Credentials::default()), &name, &options).unwrap();
     (proxy, Arc::new(host))

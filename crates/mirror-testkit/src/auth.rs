@@ -28,6 +28,8 @@ pub enum AuthProfile {
         /// Where the challenge sends clients; the registry's own `/token` by default.
         realm: Option<String>,
     },
+    /// The first for repositories whose name contains this text, the second for all others.
+    Split(&'static str, Box<AuthProfile>, Box<AuthProfile>),
 }
 
 impl AuthProfile {
@@ -70,6 +72,10 @@ impl AuthProfile {
             AuthProfile::Basic(user, password) if header == Some(&basic(user, password)) => {
                 Verdict::Allowed
             }
+            AuthProfile::Split(text, some, others) => {
+                let one = if repository.contains(text) { some } else { others };
+                one.judge(header, repository, action, own, issued)
+            }
             AuthProfile::Basic(..) => Verdict::Challenge("Basic realm=\"test\"".to_owned()),
             AuthProfile::Bearer { realm, .. } => {
                 let needed = format!("repository:{repository}:{action}");
@@ -91,15 +97,23 @@ impl AuthProfile {
         }
     }
 
-    /// Answers `/token`: the JSON, or `None` for 401.
+    /// Answers `/token`: the JSON, or `None` for 401. A token service of one repository gives tokens for that alone.
     pub(crate) fn token(
         &self,
         header: Option<&str>,
         query: &[(String, String)],
+        only: Option<&str>,
         issued: &mut Issued,
     ) -> Option<String> {
-        let AuthProfile::Bearer { user, password, anonymous_pull, lifetime, .. } = self else {
-            return None;
+        let (user, password, anonymous_pull, lifetime) = match self {
+            AuthProfile::Bearer { user, password, anonymous_pull, lifetime, .. } => {
+                (user, password, anonymous_pull, lifetime)
+            }
+            AuthProfile::Split(_, some, others) => {
+                let first = some.token(header, query, only, issued);
+                return first.or_else(|| others.token(header, query, only, issued));
+            }
+            AuthProfile::Open | AuthProfile::Basic(..) => return None,
         };
         let known = header == Some(&basic(user, password));
         if !known && (header.is_some() || !anonymous_pull) {
@@ -108,6 +122,9 @@ impl AuthProfile {
         let mut granted = Vec::new();
         for (_, scope) in query.iter().filter(|(key, _)| key == "scope") {
             let (target, actions) = scope.rsplit_once(':').unwrap_or((scope, ""));
+            if only.is_some_and(|only| target != format!("repository:{only}")) {
+                return None;
+            }
             let allowed = actions.split(',').filter(|action| known || *action == "pull");
             granted.extend(allowed.map(|action| format!("{target}:{action}")));
         }

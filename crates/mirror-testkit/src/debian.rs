@@ -1,17 +1,19 @@
 //! Debian's `docker-registry`, started as a process on a free loopback port.
 
 use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use crate::certificates::KeyPair;
+
 /// A running `docker-registry` with a folder of its own. It ends, and the folder goes, when it is dropped.
 pub struct DebianRegistry {
     port: u16,
     child: Child,
-    folder: TempDir,
+    _folder: TempDir,
 }
 
 impl DebianRegistry {
@@ -25,39 +27,16 @@ impl DebianRegistry {
         DebianRegistry::open(Some((user, password)))
     }
 
-    /// Starts one that speaks TLS, with a certificate for `127.0.0.1` that nobody knows.
-    pub fn with_tls() -> DebianRegistry {
-        let folder = tempfile::tempdir().unwrap();
-        let status = Command::new("openssl")
-            .args([
-                "req",
-                "-x509",
-                "-newkey",
-                "ec",
-                "-pkeyopt",
-                "ec_paramgen_curve:P-256",
-                "-nodes",
-                "-days",
-                "2",
-            ])
-            .args([
-                "-subj",
-                "/CN=127.0.0.1",
-                "-addext",
-                "subjectAltName=IP:127.0.0.1",
-                "-keyout",
-                "key.pem",
-                "-out",
-                "cert.pem",
-            ])
-            .args(["-addext", "basicConstraints=critical,CA:FALSE"])
-            .current_dir(folder.path())
-            .stderr(Stdio::null())
-            .status();
-        assert!(status.expect("openssl is needed").success());
-        let (cert, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
-        let tls = format!("  tls: {{certificate: {}, key: {}}}\n", cert.display(), key.display());
-        DebianRegistry::run(folder, &tls)
+    /// Starts one that speaks TLS with this certificate, and wants one of its clients where an authority for those is given.
+    pub fn with_tls(own: &KeyPair, clients: Option<&Path>) -> DebianRegistry {
+        let clients = clients.map(|file| format!(", clientcas: [{}]", file.display()));
+        let tls = format!(
+            "  tls: {{certificate: {}, key: {}{}}}\n",
+            own.certificate.display(),
+            own.key.display(),
+            clients.unwrap_or_default()
+        );
+        DebianRegistry::run(tempfile::tempdir().unwrap(), &tls)
     }
 
     fn open(login: Option<(&str, &str)>) -> DebianRegistry {
@@ -87,15 +66,15 @@ impl DebianRegistry {
                 .spawn()
                 .expect("docker-registry (Debian package docker-registry) is needed");
             if listens(&mut child, port) {
-                return DebianRegistry { port, child, folder };
+                return DebianRegistry { port, child, _folder: folder };
             }
         }
         panic!("docker-registry does not start");
     }
 
-    /// Its certificate, which is the authority that signed it as well.
-    pub fn certificate(&self) -> Option<PathBuf> {
-        Some(self.folder.path().join("cert.pem")).filter(|path| path.exists())
+    /// The port.
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// `127.0.0.1:<port>`.

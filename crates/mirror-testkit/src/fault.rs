@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+
 /// One request, as a fault rule sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Exchange {
@@ -13,15 +15,23 @@ pub struct Exchange {
     pub path: String,
     /// The query.
     pub query: String,
+    /// The `Authorization` header.
+    pub authorization: Option<String>,
+    /// The `Content-Length` header, 0 without one.
+    pub length: u64,
 }
 
 /// What to do instead of answering properly.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
+    /// 401 with this challenge.
+    Challenge(String),
     /// Send the client to this URL.
     Redirect(String),
     /// This status, content type and body.
     Answer(u16, &'static str, String),
+    /// This status with these headers and this body.
+    Reply(u16, Vec<(&'static str, String)>, Bytes),
     /// The proper answer, with this header on top.
     Header(&'static str, String),
     /// 429, to be tried again after so many seconds.

@@ -11,7 +11,10 @@
 )]
 
 mod auth;
+mod body;
+mod certificates;
 mod command;
+mod connect_proxy;
 mod debian;
 mod ecr;
 mod ecr_calls;
@@ -21,6 +24,7 @@ mod fault;
 mod github;
 mod github_git;
 mod image;
+mod message;
 mod moto;
 mod proxy;
 mod registry;
@@ -30,9 +34,13 @@ mod skopeo;
 mod state;
 mod storage;
 mod store;
+mod uploads;
 
 pub use auth::AuthProfile;
+pub use body::Breakable;
+pub use certificates::{Authority, Flaw, KeyPair};
 pub use command::{Mirror, Ran};
+pub use connect_proxy::{ConnectProxy, Proxied, ProxyRules};
 pub use debian::{DebianRegistry, missing_tool};
 pub use ecr::{AwsCall, FakeEcr};
 pub use ecr_state::ACCOUNT;
@@ -45,6 +53,5 @@ pub use image::{Image, ImageBuilder, StoredManifest};
 pub use moto::Moto;
 pub use proxy::{Proxy, Weather};
 pub use registry::Registry;
-pub use routes::Breakable;
-pub use skopeo::push_by_skopeo;
+pub use skopeo::{push_by_skopeo, push_by_skopeo_with};
 pub use state::{Profile, Recorded};

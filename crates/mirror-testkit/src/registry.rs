@@ -10,9 +10,10 @@ use hyper_util::rt::TokioIo;
 use mirror_oci::Digest;
 use tokio::net::TcpListener;
 
+use crate::body::Breakable;
 use crate::fault::{Exchange, Fault};
 use crate::image::{Image, StoredManifest};
-use crate::routes::{self, Breakable};
+use crate::routes;
 use crate::server::Server;
 use crate::state::{Profile, Recorded, State};
 
@@ -97,6 +98,19 @@ impl Registry {
     /// The manifest that a tag or digest names.
     pub fn manifest(&self, repository: &str, reference: &str) -> Option<StoredManifest> {
         self.state.store.lock().unwrap().manifest(repository, reference).cloned()
+    }
+
+    /// Tells the digest under a tag whenever it is asked, also by a rule for faults.
+    pub fn state_of(
+        &self,
+        repository: &str,
+        tag: &str,
+    ) -> impl Fn() -> Option<Digest> + Send + Sync + 'static {
+        let (state, repository, tag) = (self.state.clone(), repository.to_owned(), tag.to_owned());
+        move || {
+            let store = state.store.lock().unwrap();
+            store.manifest(&repository, &tag).map(|manifest| manifest.digest.clone())
+        }
     }
 
     /// Whether a repository holds all of an image: manifests and blobs, byte for byte.

@@ -1,117 +1,22 @@
 //! The distribution API of the test registry.
 
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
-use hyper::body::{Body, Frame, SizeHint};
-use mirror_oci::Digest;
+use hyper::body::Body;
 use tokio::time::Instant;
 
 use crate::auth::Verdict;
+use crate::body::{Breakable, Ending};
 use crate::ecr_routes;
 use crate::fault::{Exchange, Fault};
+use crate::message::{Asked, Reply, refusal, reply, split_query};
 use crate::state::{Recorded, State};
-
-/// A body that may end in another way than it should.
-pub struct Breakable {
-    bytes: Bytes,
-    size: Option<u64>,
-    ending: Ending,
-}
-
-enum Ending {
-    Proper,
-    Cut,
-    Never,
-    Slow(Duration, Pin<Box<tokio::time::Sleep>>),
-}
-
-impl Body for Breakable {
-    type Data = Bytes;
-    type Error = io::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
-        let this = &mut *self;
-        if this.bytes.is_empty() {
-            let cut = matches!(this.ending, Ending::Cut);
-            return Poll::Ready(cut.then(|| Err(io::Error::other("cut"))));
-        }
-        let piece = match &mut this.ending {
-            Ending::Proper | Ending::Cut => std::mem::take(&mut this.bytes),
-            Ending::Never => this.bytes.clone(),
-            Ending::Slow(pause, sleep) => {
-                if sleep.as_mut().poll(context).is_pending() {
-                    return Poll::Pending;
-                }
-                sleep.as_mut().reset(tokio::time::Instant::now() + *pause);
-                this.bytes.split_to(1)
-            }
-        };
-        Poll::Ready(Some(Ok(Frame::data(piece))))
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.size.map_or_else(SizeHint::default, SizeHint::with_exact)
-    }
-}
-
-/// A request taken apart.
-struct Asked {
-    method: Method,
-    path: String,
-    query: Vec<(String, String)>,
-    headers: HeaderMap,
-}
-
-impl Asked {
-    fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name).and_then(|value| value.to_str().ok())
-    }
-
-    fn query(&self, name: &str) -> Option<&str> {
-        self.query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
-    }
-}
-
-/// An answer before it is sent.
-struct Reply {
-    status: u16,
-    headers: Vec<(&'static str, String)>,
-    body: Bytes,
-}
-
-fn reply(status: u16) -> Reply {
-    Reply { status, headers: Vec::new(), body: Bytes::new() }
-}
-
-fn refusal(status: u16, code: &str) -> Reply {
-    let body = format!(
-        r#"{{"errors":[{{"code":"{code}","message":"{}"}}]}}"#,
-        code.to_lowercase().replace('_', " ")
-    );
-    reply(status).with("content-type", "application/json").body(body.into())
-}
-
-impl Reply {
-    fn with(mut self, name: &'static str, value: impl Into<String>) -> Reply {
-        self.headers.push((name, value.into()));
-        self
-    }
-
-    fn body(mut self, body: Bytes) -> Reply {
-        self.body = body;
-        self
-    }
-}
+use crate::uploads::{end_session, finish_upload, patch_upload, start_upload};
 
 /// Answers one request, properly or with a fault. An error closes the connection.
 pub(crate) async fn answer<B>(
@@ -143,8 +48,14 @@ where
         });
         requests.len() - 1
     };
-    let exchange =
-        Exchange { number, method: asked.method.to_string(), path: asked.path.clone(), query };
+    let exchange = Exchange {
+        number,
+        method: asked.method.to_string(),
+        path: asked.path.clone(),
+        query,
+        authorization: asked.header("authorization").map(str::to_owned),
+        length: asked.header("content-length").and_then(|it| it.parse().ok()).unwrap_or(0),
+    };
     let _busy = Busy::new(&state);
     let fault = state.faults.lock().unwrap().as_ref().and_then(|rule| rule(&exchange));
     match fault {
@@ -154,17 +65,7 @@ where
         _ => {}
     }
     let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
-    let mut reply = match fault {
-        Some(Fault::Answer(status, content_type, ref body)) => {
-            reply(status).with("content-type", content_type).body(body.clone().into())
-        }
-        Some(Fault::Redirect(ref url)) => reply(307).with("location", url.clone()),
-        Some(Fault::Throttle(seconds)) => {
-            refusal(429, "TOOMANYREQUESTS").with("retry-after", seconds.to_string())
-        }
-        _ if asked.path == "/v2/" => reply(200),
-        _ => route(&state, &asked, body),
-    };
+    let mut reply = replied(&state, &asked, body, fault.as_ref());
     if let Some(Fault::Header(name, value)) = &fault {
         reply.headers.retain(|(known, _)| known != name);
         reply = reply.with(name, value.clone());
@@ -176,6 +77,27 @@ where
         return Err(io::Error::other("lost"));
     }
     Ok(send(&asked, reply, fault.as_ref()))
+}
+
+/// What is answered: what a fault says, or what is right.
+fn replied(state: &State, asked: &Asked, body: Bytes, fault: Option<&Fault>) -> Reply {
+    match fault {
+        Some(Fault::Answer(status, content_type, body)) => {
+            reply(*status).with("content-type", *content_type).body(body.clone().into())
+        }
+        Some(Fault::Reply(status, headers, body)) => {
+            Reply { status: *status, headers: headers.clone(), body: body.clone() }
+        }
+        Some(Fault::Challenge(challenge)) => {
+            refusal(401, "UNAUTHORIZED").with("www-authenticate", challenge.clone())
+        }
+        Some(Fault::Redirect(url)) => reply(307).with("location", url.clone()),
+        Some(Fault::Throttle(seconds)) => {
+            refusal(429, "TOOMANYREQUESTS").with("retry-after", seconds.to_string())
+        }
+        _ if asked.path == "/v2/" => base(state, asked),
+        _ => route(state, asked, body),
+    }
 }
 
 /// Counts a request that is being answered.
@@ -230,36 +152,63 @@ fn send(asked: &Asked, reply: Reply, fault: Option<&Fault>) -> Response<Breakabl
     for (name, value) in reply.headers {
         response.headers_mut().append(name, value.parse().unwrap());
     }
-    if head {
+    if head && !response.headers().contains_key("content-length") {
         response.headers_mut().insert("content-length", size.into());
     }
     response
 }
 
+/// Whether somebody may use this registry at all.
+fn base(state: &State, asked: &Asked) -> Reply {
+    if state.profile.silent.is_none() || asked.header("authorization").is_some() {
+        return reply(200);
+    }
+    match judge(state, asked, "x", "pull") {
+        Verdict::Challenge(challenge) => {
+            refusal(401, "UNAUTHORIZED").with("www-authenticate", challenge)
+        }
+        Verdict::Allowed => reply(200),
+    }
+}
+
+fn judge(state: &State, asked: &Asked, repository: &str, action: &str) -> Verdict {
+    let own = match state.profile.token_services {
+        true => format!("{}/token-of/{repository}", state.own),
+        false => state.own.clone(),
+    };
+    let header = asked.header("authorization");
+    state.profile.auth.judge(header, repository, action, &own, &state.issued.lock().unwrap())
+}
+
+/// A token, of the token service of all repositories or of one.
+fn token(state: &State, asked: &Asked) -> Reply {
+    let only = asked.path.strip_prefix("/token-of/").and_then(|it| it.strip_suffix("/token"));
+    let token = state.profile.auth.token(
+        asked.header("authorization"),
+        &asked.query,
+        only,
+        &mut state.issued.lock().unwrap(),
+    );
+    match token {
+        Some(json) => reply(200).with("content-type", "application/json").body(json.into()),
+        None => refusal(401, "UNAUTHORIZED"),
+    }
+}
+
 fn route(state: &State, asked: &Asked, body: Bytes) -> Reply {
-    if asked.path == "/token" {
-        let token = state.profile.auth.token(
-            asked.header("authorization"),
-            &asked.query,
-            &mut state.issued.lock().unwrap(),
-        );
-        return match token {
-            Some(json) => reply(200).with("content-type", "application/json").body(json.into()),
-            None => refusal(401, "UNAUTHORIZED"),
-        };
+    if asked.path == "/token" || asked.path.starts_with("/token-of/") {
+        return token(state, asked);
     }
     let Some(rest) = asked.path.strip_prefix("/v2/") else { return refusal(404, "NOT_FOUND") };
     let Some((repository, what)) = split_path(rest) else { return refusal(404, "NOT_FOUND") };
     let writes = !matches!(asked.method, Method::GET | Method::HEAD);
     let action = if writes { "push" } else { "pull" };
-    let verdict = state.profile.auth.judge(
-        asked.header("authorization"),
-        repository,
-        action,
-        &state.own,
-        &state.issued.lock().unwrap(),
-    );
-    if let Verdict::Challenge(challenge) = verdict {
+    if let Verdict::Challenge(challenge) = judge(state, asked, repository, action) {
+        if let Some(status) = state.profile.silent
+            && asked.header("authorization").is_none()
+        {
+            return refusal(status, if status == 404 { "NAME_UNKNOWN" } else { "DENIED" });
+        }
         return refusal(401, "UNAUTHORIZED").with("www-authenticate", challenge);
     }
     if state.profile.ecr
@@ -290,6 +239,7 @@ fn route(state: &State, asked: &Asked, body: Bytes) -> Reply {
         }
         ("manifests", &Method::PUT) => put_manifest(state, asked, repository, id, body),
         ("blobs", &Method::POST) => start_upload(state, asked, repository),
+        ("blobs", &Method::PATCH) => patch_upload(state, repository, id, body),
         ("blobs", &Method::PUT) => finish_upload(state, asked, repository, id, body),
         ("blobs", &Method::DELETE) => reply(if end_session(state, id) { 204 } else { 404 }),
         ("blobs", &Method::GET | &Method::HEAD) => get_blob(state, asked, repository, id),
@@ -357,61 +307,6 @@ fn put_manifest(state: &State, asked: &Asked, repository: &str, id: &str, body: 
     }
 }
 
-fn start_upload(state: &State, asked: &Asked, repository: &str) -> Reply {
-    let mut store = state.store.lock().unwrap();
-    if let (Some(status), Some(_)) = (state.profile.refuses_mounts, asked.query("mount")) {
-        return refusal(status, "BLOB_UNKNOWN");
-    }
-    if let (Some(digest), Some(from)) = (asked.query("mount"), asked.query("from"))
-        && !state.profile.ignores_mounts
-        && (state.profile.mount || from == repository)
-        && (!state.profile.ecr || ecr_routes::may_mount(&store, from, digest))
-        && (store.has_blob(from, digest)
-            || (state.profile.one_store && from == repository && store.blobs.contains_key(digest)))
-    {
-        store.repository(repository).blobs.insert(digest.to_owned());
-        return reply(201).with("location", format!("/v2/{repository}/blobs/{digest}"));
-    }
-    let (most, kept) = state.profile.sessions;
-    store.open_sessions.retain(|_, opened| opened.elapsed() < kept);
-    if store.open_sessions.len() >= most {
-        return refusal(429, "TOOMANYREQUESTS");
-    }
-    store.sessions += 1;
-    let number = store.sessions;
-    store.open_sessions.insert(number, Instant::now());
-    reply(202).with(
-        "location",
-        format!("/v2/{repository}/blobs/uploads/{}?_state=secret", store.sessions),
-    )
-}
-
-fn finish_upload(state: &State, asked: &Asked, repository: &str, id: &str, body: Bytes) -> Reply {
-    let Some(digest) = asked.query("digest").and_then(|digest| digest.parse::<Digest>().ok())
-    else {
-        return refusal(400, "DIGEST_INVALID");
-    };
-    if asked.query("_state") != Some("secret") || !end_session(state, id) {
-        return refusal(404, state.profile.gone);
-    }
-    if Digest::of(digest.algorithm(), &body) != digest {
-        return refusal(400, "DIGEST_INVALID");
-    }
-    state.store.lock().unwrap().put_blob(repository, digest.as_str(), body);
-    reply(201).with("location", format!("/v2/{repository}/blobs/{digest}"))
-}
-
-/// Whether there was such a session.
-fn end_session(state: &State, id: &str) -> bool {
-    let number = id.strip_prefix("uploads/").and_then(|number| number.parse().ok());
-    let opened =
-        number.and_then(|number: u64| state.store.lock().unwrap().open_sessions.remove(&number));
-    // Another registry may have sent its client here.
-    opened.map_or(state.profile.sessions.0 == usize::MAX, |opened| {
-        opened.elapsed() < state.profile.sessions.1
-    })
-}
-
 fn get_blob(state: &State, asked: &Asked, repository: &str, id: &str) -> Reply {
     let store = state.store.lock().unwrap();
     if !store.has_blob(repository, id) {
@@ -472,25 +367,4 @@ fn split_path(rest: &str) -> Option<(&str, &str)> {
         let at = rest.find(mark)?;
         Some((&rest[..at], &rest[at + 1..]))
     })
-}
-
-fn split_query(query: &str) -> Vec<(String, String)> {
-    let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-    pairs.map(|(key, value)| (key.to_owned(), percent_decoded(value))).collect()
-}
-
-fn percent_decoded(value: &str) -> String {
-    let mut out = Vec::new();
-    let mut bytes = value.bytes();
-    while let Some(byte) = bytes.next() {
-        match byte {
-            b'%' => {
-                let hex: Vec<u8> = bytes.by_ref().take(2).collect();
-                out.push(u8::from_str_radix(std::str::from_utf8(&hex).unwrap(), 16).unwrap());
-            }
-            b'+' => out.push(b' '),
-            byte => out.push(byte),
-        }
-    }
-    String::from_utf8(out).unwrap()
 }

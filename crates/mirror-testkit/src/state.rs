@@ -14,6 +14,10 @@ use crate::store::Store;
 pub struct Profile {
     /// Who may do what.
     pub auth: AuthProfile,
+    /// Whether each repository has a token service of its own.
+    pub token_services: bool,
+    /// The status that strangers get instead of a challenge; `/v2/` alone gives one then.
+    pub silent: Option<u16>,
     /// Whether blobs can be mounted.
     pub mount: bool,
     /// Whether a request for a mount always opens an upload, whatever is there.
@@ -53,6 +57,8 @@ impl Default for Profile {
     fn default() -> Profile {
         Profile {
             auth: AuthProfile::Open,
+            token_services: false,
+            silent: None,
             mount: true,
             ignores_mounts: false,
             one_store: false,

@@ -17,6 +17,8 @@ pub(crate) struct Store {
     pub(crate) sessions: u64,
     /// Those that wait for their bytes, and since when.
     pub(crate) open_sessions: BTreeMap<u64, Instant>,
+    /// Bytes that came before the request that ends a session.
+    pub(crate) patched: HashMap<u64, Bytes>,
     pub(crate) ecr: Region,
 }
 

@@ -6,8 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use mirror_engine::{Stop, Stopper, Surroundings};
-use mirror_failure::RequestError;
-use mirror_registry::Credentials;
+use mirror_registry::{CredentialFile, Credentials, Network, Proxies, ProxyError, Secret, Wire};
 use mirror_render::ci::System;
 use tokio::time::Instant;
 use tracing_subscriber::EnvFilter;
@@ -17,33 +16,85 @@ use crate::exit::Exit;
 /// What a run stands in, with its spool in this folder.
 ///
 /// # Errors
-/// When the trust store of the system can't be used.
-pub(crate) fn surroundings(spool: &Path) -> Result<Surroundings, RequestError> {
-    Surroundings::real(credentials(), spool)
+/// When a variable names a proxy that can't be used.
+pub(crate) fn surroundings(spool: &Path) -> Result<Surroundings, ProxyError> {
+    Ok(Surroundings::real(network()?, credentials(), spool))
 }
 
-/// Where credentials are kept: `MIRROR_AUTH_<HOST>`, Docker's `config.json`, podman's `auth.json`.
-fn credentials() -> Arc<Credentials> {
+/// The way out, for what is no registry.
+///
+/// # Errors
+/// When a variable names a proxy that can't be used.
+pub(crate) fn wire() -> Result<Wire, ProxyError> {
+    Ok(Wire::internet(network()?))
+}
+
+/// The network as the environment describes it: proxies, and where certificates for registries are.
+fn network() -> Result<Network, ProxyError> {
+    let proxies = Proxies::from_variables(|name| {
+        env::var_os(name).map(|value| value.to_string_lossy().into_owned())
+    })?;
+    const FOLDER: &str = "certs.d";
+    let folders = [
+        in_home(&format!(".docker/{FOLDER}")),
+        in_home(&format!(".config/docker/{FOLDER}")),
+        Some(PathBuf::from("/etc/docker").join(FOLDER)),
+        in_home(&format!(".config/containers/{FOLDER}")),
+        Some(PathBuf::from("/etc/containers").join(FOLDER)),
+    ];
+    let certificate_folders = folders.into_iter().flatten().collect();
+    Ok(Network { proxies, certificate_folders })
+}
+
+/// Where credentials are kept: `MIRROR_AUTH_<HOST>`, `DOCKER_AUTH_CONFIG`, Docker's `config.json`, podman's `auth.json`.
+pub(crate) fn credentials() -> Arc<Credentials> {
     // Variables that are not UTF-8 are not ours.
     let variables = env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     let variables = variables.filter(|(name, _)| name.starts_with("MIRROR_AUTH_"));
-    let home = env::home_dir();
-    let in_home = |rest: &str| home.as_ref().map(|home| home.join(rest));
-    let variable =
-        |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let docker = variable("DOCKER_CONFIG")
-        .or_else(|| in_home(".docker"))
-        .map(|folder| folder.join("config.json"));
-    let podman = match variable("REGISTRY_AUTH_FILE") {
-        Some(file) => vec![file],
-        None => {
-            let runtime =
-                variable("XDG_RUNTIME_DIR").map(|folder| folder.join("containers/auth.json"));
-            runtime.into_iter().chain(in_home(".config/containers/auth.json")).collect()
-        }
+    let in_variable = ["DOCKER_AUTH_CONFIG"].into_iter().filter_map(|name| {
+        let value = env::var(name).ok().filter(|value| !value.trim().is_empty())?;
+        Some(CredentialFile::Variable { name: name.to_owned(), value: Secret::new(value) })
+    });
+    let files = docker_file().into_iter().chain(podman_files()).map(CredentialFile::Path);
+    Arc::new(Credentials::new(variables, in_variable.chain(files).collect()))
+}
+
+/// <https://docs.docker.com/reference/cli/docker/#change-the-docker-directory>. The variable names a folder; a file can only
+/// be meant as what it is.
+fn docker_file() -> Option<PathBuf> {
+    match variable("DOCKER_CONFIG") {
+        Some(file) if file.is_file() => Some(file),
+        Some(folder) => Some(folder.join("config.json")),
+        None => in_home(".docker/config.json"),
+    }
+}
+
+/// <https://github.com/containers/image/blob/main/docs/containers-auth.json.5.md>.
+fn podman_files() -> Vec<PathBuf> {
+    const FILE: &str = "containers/auth.json";
+    if let Some(file) = variable("REGISTRY_AUTH_FILE") {
+        return vec![file];
+    }
+    #[cfg(unix)]
+    let of_user = || {
+        let user = rustix::process::getuid().as_raw();
+        PathBuf::from(format!("/run/containers/{user}/auth.json"))
     };
-    Arc::new(Credentials::new(variables, docker.into_iter().chain(podman).collect()))
+    #[cfg(not(unix))]
+    let of_user = PathBuf::new;
+    let running = variable("XDG_RUNTIME_DIR").map_or_else(of_user, |folder| folder.join(FILE));
+    let kept = variable("XDG_CONFIG_HOME").map(|folder| folder.join(FILE));
+    let kept = kept.or_else(|| in_home(&format!(".config/{FILE}")));
+    [Some(running), kept].into_iter().flatten().collect()
+}
+
+fn variable(name: &str) -> Option<PathBuf> {
+    env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
+}
+
+fn in_home(rest: &str) -> Option<PathBuf> {
+    env::home_dir().map(|home| home.join(rest))
 }
 
 /// Where to keep blobs on their way: where the next run finds them again.

@@ -2,6 +2,7 @@
 
 use mirror_failure::{Failure, RequestError, Side};
 use mirror_plan::report::Diagnostic;
+use mirror_registry::ProxyError;
 
 use crate::exit::Exit;
 
@@ -75,6 +76,14 @@ impl CommandError {
     /// Says what it means for what was asked for.
     pub(crate) fn so(self, outcome: impl Into<String>) -> CommandError {
         CommandError { outcome: Some(outcome.into()), ..self }
+    }
+}
+
+impl From<ProxyError> for CommandError {
+    fn from(error: ProxyError) -> CommandError {
+        let help =
+            "correct it, or unset it; what is to be reached without a proxy belongs into NO_PROXY";
+        CommandError::usage("could not start", error.to_string(), Some(help))
     }
 }
 

@@ -1,6 +1,8 @@
 //! Getting ready to talk to a forge.
 
-use mirror_forge::{Forge, ForgeError, ForgeLogin, Kept, PATIENT, PUBLIC_API, RepositoryName};
+use mirror_forge::{
+    Forge, ForgeError, ForgeLogin, Kept, LARGEST_RESPONSE, PATIENT, PUBLIC_API, RepositoryName,
+};
 
 use crate::environment::{self, GitHubVariables};
 use crate::error::CommandError;
@@ -47,7 +49,8 @@ pub(crate) async fn open(at: &At) -> Result<Forge, CommandError> {
         }
     };
     let api = at.api_url.clone().or(api).unwrap_or_else(|| PUBLIC_API.to_owned());
-    Forge::github(&api, repository, &login, PATIENT).await.map_err(|error| {
+    let wire = environment::wire()?.whole(LARGEST_RESPONSE);
+    Forge::github(&api, repository, &login, PATIENT, wire).await.map_err(|error| {
         let unusable = matches!(error, ForgeError::Unusable(_));
         let exit = if unusable { Exit::Usage } else { Exit::Failed };
         failed("could not log in to GitHub", &error).ending(exit)

@@ -9,6 +9,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use mirror_engine::{Event, Events};
 use mirror_plan::plan::{Plan, Shard};
 use mirror_plan::report::{ProgressLine, Status};
+use mirror_registry::Listener;
 use mirror_render::people::{render_finished, render_notice};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinHandle;
@@ -29,9 +30,9 @@ pub(crate) fn listen(progress: Progress, shard: Option<Shard>) -> (Events, JoinH
     (events, tokio::spawn(show(progress, told)))
 }
 
-/// The same for a command that only looks: nothing but pauses is shown.
+/// The channel of a command that only looks: what is worth a line is shown as it happens.
 pub(crate) fn listen_to_pauses() -> Events {
-    listen(Progress::Lines, None).0
+    Events::telling(Listener::new(|event| notice(Progress::Lines, &event, print::message)))
 }
 
 async fn show(progress: Progress, mut events: UnboundedReceiver<Event>) {

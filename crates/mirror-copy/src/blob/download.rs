@@ -155,7 +155,11 @@ impl Downloads {
             return (download.clone(), false);
         }
         let alone = entry.wanted <= 1 && !entry.again && backpressure == Backpressure::Allowed;
-        let (storage, share) = self.storage(blob.size, alone);
+        let (storage, share) = match &blob.data {
+            // It is in memory, with the manifest that carries it.
+            Some(data) => (Storage::Memory(OnceLock::from(data.clone())), None),
+            None => self.storage(blob.size, alone),
+        };
         let storage = Arc::new(storage);
         entry.again = true;
         let (teller, state) = beginning();

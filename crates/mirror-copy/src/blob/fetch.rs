@@ -53,6 +53,9 @@ impl Fetch {
     }
 
     async fn through_memory(&self, memory: &OnceLock<Bytes>) -> Result<(), CopyError> {
+        if memory.get().is_some() {
+            return Ok(());
+        }
         let mut outcome = Err(self.nowhere());
         for from in &self.stores {
             outcome = self.small(from).await;

@@ -12,7 +12,8 @@ pub(crate) mod upload;
 use std::fmt;
 use std::io::{self, Read};
 
-use mirror_oci::{ByteSize, Digest, Verifier};
+use bytes::Bytes;
+use mirror_oci::{ByteSize, Descriptor, Digest, Verifier};
 
 /// Written and read in pieces of this size.
 pub(crate) const PIECE: usize = 256 << 10;
@@ -38,6 +39,16 @@ pub struct Blob {
     pub digest: Digest,
     /// Its size in bytes.
     pub size: u64,
+    /// Its bytes, where a manifest carries them along.
+    pub data: Option<Bytes>,
+}
+
+impl Blob {
+    /// What a descriptor describes.
+    pub(crate) fn of(descriptor: &Descriptor) -> Blob {
+        let Descriptor { digest, size, .. } = descriptor;
+        Blob { digest: digest.clone(), size: *size, data: descriptor.inline() }
+    }
 }
 
 impl fmt::Display for Blob {

@@ -42,7 +42,7 @@ pub struct About {
 /// # let image = ImageBuilder::new("app").platforms(&["linux/amd64", "linux/arm64"]).layers(&[300]).build();
 /// # let registry = Registry::start();
 /// # registry.add("app", "1", &image);
-/// # let (world, name) = (World::real()?, registry.host().parse()?);
+/// # let (world, name) = (World::real(), registry.host().parse()?);
 /// # let host = Host::new(&world, Arc::new(Credentials::default()), &name, &HostOptions::default())?;
 /// # let remote = Remote::new(Arc::new(host), "app".parse()?, Access::Pull);
 /// let found = about(&remote, image.digest()).await?.ok_or("it is there")?;
@@ -89,7 +89,7 @@ impl Graph {
     /// # let image = ImageBuilder::new("app").platforms(&["linux/amd64", "linux/arm64"]).layers(&[300]).build();
     /// # let registry = Registry::start();
     /// # registry.add("app", "1", &image);
-    /// # let (world, name) = (World::real()?, registry.host().parse()?);
+    /// # let (world, name) = (World::real(), registry.host().parse()?);
     /// # let host = Host::new(&world, Arc::new(Credentials::default()), &name, &HostOptions::default())?;
     /// # let remote = Remote::new(Arc::new(host), "app".parse()?, Access::Pull);
     /// # use mirror_copy::{Origin, Store};
@@ -161,6 +161,9 @@ pub(crate) async fn read_config(
     config: &Descriptor,
     step: &str,
 ) -> Result<Bytes, CopyError> {
+    if let Some(bytes) = config.inline() {
+        return Ok(bytes);
+    }
     if config.size > LARGEST_CONFIG {
         let why = Cause::TooMuch("its configuration has over 4 MiB".to_owned());
         return Err(CopyError::new(Side::Source, step, why));

@@ -43,7 +43,7 @@ const AT_ONCE: usize = 8;
 /// # let image = ImageBuilder::new("app").platforms(&["linux/amd64", "linux/arm64"]).layers(&[300]).build();
 /// # let registry = Registry::start();
 /// # registry.add("app", "1", &image);
-/// # let (world, name) = (World::real()?, registry.host().parse()?);
+/// # let (world, name) = (World::real(), registry.host().parse()?);
 /// # let host = Host::new(&world, Arc::new(Credentials::default()), &name, &HostOptions::default())?;
 /// # let remote = Remote::new(Arc::new(host), "app".parse()?, Access::Pull);
 /// # use mirror_copy::{Origin, Store};
@@ -309,11 +309,12 @@ fn distinct_blobs(
     found: &BTreeMap<Digest, (RawManifest, Links)>,
     root: &Digest,
 ) -> Result<Vec<Blob>, CopyError> {
-    let mut sizes: BTreeMap<&Digest, u64> = BTreeMap::new();
-    for blob in found.values().flat_map(|(_, links)| &links.blobs) {
-        let known = *sizes.entry(&blob.digest).or_insert(blob.size);
-        if known != blob.size {
-            let message = format!("blob {} has two sizes, {known} and {}", blob.digest, blob.size);
+    let mut distinct: BTreeMap<&Digest, Blob> = BTreeMap::new();
+    for descriptor in found.values().flat_map(|(_, links)| &links.blobs) {
+        let known = distinct.entry(&descriptor.digest).or_insert_with(|| Blob::of(descriptor));
+        if known.size != descriptor.size {
+            let (digest, other) = (&descriptor.digest, descriptor.size);
+            let message = format!("blob {digest} has two sizes, {} and {other}", known.size);
             return Err(CopyError::new(
                 Side::Source,
                 format!("reading {root}"),
@@ -321,8 +322,7 @@ fn distinct_blobs(
             ));
         }
     }
-    let mut blobs: Vec<Blob> =
-        sizes.into_iter().map(|(digest, size)| Blob { digest: digest.clone(), size }).collect();
+    let mut blobs: Vec<Blob> = distinct.into_values().collect();
     blobs.sort_by(|a, b| b.size.cmp(&a.size).then_with(|| a.digest.cmp(&b.digest)));
     Ok(blobs)
 }

@@ -134,7 +134,7 @@ impl Origin {
     /// # let image = ImageBuilder::new("app").platforms(&["linux/amd64", "linux/arm64"]).layers(&[300]).build();
     /// # let registry = Registry::start();
     /// # registry.add("app", "1", &image);
-    /// # let (world, name) = (World::real()?, registry.host().parse()?);
+    /// # let (world, name) = (World::real(), registry.host().parse()?);
     /// # let host = Host::new(&world, Arc::new(Credentials::default()), &name, &HostOptions::default())?;
     /// # let remote = Remote::new(Arc::new(host), "app".parse()?, Access::Pull);
     /// # use mirror_copy::{Origin, Store};

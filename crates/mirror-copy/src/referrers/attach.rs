@@ -11,7 +11,6 @@ use serde_json::{Map, Value};
 use crate::copier::Copier;
 use crate::error::CopyError;
 use crate::job::{Copied, CopyJob, ReferrerPolicy, ReferrerProblem, ReferrerWarning};
-use crate::push;
 use crate::referrers::find::{self, FoundReferrers, Link, ReferrerGraph};
 use crate::referrers::listing;
 use crate::store::{Store, Under};
@@ -119,7 +118,7 @@ impl Copier {
             }
         }
         self.blobs(job, &referrer.graph).await?;
-        push::graph(&job.target.store, &referrer.graph, under).await?;
+        self.push_graph(job, &referrer.graph, under).await?;
         Ok(true)
     }
 

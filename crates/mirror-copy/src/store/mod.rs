@@ -152,7 +152,7 @@ impl Store {
                     (None, Some(digest)) => ManifestRef::Digest(digest),
                     (None, None) => return Ok(None),
                 };
-                let found = remote.head_manifest(which).await;
+                let found = remote.look_up(which).await;
                 found.map_err(|error| {
                     let step = format!("looking up {}:{which}", remote.repository());
                     CopyError::destination(step, error)
@@ -304,14 +304,5 @@ async fn put(
         Under::Name(tag) => tag,
     };
     let which = tag.map_or(ManifestRef::Digest(manifest.digest()), ManifestRef::Tag);
-    match remote.put_manifest(which, manifest).await {
-        // An immutable tag may not be put again even as the same image; the one that is there may be from another run,
-        // or from an attempt whose answer was lost.
-        Err(error) if tag.is_some() && error.code() == Some("TAG_INVALID") => {
-            let found = remote.head_manifest(which).await;
-            let same = matches!(found, Ok(Some(found)) if found == *manifest.digest());
-            if same { Ok(()) } else { Err(error) }
-        }
-        outcome => outcome,
-    }
+    remote.put_manifest(which, manifest).await
 }

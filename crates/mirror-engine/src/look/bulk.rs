@@ -6,6 +6,7 @@ use futures_util::{StreamExt, stream};
 use mirror_failure::{Failure, RequestError, Side};
 use mirror_oci::{Digest, Registry, Repository, Tag};
 use mirror_plan::config::Location;
+use mirror_plan::plan::Presence;
 use mirror_plan::provider::Settings;
 use mirror_plan::want::{RepositoryAt, RepositoryState, RepositoryWant, Target, Wants};
 
@@ -20,7 +21,7 @@ const AT_ONCE: usize = 16;
 pub(crate) struct Seen {
     pub(crate) repositories: BTreeMap<RepositoryAt, Result<Option<RepositoryState>, Failure>>,
     /// Of the tags that are wanted; nothing for one that is missing.
-    pub(crate) targets: BTreeMap<Target, Result<Option<Digest>, Failure>>,
+    pub(crate) targets: BTreeMap<Target, Result<Presence, Failure>>,
 }
 
 /// Looks at all of them. `resolved` gives the digest that an image without tag is found by.
@@ -97,13 +98,13 @@ async fn targets_in(
     there: Result<bool, Failure>,
     targets: Vec<&Target>,
     resolved: &impl Fn(&Target) -> Option<Digest>,
-) -> Vec<(Target, Result<Option<Digest>, Failure>)> {
-    let all = |outcome: Result<Option<Digest>, Failure>| {
+) -> Vec<(Target, Result<Presence, Failure>)> {
+    let all = |outcome: Result<Presence, Failure>| {
         targets.iter().map(|target| ((*target).clone(), outcome.clone())).collect()
     };
     match there {
         Err(failure) => return all(Err(failure)),
-        Ok(false) => return all(Ok(None)),
+        Ok(false) => return all(Ok(Presence::Absent)),
         Ok(true) => {}
     }
     let tags: BTreeSet<Tag> = targets.iter().filter_map(|target| target.tag.clone()).collect();
@@ -118,7 +119,7 @@ async fn targets_in(
                     Some(tag) => by_tag.get(tag).cloned(),
                     None => resolved(target).filter(|digest| there.contains(digest)),
                 };
-                ((*target).clone(), Ok(found))
+                ((*target).clone(), Ok(Presence::of(found)))
             })
             .collect(),
     }

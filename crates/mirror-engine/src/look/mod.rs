@@ -16,7 +16,8 @@ use mirror_failure::{Failure, Side};
 use mirror_oci::{Digest, Platforms, Version};
 use mirror_plan::config::Location;
 use mirror_plan::plan::{
-    Answers, Closer, Depth, Draft, Holder, Image, Observed, Plan, ReviewNotes, source_link,
+    Answers, Closer, Depth, Draft, Holder, Image, Observed, Plan, Presence, ReviewNotes,
+    source_link,
 };
 use mirror_plan::want::{Source, Target, Wants};
 use mirror_registry::{ManifestRef, Remote};
@@ -119,7 +120,8 @@ async fn compare(wants: &Wants, connections: &Connections) -> Observed {
         all(whole, |source| async move { resolve(source, Purpose::Compare, connections).await }),
         look_at_all(wants, connections, |target| target.tag.is_some(), &nothing),
     );
-    let lacking = wants.wants.iter().filter(|want| targets.get(&want.target) == Some(&Ok(None)));
+    let lacking =
+        wants.wants.iter().filter(|want| targets.get(&want.target) == Some(&Ok(Presence::Absent)));
     let lacking: BTreeSet<&Source> = lacking.map(|want| &want.source).collect();
     let (first, then) = single.into_iter().partition(|source| lacking.contains(source));
     for (sources_now, purpose) in [(first, Purpose::Copy), (then, Purpose::Compare)] {
@@ -142,7 +144,7 @@ pub async fn targets(
     wants: &Wants,
     connections: &Connections,
     sources: &BTreeMap<Source, Result<Digest, Failure>>,
-) -> BTreeMap<Target, Result<Option<Digest>, Failure>> {
+) -> BTreeMap<Target, Result<Presence, Failure>> {
     let (mut found, seen) = tokio::join!(
         look_at_all(wants, connections, |_| true, sources),
         bulk::look(wants, connections, resolved(wants, sources)),
@@ -171,7 +173,7 @@ async fn look_at_all(
     connections: &Connections,
     which: impl Fn(&Target) -> bool,
     sources: &BTreeMap<Source, Result<Digest, Failure>>,
-) -> BTreeMap<Target, Result<Option<Digest>, Failure>> {
+) -> BTreeMap<Target, Result<Presence, Failure>> {
     let by_target: BTreeMap<&Target, &Source> =
         wants.wants.iter().map(|want| (&want.target, &want.source)).collect();
     let in_bulk = |target: &Target| match &target.location {
@@ -230,7 +232,7 @@ async fn look_at(
     source: Option<&Source>,
     digest: Option<Digest>,
     connections: &Connections,
-) -> Result<Option<Digest>, Failure> {
+) -> Result<Presence, Failure> {
     match &target.location {
         Location::Layout(folder) => {
             let (layout, repository) = (connections.layout(folder)?, target.repository.clone());
@@ -239,7 +241,7 @@ async fn look_at(
             let platforms = source.map_or(Platforms::All, |source| source.platforms.clone());
             // Reading many manifests takes its time, and others have answers to wait for.
             let look = move |layout: &Layout| {
-                layout.whole_digest_of(&name, &platforms).map_err(Failure::from)
+                layout.whole_digest_of(&name, &platforms).map(Presence::of).map_err(Failure::from)
             };
             let broken = |error: std::io::Error| {
                 Err(Failure::other(Side::Destination, format!("reading the layout: {error}")))
@@ -251,7 +253,7 @@ async fn look_at(
             let which = match (&target.tag, &digest) {
                 (Some(tag), _) => ManifestRef::Tag(tag),
                 (None, Some(digest)) => ManifestRef::Digest(digest),
-                (None, None) => return Ok(None),
+                (None, None) => return Ok(Presence::Absent),
             };
             let wanted = source.and_then(|source| source.version.digest());
             found_at(&remote, which, wanted).await.map_err(|error| {
@@ -262,23 +264,27 @@ async fn look_at(
     }
 }
 
-/// The digest at a registry, by the hash function of the one that is wanted.
+/// What a registry has, with the digest by the hash function of the one that is wanted.
 async fn found_at(
     remote: &Remote,
     which: ManifestRef<'_>,
     wanted: Option<&Digest>,
-) -> Result<Option<Digest>, mirror_failure::RequestError> {
-    let found = match remote.head_manifest(which).await {
+) -> Result<Presence, mirror_failure::RequestError> {
+    let found = match remote.look_up(which).await {
+        // An old image that may not be pulled any more can be replaced all the same: goharbor/harbor#23638.
+        Err(error) if error.is_policy() => {
+            return Ok(Presence::Unreadable(error.kind().to_string()));
+        }
         // If it is a real refusal, the push will tell.
-        Err(error) if error.may_mean_missing() => return Ok(None),
+        Err(error) if error.may_mean_missing() => return Ok(Presence::Absent),
         outcome => outcome?,
     };
-    let (Some(found), Some(wanted)) = (&found, wanted) else { return Ok(found) };
+    let (Some(found), Some(wanted)) = (&found, wanted) else { return Ok(Presence::of(found)) };
     if found.algorithm() == wanted.algorithm() {
-        return Ok(Some(found.clone()));
+        return Ok(Presence::There(found.clone()));
     }
     let manifest = remote.get_manifest(which).await?;
-    Ok(Some(Digest::of(wanted.algorithm(), manifest.bytes())))
+    Ok(Presence::There(Digest::of(wanted.algorithm(), manifest.bytes())))
 }
 
 /// An image whose manifests were read.

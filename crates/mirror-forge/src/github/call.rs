@@ -4,11 +4,13 @@
 
 use std::time::{Duration, SystemTime};
 
-use http::header::{ACCEPT, HeaderMap, LINK, RETRY_AFTER};
-use http::{Method, Request, Uri};
-use http_body_util::{BodyExt, Limited};
-use mirror_failure::{Delays, LONGEST_PAUSE, LONGEST_TOLD, RetryPolicy, passing_status, printable};
-use octocrab::Octocrab;
+use http::header::{HeaderMap, LINK, RETRY_AFTER};
+use http::{Method, Request};
+use http_body_util::BodyExt;
+use mirror_failure::{
+    Delays, ErrorKind, LONGEST_PAUSE, LONGEST_TOLD, RequestError, RetryPolicy, passing_status,
+    printable,
+};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -18,44 +20,11 @@ use crate::error::ForgeError;
 /// What GitHub asks for after a burst:
 /// <https://docs.github.com/en/rest/using-the-rest-api/best-practices-for-using-the-rest-api#handle-rate-limit-errors-appropriately>.
 const AFTER_A_BURST: Duration = Duration::from_secs(60);
-/// Largest response that is read: a hundred comments of 64 KiB in JSON, twice over.
-const LARGEST_RESPONSE: usize = 16 << 20;
 /// Items on a page, the most there can be.
 const PAGE: usize = 100;
 /// Pages that are read at most.
 const MOST_PAGES: usize = 200;
 const MOST_ATTEMPTS: usize = 5;
-
-/// A client for `api`; it never makes a call again by itself.
-pub(crate) fn client(
-    api: &str,
-    token: &str,
-    retry_policy: RetryPolicy,
-) -> Result<Octocrab, ForgeError> {
-    let unusable = |why: String| ForgeError::Unusable(why);
-    let uri: Uri = api
-        .trim_end_matches('/')
-        .parse()
-        .map_err(|_| unusable(format!("`{api}` is not the address of an API")))?;
-    let local = matches!(uri.host(), Some("localhost" | "127.0.0.1" | "[::1]"));
-    if uri.scheme_str() != Some("https") && !(uri.scheme_str() == Some("http") && local) {
-        return Err(unusable(format!(
-            "`{api}` is not the address of an API: the token goes over https:// only"
-        )));
-    }
-    let token = token.trim();
-    if token.is_empty() || !token.chars().all(|c| c.is_ascii_graphic()) {
-        return Err(unusable("the token is empty, or has characters that no token has".to_owned()));
-    }
-    Octocrab::builder()
-        .base_uri(uri)
-        .map_err(|error| unusable(error.to_string()))?
-        .user_access_token(token.to_owned())
-        .add_header(ACCEPT, "application/vnd.github+json, application/json".to_owned())
-        .set_connect_timeout(Some(retry_policy.idle))
-        .build()
-        .map_err(|error| unusable(format!("could not set up TLS: {error}")))
-}
 
 /// A response of GitHub, as a value, and the next page of a list.
 struct GitHubResponse<T> {
@@ -249,19 +218,18 @@ impl GitHub {
             .build_request(Request::builder().method(method.clone()).uri(path), body)
             .map_err(|error| unusable(error.to_string()))?;
         let response = async {
-            // What octocrab prints of an error has a backtrace in it.
-            let broken = |error: octocrab::Error| cause(&error);
-            let response = self.client.execute(request).await.map_err(broken)?;
+            let response =
+                self.client.execute(request).await.map_err(|error| broken(what, &error))?;
             let (parts, body) = response.into_parts();
-            let body = Limited::new(body, LARGEST_RESPONSE).collect().await;
-            let body = body.map_err(|error| format!("the response broke off: {error}"))?.to_bytes();
-            Ok::<_, String>((parts, body))
+            let body = body.collect().await.map_err(|error| broken(what, &error))?.to_bytes();
+            Ok((parts, body))
         };
-        let passing = |why: String| CallFailure::Passing { why, pause: None };
-        let (parts, body) = tokio::time::timeout(self.retry_policy.idle, response)
-            .await
-            .map_err(|_| passing(format!("no response in {} s", self.retry_policy.idle.as_secs())))?
-            .map_err(passing)?;
+        let idle = self.retry_policy.idle;
+        let late = |_| {
+            let why = format!("no response in {} s", idle.as_secs());
+            CallFailure::Passing { why, pause: None }
+        };
+        let (parts, body) = tokio::time::timeout(idle, response).await.map_err(late)??;
         tracing::debug!("{method} {path}: {}", parts.status);
         if parts.status.is_success() {
             // A deletion has no body.
@@ -286,13 +254,23 @@ fn next_page(link: &str) -> Option<usize> {
     query.parse().ok()
 }
 
-/// What is at the bottom of an error.
-fn cause(error: &dyn std::error::Error) -> String {
+/// Why there was no response, from what is at the bottom of an error: what octocrab prints has a backtrace in it.
+fn broken(what: &str, error: &(dyn std::error::Error + 'static)) -> CallFailure {
     let mut last = error;
-    while let Some(source) = last.source() {
-        last = source;
+    loop {
+        if let Some(kind) = last.downcast_ref::<ErrorKind>() {
+            let error = RequestError::new(what, kind.clone());
+            // A proxy that refuses us, or a certificate, is no better in a second.
+            return match error.is_passing() {
+                true => CallFailure::Passing { why: kind.to_string(), pause: None },
+                false => CallFailure::Final(ForgeError::Unreachable(Box::new(error))),
+            };
+        }
+        match last.source() {
+            Some(source) => last = source,
+            None => return CallFailure::Passing { why: last.to_string(), pause: None },
+        }
     }
-    last.to_string()
 }
 
 /// Whether a refusal passes. One for too many calls has a header that says when:

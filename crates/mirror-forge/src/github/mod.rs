@@ -2,6 +2,7 @@
 
 mod app;
 mod call;
+mod client;
 mod git;
 
 use mirror_failure::RetryPolicy;
@@ -13,7 +14,7 @@ use tokio::sync::OnceCell;
 use self::app::App;
 pub(crate) use self::git::{BaseBranch, OpenProposal};
 use crate::error::ForgeError;
-use crate::{CommitId, CommitState, CommitStatus, ForgeLogin, RepositoryName};
+use crate::{CommitId, CommitState, CommitStatus, ForgeLogin, ForgeWire, RepositoryName};
 
 /// The API of github.com. That of a GitHub Enterprise server is `https://<host>/api/v3`.
 pub const PUBLIC_API: &str = "https://api.github.com";
@@ -84,10 +85,11 @@ impl GitHub {
         repository: RepositoryName,
         login: &ForgeLogin,
         retry_policy: RetryPolicy,
+        wire: ForgeWire,
     ) -> Result<GitHub, ForgeError> {
         let open = |token: &str, app: Option<String>| -> Result<GitHub, ForgeError> {
             Ok(GitHub {
-                client: call::client(api, token, retry_policy)?,
+                client: client::client(api, token, wire.clone())?,
                 repository: repository.clone(),
                 retry_policy,
                 app,

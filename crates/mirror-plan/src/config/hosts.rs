@@ -1,6 +1,7 @@
 //! `[registry."host"]`: settings of hosts.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use mirror_oci::{Endpoint, Registry, Repository};
 use schemars::JsonSchema;
@@ -39,6 +40,14 @@ pub(crate) struct RegistryFile {
     /// own in front of your own storage does. Never by default.
     #[serde(default)]
     pub(crate) private_redirects: bool,
+    /// A file with certificates of authorities to trust for it, beside those that the system trusts: PEM, relative to the
+    /// folder that holds the tree.
+    pub(crate) ca: Option<PathBuf>,
+    /// A file with our own certificate for it and the private key, in PEM, relative to the folder that holds the tree.
+    pub(crate) client_certificate: Option<PathBuf>,
+    /// The file with the private key, where that is not in the file with the certificate.
+    #[schemars(with = "Option<String>")]
+    pub(crate) client_key: Option<Spanned<PathBuf>>,
 }
 
 /// Settings of one host, checked.
@@ -58,6 +67,10 @@ pub struct RegistrySettings {
     pub private: bool,
     /// Whether it may redirect from a public address to a private one.
     pub private_redirects: bool,
+    /// Certificates of authorities to trust for it.
+    pub ca: Option<PathBuf>,
+    /// Our own certificate for it, and the file with its key if that is another one.
+    pub client_certificate: Option<(PathBuf, Option<PathBuf>)>,
 }
 
 /// A registry that has another's content, below a path of its own.
@@ -123,6 +136,7 @@ impl Problems<'_> {
                     "merge the two",
                 );
             }
+            let client_certificate = self.client_certificate(file);
             found.extend(registry.map(|registry| {
                 let mut endpoint = |text: &Option<Spanned<String>>| {
                     text.as_ref().and_then(|text| self.endpoint(text, &registry))
@@ -135,11 +149,28 @@ impl Problems<'_> {
                     role: file.role.as_ref().and_then(|role| self.role(role, &registry)),
                     private: file.private,
                     private_redirects: file.private_redirects,
+                    ca: file.ca.clone(),
+                    client_certificate,
                 };
                 (registry, settings)
             }));
         }
         found
+    }
+
+    fn client_certificate(&mut self, file: &RegistryFile) -> Option<(PathBuf, Option<PathBuf>)> {
+        let key = file.client_key.as_ref();
+        match (&file.client_certificate, key) {
+            (Some(certificate), key) => {
+                Some((certificate.clone(), key.map(|key| key.get_ref().clone())))
+            }
+            (None, Some(key)) => {
+                let help = "name the certificate as `client_certificate`";
+                self.add(key.span(), "`client_key` is the key of no certificate", help);
+                None
+            }
+            (None, None) => None,
+        }
     }
 
     fn alternative(&mut self, text: &Spanned<String>) -> Option<Alternative> {

@@ -6,7 +6,7 @@ use mirror_failure::{Failure, Side};
 use mirror_oci::{Digest, Platforms, Repository};
 
 use crate::plan::model::{Action, Change, Conflict, Copy, LookupFailure, Note, Plan, Unchanged};
-use crate::plan::observed::Observed;
+use crate::plan::observed::{Observed, Presence};
 use crate::plan::questions::{Answers, Closer, Depth, Questions, Replaced, ReviewNotes};
 use crate::want::model::{Collision, Postponed, Want, Wants};
 use crate::want::resource::RepositoryWant;
@@ -27,7 +27,7 @@ use crate::want::resource::RepositoryWant;
 /// let digest = Digest::of(Algorithm::Sha256, b"a manifest");
 /// let mut observed = Observed::default();
 /// observed.sources.insert(want.source.clone(), Ok(digest.clone()));
-/// observed.targets.insert(want.target.clone(), Ok(Some(digest.clone())));
+/// observed.targets.insert(want.target.clone(), Ok(mirror_plan::plan::Presence::There(digest.clone())));
 /// let mut draft = Draft::new(&wants, observed);
 /// assert_eq!(draft.fulfilled().count(), 1);
 /// assert!(draft.questions(Depth::Manifests, ReviewNotes::Ask).manifests.is_empty());
@@ -138,7 +138,7 @@ impl<'a> Draft<'a> {
     fn replaced(&self, want: &Want, now: &Digest, change: Option<&Change>) -> Option<Digest> {
         match change {
             Some(Change::Update { from }) => Some(from.clone()),
-            Some(Change::Complete { .. }) => None,
+            Some(Change::Complete { .. } | Change::Replace { .. }) => None,
             // The digest that the tree named before, if it is another one.
             Some(Change::Create) | None => {
                 let (_, digest) = self.wants.previous.get(&want.file)?.split_once('@')?;
@@ -195,7 +195,7 @@ impl<'a> Draft<'a> {
                 // What lacks parts is not served.
                 let serves = match change {
                     Change::Update { from } => Some(from),
-                    Change::Create | Change::Complete { .. } => None,
+                    Change::Create | Change::Replace { .. } | Change::Complete { .. } => None,
                 };
                 return self.fail(want, failure.clone(), serves, plan);
             }
@@ -240,18 +240,22 @@ fn decide(want: &Want, kept: Option<&RepositoryWant>, observed: &Observed) -> De
     let wanted = wanted.unwrap_or_else(|| Err(unasked(Side::Source)));
     let (wanted, found) = match (wanted, found) {
         (Ok(wanted), Ok(found)) => (wanted, found),
-        (Err(failure), found) => return Decision::Unknown(failure, found.ok().flatten()),
+        (Err(failure), found) => {
+            let serves = found.ok().and_then(|found| found.digest().cloned());
+            return Decision::Unknown(failure, serves);
+        }
         (_, Err(failure)) => return Decision::Unknown(failure, None),
     };
-    if found.as_ref() == Some(&wanted) {
+    if found.digest() == Some(&wanted) {
         return Decision::Unchanged(wanted);
     }
-    if let Some(reason) = kept.and_then(|kept| blocked(want, kept, found.as_ref(), observed)) {
+    if let Some(reason) = kept.and_then(|kept| blocked(want, kept, found.digest(), observed)) {
         return Decision::Blocked(reason);
     }
     let change = match found {
-        None => Change::Create,
-        Some(from) => Change::Update { from },
+        Presence::Absent => Change::Create,
+        Presence::There(from) => Change::Update { from },
+        Presence::Unreadable(reason) => Change::Replace { reason },
     };
     Decision::Copy(wanted, change)
 }

@@ -17,7 +17,7 @@ pub use model::{
     Action, Alert, Before, Change, Conflict, Copy, Holder, LookupFailure, Note, Plan, Pulls,
     Totals, Unchanged,
 };
-pub use observed::{Image, Observed};
+pub use observed::{Image, Observed, Presence};
 pub use questions::{Answers, Closer, Depth, Questions, Replaced, ReviewNotes};
 pub(crate) use saved::SavedLine;
 pub use saved::{PlanRefusal, SavedPlan, tree_digest, write_plan};

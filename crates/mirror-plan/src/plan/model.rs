@@ -26,11 +26,12 @@ use crate::want::resource::{RepositoryAction, RepositoryAt};
 /// # let wants = Wants { wants: vec![want.clone()], ..Wants::default() };
 /// # let mut observed = Observed::default();
 /// # observed.sources.insert(want.source.clone(), Ok(digest));
-/// # observed.targets.insert(want.target.clone(), Ok(None));
+/// # observed.targets.insert(want.target.clone(), Ok(mirror_plan::plan::Presence::Absent));
 /// # let plan = Draft::new(&wants, observed).settle(&Answers::default());
 /// // One image, which its destination does not have:
 /// let copy = plan.copies().next().ok_or("one copy")?;
 /// assert_eq!((copy.expected(), copy.is_incomplete()), (None, false));
+/// assert!(copy.expects(&mirror_plan::plan::Presence::Absent));
 /// assert_eq!(plan.carried_out(false).count(), 1);
 /// assert_eq!((plan.repositories().count(), plan.owed().count()), (0, 0));
 /// assert_eq!(plan.ending(), Ending::Pending);
@@ -128,6 +129,11 @@ pub enum Change {
         /// The digest it has.
         #[schemars(with = "String")]
         from: Digest,
+    },
+    /// Another image is there, or the same, which nobody may read: a policy of the registry refuses that.
+    Replace {
+        /// What the registry says.
+        reason: String,
     },
     /// It is there, but not all of it.
     Complete {

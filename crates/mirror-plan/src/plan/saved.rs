@@ -16,6 +16,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::plan::model::{Action, Change, Copy, Plan, Unchanged};
+use crate::plan::observed::Presence;
 use crate::provider::setting::Settings;
 use crate::want::model::{Want, Wants};
 use crate::want::resource::{RepositoryAction, RepositoryWant};
@@ -397,10 +398,18 @@ impl Copy {
         matches!(self.change, Change::Complete { .. })
     }
 
-    /// What the destination had when this was planned.
+    /// Whether the destination has what it had when this was planned.
+    pub fn expects(&self, found: &Presence) -> bool {
+        match &self.change {
+            Change::Replace { .. } => matches!(found, Presence::Unreadable(_)),
+            _ => *found == Presence::of(self.expected().cloned()),
+        }
+    }
+
+    /// The digest that the destination had when this was planned, as far as it was known.
     pub fn expected(&self) -> Option<&Digest> {
         match &self.change {
-            Change::Create => None,
+            Change::Create | Change::Replace { .. } => None,
             Change::Update { from } => Some(from),
             Change::Complete { .. } => Some(&self.digest),
         }

@@ -23,7 +23,7 @@ use crate::want::model::Wants;
 /// # let wants = Wants { wants: vec![want.clone()], ..Wants::default() };
 /// # let mut observed = Observed::default();
 /// # observed.sources.insert(want.source.clone(), Ok(digest));
-/// # observed.targets.insert(want.target.clone(), Ok(None));
+/// # observed.targets.insert(want.target.clone(), Ok(mirror_plan::plan::Presence::Absent));
 /// # let plan = Draft::new(&wants, observed).settle(&Answers::default());
 /// # let all = wants.clone();
 /// let mine = Shard::of("prod", &"docker.io/library/redis".parse()?, 5);

@@ -5,7 +5,7 @@ use mirror_tree::Entry;
 use super::*;
 use crate::config::Config;
 use crate::plan::draft::Draft;
-use crate::plan::observed::{Image, Observed};
+use crate::plan::observed::{Image, Observed, Presence};
 use crate::plan::questions::Answers;
 use crate::want::expand::expand;
 use crate::want::model::Wants;
@@ -60,11 +60,11 @@ fn example() -> (Wants, Observed, Answers) {
     for want in &wants.wants {
         let name = want.target.repository.as_str().trim_start_matches("m/");
         let (source, target) = match name {
-            "gone" => (Err(failure(Side::Source, "manifest x: 404")), Ok(None)),
+            "gone" => (Err(failure(Side::Source, "manifest x: 404")), Ok(Presence::Absent)),
             "refused" => (Ok(digest(name)), Err(failure(Side::Destination, "connection refused"))),
-            "changed" => (Ok(digest(name)), Ok(Some(digest("old")))),
-            "same" => (Ok(digest(name)), Ok(Some(digest("same")))),
-            _ => (Ok(digest(name)), Ok(None)),
+            "changed" => (Ok(digest(name)), Ok(Presence::There(digest("old")))),
+            "same" => (Ok(digest(name)), Ok(Presence::There(digest("same")))),
+            _ => (Ok(digest(name)), Ok(Presence::Absent)),
         };
         observed.sources.insert(want.source.clone(), source);
         observed.targets.insert(want.target.clone(), target);

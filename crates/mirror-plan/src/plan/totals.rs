@@ -29,7 +29,8 @@ impl Plan {
     pub(crate) fn tally(&self, bytes: Option<u64>) -> Totals {
         let count =
             |which: fn(&Change) -> bool| self.copies().filter(|copy| which(&copy.change)).count();
-        let update = count(|change| matches!(change, Change::Update { .. }));
+        let update =
+            count(|change| matches!(change, Change::Update { .. } | Change::Replace { .. }));
         let complete = count(|change| matches!(change, Change::Complete { .. }));
         let deferred = self.failures.iter().filter(|failed| failed.failure.is_deferred()).count();
         Totals {

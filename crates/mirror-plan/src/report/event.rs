@@ -66,6 +66,13 @@ pub enum Event {
         /// What it answered, such as `429 TOOMANYREQUESTS`.
         why: String,
     },
+    /// A place where credentials for a host may be kept could not be used; others were asked.
+    CredentialSourceFailed {
+        /// The host that they would be for.
+        host: Registry,
+        /// Which place, and why.
+        why: String,
+    },
     /// A host has shown what it does beyond the protocol. That holds for all passes.
     Learned {
         /// The host that has shown it.

@@ -99,6 +99,7 @@ impl ReportFold {
             | Event::Waiting { .. }
             | Event::ServesAgain { .. }
             | Event::Paused { .. }
+            | Event::CredentialSourceFailed { .. }
             | Event::Learned { .. } => {}
         }
     }

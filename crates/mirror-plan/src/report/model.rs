@@ -27,7 +27,7 @@ use crate::want::resource::RepositoryOutcome;
 /// # let wants = Wants { wants: vec![want.clone()], ..Wants::default() };
 /// # let mut observed = Observed::default();
 /// # observed.sources.insert(want.source.clone(), Ok(digest));
-/// # observed.targets.insert(want.target.clone(), Ok(None));
+/// # observed.targets.insert(want.target.clone(), Ok(mirror_plan::plan::Presence::Absent));
 /// # let plan = Draft::new(&wants, observed).settle(&Answers::default());
 /// let copy = plan.copies().next().ok_or("one copy")?;
 /// let ended = |status| vec![Outcome::of(&copy.want, &copy.digest, status)];

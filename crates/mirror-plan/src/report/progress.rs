@@ -58,6 +58,13 @@ pub enum ProgressLine {
         /// What it answered, such as `429 TOOMANYREQUESTS`.
         why: String,
     },
+    /// A place where credentials for a host may be kept could not be used; others were asked.
+    CredentialSourceFailed {
+        /// The host that they would be for.
+        host: String,
+        /// Which place, and why.
+        why: String,
+    },
     /// A host has shown what it does beyond the protocol.
     Learned {
         /// The host that has shown it.
@@ -94,6 +101,12 @@ impl ProgressLine {
                 seconds: wait.as_secs_f64(),
                 why: why.clone(),
             }),
+            Event::CredentialSourceFailed { host, why } => {
+                Some(ProgressLine::CredentialSourceFailed {
+                    host: host.to_string(),
+                    why: why.clone(),
+                })
+            }
             Event::Learned { host, capability, value } => Some(ProgressLine::Learned {
                 host: host.to_string(),
                 capability: (*capability).to_owned(),

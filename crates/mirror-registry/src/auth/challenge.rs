@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use http::header::{HeaderMap, WWW_AUTHENTICATE};
+
 /// How a registry wants to be asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Challenge {
@@ -16,8 +18,22 @@ pub(crate) enum Challenge {
     },
 }
 
+/// The challenge of a response.
+pub(crate) fn of(headers: &HeaderMap) -> Option<Challenge> {
+    parse(texts(headers))
+}
+
+/// What a token has to be for, as the challenge of a response says.
+pub(crate) fn scope_of(headers: &HeaderMap) -> Option<String> {
+    scope(texts(headers))
+}
+
+fn texts(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok())
+}
+
 /// The challenge that we can answer best: Bearer before Basic.
-pub(crate) fn parse<'a>(headers: impl Iterator<Item = &'a str>) -> Option<Challenge> {
+fn parse<'a>(headers: impl Iterator<Item = &'a str>) -> Option<Challenge> {
     let mut basic = None;
     for header in headers {
         for (scheme, mut parameters) in schemes(header) {
@@ -32,6 +48,12 @@ pub(crate) fn parse<'a>(headers: impl Iterator<Item = &'a str>) -> Option<Challe
         }
     }
     basic
+}
+
+fn scope<'a>(headers: impl Iterator<Item = &'a str>) -> Option<String> {
+    let mut schemes = headers.flat_map(schemes);
+    let (_, mut parameters) = schemes.find(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))?;
+    parameters.remove("scope").filter(|scope| !scope.is_empty())
 }
 
 /// Splits one header into its schemes with their parameters.

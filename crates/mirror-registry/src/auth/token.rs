@@ -5,12 +5,23 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::header;
+use http::{Method, StatusCode};
+use mirror_failure::{ErrorKind, RequestError};
 use serde::Deserialize;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 use url::Url;
 
+use super::realm::authority;
+use crate::host::response::{read_capped, refusal, unpacked, within_idle};
+use crate::limits::pace::Pace;
+use crate::limits::retry::retrying;
 use crate::redact::Secret;
+use crate::wire::{Outgoing, Response, Wire};
+
+const LARGEST: usize = 1 << 20;
+const MOST_REDIRECTS: usize = 3;
 
 /// What a token is for; one is fetched for each.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -53,6 +64,69 @@ impl TokenAnswer {
     }
 }
 
+/// Asks a token service, again where that may help. `misled` is whether the registry may have named the wrong one: then
+/// nobody there means that.
+///
+/// # Errors
+/// When it refuses, or its response is no token.
+pub(crate) async fn fetch(
+    wire: &Wire,
+    request: &Outgoing,
+    what: &str,
+    pace: &Pace,
+    misled: bool,
+) -> Result<TokenAnswer, RequestError> {
+    let misleading = |error: RequestError| {
+        let why = format!(
+            "the registry names {} as its token service, which can't be reached ({}): its external URL is misconfigured",
+            authority(&request.url),
+            error.kind()
+        );
+        match misled && error.is_unreachable() {
+            true => RequestError::new(what, ErrorKind::Misconfigured(why)),
+            false => error,
+        }
+    };
+    retrying(pace, what, || async { once(wire, request, what, pace).await.map_err(misleading) })
+        .await
+}
+
+async fn once(
+    wire: &Wire,
+    request: &Outgoing,
+    what: &str,
+    pace: &Pace,
+) -> Result<TokenAnswer, RequestError> {
+    let idle = pace.idle();
+    let mut request = request.clone();
+    let mut response = within_idle(what, idle, wire.send(request.clone())).await?;
+    for _ in 0..MOST_REDIRECTS {
+        let Some(next) = redirected(&request, &response) else { break };
+        request = next;
+        response = within_idle(what, idle, wire.send(request.clone())).await?;
+    }
+    if response.status() != StatusCode::OK {
+        return Err(refusal(response, what.to_owned(), idle, pace.clock()).await);
+    }
+    let headers = response.headers().clone();
+    let body = read_capped(&mut response, what, LARGEST, idle).await?.unwrap_or_default();
+    let kind = || ErrorKind::Protocol("the response is not the JSON it should be".to_owned());
+    serde_json::from_slice(&unpacked(&headers, body, LARGEST))
+        .map_err(|_| RequestError::new(what, kind()))
+}
+
+/// Where a token service sends us: to another path of the same host, or from plain HTTP to TLS. Who we are is told to nobody
+/// else, and a token that somebody else gives is not one of the registry's.
+fn redirected(asked: &Outgoing, response: &Response) -> Option<Outgoing> {
+    let keeps_method = matches!(response.status().as_u16(), 307 | 308);
+    let reads = asked.method == Method::GET && matches!(response.status().as_u16(), 301..=303);
+    let location = response.headers().get(header::LOCATION)?.to_str().ok()?;
+    let url = asked.url.join(location).ok()?;
+    let safer = url.scheme() == "https" && url.host_str() == asked.url.host_str();
+    let stays = url.origin() == asked.url.origin() || safer;
+    (stays && (keeps_method || reads)).then(|| Outgoing { url, ..asked.clone() })
+}
+
 /// Tokens in use. Concurrent requests for the same one wait for a single fetch.
 #[derive(Debug, Default)]
 pub(crate) struct Tokens(std::sync::Mutex<HashMap<TokenKey, Arc<Mutex<Option<Token>>>>>);
@@ -82,9 +156,9 @@ mod tests {
 
     #[test]
     fn responses() {
-        assert_eq!(token(r#"{"token":"a","access_token":"b"}"#).unwrap().secret.expose(), "a");
-        assert_eq!(token(r#"{"access_token":"b","issued_at":"x"}"#).unwrap().secret.expose(), "b");
-        assert_eq!(token(r#"{"token":"","access_token":"b"}"#).unwrap().secret.expose(), "b");
+        assert_eq!(token(r#"{"token":"a","access_token":"b"}"#).unwrap().secret.expose(), b"a");
+        assert_eq!(token(r#"{"access_token":"b","issued_at":"x"}"#).unwrap().secret.expose(), b"b");
+        assert_eq!(token(r#"{"token":"","access_token":"b"}"#).unwrap().secret.expose(), b"b");
         assert!(token("{}").is_none());
     }
 

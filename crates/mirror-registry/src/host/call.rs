@@ -5,7 +5,7 @@ use http::Method;
 use http::header::HeaderMap;
 use url::Url;
 
-use crate::auth::TokenScope;
+use crate::auth::scope::TokenScope;
 
 /// A request, to be sent as often as needed.
 #[derive(Clone)]

@@ -49,6 +49,8 @@ pub struct Presets {
     pub mounts_from_itself: Option<bool>,
     /// Whether upload sessions can be given back.
     pub ends_sessions: Option<bool>,
+    /// Whether the bytes of a blob may come with the PUT that ends its upload.
+    pub whole_puts: Option<bool>,
     /// Whether it has a list of referrers, in all repositories.
     pub lists_referrers: Option<bool>,
     /// How many requests of a kind it takes in a second.
@@ -73,6 +75,9 @@ const MANY: u32 = 8;
 /// So many refusals without a success, and mounts from other repositories are not asked for any more.
 const ENOUGH: u32 = 3;
 
+/// So many refusals of a whole PUT without a success, and the bytes go with a PATCH.
+const ENOUGH_PUTS: u32 = 2;
+
 /// What is known of one host.
 #[derive(Debug)]
 pub struct Capabilities {
@@ -85,6 +90,11 @@ pub struct Capabilities {
     mounted: AtomicBool,
     tried: AtomicBool,
     asked: AtomicU32,
+    /// Whether a whole PUT has worked, how many were refused before, and whether bytes have come with a PATCH.
+    whole_put: AtomicBool,
+    refused_puts: AtomicU32,
+    patched: AtomicBool,
+    patch_refused: AtomicBool,
 }
 
 impl Capabilities {
@@ -98,6 +108,10 @@ impl Capabilities {
             mounted: AtomicBool::new(false),
             tried: AtomicBool::new(false),
             asked: AtomicU32::new(0),
+            whole_put: AtomicBool::new(false),
+            refused_puts: AtomicU32::new(0),
+            patched: AtomicBool::new(false),
+            patch_refused: AtomicBool::new(false),
         }
     }
 
@@ -166,6 +180,41 @@ impl Capabilities {
         } else {
             self.refused.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// Whether the bytes of a blob may come with the PUT that ends its upload. container-registry takes a PATCH and an empty
+    /// PUT only: after two refusals, and none that has worked, the bytes go that way.
+    pub(crate) fn takes_whole_puts(&self) -> bool {
+        self.presets.whole_puts.unwrap_or_else(|| {
+            let refused = self.refused_puts.load(Ordering::Relaxed) >= ENOUGH_PUTS;
+            let patched = self.patched.load(Ordering::Relaxed);
+            let hopeless = self.patch_refused.load(Ordering::Relaxed) && !patched;
+            self.whole_put.load(Ordering::Relaxed) || !refused || hopeless
+        })
+    }
+
+    /// A whole PUT has worked, or was refused; whether it is worth trying once more, this way or the other.
+    pub(crate) fn whole_put(&self, worked: bool) -> bool {
+        if worked {
+            self.whole_put.store(true, Ordering::Relaxed);
+            return false;
+        }
+        self.refused_puts.fetch_add(1, Ordering::Relaxed);
+        let known = self.whole_put.load(Ordering::Relaxed) || self.presets.whole_puts.is_some();
+        !known && !self.patch_refused.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that came with a PATCH are there.
+    pub(crate) fn patched(&self) {
+        if !self.patched.swap(true, Ordering::Relaxed) {
+            self.learned("takes a whole PUT", &false);
+        }
+    }
+
+    /// Bytes that came with a PATCH were refused; whether a whole PUT is worth trying once more, to hear what that says.
+    pub(crate) fn patch_refused(&self) -> bool {
+        let patched = self.patched.load(Ordering::Relaxed);
+        !patched && !self.patch_refused.swap(true, Ordering::Relaxed)
     }
 
     /// Whether upload sessions can be given back.

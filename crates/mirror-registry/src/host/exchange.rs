@@ -1,56 +1,31 @@
 //! One request to a registry, and everything that belongs to it: the pause, who we are, redirects.
 
-use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::Method;
-use http::header::{self, HeaderValue};
-use mirror_failure::{ErrorKind, RequestError, passing_status};
+use http::header::{self, HeaderMap, HeaderValue};
+use mirror_failure::{RequestError, passing_status};
 use url::Url;
 
-use crate::auth::Sent;
 use crate::auth::challenge::{self, Challenge};
+use crate::auth::challenges::Asked;
+use crate::auth::scope::TokenScope;
+use crate::auth::{Authorization, Sent};
 use crate::host::Host;
+use crate::host::answer::HostResponse;
+use crate::host::base::ToldByBase;
 use crate::host::call::Call;
-use crate::host::response::{HostResponse, StallGuard, describe, refusal, within_idle};
+use crate::host::response::{StallGuard, describe, refusal, within_idle};
 use crate::limits::pace::Permit;
 use crate::limits::pulls;
 use crate::wire::{Outgoing, Reach, Response};
 
-const MOST_REDIRECTS: usize = 5;
 /// A login younger than this is good.
 const YOUNG: Duration = Duration::from_secs(60);
 
 impl Host {
-    /// Resolves a `Location` against the request it answers, and tells how far it may lead.
-    pub(crate) fn location(&self, response: &HostResponse) -> Result<(Url, Reach), RequestError> {
-        let text =
-            response.response.headers().get(header::LOCATION).and_then(|value| value.to_str().ok());
-        let protocol = |why: &str| {
-            RequestError::new(response.request.clone(), ErrorKind::Protocol(why.to_owned()))
-        };
-        let text = text.ok_or_else(|| protocol("the response has no Location"))?;
-        let asked = response.response.url();
-        let url =
-            asked.join(text).map_err(|_| protocol("the Location of the response is not a URL"))?;
-        let url = without_lost_tls(asked, url);
-        if !matches!(url.scheme(), "http" | "https")
-            || (asked.scheme() == "https" && url.scheme() == "http")
-        {
-            return Err(protocol("the Location of the response leads away from TLS"));
-        }
-        let reach =
-            if self.is_home(&url) { Reach::Anywhere } else { self.reach_of(&response.response) };
-        reach.check(&response.request, &url)?;
-        Ok((url, reach))
-    }
-
-    /// How far a response may send us.
-    fn reach_of(&self, response: &Response) -> Reach {
-        if self.private_redirects { Reach::Anywhere } else { response.reach() }
-    }
-
     /// One attempt in the caller's slot: the pause, the first meeting, redirects. A response that often goes away is an
     /// error.
     pub(crate) async fn exchange(&self, call: &Call) -> Result<HostResponse, RequestError> {
@@ -67,26 +42,21 @@ impl Host {
         let outcome = self.authorized(call, &entry).await;
         self.met.store(true, Ordering::Release);
         drop(meeting);
-        let (response, sent) = match (outcome, self.auth.failed_helper()) {
-            (Err(error), Some(helper)) if error.lacks_credentials() => {
-                return Err(helper.clone());
-            }
-            (Ok((response, _)), Some(helper))
-                if matches!(response.status().as_u16(), 401 | 403) =>
-            {
-                return Err(helper.clone());
-            }
-            (outcome, _) => outcome?,
+        let refused = match &outcome {
+            Err(error) => error.lacks_credentials(),
+            Ok((response, _)) => matches!(response.status().as_u16(), 401 | 403),
         };
-        let anonymous = !self.auth.has_used_credentials();
+        if refused && let Some(failed) = self.auth.failed_source(&call.scope).await {
+            return Err(failed);
+        }
+        let (response, authorization) = outcome?;
         let response = HostResponse {
             response,
             request,
             stall_guard: StallGuard::new(self.pace.idle()),
             slot: None,
             clock: self.pace.clock(),
-            anonymous,
-            authorized: !anonymous && matches!(sent, Sent::Token(_)),
+            authorization,
         };
         let response = self.followed(call, response).await?;
         if !passing_status(response.status()) {
@@ -95,7 +65,7 @@ impl Host {
         }
         let told = pulls::told(response.response.headers());
         let error = response.into_error().await;
-        if matches!(error.kind(), ErrorKind::PullLimit { .. }) {
+        if matches!(error.kind(), mirror_failure::ErrorKind::PullLimit { .. }) {
             self.pulls.refused(told, error.retry_after());
         }
         if self.wants_fewer_sessions(call, &error) {
@@ -106,63 +76,166 @@ impl Host {
         Err(error)
     }
 
-    /// Follows redirects of what only reads.
-    async fn followed(
-        &self,
-        call: &Call,
-        mut response: HostResponse,
-    ) -> Result<HostResponse, RequestError> {
-        let follows = call.method == Method::GET || call.method == Method::HEAD;
-        let mut hops = 0;
-        while follows && matches!(response.response.status().as_u16(), 301 | 302 | 303 | 307 | 308)
-        {
-            hops += 1;
-            if hops > MOST_REDIRECTS {
-                return Err(RequestError::new(
-                    response.request,
-                    ErrorKind::Protocol("too many redirects".to_owned()),
-                ));
-            }
-            let (target, reach) = self.location(&response)?;
-            response.response = self.follow(call, target, reach).await?;
-        }
-        Ok(response)
-    }
-
     /// Sends with the right `Authorization`, and once more when the registry asks for another.
     async fn authorized(
         &self,
         call: &Call,
         entry: &Permit<'_>,
-    ) -> Result<(Response, Sent), RequestError> {
-        let (sent, header) = self.auth.header(&self.wire, &call.scope, None).await?;
-        let response = self.transmit(call, call.url.clone(), header, Reach::Anywhere).await?;
+    ) -> Result<(Response, Authorization), RequestError> {
+        let (given, refused) = self.first_guess(&call.scope).await?;
+        let response = self.transmit_home(call, &given).await?;
         entry.reached();
-        if response.status().as_u16() == 403 && self.auth.logs_in() {
-            let response = self.logged_in_anew(call, &sent, response).await?;
-            return Ok((response, sent));
+        if response.status().as_u16() == 403 && self.auth.logins().exist() {
+            let response = self.logged_in_anew(call, &given.sent, response).await?;
+            return Ok((response, given));
         }
+        let (response, given) = self.unasked(call, response, given).await?;
         if response.status().as_u16() != 401 {
-            return Ok((response, sent));
+            if given.asked.is_some() {
+                self.auth.settle(&call.scope);
+            }
+            return Ok((response, given));
         }
-        let Some(challenge) = challenge_of(&response) else { return Ok((response, sent)) };
-        self.auth.challenged(challenge, self.reach_of(&response));
-        let rejected = match &sent {
-            Sent::Token(token) => Some(token),
-            _ => None,
+        let (response, given) = self.renewed(call, response, given).await?;
+        let Some(told) = self.asked_by(&response, &call.scope, &given) else {
+            return Ok((response, given));
         };
-        let (again, header) = self.auth.header(&self.wire, &call.scope, rejected).await?;
-        if header.is_none() || again == sent {
-            return Ok((response, sent));
+        if let Some((guess, error)) = refused
+            && told.challenge == guess.challenge
+        {
+            return Err(error);
+        }
+        let same = given.asked.as_ref() == Some(&told);
+        if response.status().as_u16() != 401 || (given.fresh && same) {
+            return Ok((response, given));
+        }
+        self.auth.learn(&call.scope, told);
+        let again = self.auth.authorize(&self.wire, &call.scope, given.token()).await?;
+        if again.header.is_none() || again.sent == given.sent {
+            return Ok((response, given));
         }
         drop(response);
-        let mut response = self.transmit(call, call.url.clone(), header, Reach::Anywhere).await?;
+        let mut response = self.transmit_home(call, &again).await?;
         let refused = matches!(response.status().as_u16(), 401 | 403);
-        if refused && again == Sent::Basic && self.auth.refuse_stored() {
-            let (_, header) = self.auth.header(&self.wire, &call.scope, None).await?;
-            response = self.transmit(call, call.url.clone(), header, Reach::Anywhere).await?;
+        if refused && again.sent == Sent::Basic && self.auth.logins().refuse_stored() {
+            let login = self.auth.authorize(&self.wire, &call.scope, None).await?;
+            response = self.transmit_home(call, &login).await?;
+            return Ok((response, login));
         }
         Ok((response, again))
+    }
+
+    /// What goes with the first attempt. Where the token service of another repository gives nothing for this one, it may have
+    /// one of its own: it is asked without a token then, and the refusal is kept in case it has not.
+    async fn first_guess(
+        &self,
+        scope: &TokenScope,
+    ) -> Result<(Authorization, Option<(Asked, RequestError)>), RequestError> {
+        match self.auth.authorize(&self.wire, scope, None).await {
+            Err(error)
+                if self.auth.is_guess(scope)
+                    && matches!(error.token_service_status(), Some(400..=428 | 430..=499)) =>
+            {
+                let guess = self.auth.asked(scope);
+                Ok((Authorization::nothing(None), guess.map(|guess| (guess, error))))
+            }
+            outcome => outcome.map(|given| (given, None)),
+        }
+    }
+
+    /// A refusal without a challenge, or the silence that strangers get: some registries deny to them that anything exists
+    /// (distribution/distribution#1984, project-zot/zot#3869), and some refuse them without a word of how to log in. Where
+    /// something is stored for the registry, its base says what to do with it; where that says nothing either, a refusal can
+    /// only mean user and password, and what is not there at a registry that is open to all is not there.
+    async fn unasked(
+        &self,
+        call: &Call,
+        response: Response,
+        given: Authorization,
+    ) -> Result<(Response, Authorization), RequestError> {
+        let silent = given.sent == Sent::Nothing
+            && matches!(response.status().as_u16(), 401 | 403 | 404)
+            && challenge::of(response.headers()).is_none();
+        if !silent || !self.auth.has_more_to_say(&call.scope).await {
+            return Ok((response, given));
+        }
+        let ToldByBase { is_open, asked: told, .. } = self.told_by_base().await?.clone();
+        let guessed = told.is_none();
+        if guessed && is_open && response.status().as_u16() == 404 {
+            return Ok((response, given));
+        }
+        let asked = told.unwrap_or(Asked {
+            challenge: Challenge::Basic,
+            reach: Reach::Public,
+            scope: None,
+        });
+        let again = self.auth.answer(&self.wire, &call.scope, asked.clone(), None).await?;
+        if again.header.is_none() {
+            return Ok((response, given));
+        }
+        let answer = self.transmit_home(call, &again).await?;
+        if guessed && matches!(answer.status().as_u16(), 400 | 401) {
+            return Ok((response, given));
+        }
+        self.auth.learn(&call.scope, asked);
+        Ok((answer, again))
+    }
+
+    /// What the registry's base says to strangers. It is asked once.
+    async fn told_by_base(&self) -> Result<&ToldByBase, RequestError> {
+        let ask = async || {
+            let scope = TokenScope::nothing();
+            let (method, url, body) = (Method::GET, self.root(), Bytes::new());
+            let call = Call { method, url, scope, headers: HeaderMap::new(), body };
+            let response = self.transmit(&call, call.url.clone(), None, Reach::Anywhere).await?;
+            Ok(ToldByBase::of(&response, self.reach_of(&response)))
+        };
+        self.base_told.get_or_try_init(ask).await
+    }
+
+    /// Whether its base answers as that of a registry does, though something else looked like a web site.
+    pub(crate) async fn is_registry(&self) -> bool {
+        self.told_by_base().await.is_ok_and(|told| told.is_registry)
+    }
+
+    /// After a 401 to a token that has served before: another one of the same token service. A registry that names another
+    /// service now may be wrong about that.
+    async fn renewed(
+        &self,
+        call: &Call,
+        response: Response,
+        given: Authorization,
+    ) -> Result<(Response, Authorization), RequestError> {
+        let told = challenge::of(response.headers());
+        let (Some(asked), Some(token)) = (given.asked.clone(), given.token()) else {
+            return Ok((response, given));
+        };
+        if given.fresh || told.is_none_or(|told| told == asked.challenge) {
+            return Ok((response, given));
+        }
+        let again = self.auth.answer(&self.wire, &call.scope, asked, Some(token)).await;
+        let Ok(again) = again else { return Ok((response, given)) };
+        if again.header.is_none() || again.sent == given.sent {
+            return Ok((response, given));
+        }
+        drop(response);
+        Ok((self.transmit_home(call, &again).await?, again))
+    }
+
+    /// How a response wants to be asked. What a token has to be for is learned where a new one for the repository itself was
+    /// refused.
+    pub(crate) fn asked_by(
+        &self,
+        response: &Response,
+        scope: &TokenScope,
+        given: &Authorization,
+    ) -> Option<Asked> {
+        let challenge = challenge::of(response.headers())?;
+        let before = given.asked.as_ref().filter(|asked| asked.challenge == challenge);
+        let told = challenge::scope_of(response.headers());
+        let lacking = told.and_then(|told| scope.lacks(&told)).filter(|_| given.fresh);
+        let lacking = lacking.or_else(|| before.and_then(|asked| asked.scope.clone()));
+        Some(Asked { challenge, reach: self.reach_of(response), scope: lacking })
     }
 
     /// After a 403: another login, if that is what it says.
@@ -180,51 +253,22 @@ impl Host {
         if !refusal.is_expired_login() && !silent {
             return Err(refusal);
         }
-        let (again, header) = self.auth.header(&self.wire, &call.scope, Some(over)).await?;
-        if again == *sent {
+        let again = self.auth.authorize(&self.wire, &call.scope, Some(over)).await?;
+        if again.sent == *sent {
             return Err(refusal);
         }
-        self.transmit(call, call.url.clone(), header, Reach::Anywhere).await
+        self.transmit_home(call, &again).await
     }
 
-    /// A redirect is followed with the request's own headers, but credentials stay on their host. A registry that stands
-    /// in front of another one, as lscr.io does before ghcr.io, leaves us to ask that for a token, as strangers.
-    async fn follow(
+    async fn transmit_home(
         &self,
         call: &Call,
-        target: Url,
-        reach: Reach,
+        given: &Authorization,
     ) -> Result<Response, RequestError> {
-        if self.is_home(&target) {
-            let (_, header) = self.auth.header(&self.wire, &call.scope, None).await?;
-            return self.transmit(call, target, header, reach).await;
-        }
-        let origin = target.origin().ascii_serialization();
-        let known = self.gateways().get(&origin).cloned();
-        let header = match &known {
-            Some(challenge) => self.auth.as_stranger(&self.wire, &target, challenge, reach).await?,
-            None => None,
-        };
-        let asked = header.is_some();
-        let response = self.transmit(call, target.clone(), header, reach).await?;
-        if response.status().as_u16() != 401 || asked || !target.path().starts_with("/v2/") {
-            return Ok(response);
-        }
-        let Some(challenge) = challenge_of(&response) else { return Ok(response) };
-        let header = self.auth.as_stranger(&self.wire, &target, &challenge, reach).await?;
-        if header.is_none() {
-            return Ok(response);
-        }
-        self.gateways().insert(origin, challenge);
-        drop(response);
-        self.transmit(call, target, header, reach).await
+        self.transmit(call, call.url.clone(), given.header.clone(), Reach::Anywhere).await
     }
 
-    fn gateways(&self) -> std::sync::MutexGuard<'_, HashMap<String, Challenge>> {
-        self.gateways.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
-
-    async fn transmit(
+    pub(crate) async fn transmit(
         &self,
         call: &Call,
         url: Url,
@@ -238,65 +282,8 @@ impl Host {
         headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         headers.extend(authorization.map(|value| (header::AUTHORIZATION, value)));
         let (method, body) = (call.method.clone(), call.body.clone());
-        let outgoing = Outgoing { method, url, headers, body, reach };
+        let tls = self.tls_for(&url);
+        let outgoing = Outgoing { method, url, headers, body, reach, tls };
         within_idle(&what, self.pace.idle(), self.wire.send(outgoing)).await
-    }
-}
-
-/// A registry behind a proxy that ends TLS and doesn't tell sends `http://` and its own name: that is meant as it was
-/// asked (distribution/distribution#1984).
-fn without_lost_tls(asked: &Url, mut url: Url) -> Url {
-    let own = url.host_str() == asked.host_str() && matches!(url.port(), None | Some(80));
-    if asked.scheme() == "https" && url.scheme() == "http" && own {
-        let _ = url.set_scheme("https");
-        let _ = url.set_port(asked.port());
-    }
-    url
-}
-
-fn challenge_of(response: &Response) -> Option<Challenge> {
-    let headers = response.headers().get_all(header::WWW_AUTHENTICATE);
-    challenge::parse(headers.iter().filter_map(|value| value.to_str().ok()))
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use super::*;
-    use crate::{Body, Credentials, HostOptions, World};
-
-    #[test]
-    fn a_location_must_not_lead_away_from_tls() {
-        let options = HostOptions { concurrency: 1, ..HostOptions::default() };
-        let credentials = Arc::new(Credentials::new([], Vec::new()));
-        let name = "registry.example".parse().unwrap();
-        let host = Host::new(&World::real().unwrap(), credentials, &name, &options).unwrap();
-        for (asked, location, allowed) in [
-            ("https://registry.example/v2/", "/v2/upload", true),
-            ("https://registry.example/v2/", "https://storage.example/x", true),
-            ("https://registry.example/v2/", "http://registry.example/v2/upload", true),
-            ("https://registry.example/v2/", "http://registry.example:5000/v2/upload", false),
-            ("https://registry.example/v2/", "http://other.example/v2/upload", false),
-            ("https://registry.example/v2/", "file:///etc/passwd", false),
-            ("http://127.0.0.1:5000/v2/", "http://127.0.0.1:5000/v2/upload", true),
-        ] {
-            let response = http::Response::builder()
-                .header("location", location)
-                .body(Body::from(bytes::Bytes::new()))
-                .unwrap();
-            let stall_guard = StallGuard::new(std::time::Duration::from_secs(1));
-            let request = asked.to_owned();
-            let response = HostResponse {
-                response: Response::new(asked.parse().unwrap(), response),
-                request,
-                stall_guard,
-                slot: None,
-                clock: crate::Clock::system(),
-                anonymous: true,
-                authorized: false,
-            };
-            assert_eq!(host.location(&response).is_ok(), allowed, "{asked} to {location}");
-        }
     }
 }

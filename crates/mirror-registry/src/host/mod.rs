@@ -1,9 +1,12 @@
 //! One registry: where it is, who we are there, and how a request reaches it.
 
+pub(crate) mod answer;
+pub(crate) mod base;
 pub(crate) mod call;
 pub(crate) mod capabilities;
 pub(crate) mod exchange;
 pub(crate) mod options;
+pub(crate) mod redirect;
 pub(crate) mod response;
 pub(crate) mod sessions;
 
@@ -13,19 +16,23 @@ use std::sync::atomic::AtomicBool;
 
 use bytes::Bytes;
 use http::Method;
-use http::header::{HeaderMap, HeaderValue};
+use http::header::HeaderMap;
 use mirror_failure::{ErrorKind, RequestError};
 use mirror_oci::{Endpoint, Registry, Repository};
-use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Mutex, OnceCell, OwnedSemaphorePermit, Semaphore};
 use url::Url;
 
 use crate::auth::challenge::Challenge;
+use crate::auth::challenges::Asked;
 use crate::auth::credentials::Credentials;
-use crate::auth::{Auth, Sent, TokenScope};
+use crate::auth::scope::TokenScope;
+use crate::auth::{Auth, Authorization};
+use crate::host::answer::HostResponse;
+use crate::host::base::ToldByBase;
 use crate::host::call::Call;
 use crate::host::capabilities::{Capabilities, OfRepository};
 use crate::host::options::{HostOptions, HostRole};
-use crate::host::response::{HostResponse, read_capped};
+use crate::host::response::read_capped;
 use crate::host::sessions::Sessions;
 use crate::limits::pace::Pace;
 use crate::limits::pulls::{Exhausted, PullBudget, PullCounter, PullLock, Reservation};
@@ -33,7 +40,7 @@ use crate::limits::rates::Rates;
 use crate::limits::retry::{Attempts, retrying};
 use crate::listener::{HostEvent, HostNews, Listener};
 use crate::redact::redacted;
-use crate::wire::Wire;
+use crate::wire::{TlsFiles, Wire};
 use crate::world::World;
 
 /// Bodies from this size on fill the line; more of them at once only get in each other's way, and in that of small
@@ -46,6 +53,7 @@ pub struct Host {
     name: Registry,
     base: Url,
     pub(crate) wire: Wire,
+    tls: Arc<TlsFiles>,
     pub(crate) auth: Auth,
     role: HostRole,
     slots: Arc<Semaphore>,
@@ -59,6 +67,8 @@ pub struct Host {
     /// Registries that this one sends us to, and how they want to be asked.
     pub(crate) gateways: std::sync::Mutex<HashMap<String, Challenge>>,
     pub(crate) private_redirects: bool,
+    /// What its base says to strangers, where somebody had to ask.
+    pub(crate) base_told: OnceCell<ToldByBase>,
     known: std::sync::Mutex<HashMap<Repository, Arc<OfRepository>>>,
     pub(crate) met: AtomicBool,
     pub(crate) first: Mutex<()>,
@@ -91,6 +101,7 @@ impl Host {
         let base = parse(&endpoint)?;
         let realm = options.token_realm.as_ref().map(parse).transpose()?;
         let (host, listener) = (name.clone(), options.listener.clone());
+        let tls = Arc::new(options.tls.clone());
         let told: Listener<HostNews> =
             Listener::new(move |news| listener.tell(HostEvent { host: host.clone(), news }));
         Ok(Host {
@@ -101,9 +112,12 @@ impl Host {
                 credentials,
                 options.login.clone().filter(|login| login.belongs_to(&endpoint)),
                 Pace::new(options.retry_policy, world, told.clone()),
+                told.clone(),
+                tls.clone(),
             ),
             base,
             wire: world.wire.clone(),
+            tls: tls.clone(),
             role: options.role,
             slots: Arc::new(Semaphore::new(options.concurrency)),
             large: Arc::new(Semaphore::new(options.concurrency.min(LARGE_AT_ONCE))),
@@ -115,6 +129,7 @@ impl Host {
             pulls: PullCounter::shared(options.share, world.clock),
             gateways: std::sync::Mutex::default(),
             private_redirects: options.private_redirects,
+            base_told: OnceCell::new(),
             known: std::sync::Mutex::default(),
             met: AtomicBool::new(false),
             first: Mutex::new(()),
@@ -168,11 +183,8 @@ impl Host {
 
     /// Finds out whether a host that was given up serves again, by one small request.
     pub async fn serves_again(&self) -> bool {
-        let mut url = self.base.clone();
-        url.set_path("/v2/");
-        let scope = TokenScope::nothing();
-        let call =
-            Call { method: Method::GET, url, scope, headers: HeaderMap::new(), body: Bytes::new() };
+        let (method, url, scope) = (Method::GET, self.root(), TokenScope::nothing());
+        let call = Call { method, url, scope, headers: HeaderMap::new(), body: Bytes::new() };
         // What it says doesn't matter, only that it does.
         let _ = self.send(&call).await;
         !self.pace.is_given_up()
@@ -229,6 +241,23 @@ impl Host {
         let mut url = self.base.clone();
         url.set_path(&format!("/v2/{repository}/{rest}"));
         url
+    }
+
+    /// The base of the registry's API.
+    pub(crate) fn root(&self) -> Url {
+        let mut url = self.base.clone();
+        url.set_path("/v2/");
+        url
+    }
+
+    /// The certificates that are configured, where a request goes to this very host.
+    pub(crate) fn tls_for(&self, url: &Url) -> Option<Arc<TlsFiles>> {
+        self.is_home(url).then(|| self.tls.clone())
+    }
+
+    /// Where the registry is.
+    pub(crate) fn base(&self) -> &Url {
+        &self.base
     }
 
     /// Whether `url` is on the very host that our credentials are for.
@@ -328,21 +357,23 @@ impl Host {
         of.clone().acquire_owned().await.map_err(closed)
     }
 
-    /// The `Authorization` for an upload, whose body can't be sent twice. `rejected` was refused just now.
-    pub(crate) async fn upload_header(
+    /// What goes with an upload, whose body can't be sent twice: the answer to the challenge that its session was opened
+    /// with, or to `asked`. `rejected` was refused just now.
+    pub(crate) async fn authorize_upload(
         &self,
         url: &Url,
         scope: &TokenScope,
-        rejected: Option<&Sent>,
-    ) -> Result<(Sent, Option<HeaderValue>), RequestError> {
+        asked: Option<Asked>,
+        rejected: Option<&Authorization>,
+    ) -> Result<Authorization, RequestError> {
         if !self.is_home(url) {
-            return Ok((Sent::Nothing, None));
+            return Ok(Authorization::nothing(None));
         }
-        let rejected = match rejected {
-            Some(Sent::Token(token)) => Some(token),
-            _ => None,
-        };
-        self.auth.header(&self.wire, scope, rejected).await
+        let rejected = rejected.and_then(Authorization::token);
+        match asked {
+            Some(asked) => self.auth.answer(&self.wire, scope, asked, rejected).await,
+            None => self.auth.authorize(&self.wire, scope, rejected).await,
+        }
     }
 
     /// How fast this host may be asked.

@@ -6,6 +6,7 @@ use mirror_oci::Endpoint;
 use crate::auth::credentials::LoginSource;
 use crate::host::capabilities::Presets;
 use crate::listener::{HostEvent, Listener};
+use crate::wire::TlsFiles;
 
 /// What we are going to do at a host.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -40,6 +41,8 @@ pub struct HostOptions {
     pub share: u32,
     /// Whether it may send us from a public address to a private one.
     pub private_redirects: bool,
+    /// Certificates for it, beside the store of the system.
+    pub tls: TlsFiles,
     /// Who is told of pauses, and of what is learned of it.
     pub listener: Listener<HostEvent>,
 }
@@ -56,6 +59,7 @@ impl Default for HostOptions {
             login: None,
             share: 1,
             private_redirects: false,
+            tls: TlsFiles::default(),
             listener: Listener::default(),
         }
     }

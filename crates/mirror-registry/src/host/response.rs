@@ -1,55 +1,23 @@
 //! Answers: waited for as long as something is heard, and read up to a limit.
 
+use std::io::Read;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::{Method, header};
+use http::Method;
+use http::header::{self, HeaderMap};
 use mirror_failure::{ErrorKind, RequestError};
-use serde::de::DeserializeOwned;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use url::Url;
 
-use crate::limits::pace::Pace;
 use crate::limits::pulls;
-use crate::limits::retry::{retry_after, retrying};
+use crate::limits::retry::retry_after;
 use crate::redact::redacted;
 use crate::sorting::status_kind;
-use crate::wire::{Outgoing, Response, Wire};
+use crate::wire::Response;
 use crate::world::Clock;
 
 const LARGEST_ERROR: usize = 64 << 10;
-const LARGEST_TOKEN: usize = 1 << 20;
-
-/// A response that is not a passing failure. The slot is free again when it is dropped.
-pub(crate) struct HostResponse {
-    pub(crate) response: Response,
-    pub(crate) request: String,
-    pub(crate) stall_guard: StallGuard,
-    pub(crate) slot: Option<OwnedSemaphorePermit>,
-    pub(crate) clock: Clock,
-    /// Whether no credentials were sent.
-    pub(crate) anonymous: bool,
-    /// Whether a token service has given us, who are known to it, a token for this.
-    pub(crate) authorized: bool,
-}
-
-impl HostResponse {
-    pub(crate) fn status(&self) -> u16 {
-        self.response.status().as_u16()
-    }
-
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.response.headers().get(name).and_then(|value| value.to_str().ok())
-    }
-
-    /// What a response with an unwelcome status says.
-    pub(crate) async fn into_error(self) -> RequestError {
-        let (anonymous, authorized) = (self.anonymous, self.authorized);
-        let error = refusal(self.response, self.request, self.stall_guard.idle, self.clock).await;
-        error.anonymously(anonymous).with_token(authorized)
-    }
-}
 
 /// What a response with an unwelcome status says.
 pub(crate) async fn refusal(
@@ -152,28 +120,20 @@ pub(crate) async fn read_capped(
     }
 }
 
-/// Asks a token service, again where that may help, and reads its JSON.
-pub(crate) async fn small_json<T: DeserializeOwned>(
-    wire: &Wire,
-    request: &Outgoing,
-    what: &str,
-    pace: &Pace,
-) -> Result<T, RequestError> {
-    retrying(pace, what, || small_json_once(wire, request.clone(), what, pace)).await
+/// The bytes of a body without the encoding that somebody on the way has packed them in, though they were asked for as they
+/// are (quay/quay#1310, oras-project/oras-go#1176); as they came, where they are no such thing or too many.
+pub(crate) fn unpacked(headers: &HeaderMap, body: Bytes, cap: usize) -> Bytes {
+    let encoding = headers.get(header::CONTENT_ENCODING).and_then(|value| value.to_str().ok());
+    let unpack = encoding.is_some_and(|it| it.trim().eq_ignore_ascii_case("gzip"));
+    match unpack.then(|| gunzipped(&body, cap)).flatten() {
+        Some(bytes) => bytes,
+        None => body,
+    }
 }
 
-async fn small_json_once<T: DeserializeOwned>(
-    wire: &Wire,
-    request: Outgoing,
-    what: &str,
-    pace: &Pace,
-) -> Result<T, RequestError> {
-    let idle = pace.idle();
-    let mut response = within_idle(what, idle, wire.send(request)).await?;
-    if response.status().as_u16() != 200 {
-        return Err(refusal(response, what.to_owned(), idle, pace.clock()).await);
-    }
-    let body = read_capped(&mut response, what, LARGEST_TOKEN, idle).await?.unwrap_or_default();
-    let kind = || ErrorKind::Protocol("the response is not the JSON it should be".to_owned());
-    serde_json::from_slice(&body).map_err(|_| RequestError::new(what, kind()))
+fn gunzipped(body: &[u8], cap: usize) -> Option<Bytes> {
+    let mut bytes = Vec::new();
+    let most = u64::try_from(cap).ok()?.checked_add(1)?;
+    flate2::read::MultiGzDecoder::new(body).take(most).read_to_end(&mut bytes).ok()?;
+    (bytes.len() <= cap).then(|| bytes.into())
 }

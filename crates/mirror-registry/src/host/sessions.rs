@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 use url::Url;
 
-use crate::auth::TokenScope;
+use crate::auth::scope::TokenScope;
 
 /// The upload sessions of one host.
 #[derive(Debug)]

@@ -1,14 +1,18 @@
 //! Blobs: read as a stream that survives a broken connection.
 
+use std::io::{self, Write};
+
 use bytes::Bytes;
+use flate2::write::GzDecoder;
 use http::Method;
 use http::header::{self, HeaderMap, HeaderValue};
 use mirror_failure::{ErrorKind, RequestError};
 use mirror_oci::Digest;
 use tokio::time::Instant;
 
+use crate::host::answer::HostResponse;
 use crate::host::call::Call;
-use crate::host::response::{HostResponse, LEAST};
+use crate::host::response::LEAST;
 use crate::host::{BodySlot, Host};
 use crate::limits::pressure::{Pressure, Speed};
 use crate::limits::retry::Attempts;
@@ -30,6 +34,8 @@ pub struct BlobReader<'a> {
     received: u64,
     /// Bytes of a whole response to drop, when a server ignored the range.
     skip: u64,
+    /// What takes the bytes out of what somebody on the way has packed them in.
+    unpacking: Option<Unpacking>,
     speed: Speed,
 }
 
@@ -82,6 +88,7 @@ impl Remote {
             at: from,
             received: 0,
             skip: 0,
+            unpacking: None,
             speed: Speed::new(pressure, size, self.host.pace().idle()),
         }
     }
@@ -138,13 +145,17 @@ impl BlobReader<'_> {
         let chunk = response.stall_guard.chunk(&mut response.response).await;
         let length = chunk.as_ref().ok().and_then(Option::as_ref).map_or(0, Bytes::len);
         self.speed.moved(length as u64, started.elapsed()).map_err(broken)?;
-        let Some(mut bytes) = chunk.map_err(broken)? else {
+        let Some(bytes) = chunk.map_err(broken)? else {
             if self.at == self.size {
                 self.response = Some(response);
                 return Ok(None);
             }
             let message = format!("the body ended after {} of {} bytes", self.at, self.size);
             return Err(broken(ErrorKind::Broken(message)));
+        };
+        let mut bytes = match &mut self.unpacking {
+            Some(unpacking) => unpacking.take(&bytes).map_err(broken)?,
+            None => bytes,
         };
         let dropped = self.skip.min(bytes.len() as u64);
         self.skip -= dropped;
@@ -161,17 +172,22 @@ impl BlobReader<'_> {
             self.slot = Some(self.host.slot_for(self.size - self.at.min(self.size)).await?);
         }
         self.call.headers.remove(header::RANGE);
-        if self.at > 0 {
+        // Of what is packed, the rest alone can't be unpacked.
+        if self.at > 0 && self.unpacking.is_none() {
             let range = HeaderValue::try_from(format!("bytes={}-", self.at)).ok();
             self.call.headers.extend(range.map(|range| (header::RANGE, range)));
         }
         let mut response = self.host.exchange(&self.call).await?;
-        if response.status() == 416 && self.at > 0 {
+        let packed = is_packed(&response, self.size, self.at);
+        let part_of_it = packed && response.status() == 206;
+        if (response.status() == 416 && self.at > 0) || part_of_it {
             // The server no longer knows the range: start over and drop what we have.
             drop(response);
             self.call.headers.remove(header::RANGE);
             response = self.host.exchange(&self.call).await?;
         }
+        let packed = is_packed(&response, self.size, 0) && response.status() == 200;
+        self.unpacking = packed.then(|| Unpacking::of(self.size));
         match response.status() {
             200 => self.skip = self.at,
             206 if starts_at(&response, self.at) => self.skip = 0,
@@ -192,12 +208,66 @@ impl BlobReader<'_> {
         // The end of the body frees the connection for the next request. A failure to read it changes nothing.
         let more = response.stall_guard.chunk(&mut response.response).await;
         self.slot = None;
+        let more = match (more, &mut self.unpacking) {
+            // What is left of the packing.
+            (Ok(Some(more)), Some(unpacking)) => unpacking.take(&more).map(Some),
+            (more, _) => more,
+        };
         match more {
             Ok(Some(more)) if !more.is_empty() => {
                 Err(RequestError::new(response.request, too_long(self.size)))
             }
             _ => Ok(None),
         }
+    }
+}
+
+/// Whether a body is packed though it was asked for as it is (quay/quay#1310). A layer that is packed itself is often said to
+/// be: then it has the length that its manifest says.
+fn is_packed(response: &HostResponse, size: u64, from: u64) -> bool {
+    let encoding = response.header("content-encoding").unwrap_or_default();
+    let length = response.header("content-length").and_then(|length| length.parse().ok());
+    let whole = Some(size.saturating_sub(from));
+    encoding.trim().eq_ignore_ascii_case("gzip") && length != Some(size) && length != whole
+}
+
+/// Unpacks a body as it comes, and no more than a blob has.
+struct Unpacking(GzDecoder<Capped>);
+
+/// Bytes that were unpacked, up to a cap over all of them.
+#[derive(Default)]
+struct Capped {
+    bytes: Vec<u8>,
+    left: u64,
+}
+
+impl Unpacking {
+    fn of(size: u64) -> Unpacking {
+        // One byte more shows that it is too long.
+        Unpacking(GzDecoder::new(Capped { bytes: Vec::new(), left: size.saturating_add(1) }))
+    }
+
+    fn take(&mut self, packed: &[u8]) -> Result<Bytes, ErrorKind> {
+        let broken =
+            |error: io::Error| ErrorKind::Protocol(format!("the body can't be unpacked: {error}"));
+        self.0.write_all(packed).map_err(broken)?;
+        self.0.flush().map_err(broken)?;
+        Ok(std::mem::take(&mut self.0.get_mut().bytes).into())
+    }
+}
+
+impl Write for Capped {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.left = self
+            .left
+            .checked_sub(bytes.len() as u64)
+            .ok_or_else(|| io::Error::other("it is longer than its manifest says"))?;
+        self.bytes.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

@@ -9,13 +9,22 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::Stream;
 use mirror_failure::{ErrorKind, RequestError};
+use mirror_oci::Digest;
 use tokio::time::Instant;
 
-use crate::limits::pressure::Speed;
+use crate::limits::pressure::{Pressure, Speed};
 use crate::wire::Response;
 
 /// A registry may take its time to hash and store a large blob after the last byte: so many idle times.
 const COMMIT: u32 = 10;
+
+/// A blob and where it goes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wanted<'a> {
+    pub(crate) digest: &'a Digest,
+    pub(crate) size: u64,
+    pub(crate) pressure: &'a Pressure,
+}
 
 /// What happens to the bytes of an upload.
 #[derive(Default)]

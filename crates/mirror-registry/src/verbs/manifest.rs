@@ -5,13 +5,17 @@ use http::Method;
 use http::header::{self, HeaderMap, HeaderValue};
 use mirror_failure::{ErrorKind, RequestError};
 use mirror_oci::{Digest, MAX_MANIFEST_BYTES, ManifestError, RawManifest, Tag, media_type};
+use tokio::time::Instant;
 
+use crate::host::answer::HostResponse;
 use crate::host::call::Call;
-use crate::host::response::HostResponse;
+use crate::host::response::unpacked;
 use crate::limits::pulls::{self, Reservation};
 use crate::remote::Remote;
 
 const DIGEST_HEADER: &str = "docker-content-digest";
+/// A manifest that collides with another request is written again so often.
+const MOST_CONFLICTS: u32 = 3;
 
 /// By what a manifest is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,8 +38,8 @@ impl std::fmt::Display for ManifestRef<'_> {
 impl Remote {
     /// The digest of a manifest, without reading it; `None` when it isn't there.
     ///
-    /// One HEAD, which Docker Hub does not count as a pull. A registry that leaves out the digest is asked for the
-    /// manifest itself.
+    /// One HEAD, which Docker Hub does not count as a pull. A registry that leaves out the digest, or tells one that can't be
+    /// used, is asked for the manifest itself.
     ///
     /// # Errors
     /// When the registry can't be asked, or answers neither yes nor no.
@@ -47,35 +51,53 @@ impl Remote {
         self.hear(&response);
         match response.status() {
             200 => {}
-            404 => return not_found(response),
-            // The reason stands in a body, which a HEAD has not. What else is refused is not worth a pull.
-            400 => {
-                let error = response.into_error().await;
-                return Err(self.get_manifest(which).await.err().unwrap_or(error));
-            }
+            404 => return self.not_found(response).await,
             // No HEAD at all: then a GET tells.
             405 | 501 => {
                 drop(response);
                 let found = self.find_manifest(which).await?;
                 return Ok(found.map(|manifest| manifest.digest().clone()));
             }
+            // The reason stands in a body, which a HEAD has not. What is refused to us as such, and often for what is missing
+            // as well, is not worth a pull.
+            400 | 402 | 406..=428 | 451 => {
+                let error = response.into_error().await;
+                return Err(self.get_manifest(which).await.err().unwrap_or(error));
+            }
             _ => return Err(response.into_error().await),
         }
         html(&response)?;
         let request = response.request.clone();
-        let told = response.header(DIGEST_HEADER).map(str::parse::<Digest>);
+        let told = response.header(DIGEST_HEADER).and_then(|told| told.parse::<Digest>().ok());
         // Its slot must be free before another request is made.
         drop(response);
-        let protocol = |why: String| RequestError::new(request, ErrorKind::Protocol(why));
-        match told {
-            Some(Ok(digest)) => match which {
-                ManifestRef::Digest(asked) if *asked != digest => {
-                    Err(protocol(format!("asked for {asked}, the registry has {digest}")))
-                }
-                _ => Ok(Some(digest)),
-            },
-            Some(Err(error)) => Err(protocol(format!("{DIGEST_HEADER}: {error}"))),
-            None => Ok(Some(self.get_manifest(which).await?.digest().clone())),
+        match (told, which) {
+            // Known by another hash function, it is the same all the same.
+            (Some(told), ManifestRef::Digest(asked)) if asked.algorithm() != told.algorithm() => {
+                Ok(Some(asked.clone()))
+            }
+            (Some(told), ManifestRef::Digest(asked)) if *asked != told => {
+                let why = format!("asked for {asked}, the registry has {told}");
+                Err(RequestError::new(request, ErrorKind::Protocol(why)))
+            }
+            (Some(told), _) => Ok(Some(told)),
+            (None, _) => Ok(Some(self.get_manifest(which).await?.digest().clone())),
+        }
+    }
+
+    /// The same where the reason of a refusal is worth another request: the image itself is what is wanted.
+    ///
+    /// # Errors
+    /// As [`Remote::head_manifest`], with what the registry says of it.
+    pub async fn look_up(&self, which: ManifestRef<'_>) -> Result<Option<Digest>, RequestError> {
+        let error = match self.head_manifest(which).await {
+            Err(error) if error.status() == Some(403) => error,
+            outcome => return outcome,
+        };
+        match self.get_manifest(which).await {
+            Ok(manifest) => Ok(Some(manifest.digest().clone())),
+            Err(reason) if reason.status() == Some(403) => Err(reason),
+            Err(_) => Err(error),
         }
     }
 
@@ -141,22 +163,16 @@ impl Remote {
         let (response, body) = found.inspect_err(|_| self.host.pulls.heard_nothing())?;
         if response.status() != 200 {
             self.host.pulls.heard_nothing();
-            return Err(response.into_error().await);
+            return Err(self.missing(response).await);
         }
         html(&response)?;
-        let content_type = response.header("content-type").unwrap_or_default().to_owned();
-        let request = response.request.clone();
-        let fail = |error| RequestError::new(request.clone(), ErrorKind::Manifest(error));
+        let fail = |error| RequestError::new(response.request.as_str(), ErrorKind::Manifest(error));
         let body = body.ok_or_else(|| fail(ManifestError::TooLarge))?;
-        match which {
-            ManifestRef::Digest(digest) => {
-                RawManifest::verified(body, &content_type, digest).map_err(fail)
-            }
-            ManifestRef::Tag(_) => RawManifest::digested(body, &content_type).map_err(fail),
-        }
+        manifest_of(&response, body, which).map_err(fail)
     }
 
-    /// Writes a manifest under a tag, or under its digest.
+    /// Writes a manifest under a tag, or under its digest. Where it may not be written again (replicatedhq/kots#5940, immutable
+    /// tags), the same one that is there will do.
     ///
     /// # Errors
     /// When the registry refuses it, or says that it stored something else.
@@ -168,6 +184,33 @@ impl Remote {
         which: ManifestRef<'_>,
         manifest: &RawManifest,
     ) -> Result<(), RequestError> {
+        let call = self.writing(which, manifest)?;
+        let mut attempts = self.host.attempts();
+        let began = Instant::now();
+        for made in 1.. {
+            let error = match self.write(&call, manifest).await {
+                Err(error) if may_be_there(&error) => error,
+                outcome => return outcome,
+            };
+            let found = self.head_manifest(which).await;
+            if found.as_ref().is_ok_and(|found| found.as_ref() == Some(manifest.digest())) {
+                return Ok(());
+            }
+            // Somebody may be writing the same at this moment.
+            let passes = error.status() == Some(409) && !error.is_immutable_tag() && found.is_ok();
+            if !passes || made == MOST_CONFLICTS {
+                return Err(error.after(made, began.elapsed()));
+            }
+            attempts.wait(error.worth_another_try()).await?;
+        }
+        Ok(())
+    }
+
+    fn writing(
+        &self,
+        which: ManifestRef<'_>,
+        manifest: &RawManifest,
+    ) -> Result<Call, RequestError> {
         let mut call = self.manifest_call(Method::PUT, which);
         let media_type = HeaderValue::from_str(manifest.media_type()).map_err(|_| {
             RequestError::new(
@@ -178,22 +221,46 @@ impl Remote {
         call.headers = HeaderMap::from_iter([(header::CONTENT_TYPE, media_type)]);
         call.scope = self.push_scope();
         call.body = manifest.bytes().clone();
-        let response = self.host.call(&call).await?;
+        Ok(call)
+    }
+
+    async fn write(&self, call: &Call, manifest: &RawManifest) -> Result<(), RequestError> {
+        let response = self.host.call(call).await?;
         // ECR answers without Location, others with 200 or 202; the digest is what counts.
         if !response.response.status().is_success() {
             return Err(response.into_error().await);
         }
-        match response.header(DIGEST_HEADER) {
-            Some(digest)
-                if digest != manifest.digest().as_str()
-                    && same_algorithm(digest, manifest.digest()) =>
+        let told = response.header(DIGEST_HEADER).and_then(|told| told.parse::<Digest>().ok());
+        match told {
+            // A registry may name what it stored by a hash function of its own choice.
+            Some(told)
+                if told != *manifest.digest()
+                    && told.algorithm() == manifest.digest().algorithm() =>
             {
                 let message =
-                    format!("the registry stored {digest} instead of {}", manifest.digest());
+                    format!("the registry stored {told} instead of {}", manifest.digest());
                 Err(RequestError::new(response.request, ErrorKind::Protocol(message)))
             }
             _ => Ok(()),
         }
+    }
+
+    /// 404 with a page is no registry's way to say that a manifest isn't there, unless its base shows that it is one.
+    async fn not_found<T>(&self, response: HostResponse) -> Result<Option<T>, RequestError> {
+        if !is_html(&response) || self.host.is_registry().await {
+            return Ok(None);
+        }
+        Err(response.into_error().await)
+    }
+
+    /// Why a manifest can't be had.
+    async fn missing(&self, response: HostResponse) -> RequestError {
+        let (status, page) = (response.status(), is_html(&response));
+        let error = response.into_error().await;
+        if status == 404 && page && self.host.is_registry().await {
+            return RequestError::refused(error.request(), 404, None, None);
+        }
+        error
     }
 
     /// What a response tells of a limit on pulls. An error that says nothing of one doesn't mean that there is none.
@@ -236,12 +303,33 @@ fn is_html(response: &HostResponse) -> bool {
     content_type.starts_with("text/html")
 }
 
-/// 404 with a page is no registry's way to say that a manifest isn't there.
-fn not_found<T>(response: HostResponse) -> Result<Option<T>, RequestError> {
-    html(&response).map(|()| None)
+/// A manifest from the body of a response. What somebody on the way has packed, though it was asked for as it is, is unpacked
+/// where only that is what was asked for, or can be a manifest.
+fn manifest_of(
+    response: &HostResponse,
+    body: Bytes,
+    which: ManifestRef<'_>,
+) -> Result<RawManifest, ManifestError> {
+    let content_type = response.header("content-type").unwrap_or_default();
+    let headers = response.response.headers();
+    let told = response.header(DIGEST_HEADER).and_then(|told| told.parse::<Digest>().ok());
+    let read = |body: Bytes| match (which, &told) {
+        (ManifestRef::Digest(digest), _) => RawManifest::verified(body, content_type, digest),
+        // By a tag, the header tells which bytes are meant; it is not trusted beyond that.
+        (ManifestRef::Tag(_), _) => RawManifest::digested(body, content_type),
+    };
+    let unpacked = unpacked(headers, body.clone(), MAX_MANIFEST_BYTES);
+    if unpacked == body {
+        return read(body);
+    }
+    let meant = |found: &RawManifest| told.as_ref().is_none_or(|told| told == found.digest());
+    read(body)
+        .and_then(|found| if meant(&found) { Ok(found) } else { read(unpacked.clone()) })
+        .or_else(|error| read(unpacked.clone()).map_err(|_| error))
 }
 
-/// A registry may name what it stored by a hash function of its own choice.
-fn same_algorithm(digest: &str, ours: &Digest) -> bool {
-    digest.split_once(':').is_some_and(|(name, _)| name == ours.algorithm().name())
+/// Whether a refusal to write can mean that the very same is there already. What it lacks is another matter.
+fn may_be_there(error: &RequestError) -> bool {
+    matches!(error.status(), Some(400 | 403 | 405 | 409 | 412 | 422 | 423))
+        && !error.lacks_content()
 }

@@ -9,12 +9,12 @@ use http::Method;
 use http::header::{self, HeaderMap, HeaderValue};
 use mirror_failure::RequestError;
 use mirror_oci::caps::{MAX_REFERRER_PAGES, MAX_REFERRERS};
-use mirror_oci::{Digest, Tag, media_type};
+use mirror_oci::{Digest, MAX_MANIFEST_BYTES, Tag, media_type};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use crate::host::answer::HostResponse;
 use crate::host::call::Call;
-use crate::host::response::HostResponse;
 use crate::remote::Remote;
 use crate::verbs::manifest::ManifestRef;
 use crate::verbs::pages::Pages;
@@ -177,7 +177,7 @@ impl Remote {
             )]),
             body: Bytes::new(),
         };
-        let mut pages = Pages::of("referrers", first, is_index);
+        let mut pages = Pages::of("referrers", first, is_index, MAX_MANIFEST_BYTES);
         let mut found = Vec::new();
         for _ in 0..MAX_REFERRER_PAGES {
             let Some(page) = pages.read(&self.host).await? else { break };

@@ -13,10 +13,11 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use url::Url;
 
-use crate::auth::TokenScope;
+use crate::auth::challenges::Asked;
+use crate::auth::scope::TokenScope;
 use crate::host::Host;
+use crate::host::answer::HostResponse;
 use crate::host::call::Call;
-use crate::host::response::HostResponse;
 use crate::wire::Reach;
 
 /// A session that waits longer for its bytes is given back, and another one is opened when they are here.
@@ -29,6 +30,8 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 pub(crate) struct Session {
     pub(crate) url: Url,
     pub(crate) reach: Reach,
+    /// The challenge that it was opened with an answer to; its bytes go with the same.
+    pub(crate) asked: Option<Box<Asked>>,
     opened: Instant,
     number: u64,
     host: Arc<Host>,
@@ -87,7 +90,8 @@ impl Host {
                 return Ok(Reply::HostResponse(Box::new(response)));
             }
             let (url, reach) = host.location(&response)?;
-            Ok(Reply::Session(host.opened(url, reach, scope)))
+            let asked = response.authorization.asked.clone();
+            Ok(Reply::Session(host.opened(url, reach, asked, scope)))
         });
         let ended = |error: tokio::task::JoinError| {
             Err(RequestError::new("opening an upload", ErrorKind::Broken(error.to_string())))
@@ -96,9 +100,16 @@ impl Host {
         sent.await.unwrap_or_else(ended)
     }
 
-    fn opened(self: &Arc<Self>, url: Url, reach: Reach, scope: TokenScope) -> Session {
+    fn opened(
+        self: &Arc<Self>,
+        url: Url,
+        reach: Reach,
+        asked: Option<Asked>,
+        scope: TokenScope,
+    ) -> Session {
         let number = self.sessions().opened(url.clone(), scope);
-        Session { url, reach, opened: Instant::now(), number, host: self.clone() }
+        let asked = asked.map(Box::new);
+        Session { url, reach, asked, opened: Instant::now(), number, host: self.clone() }
     }
 
     /// Gives a session back that nothing will be sent to.

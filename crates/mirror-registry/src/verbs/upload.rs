@@ -1,27 +1,22 @@
 //! Uploads: one POST that is a mount at the same time, one PUT with the whole blob.
-//!
-//! Chunked PATCH is not used: ECR answers 201 and drops later chunks (aws/containers-roadmap#2831), GHCR caps a
-//! PATCH at 4 MiB.
 
 use std::pin::Pin;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use http::Method;
-use http::header::{self, HeaderMap, HeaderValue};
+use http::header::HeaderMap;
 use mirror_failure::{ErrorKind, RequestError};
 use mirror_oci::{Digest, Repository};
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::auth::{Sent, TokenScope};
+use crate::auth::scope::TokenScope;
 use crate::host::call::Call;
-use crate::host::response::{describe, refusal};
 use crate::host::sessions::Permit;
-use crate::limits::pressure::{Pressure, Speed};
+use crate::limits::pressure::Pressure;
 use crate::remote::Remote;
-use crate::verbs::flow::{Flow, UploadBody, Watched, moving};
+use crate::verbs::flow::{UploadBody, Wanted};
+use crate::verbs::send::{Refused, Unsent};
 use crate::verbs::session::{FRESH, Reply, Session};
-use crate::wire::{Body, Outgoing};
 
 /// How to get at the bytes.
 pub enum Supply {
@@ -56,13 +51,8 @@ pub enum Upload {
 /// Blobs up to this size are sent without asking twice whether they are there: that costs as much as they do.
 const FEW: u64 = 16 << 10;
 
-/// A blob and where it goes.
-#[derive(Debug, Clone, Copy)]
-struct Wanted<'a> {
-    digest: &'a Digest,
-    size: u64,
-    pressure: &'a Pressure,
-}
+/// So often the bytes of one blob are sent on to somewhere else.
+const MOST_REDIRECTS: usize = 5;
 
 /// The right to send a body of a certain size, and to have a session open for it.
 struct BodyPermit {
@@ -90,16 +80,34 @@ impl Remote {
     ) -> Result<Upload, RequestError> {
         let blob = Wanted { digest, size, pressure };
         let mut attempts = self.host.attempts();
-        let mut rejected = None;
+        let mut refused: Option<Refused> = None;
         loop {
             let permit = self.body_permit(size).await?;
             let Some((session, permit)) = self.begin(blob, mount, permit).await? else {
                 return Ok(Upload::Reused);
             };
-            let (body, session, _permit) = self.ready(blob, body(), session, permit).await?;
-            let Err((sent, error)) = self.send_blob(blob, session, body, rejected.as_ref()).await
-            else {
-                drop(_permit);
+            let (bytes, mut session, _permit) = self.ready(blob, body(), session, permit).await?;
+            let mut outcome = self.send_blob(blob, session, bytes, refused.as_ref()).await;
+            // The bytes went nowhere: they go from the start to where they are wanted.
+            for _ in 0..MOST_REDIRECTS {
+                let Err(Unsent::Redirected(moved)) = outcome else { break };
+                session = *moved;
+                outcome = match self.bytes(body()).await {
+                    Ok(bytes) => self.send_blob(blob, session, bytes, refused.as_ref()).await,
+                    Err(error) => return Err(error),
+                };
+            }
+            let failed = match outcome {
+                Ok(()) => None,
+                Err(Unsent::Failed(failed)) => Some(failed),
+                Err(Unsent::Redirected(session)) => {
+                    self.host.give_back(*session).await;
+                    let why = ErrorKind::Protocol("too many redirects".to_owned());
+                    return Err(RequestError::new("sending the blob", why));
+                }
+            };
+            drop(_permit);
+            let Some(failed) = failed else {
                 if size > FEW
                     && matches!(mount, Mount::From(_))
                     && self.host.capabilities().is_mine_to_try()
@@ -108,15 +116,27 @@ impl Remote {
                 }
                 return Ok(Upload::Sent);
             };
-            drop(_permit);
-            // A token can expire while the upload waits for its bytes: another one, and once more from the start.
-            let refused = error.status() == Some(401) || error.is_expired_login();
-            let expired = refused && matches!(sent, Sent::Token(_)) && rejected.is_none();
-            rejected = expired.then_some(sent);
-            if !expired {
+            // A token can expire while the upload waits for its bytes, and some registries ask for another one for the bytes
+            // than for the session: once more from the start.
+            let again = failed.may_log_in_anew && refused.is_none();
+            let error = failed.error;
+            refused = again.then_some(Refused { given: failed.given, told: failed.told });
+            // What is there may not be written again everywhere (replicatedhq/kots#5940).
+            if matches!(error.status(), Some(403 | 405 | 409 | 412))
+                && self.has_blob(digest, size).await.unwrap_or(false)
+            {
+                return Ok(Upload::Reused);
+            }
+            if !again {
                 attempts.wait(error).await?;
             }
         }
+    }
+
+    /// The bytes, for a session that is open.
+    async fn bytes(&self, supply: Supply) -> Result<UploadBody, RequestError> {
+        let (Supply::Stored(opening) | Supply::Passing(opening)) = supply;
+        opening.await.map_err(unread)
     }
 
     async fn body_permit(&self, size: u64) -> Result<BodyPermit, RequestError> {
@@ -231,9 +251,6 @@ impl Remote {
         session: Session,
         permit: BodyPermit,
     ) -> Result<(UploadBody, Session, BodyPermit), RequestError> {
-        let unread = |error: std::io::Error| {
-            RequestError::new("reading the blob", ErrorKind::Body(error.to_string()))
-        };
         let (body, permit) = match supply {
             Supply::Stored(mut opening) => {
                 match tokio::time::timeout(FRESH, &mut opening).await {
@@ -350,93 +367,11 @@ impl Remote {
             }
         }
     }
-
-    /// Sends the whole blob in one PUT. With the error comes what was sent as `Authorization`.
-    async fn send_blob(
-        &self,
-        blob: Wanted<'_>,
-        session: Session,
-        body: UploadBody,
-        rejected: Option<&Sent>,
-    ) -> Result<(), (Sent, RequestError)> {
-        let outcome = self.put_blob(blob, &session, body, rejected).await;
-        let Err((sent, error)) = outcome else {
-            session.ended();
-            return Ok(());
-        };
-        // Whatever the code: the session is gone, not the right to upload.
-        if error.status() == Some(404) || error.is_lost_session() {
-            session.ended();
-            return Err((sent, error.worth_another_try()));
-        }
-        self.host.give_back(session).await;
-        Err((sent, error))
-    }
-
-    async fn put_blob(
-        &self,
-        blob: Wanted<'_>,
-        session: &Session,
-        body: UploadBody,
-        rejected: Option<&Sent>,
-    ) -> Result<(), (Sent, RequestError)> {
-        let mut url = session.url.clone();
-        // The session's own query (`_state=…`) must come back unchanged.
-        url.query_pairs_mut().append_pair("digest", blob.digest.as_str());
-        let what = describe(&Method::PUT, &url);
-        let nothing = |error| (Sent::Nothing, error);
-        self.host.rates().wait(&Method::PUT, "blobs").await;
-        let _slot = self.host.slot().await.map_err(nothing)?;
-        let entry = self.host.pace().enter().await;
-        // A body may take its time; others need not wait to see whether it is taken.
-        let entry =
-            entry.map_err(|kind| nothing(RequestError::new(what.clone(), kind)))?.not_as_probe();
-        let scope = self.push_scope();
-        let (sent, authorization) =
-            self.host.upload_header(&url, &scope, rejected).await.map_err(nothing)?;
-        let flow = Arc::new(Flow::default());
-        let body = Watched { body, flow: flow.clone() };
-        let mut headers = HeaderMap::new();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
-        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(blob.size));
-        headers.extend(authorization.map(|value| (header::AUTHORIZATION, value)));
-        let (method, reach) = (Method::PUT, session.reach);
-        let outgoing = Outgoing { method, url, headers, body: Bytes::new(), reach };
-        let sending = self.host.wire().send_body(outgoing, Body::stream(body));
-        let idle = self.host.pace().idle();
-        let speed = Speed::new(blob.pressure, blob.size, idle);
-        let error = match moving(&what, blob.size, &flow, idle, speed, sending).await {
-            Ok(response) if response.status().is_success() => {
-                entry.served();
-                return Ok(());
-            }
-            Ok(response) => {
-                let anonymous = !self.host.has_used_credentials();
-                refusal(response, what, idle, self.host.pace().clock()).await.anonymously(anonymous)
-            }
-            Err(error) if error.is_unreachable() && !self.host.is_home(&session.url) => {
-                RequestError::new(what, leads_nowhere(session, &error))
-            }
-            Err(error) => error,
-        };
-        entry.failed(&error);
-        // Whoever makes the bytes decides whether there is another try.
-        let error = match flow.failure() {
-            Some(why) => RequestError::new("reading the blob", ErrorKind::Body(why)),
-            None => error,
-        };
-        Err((sent, error))
-    }
 }
 
-/// A session that is somewhere else, where nobody is.
-fn leads_nowhere(session: &Session, error: &RequestError) -> ErrorKind {
-    let there = session.url.host_str().unwrap_or_default();
-    let why = format!(
-        "the registry's Location leads to {there}, which can't be reached ({}): its external URL is misconfigured",
-        error.kind()
-    );
-    ErrorKind::Protocol(why)
+/// The bytes could not be had.
+fn unread(error: std::io::Error) -> RequestError {
+    RequestError::new("reading the blob", ErrorKind::Body(error.to_string()))
 }
 
 /// A blob that nobody has sent can't be there.

@@ -10,7 +10,7 @@ use mirror_failure::{ErrorKind, RequestError};
 use url::Url;
 
 /// Where a request may go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Reach {
     /// It may lead to any address.
     Anywhere,

@@ -1,62 +1,91 @@
 //! The real wire: TLS, connection pools, proxies, and names that are resolved only as far as they may lead.
 
-use std::error::Error as _;
-use std::io;
+use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::Request;
 use http_body_util::BodyExt;
-use hyper_util::client::proxy::matcher::Matcher;
-use mirror_failure::{ErrorKind, RequestError};
+use mirror_failure::{ErrorKind, TlsCause};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use tower::Service;
+use url::Url;
 
 use super::address::{Reach, is_private_literal, is_public};
 use super::body::Body;
+use super::breakage::{CONNECT, kind_of};
 use super::private_address::PrivateAddress;
-use crate::sorting::one_line;
+use super::proxies::{Proxies, ProxyServer};
+use super::through::Through;
+use super::tls;
+use super::trust::{CertificateFolders, TlsFiles};
 
 const KEEPALIVE: Duration = Duration::from_secs(30);
-const CONNECT: Duration = Duration::from_secs(10);
+
+/// The surroundings of this machine in the network.
+#[derive(Debug, Clone, Default)]
+pub struct Network {
+    /// Which proxies requests go through.
+    pub proxies: Proxies,
+    /// Folders with certificates for registries, one folder for each: `/etc/docker/certs.d` and its kin.
+    pub certificate_folders: Vec<PathBuf>,
+}
 
 /// Connections to hosts as they are.
 #[derive(Clone)]
 pub(super) struct Internet {
-    anywhere: reqwest::Client,
-    public: reqwest::Client,
-    /// The proxies that both clients use: they read the same environment.
-    proxies: Arc<Matcher>,
+    proxies: Proxies,
+    certificates: CertificateFolders,
+    through: Through,
+    /// Made when they are needed: whoever speaks plain HTTP needs no certificates.
+    clients: Arc<Mutex<HashMap<ClientKey, Client>>>,
+}
+
+/// One client, and what was seen of the host that it is for.
+#[derive(Clone)]
+struct Client {
+    http: reqwest::Client,
+    /// Whether the host wants a certificate that we don't have.
+    lacks_certificate: Arc<AtomicBool>,
+    /// Whether it has ever answered: then it does without.
+    has_answered: Arc<AtomicBool>,
+}
+
+/// What tells one client from others: each has a pool of connections.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct ClientKey {
+    reach: Reach,
+    proxy: Option<Url>,
+    /// The host and what is known of its certificates; nothing for plain HTTP.
+    tls: Option<(String, TlsFiles)>,
 }
 
 impl Internet {
-    pub(super) fn new() -> Result<Internet, RequestError> {
+    pub(super) fn new(network: Network) -> Internet {
         // Another provider may have been installed by whoever embeds us; either will do.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let builder = || {
-            reqwest::Client::builder()
-                .user_agent(concat!("mirror/", env!("CARGO_PKG_VERSION")))
-                .redirect(reqwest::redirect::Policy::none())
-                .connect_timeout(CONNECT)
-                .tcp_keepalive(KEEPALIVE)
-        };
-        let failed = |error| RequestError::new("setting up TLS", kind_of(&error));
-        Ok(Internet {
-            anywhere: builder().build().map_err(failed)?,
-            public: builder().dns_resolver(PublicAddresses).build().map_err(failed)?,
-            proxies: Arc::new(Matcher::from_system()),
-        })
+        Internet {
+            proxies: network.proxies,
+            certificates: CertificateFolders::new(network.certificate_folders),
+            through: Through::default(),
+            clients: Arc::default(),
+        }
     }
 
     async fn send(self, request: Request<Body>) -> Result<http::Response<Body>, ErrorKind> {
         let (parts, body) = request.into_parts();
-        let client = match parts.extensions.get().copied().unwrap_or(Reach::Anywhere) {
-            Reach::Anywhere => &self.anywhere,
-            Reach::Public => &self.public,
-        };
+        let reach = parts.extensions.get().copied().unwrap_or(Reach::Anywhere);
+        let configured = parts.extensions.get::<Arc<TlsFiles>>().cloned();
+        let url: Url = parts.uri.to_string().parse().map_err(|error: url::ParseError| {
+            ErrorKind::Protocol(format!("{} can't be asked for: {error}", parts.uri))
+        })?;
+        let proxy = self.proxies.of(&url).cloned();
+        let client = self.client(&url, reach, proxy.as_deref(), configured.as_deref())?;
         // What is here as a whole can be sent again on another connection, when one turns out to be closed.
         let body = match body.into_whole() {
             Ok(bytes) => reqwest::Body::from(bytes),
@@ -64,25 +93,101 @@ impl Internet {
         };
         let request = Request::from_parts(parts, body);
         let request = request.try_into().map_err(|error| kind_of(&error))?;
-        let response = client.execute(request).await.map_err(|error| kind_of(&error))?;
-        let reach = self.reach_of(&response);
+        let response = match &proxy {
+            None => client.http.execute(request).await.map_err(|error| kind_of(&error)),
+            Some(proxy) => self.through.send(&client.http, request, proxy, &url).await,
+        };
+        let response = response.map_err(|kind| client.sort(kind))?;
+        client.has_answered.store(true, Ordering::Relaxed);
+        let reach = reach_of(&response, proxy.is_some());
         let (mut parts, body) = http::Response::<reqwest::Body>::from(response).into_parts();
         parts.extensions.insert(reach);
         let body = Body::new(body.map_err(|error| kind_of(&error)));
         Ok(http::Response::from_parts(parts, body))
     }
 
-    /// How far a response may send us: one that came from a private address, anywhere. Behind a proxy, whose address is
-    /// all that is seen, a host counts as public unless its name is a private address.
-    fn reach_of(&self, response: &reqwest::Response) -> Reach {
-        let asked = response.url();
-        let proxied =
-            asked.as_str().parse().is_ok_and(|uri| self.proxies.intercept(&uri).is_some());
-        let peer = response.remote_addr().filter(|_| !proxied).map(|address| address.ip());
-        match peer.map_or_else(|| !is_private_literal(asked), is_public) {
-            true => Reach::Public,
-            false => Reach::Anywhere,
+    fn client(
+        &self,
+        url: &Url,
+        reach: Reach,
+        proxy: Option<&ProxyServer>,
+        configured: Option<&TlsFiles>,
+    ) -> Result<Client, ErrorKind> {
+        let port = url.port_or_known_default().unwrap_or_default();
+        let host = url.host_str().unwrap_or_default();
+        let tls = match url.scheme() {
+            "https" => {
+                let files = self.certificates.files(host, port, configured)?;
+                Some((format!("{host}:{port}"), TlsFiles::clone(&files)))
+            }
+            _ => None,
+        };
+        // The names of other hosts are resolved by the proxy.
+        let reach = if proxy.is_some() { Reach::Anywhere } else { reach };
+        let key = ClientKey { reach, proxy: proxy.map(|proxy| proxy.url.clone()), tls };
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = clients.get(&key) {
+            return Ok(client.clone());
         }
+        let client = build(&key, proxy)?;
+        clients.insert(key, client.clone());
+        Ok(client)
+    }
+}
+
+impl Client {
+    /// A host that wants a certificate and gets none often says so by hanging up.
+    fn sort(&self, kind: ErrorKind) -> ErrorKind {
+        let lacks = self.lacks_certificate.load(Ordering::Relaxed);
+        let answered = self.has_answered.load(Ordering::Relaxed);
+        if !lacks || answered || !matches!(kind, ErrorKind::Broken(_)) {
+            return kind;
+        }
+        let text =
+            "the server asked for a certificate of ours, and closed the connection without one";
+        ErrorKind::Tls { cause: TlsCause::ClientCertificate, text: text.to_owned() }
+    }
+}
+
+fn build(key: &ClientKey, proxy: Option<&ProxyServer>) -> Result<Client, ErrorKind> {
+    let mut builder = reqwest::Client::builder()
+        .user_agent(concat!("mirror/", env!("CARGO_PKG_VERSION")))
+        .redirect(reqwest::redirect::Policy::none())
+        .connect_timeout(CONNECT)
+        .tcp_keepalive(KEEPALIVE)
+        // The environment has been read, by the one who decides on proxies.
+        .no_proxy();
+    if let Some(proxy) = proxy {
+        let mut through =
+            reqwest::Proxy::all(proxy.url.clone()).map_err(|error| kind_of(&error))?;
+        if let Some(login) = &proxy.login {
+            through = through.custom_http_auth(login.clone());
+        }
+        builder = builder.proxy(through);
+    }
+    if key.reach == Reach::Public {
+        builder = builder.dns_resolver(PublicAddresses);
+    }
+    let lacks_certificate = Arc::new(AtomicBool::new(false));
+    // A proxy may be reached by TLS, whatever the host is.
+    let plain = key.tls.is_none() && proxy.is_none_or(|proxy| proxy.url.scheme() == "http");
+    builder = if plain {
+        builder.tls_certs_only([])
+    } else {
+        let files = key.tls.as_ref().map(|(_, files)| files.clone()).unwrap_or_default();
+        builder.tls_backend_preconfigured(tls::config(&files, lacks_certificate.clone())?)
+    };
+    let http = builder.build().map_err(|error| kind_of(&error))?;
+    Ok(Client { http, lacks_certificate, has_answered: Arc::default() })
+}
+
+/// How far a response may send us: one that came from a private address, anywhere. Behind a proxy, whose address is
+/// all that is seen, a host counts as public unless its name is a private address.
+fn reach_of(response: &reqwest::Response, proxied: bool) -> Reach {
+    let peer = response.remote_addr().filter(|_| !proxied).map(|address| address.ip());
+    match peer.map_or_else(|| !is_private_literal(response.url()), is_public) {
+        true => Reach::Public,
+        false => Reach::Anywhere,
     }
 }
 
@@ -113,54 +218,6 @@ impl Resolve for PublicAddresses {
             }
             Ok(Box::new(public.into_iter()) as Addrs)
         })
-    }
-}
-
-/// The error of rustls that an io error carries, however deep.
-fn inside(error: &io::Error) -> Option<rustls::Error> {
-    let inner = error.get_ref()?;
-    let deeper = || inner.downcast_ref::<io::Error>().and_then(inside);
-    inner.downcast_ref::<rustls::Error>().cloned().or_else(deeper)
-}
-
-/// Sorts out what reqwest, hyper and rustls report.
-fn kind_of(error: &reqwest::Error) -> ErrorKind {
-    let mut deepest = error.to_string();
-    let mut source = error.source();
-    let mut io_kind = None;
-    let mut tls = None;
-    let mut private = None;
-    let mut chain = String::new();
-    while let Some(cause) = source {
-        deepest = cause.to_string();
-        chain.push_str(&deepest);
-        chain.push('\n');
-        if let Some(io) = cause.downcast_ref::<std::io::Error>() {
-            io_kind = Some(io.kind());
-            // The io error of a handshake holds rustls' own, which `source` passes over.
-            tls = tls.or_else(|| inside(io));
-        }
-        tls = tls.or_else(|| cause.downcast_ref::<rustls::Error>().cloned());
-        private = private.or_else(|| cause.downcast_ref::<PrivateAddress>());
-        source = cause.source();
-    }
-    if let Some(PrivateAddress(host)) = private {
-        return ErrorKind::PrivateAddress(host.clone());
-    }
-    if error.is_timeout() && error.is_connect() {
-        return ErrorKind::TimedOut(CONNECT);
-    }
-    match (io_kind, tls) {
-        (Some(io::ErrorKind::ConnectionRefused), _) => ErrorKind::Refused,
-        // rustls reads `HTTP/1.1 400` as a record of an unknown type.
-        (_, Some(rustls::Error::InvalidMessage(_))) => ErrorKind::PlainHttp,
-        (_, Some(error)) => ErrorKind::Tls(one_line(&error.to_string())),
-        _ if chain.contains("dns error") || chain.contains("failed to lookup address") => {
-            ErrorKind::Dns
-        }
-        // hyper reads a TLS alert as a bad HTTP version.
-        _ if chain.contains("invalid HTTP version parsed") => ErrorKind::TlsExpected,
-        _ => ErrorKind::Broken(one_line(&deepest)),
     }
 }
 

@@ -5,18 +5,26 @@
 
 mod address;
 mod body;
+mod breakage;
 mod internet;
+mod no_proxy;
 mod private_address;
+mod proxies;
 mod response;
+mod through;
+mod tls;
+mod trust;
 
 use std::fmt;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, Request, Uri};
-use mirror_failure::{ErrorKind, RequestError};
+use http_body_util::{BodyExt, Limited};
+use mirror_failure::ErrorKind;
 use percent_encoding::percent_decode_str;
 use tower::util::BoxCloneSyncService;
 use tower::{Service, ServiceExt};
@@ -24,7 +32,10 @@ use url::Url;
 
 pub use self::address::Reach;
 pub use self::body::Body;
+pub use self::internet::Network;
+pub use self::proxies::{Proxies, ProxyError};
 pub(crate) use self::response::Response;
+pub use self::trust::TlsFiles;
 
 /// One service that all hosts send their requests to. Redirects are followed by [`crate::Host`] alone.
 #[derive(Clone)]
@@ -38,15 +49,22 @@ pub(crate) struct Outgoing {
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
     pub(crate) reach: Reach,
+    /// Certificates that the configuration names for this host.
+    pub(crate) tls: Option<Arc<TlsFiles>>,
 }
 
 impl Wire {
-    /// The real one: TLS, connection pools, and the proxies that the environment names.
+    /// The real one: TLS, connection pools, proxies.
+    pub fn internet(network: Network) -> Wire {
+        Wire::new(internet::Internet::new(network))
+    }
+
+    /// Sends a request of somebody beside the registries, such as a cloud or a forge, on the same way out.
     ///
     /// # Errors
-    /// When the trust store of the system can't be used.
-    pub fn internet() -> Result<Wire, RequestError> {
-        internet::Internet::new().map(Wire::new)
+    /// When there is no response.
+    pub async fn call(&self, request: Request<Body>) -> Result<http::Response<Body>, ErrorKind> {
+        self.0.clone().oneshot(request).await
     }
 
     /// Sends everything to `service`. A request carries its [`Reach`] as an extension, which the service has to respect;
@@ -64,6 +82,26 @@ impl Wire {
         Wire(BoxCloneSyncService::new(service))
     }
 
+    /// The same for whoever has no use for streams: whole bodies, of responses up to `most` bytes.
+    pub fn whole(
+        &self,
+        most: usize,
+    ) -> BoxCloneSyncService<Request<Bytes>, http::Response<Bytes>, ErrorKind> {
+        let broken = |error: Box<dyn std::error::Error + Send + Sync>| match error.downcast() {
+            Ok(kind) => *kind,
+            Err(error) => ErrorKind::Broken(format!("the response broke off: {error}")),
+        };
+        let wire = self.clone();
+        BoxCloneSyncService::new(tower::service_fn(move |request: Request<Bytes>| {
+            let wire = wire.clone();
+            async move {
+                let (parts, body) = wire.call(request.map(Body::from)).await?.into_parts();
+                let body = Limited::new(body, most).collect().await.map_err(broken)?;
+                Ok(http::Response::from_parts(parts, body.to_bytes()))
+            }
+        }))
+    }
+
     /// Sends a request, and gives the response when its headers are there.
     pub(crate) async fn send(&self, outgoing: Outgoing) -> Result<Response, ErrorKind> {
         let body = Body::from(outgoing.body.clone());
@@ -76,7 +114,7 @@ impl Wire {
         outgoing: Outgoing,
         body: Body,
     ) -> Result<Response, ErrorKind> {
-        let Outgoing { method, mut url, mut headers, reach, .. } = outgoing;
+        let Outgoing { method, mut url, mut headers, reach, tls, .. } = outgoing;
         if let Some(login) = login_in(&mut url) {
             headers.entry(header::AUTHORIZATION).or_insert(login);
         }
@@ -87,6 +125,9 @@ impl Wire {
         (*request.method_mut(), *request.uri_mut()) = (method, uri);
         *request.headers_mut() = headers;
         request.extensions_mut().insert(reach);
+        if let Some(tls) = tls {
+            request.extensions_mut().insert(tls);
+        }
         let response = self.0.clone().oneshot(request).await?;
         Ok(Response::new(url, response))
     }

@@ -239,6 +239,9 @@ fn digests(copy: &Copy) -> String {
     let before = match &copy.change {
         Change::Update { from } => short(from),
         Change::Create => pinned.map_or_else(|| "new".to_owned(), |digest| short(&digest)),
+        Change::Replace { reason } => {
+            return format!("unreadable ({}) → {}", code(reason), short(&copy.digest));
+        }
         Change::Complete { missing } => {
             let parts = count(missing.len() as u64, "part");
             return format!("{}, {parts} missing", short(&copy.digest));

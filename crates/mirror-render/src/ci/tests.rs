@@ -37,7 +37,7 @@ fn plan(images: usize) -> Plan {
             2 => Some(digest.clone()),
             _ => None,
         };
-        observed.targets.insert(want.target.clone(), Ok(found));
+        observed.targets.insert(want.target.clone(), Ok(mirror_plan::plan::Presence::of(found)));
         let blobs = [(digest, 3 << 20)].into_iter().collect();
         let platforms = vec!["linux/amd64".parse().unwrap(), "linux/arm64".parse().unwrap()];
         answers

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mirror_failure::count;
+use mirror_failure::{count, printable};
 use mirror_oci::{ByteSize, Registry};
 use mirror_plan::report::{Event, Status};
 
@@ -74,6 +74,10 @@ pub fn render_notice(event: &Event) -> Option<String> {
         Event::Paused { host, wait, why } if *wait >= WORTH_A_LINE => {
             let seconds = wait.as_secs_f64().round();
             Some(format!("{host} asks for a pause ({why}): going on in {seconds} s"))
+        }
+        Event::CredentialSourceFailed { host, why } => {
+            let why = printable(why);
+            Some(format!("warning: {why}; asking other places for credentials for {host}"))
         }
         _ => None,
     }

@@ -301,6 +301,7 @@ impl Text {
         let (style, sign, change) = match &copy.change {
             Change::Create => (ADDED, '+', format!("new → {digest}")),
             Change::Update { from } => (CHANGED, '~', format!("{} → {digest}", from.short())),
+            Change::Replace { .. } => (CHANGED, '~', format!("unreadable → {digest}")),
             Change::Complete { missing } => {
                 let parts = count(missing.len() as u64, "part");
                 let verb = if missing.len() == 1 { "is" } else { "are" };
@@ -318,6 +319,13 @@ impl Text {
             let _ = write!(self.0, "  {CHANGED}{}{CHANGED:#}", printable(&holder.told()));
         }
         self.0.push('\n');
+        if let Change::Replace { reason } = &copy.change {
+            let _ = writeln!(
+                self.0,
+                "  {QUIET}  what is there can't be read: {}{QUIET:#}",
+                printable(reason)
+            );
+        }
         self.holder(copy.holder.as_ref());
         let source = copy.want.source.tagged();
         if source != target {

@@ -8,7 +8,8 @@ use bytes::Bytes;
 use expect_test::expect;
 use mirror_oci::media_type;
 use mirror_testkit::{
-    AuthProfile, DebianRegistry, Fault, ImageBuilder, Profile, Registry, missing_tool,
+    AuthProfile, Authority, DebianRegistry, Fault, Flaw, ImageBuilder, Profile, Registry,
+    missing_tool,
 };
 
 use crate::{Pair, Project, steady};
@@ -118,7 +119,8 @@ fn plain_http_to_a_server_that_wants_tls() {
     if missing_tool("docker-registry") || missing_tool("openssl") {
         return;
     }
-    let tls = DebianRegistry::with_tls();
+    let authority = Authority::new();
+    let tls = DebianRegistry::with_tls(&authority.server(Flaw::None), None);
     let url = format!("http://{}", tls.host());
     let text =
         beside_a_good_one(&Pair::new(&[]), "bad.example/app:1.0", &endpoint("bad.example", &url));
@@ -137,7 +139,7 @@ fn plain_http_to_a_server_that_wants_tls() {
         &text,
         "could not look up bad.example/app:1.0",
         "source: looking up app:1.0: HEAD https",
-        "trust the registry's certificate",
+        "if an authority of your own has signed it",
     );
 
     // With the authority that signed it, the same server is fine; only the image is missing.
@@ -145,10 +147,9 @@ fn plain_http_to_a_server_that_wants_tls() {
     project
         .entry("bad.example/app:1.0")
         .write("images/mirror.toml", &endpoint("bad.example", &url));
-    let authority = tls.certificate().unwrap();
     let ran = project
         .mirror(&["apply"])
-        .env("SSL_CERT_FILE", authority.to_str().unwrap())
+        .env("SSL_CERT_FILE", authority.certificate().to_str().unwrap())
         .ends_with(1)
         .run();
     crate::reads(
@@ -178,8 +179,13 @@ fn refusals_of_the_source() {
             "bad.example/app:1.0",
             &endpoint("bad.example", &bad.endpoint()),
         );
+        // A refusal is worth a GET, which can say why.
+        let (method, why) = match status {
+            403 => ("GET", "403 DENIED: because".to_owned()),
+            status => ("HEAD", status.to_string()),
+        };
         let cause = format!(
-            "source: looking up app:1.0: HEAD http://127.0.0.1:PORT/v2/app/manifests/1.0: {status}"
+            "source: looking up app:1.0: {method} http://127.0.0.1:PORT/v2/app/manifests/1.0: {why}"
         );
         assert_error(&text, "could not look up bad.example/app:1.0 for prod", &cause, help);
     }
@@ -366,11 +372,11 @@ fn a_token_service_on_a_foreign_host_gets_no_password() {
     crate::reads(
         &ran.stdout,
         expect![[r#"
-        error: could not look up docker.io/library/app:1.0 for prod
-          caused by: source: looking up library/app:1.0: login at 127.0.0.1:PORT: the registry names 127.0.0.1 as its token service, credentials are not sent there
-          help: if that is right, set `token_realm` for this registry in images/mirror.toml
-        plan: 0 to create, 0 to update, 0 unchanged, 1 not looked up
-    "#]],
+            error: could not look up docker.io/library/app:1.0 for prod
+              caused by: source: looking up library/app:1.0: login at 127.0.0.1:PORT: the registry names 127.0.0.1:PORT as its token service, credentials are not sent there
+              help: if that is right, set `token_realm` for this registry in images/mirror.toml
+            plan: 0 to create, 0 to update, 0 unchanged, 1 not looked up
+        "#]],
     );
     assert_eq!(thief.take_requests(), []);
     assert!(!(ran.stdout + &ran.stderr).contains("hunter2"));

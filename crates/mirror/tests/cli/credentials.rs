@@ -121,16 +121,30 @@ fn a_helper_that_knows_nothing_and_one_that_fails() {
         locked.destination.host()
     );
     locked.project.write(".docker/config.json", &auths);
-    let path = locked.helper("#!/bin/sh\necho credentials not found in native keychain\nexit 1\n");
-    locked.apply(|mirror| mirror.env("PATH", &path));
+    for says_that_it_knows_nothing in [
+        "echo credentials not found in native keychain; exit 1",
+        "echo no credentials server URL >&2; exit 1",
+        r#"echo '{"ServerURL":"","Username":"","Secret":""}'"#,
+    ] {
+        let path = locked.helper(&format!("#!/bin/sh\n{says_that_it_knows_nothing}\n"));
+        locked.apply(|mirror| mirror.env("PATH", &path));
+    }
 
-    let path = locked.helper("#!/bin/sh\necho secret stuff\nexit 3\n");
+    // The others are asked after one that fails, and what it said is passed on.
+    let path = locked.helper("#!/bin/sh\necho\necho 'run sso login'\nexit 3\n");
+    let ran = locked.project.mirror(&["plan"]).env("PATH", &path).run();
+    assert_eq!(
+        ran.stderr.replace(&locked.destination.host(), "HOST"),
+        "warning: credential helper docker-credential-test: ended with exit status: 3, and said: run sso login; asking \
+         other places for credentials for HOST\n"
+    );
+    locked.project.write(".docker/config.json", r#"{"credsStore":"test"}"#);
     let ran = locked.project.mirror(&["plan"]).env("PATH", &path).ends_with(1).run();
     crate::reads(
         &ran.stdout,
         expect![[r#"
         error: could not look up docker.io/library/app:1.0 for prod
-          caused by: destination: looking up docker.io/library/app:1.0: credentials for 127.0.0.1:PORT: credential helper docker-credential-test: ended with exit status: 3
+          caused by: destination: looking up docker.io/library/app:1.0: credentials for 127.0.0.1:PORT: credential helper docker-credential-test: ended with exit status: 3, and said: run sso login
           help: fix it, or set MIRROR_AUTH_<HOST>=user:password in the environment
         plan: 0 to create, 0 to update, 0 unchanged, 1 not looked up
     "#]],

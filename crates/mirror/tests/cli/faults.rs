@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use expect_test::expect;
 use mirror_testkit::{
-    DebianRegistry, Fault, Image, ImageBuilder, Profile, Proxy, Registry, Weather, missing_tool,
+    Authority, DebianRegistry, Fault, Flaw, Image, ImageBuilder, Profile, Proxy, Registry, Weather,
+    missing_tool,
 };
 
 use crate::{Pair, Project};
@@ -185,7 +186,8 @@ fn a_cut_tls_connection_is_resumed() {
         return;
     }
     let image = ImageBuilder::new("tls").layers(&[6_000_000]).build();
-    let tls = DebianRegistry::with_tls();
+    let authority = Authority::new();
+    let tls = DebianRegistry::with_tls(&authority.server(Flaw::None), None);
     let folder = tempfile::tempdir().unwrap();
     image.write_layout(folder.path(), "it");
     let pushed = Command::new("skopeo")
@@ -206,8 +208,8 @@ fn a_cut_tls_connection_is_resumed() {
         "images/mirror.toml",
         &config(&format!("https://{}", proxy.host()), &destination.host(), ""),
     );
-    let authority = tls.certificate().unwrap();
-    project.mirror(&["apply"]).env("SSL_CERT_FILE", authority.to_str().unwrap()).run();
+    let store = authority.certificate();
+    project.mirror(&["apply"]).env("SSL_CERT_FILE", store.to_str().unwrap()).run();
     assert!(destination.holds("docker.io/library/app", &image));
 }
 

@@ -30,7 +30,7 @@ async fn oci_client_reads(
     image: &Image,
     login: Option<(&str, &str)>,
 ) {
-    mirror_registry::World::real().unwrap(); // installs the TLS provider that oci-client leaves to us
+    mirror_registry::World::real(); // installs the TLS provider that oci-client leaves to us
     let config = oci_client::client::ClientConfig {
         protocol: oci_client::client::ClientProtocol::Http,
         ..Default::default()

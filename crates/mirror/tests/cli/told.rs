@@ -173,18 +173,18 @@ a bot can update all tags
     crate::reads(
         &ran.stdout,
         expect![[r#"
-        error: could not look up the tags of docker.io/library/app in docker.io/library/app/Dockerfile
-          caused by: source: looking up library/app:1.2.3: HEAD http://127.0.0.1:PORT/v2/library/app/manifests/1.2.3: 403
-          help: the credentials lack permission for this; request it
-        error: could not look up the tags of docker.io/library/gone in docker.io/library/gone/Dockerfile
-          caused by: source: looking up library/gone:1.0: HEAD http://127.0.0.1:PORT/v2/library/gone/manifests/1.0: 403
-          help: the credentials lack permission for this; request it
-        error: could not look up the tags of docker.io/library/same in docker.io/library/same/Dockerfile
-          caused by: source: looking up library/same:1.0: HEAD http://127.0.0.1:PORT/v2/library/same/manifests/1.0: 403
-          help: the credentials lack permission for this; request it
-        a bot can update all tags
-        0 tags pushed again, of 3 tags with a digest
-    "#]],
+            error: could not look up the tags of docker.io/library/app in docker.io/library/app/Dockerfile
+              caused by: source: looking up library/app:1.2.3: GET http://127.0.0.1:PORT/v2/library/app/manifests/1.2.3: 403 DENIED: not for you
+              help: the credentials lack permission for this; request it
+            error: could not look up the tags of docker.io/library/gone in docker.io/library/gone/Dockerfile
+              caused by: source: looking up library/gone:1.0: GET http://127.0.0.1:PORT/v2/library/gone/manifests/1.0: 403 DENIED: not for you
+              help: the credentials lack permission for this; request it
+            error: could not look up the tags of docker.io/library/same in docker.io/library/same/Dockerfile
+              caused by: source: looking up library/same:1.0: GET http://127.0.0.1:PORT/v2/library/same/manifests/1.0: 403 DENIED: not for you
+              help: the credentials lack permission for this; request it
+            a bot can update all tags
+            0 tags pushed again, of 3 tags with a digest
+        "#]],
     );
 }
 

@@ -307,7 +307,7 @@ mod tests {
 
     fn open(folder: &Path, limit: Option<u64>) -> io::Result<Spool> {
         // Each is another process.
-        Spool::open(folder, limit, &World::real().unwrap())
+        Spool::open(folder, limit, &World::real())
     }
 
     fn digest() -> Digest {

@@ -1,104 +1,124 @@
 //! Docker's `config.json` and podman's `auth.json`, which share a format:
-//! <https://github.com/containers/image/blob/main/docs/containers-auth.json.5.md>.
+//! <https://github.com/containers/image/blob/main/docs/containers-auth.json.5.md>. They are read as leniently as Docker
+//! does: what is wrong with one entry is no matter of the others.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use mirror_failure::CredentialError;
-use serde::Deserialize;
+use serde_json::{Map, Value};
 
-use super::{Credential, decoded};
-use crate::redact::Secret;
+use super::entry::credential;
+use super::key::{Key, Wanted};
+use super::{Credential, CredentialFile};
 
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
+/// A place with credentials.
+#[derive(Debug)]
 pub(super) struct AuthFile {
-    auths: BTreeMap<String, Stored>,
-    cred_helpers: BTreeMap<String, String>,
-    creds_store: Option<String>,
+    /// The path, or the name of the variable.
+    pub(super) name: String,
+    /// What it says; nothing, where it does not exist.
+    pub(super) contents: Result<Option<Contents>, CredentialError>,
 }
 
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Stored {
-    auth: Option<String>,
-    username: Option<String>,
-    password: Option<String>,
-    identitytoken: Option<String>,
-    registrytoken: Option<String>,
+/// What such a place says.
+#[derive(Debug, Default)]
+pub(super) struct Contents {
+    auths: Map<String, Value>,
+    helpers: Map<String, Value>,
+    store: Option<String>,
 }
+
+/// What an entry says, under its key.
+pub(super) type StoredEntry = (String, Result<Option<Credential>, CredentialError>);
 
 impl AuthFile {
-    /// `None` when there is no such file.
-    pub(super) async fn read(path: &Path) -> Result<Option<AuthFile>, CredentialError> {
-        let text = match tokio::fs::read(path).await {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(wrong(path, error.to_string())),
-        };
-        // The message of serde_json could quote a secret: line and column are enough.
-        serde_json::from_slice(&text).map(Some).map_err(|error| {
-            wrong(
-                path,
-                format!(
-                    "not the JSON of Docker's config.json (line {}, column {})",
-                    error.line(),
-                    error.column()
-                ),
-            )
-        })
-    }
-
-    /// The helper in charge of a registry with one of these names.
-    pub(super) fn helper(&self, names: &[&str]) -> Option<String> {
-        let own = self
-            .cred_helpers
-            .iter()
-            .find(|(key, _)| is_one_of(key, names))
-            .map(|(_, helper)| helper);
-        own.or(self.creds_store.as_ref()).filter(|helper| !helper.is_empty()).cloned()
-    }
-
-    /// What is stored for a registry with one of these names.
-    pub(super) fn stored(
-        &self,
-        names: &[&str],
-        path: &Path,
-    ) -> Result<Option<Credential>, CredentialError> {
-        let Some((key, stored)) = self.auths.iter().find(|(key, _)| is_one_of(key, names)) else {
-            return Ok(None);
-        };
-        let text = |field: &Option<String>| field.clone().filter(|text| !text.is_empty());
-        if let Some(token) = text(&stored.registrytoken) {
-            return Ok(Some(Credential::Bearer(Secret::new(token))));
-        }
-        if let Some(token) = text(&stored.identitytoken) {
-            return Ok(Some(Credential::Refresh(Secret::new(token))));
-        }
-        if let Some(auth) = text(&stored.auth) {
-            let found = decoded(&auth);
-            return found.map(Some).ok_or_else(|| {
-                wrong(path, format!("`auth` of {key} is not base64 of user:password"))
-            });
-        }
-        match (text(&stored.username), text(&stored.password)) {
-            (Some(user), Some(password)) => {
-                Ok(Some(Credential::Basic { user, password: Secret::new(password) }))
+    pub(super) async fn read(place: &CredentialFile) -> AuthFile {
+        let (name, text) = match place {
+            CredentialFile::Variable { name, value } => {
+                (name.clone(), Ok(Some(value.expose().to_vec())))
             }
-            _ => Ok(None),
-        }
+            CredentialFile::Path(path) => (path.display().to_string(), read(path).await),
+        };
+        let contents = text.and_then(|text| text.map(|text| Contents::parse(&text)).transpose());
+        let wrong = |reason| CredentialError::File { path: name.clone(), reason };
+        AuthFile { contents: contents.map_err(wrong), name }
+    }
+
+    /// What it says, where it exists and can be read.
+    pub(super) fn contents(&self) -> Option<&Contents> {
+        self.contents.as_ref().ok()?.as_ref()
+    }
+
+    /// How long the paths are that something is stored for, of those that what is wanted is below.
+    pub(super) fn lengths(&self, wanted: &Wanted) -> BTreeSet<usize> {
+        let keys = self.contents().into_iter().flat_map(|contents| contents.auths.keys());
+        let keys = keys.map(|key| Key::parse(key)).filter(|key| wanted.accepts(key).is_some());
+        keys.map(|key| key.path.len()).collect()
     }
 }
 
-/// Keys are written as `host`, `https://host` or `https://host/v1/`. podman's keys for single repositories,
-/// `host/path`, are not ours.
-fn is_one_of(key: &str, names: &[&str]) -> bool {
-    let bare = key.strip_prefix("https://").or_else(|| key.strip_prefix("http://")).unwrap_or(key);
-    let (host, path) = bare.split_once('/').unwrap_or((bare, ""));
-    let whole = matches!(path.trim_end_matches('/'), "" | "v1" | "v2");
-    names.contains(&key) || (whole && names.contains(&host))
+async fn read(path: &Path) -> Result<Option<Vec<u8>>, String> {
+    match tokio::fs::read(path).await {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
-fn wrong(path: &Path, reason: String) -> CredentialError {
-    CredentialError::File { path: path.display().to_string(), reason }
+impl Contents {
+    fn parse(text: &[u8]) -> Result<Contents, String> {
+        let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text).trim_ascii();
+        if text.is_empty() {
+            return Ok(Contents::default());
+        }
+        // The message of serde_json could quote a secret: line and column are enough.
+        let document: Value = serde_json::from_slice(text).map_err(|error| {
+            let (line, column) = (error.line(), error.column());
+            format!("not the JSON of Docker's config.json (line {line}, column {column})")
+        })?;
+        let table = |name: &str| match document.get(name) {
+            None | Some(Value::Null) => Ok(Map::new()),
+            Some(Value::Object(table)) => Ok(table.clone()),
+            Some(_) => Err(format!("`{name}` is not a table of registries")),
+        };
+        if !document.is_object() && !document.is_null() {
+            return Err("not the JSON of Docker's config.json, which is a table".to_owned());
+        }
+        let store = document.get("credsStore").and_then(Value::as_str);
+        let store = store.filter(|store| !store.is_empty()).map(str::to_owned);
+        Ok(Contents { auths: table("auths")?, helpers: table("credHelpers")?, store })
+    }
+
+    /// The helper in charge of what is wanted.
+    pub(super) fn helper(&self, wanted: &Wanted) -> Option<String> {
+        let own = best(&self.helpers, wanted, 0).and_then(|(_, helper)| helper.as_str());
+        let own = own.map(str::to_owned).or_else(|| self.store.clone());
+        own.filter(|helper| !helper.is_empty())
+    }
+
+    /// What is stored for a path of this length; 0 is the whole host.
+    pub(super) fn stored(&self, wanted: &Wanted, length: usize, name: &str) -> Option<StoredEntry> {
+        let (key, entry) = best(&self.auths, wanted, length)?;
+        let wrong = |reason| CredentialError::File {
+            path: name.to_owned(),
+            reason: format!("the entry of {key}: {reason}"),
+        };
+        Some((key.clone(), credential(entry).map_err(wrong)))
+    }
+}
+
+/// The entry of those for a path of this length that comes first.
+fn best<'a>(
+    table: &'a Map<String, Value>,
+    wanted: &Wanted,
+    length: usize,
+) -> Option<(&'a String, &'a Value)> {
+    let fitting = table.iter().filter_map(|(name, value)| {
+        let key = Key::parse(name);
+        let rank = wanted.accepts(&key).filter(|_| key.path.len() == length)?;
+        Some((rank, name, value))
+    });
+    let (_, name, value) = fitting.min_by_key(|(rank, name, _)| (*rank, name.len()))?;
+    Some((name, value))
 }

@@ -1,10 +1,11 @@
 //! Credential helpers: `docker-credential-<name> get`, registry on stdin, JSON on stdout:
 //! <https://github.com/docker/docker-credential-helpers#development>.
 
-use std::process::Stdio;
+use std::io::ErrorKind;
+use std::process::{Output, Stdio};
 use std::time::Duration;
 
-use mirror_failure::CredentialError;
+use mirror_failure::{CredentialError, printable};
 use serde::Deserialize;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
@@ -14,30 +15,57 @@ use crate::redact::Secret;
 
 /// A helper may ask a cloud; one that takes longer waits for somebody to type.
 const LIMIT: Duration = Duration::from_secs(20);
+/// Characters of what a helper says that are shown.
+const LONGEST_WORDS: usize = 200;
+/// What helpers say where they know nothing of a registry:
+/// <https://github.com/docker/docker-credential-helpers/blob/master/credentials/error.go>.
+const KNOWS_NOTHING: [&str; 4] = [
+    "credentials not found",
+    "no credentials server URL",
+    "no credentials username",
+    "could not be found in the keychain",
+];
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct HostResponse {
+struct Answer {
+    #[serde(default)]
     username: String,
+    #[serde(default)]
     secret: String,
 }
 
-/// Asks a helper; `None` when it knows nothing of this registry.
-pub(super) async fn ask(name: &str, registry: &str) -> Result<Option<Credential>, CredentialError> {
-    let program = format!("docker-credential-{name}");
+/// The program that is called.
+pub(super) fn program(name: &str) -> String {
+    format!("docker-credential-{name}")
+}
+
+/// Asks a helper that a file names; `None` when it knows nothing of this registry.
+pub(super) async fn ask(
+    name: &str,
+    registry: &str,
+    named_in: &str,
+) -> Result<Option<Credential>, CredentialError> {
+    let program = program(name);
     let wrong = |reason: String| CredentialError::Helper { program: program.clone(), reason };
     // The name comes from a file: it must not be a path.
     if name.contains(['/', '\\']) {
-        return Err(wrong("its name must not be a path".to_owned()));
+        return Err(wrong(format!("its name in {named_in} must not be a path")));
     }
+    let missing = |error: std::io::Error| match error.kind() {
+        ErrorKind::NotFound => {
+            CredentialError::NoHelper { program: program.clone(), file: named_in.to_owned() }
+        }
+        _ => wrong(format!("could not be started: {error}")),
+    };
     let mut child = Command::new(&program)
         .arg("get")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
+        .stderr(Stdio::piped())
         .kill_on_drop(true)
         .spawn()
-        .map_err(|error| wrong(format!("could not be started: {error}")))?;
+        .map_err(missing)?;
     let conversation = async {
         if let Some(mut stdin) = child.stdin.take() {
             // A helper that does not read its input is free to say so by closing it.
@@ -50,16 +78,56 @@ pub(super) async fn ask(name: &str, registry: &str) -> Result<Option<Credential>
         .map_err(|_| wrong(format!("no response in {} s", LIMIT.as_secs())))?
         .map_err(|error| wrong(error.to_string()))?;
     if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stdout);
-        if said.contains("credentials not found") {
+        let said = [&output.stdout[..], &output.stderr[..]].concat();
+        let said = String::from_utf8_lossy(&said);
+        if KNOWS_NOTHING.iter().any(|words| said.contains(words)) {
             return Ok(None);
         }
-        return Err(wrong(format!("ended with {}", output.status)));
+        return Err(wrong(format!("ended with {}{}", output.status, words(&output))));
     }
-    let response: HostResponse = serde_json::from_slice(&output.stdout)
-        .map_err(|_| wrong("its response is not the JSON it should be".to_owned()))?;
-    Ok(Some(match response.username.as_str() {
-        "<token>" => Credential::Refresh(Secret::new(response.secret)),
-        _ => Credential::Basic { user: response.username, password: Secret::new(response.secret) },
-    }))
+    let answer = answer(&output.stdout).ok_or_else(|| {
+        wrong(format!("its response is not the JSON it should be{}", words(&output)))
+    })?;
+    Ok(match (answer.username.as_str(), answer.secret.as_str()) {
+        (_, "") => None,
+        ("<token>", _) => Some(Credential::Refresh(Secret::new(answer.secret))),
+        (user, secret) => Some(Credential::basic(user, &Secret::new(secret))),
+    })
+}
+
+/// The JSON of a response, perhaps behind lines of another kind, such as a warning.
+fn answer(stdout: &[u8]) -> Option<Answer> {
+    let text = String::from_utf8_lossy(stdout);
+    let starts = std::iter::once(0).chain(text.match_indices("\n{").map(|(at, _)| at + 1));
+    starts.filter_map(|at| text.get(at..)).find_map(|rest| {
+        // What follows the JSON is not ours to read.
+        let mut documents = serde_json::Deserializer::from_str(rest).into_iter::<Answer>();
+        documents.next()?.ok()
+    })
+}
+
+/// The first line of what a helper said, to standard output as the protocol wants it, or else to standard error. A line that
+/// could be a part of a response is not shown.
+fn words(output: &Output) -> String {
+    let all = [&output.stdout[..], &output.stderr[..]].map(String::from_utf8_lossy);
+    let mut lines = all.iter().flat_map(|text| text.lines()).map(str::trim);
+    let line = lines.find(|line| !line.is_empty() && !line.contains(['{', '}', '"']));
+    let line: Option<String> =
+        line.map(|line| printable(line).chars().take(LONGEST_WORDS).collect());
+    line.map(|line| format!(", and said: {line}")).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn responses() {
+        let secret = |text: &str| answer(text.as_bytes()).map(|answer| answer.secret);
+        let json = r#"{"ServerURL":"r.io","Username":"me","Secret":"s"}"#;
+        assert_eq!(secret(json), Some("s".to_owned()));
+        assert_eq!(secret(&format!("warning: old version\n{json}\n")), Some("s".to_owned()));
+        assert_eq!(secret(&format!("{{not json}}\n{json}\nbye")), Some("s".to_owned()));
+        assert_eq!(secret("hello"), None);
+    }
 }

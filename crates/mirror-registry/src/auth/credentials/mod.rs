@@ -1,28 +1,28 @@
 //! Who we are at a registry, from wherever people keep that.
 //!
-//! In this order: `MIRROR_AUTH_<HOST>` in the environment, Docker's `config.json` with its helpers, podman's
-//! `auth.json`, nobody. The environment itself is read by the command line and handed in.
+//! In this order: `MIRROR_AUTH_<HOST>` in the environment, `DOCKER_AUTH_CONFIG`, Docker's `config.json` with its helpers,
+//! podman's `auth.json`, nobody; what is kept for a longer path counts more than what is kept for the whole host. The
+//! environment itself is read by the command line and handed in.
 
+mod entry;
 mod files;
 mod helper;
+mod key;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use files::AuthFile;
+use entry::basic;
+use files::{AuthFile, StoredEntry};
+use key::{Wanted, variable_name};
 use mirror_failure::{CredentialError, RequestError};
-use mirror_oci::Endpoint;
+use mirror_oci::{Endpoint, Repository};
+use tokio::sync::OnceCell;
 
 use crate::redact::Secret;
-
-/// How Docker Hub is called in the files of Docker and podman, the first being what helpers are asked for.
-const DOCKER_HUB: [&str; 4] =
-    ["https://index.docker.io/v1/", "index.docker.io", "docker.io", "registry-1.docker.io"];
 
 /// Who we are at one registry.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -34,13 +34,21 @@ pub enum Credential {
     Basic {
         /// The name of the user.
         user: String,
-        /// The password of the user, or an access token.
-        password: Secret,
+        /// `user:password`, as the bytes that were stored.
+        login: Secret,
     },
     /// A refresh token, what Docker calls an identity token.
     Refresh(Secret),
     /// A token to be sent as it is.
     Bearer(Secret),
+}
+
+impl Credential {
+    /// A user with a password.
+    pub(crate) fn basic(user: &str, password: &Secret) -> Credential {
+        let login = [user.as_bytes(), b":", password.expose()].concat();
+        Credential::Basic { user: user.to_owned(), login: Secret::new(login) }
+    }
 }
 
 /// A user and password that are made for the moment, by a cloud.
@@ -79,7 +87,11 @@ impl LoginSource {
         (self.belongs_to)(endpoint)
     }
 
-    pub(crate) async fn ask(&self) -> Result<Option<Login>, RequestError> {
+    /// Asks for a login.
+    ///
+    /// # Errors
+    /// Why there is none, though there should be one.
+    pub async fn ask(&self) -> Result<Option<Login>, RequestError> {
         (self.source)().await
     }
 }
@@ -90,90 +102,216 @@ impl std::fmt::Debug for LoginSource {
     }
 }
 
+/// A place with the JSON of Docker's `config.json`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CredentialFile {
+    /// A file, which need not exist.
+    Path(PathBuf),
+    /// The value of a variable, such as GitLab's `DOCKER_AUTH_CONFIG`:
+    /// <https://docs.gitlab.com/ci/docker/using_docker_images/#access-an-image-from-a-private-container-registry>.
+    Variable {
+        /// The name of the variable.
+        name: String,
+        /// The JSON in it.
+        value: Secret,
+    },
+}
+
 /// The places where credentials are kept.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub struct Credentials {
     environment: BTreeMap<String, Secret>,
-    files: Vec<PathBuf>,
+    places: Vec<CredentialFile>,
+    /// Read when the first registry asks who we are.
+    files: OnceCell<Vec<AuthFile>>,
+    /// What helpers have said: each is asked once for a registry, since one that hangs would hold up every request.
+    helped: Mutex<HashMap<(String, String), Helped>>,
+    /// Which failures were told of.
+    told: Mutex<BTreeSet<String>>,
+}
+
+type Helped = Arc<OnceCell<Result<Option<Credential>, CredentialError>>>;
+
+/// Who we are, and how that was found out.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Lookup {
+    /// Who we are.
+    pub credential: Credential,
+    /// The places that were asked, in their order.
+    pub steps: Vec<LookupStep>,
+}
+
+/// A place that was asked who we are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LookupStep {
+    /// A variable, a file, or a helper with the file that names it.
+    pub place: String,
+    /// What it had.
+    pub outcome: LookupOutcome,
+}
+
+/// What a place had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LookupOutcome {
+    /// The variable is not set, or the file does not exist.
+    Absent,
+    /// It is there, and has nothing for this registry.
+    Nothing,
+    /// It could not be used.
+    Failed(CredentialError),
+    /// It says who we are: under this key.
+    Found(String),
+    /// Somebody before it has said who we are.
+    NotAsked,
+}
+
+impl Lookup {
+    /// What kept a place from saying who we are.
+    pub fn failures(&self) -> impl Iterator<Item = &CredentialError> {
+        self.steps.iter().filter_map(|step| match &step.outcome {
+            LookupOutcome::Failed(error) => Some(error),
+            _ => None,
+        })
+    }
+
+    fn add(&mut self, place: String, outcome: LookupOutcome) {
+        self.steps.push(LookupStep { place, outcome });
+    }
+
+    /// Takes what was found first.
+    fn found(&mut self, place: String, key: &str, credential: Credential) {
+        self.add(place, LookupOutcome::Found(key.to_owned()));
+        self.credential = credential;
+    }
+
+    fn stored(&mut self, place: &str, stored: Option<StoredEntry>) {
+        match stored {
+            Some((key, Ok(Some(found)))) => self.found(place.to_owned(), &key, found),
+            Some((_, Err(error))) => self.add(place.to_owned(), LookupOutcome::Failed(error)),
+            Some((_, Ok(None))) | None => {}
+        }
+    }
+
+    fn is_settled(&self) -> bool {
+        self.steps.iter().any(|step| matches!(step.outcome, LookupOutcome::Found(_)))
+    }
 }
 
 impl Credentials {
-    /// Takes the variables that start with `MIRROR_AUTH_`, and the files to look into, in order. Files that don't
+    /// Takes the variables that start with `MIRROR_AUTH_`, and the places to look into, in order. Files that don't
     /// exist are passed over.
     pub fn new(
         variables: impl IntoIterator<Item = (String, String)>,
-        files: Vec<PathBuf>,
+        places: Vec<CredentialFile>,
     ) -> Credentials {
-        let environment =
-            variables.into_iter().map(|(name, value)| (name, Secret::new(value))).collect();
-        Credentials { environment, files }
+        // A secret that was written to a file and read back often ends with a line break.
+        let set = variables.into_iter().map(|(name, value)| {
+            let value = value.trim_end_matches(['\r', '\n']).to_owned();
+            (name, value)
+        });
+        let set = set.filter(|(_, value)| !value.is_empty());
+        let environment = set.map(|(name, value)| (name, Secret::new(value))).collect();
+        Credentials { environment, places, ..Credentials::default() }
     }
 
-    /// Who we are at `authority`, a host with an optional port. Without TLS (`secure`), only what is stored for
-    /// `http://host` in so many words is used: a password for a host is not one to send in the clear.
+    /// Who we are at `authority`, a host with an optional port, when it is about `repository`. Without TLS (`secure`), only
+    /// what is stored for `http://host` in so many words is used: a password for a host is not one to send in the clear.
     ///
-    /// # Errors
-    /// When a source that should know cannot be read. That is not the same as being nobody.
-    pub(crate) async fn lookup(
+    /// A place that can't be used does not end the search; its failure is in the steps.
+    pub async fn lookup(
         &self,
         authority: &str,
+        repository: Option<&Repository>,
         secure: bool,
-    ) -> Result<Credential, CredentialError> {
-        let clear = format!("http://{authority}");
-        if !secure {
-            return self.in_files(&[&clear], &clear).await;
-        }
+    ) -> Lookup {
+        let mut lookup = Lookup::default();
+        let wanted = Wanted::new(authority, repository, secure);
         let variable = variable_name(authority);
-        if let Some(value) = self.environment.get(&variable) {
-            return basic(value.expose()).ok_or(CredentialError::Variable(variable));
+        match self.environment.get(&variable).filter(|_| secure).map(Secret::expose) {
+            None => lookup.add(variable, LookupOutcome::Absent),
+            Some(value) => match basic(value) {
+                Some(credential) => lookup.found(variable.clone(), &variable, credential),
+                // It was meant for this host alone: going on would hide that.
+                None => {
+                    let error = CredentialError::Variable(variable.clone());
+                    lookup.add(variable, LookupOutcome::Failed(error));
+                    return lookup;
+                }
+            },
         }
-        let names: Vec<&str> =
-            if DOCKER_HUB.contains(&authority) { DOCKER_HUB.to_vec() } else { vec![authority] };
-        self.in_files(&names, names.first().copied().unwrap_or(authority)).await
+        let files = self.files.get_or_init(|| read_all(&self.places)).await;
+        // The longest path counts, whichever file it is in.
+        let lengths: BTreeSet<usize> =
+            files.iter().flat_map(|file| file.lengths(&wanted)).collect();
+        for length in lengths.into_iter().rev().filter(|length| *length > 0) {
+            for file in files {
+                if lookup.is_settled() {
+                    break;
+                }
+                let stored = file.contents().and_then(|it| it.stored(&wanted, length, &file.name));
+                lookup.stored(&file.name, stored);
+            }
+        }
+        for file in files {
+            if lookup.is_settled() {
+                lookup.add(file.name.clone(), LookupOutcome::NotAsked);
+            } else {
+                self.in_file(file, &wanted, &mut lookup).await;
+            }
+        }
+        lookup
     }
 
-    /// The first file that knows one of `names`; helpers are asked for `registry`.
-    async fn in_files(
+    /// Asks one file for the host as a whole, its helper first.
+    async fn in_file(&self, file: &AuthFile, wanted: &Wanted, lookup: &mut Lookup) {
+        let contents = match &file.contents {
+            Ok(Some(contents)) => contents,
+            Ok(None) => return lookup.add(file.name.clone(), LookupOutcome::Absent),
+            Err(error) => {
+                let failed = LookupOutcome::Failed(error.clone());
+                return lookup.add(file.name.clone(), failed);
+            }
+        };
+        if let Some(name) = contents.helper(wanted) {
+            let place = format!("{} (named in {})", helper::program(&name), file.name);
+            match self.ask_helper(&name, wanted.helper_name(), &file.name).await {
+                Ok(Some(found)) => return lookup.found(place, wanted.helper_name(), found),
+                Ok(None) => lookup.add(place, LookupOutcome::Nothing),
+                Err(error) => lookup.add(place, LookupOutcome::Failed(error)),
+            }
+        }
+        match contents.stored(wanted, 0, &file.name) {
+            Some((_, Ok(None))) | None => lookup.add(file.name.clone(), LookupOutcome::Nothing),
+            stored => lookup.stored(&file.name, stored),
+        }
+    }
+
+    /// Whether nobody was told of this failure before: most are the same for all registries.
+    pub(crate) fn is_news(&self, failure: &str) -> bool {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        told.insert(failure.to_owned())
+    }
+
+    async fn ask_helper(
         &self,
-        names: &[&str],
+        name: &str,
         registry: &str,
-    ) -> Result<Credential, CredentialError> {
-        for path in &self.files {
-            let Some(file) = AuthFile::read(path).await? else { continue };
-            if let Some(program) = file.helper(names)
-                && let Some(found) = helper::ask(&program, registry).await?
-            {
-                return Ok(found);
-            }
-            if let Some(found) = file.stored(names, path)? {
-                return Ok(found);
-            }
-        }
-        Ok(Credential::Anonymous)
+        named_in: &str,
+    ) -> Result<Option<Credential>, CredentialError> {
+        let helped = {
+            let mut all = self.helped.lock().unwrap_or_else(PoisonError::into_inner);
+            all.entry((name.to_owned(), registry.to_owned())).or_default().clone()
+        };
+        helped.get_or_init(|| helper::ask(name, registry, named_in)).await.clone()
     }
 }
 
-/// `my-registry.example.com:5000` → `MIRROR_AUTH_MY__REGISTRY_EXAMPLE_COM_5000`; Docker Hub goes by `docker.io`. A
-/// hyphen is doubled, so that no other host has the same name.
-fn variable_name(authority: &str) -> String {
-    let authority = if DOCKER_HUB.contains(&authority) { "docker.io" } else { authority };
-    format!(
-        "MIRROR_AUTH_{}",
-        authority.to_ascii_uppercase().replace('-', "__").replace(['.', ':', '[', ']'], "_")
-    )
-}
-
-/// Splits `user:password`.
-fn basic(text: &str) -> Option<Credential> {
-    let (user, password) = text.split_once(':')?;
-    Some(Credential::Basic { user: user.to_owned(), password: Secret::new(password) })
-}
-
-/// Decodes what Docker stores as `auth`.
-fn decoded(auth: &str) -> Option<Credential> {
-    let bytes = STANDARD.decode(auth.trim()).ok()?;
-    // Docker pads with NUL bytes.
-    basic(String::from_utf8(bytes).ok()?.trim_end_matches('\0'))
+async fn read_all(places: &[CredentialFile]) -> Vec<AuthFile> {
+    let mut files = Vec::new();
+    for place in places {
+        files.push(AuthFile::read(place).await);
+    }
+    files
 }
 
 #[cfg(test)]

@@ -376,10 +376,11 @@ fn an_image_whose_key_is_gone_is_not_taken_for_missing() {
     crate::reads(
         &ran.stdout,
         expect![[r#"
-        error: could not look up docker.io/library/app:1 for prod
-          caused by: destination: ecr:BatchGetImage on arn:aws:ecr:eu-central-1:123456789012:repository/docker.io/library/app: 400 KmsError: no key
-        plan: 0 to create, 0 to update, 0 unchanged, 1 not looked up
-    "#]],
+            error: could not look up docker.io/library/app:1 for prod
+              caused by: destination: ecr:BatchGetImage on arn:aws:ecr:eu-central-1:123456789012:repository/docker.io/library/app: 400 KmsError: no key
+              help: the registry can't use the key that the repository is encrypted with: check that it is enabled, and that the role may use it
+            plan: 0 to create, 0 to update, 0 unchanged, 1 not looked up
+        "#]],
     );
 }
 

@@ -1,0 +1,180 @@
+//! Requests through a proxy: whom to blame when they fail, and when to stop asking it.
+//!
+//! A proxy that refuses our password would be told it by every request of a run, which locks accounts; so the first request
+//! through one goes alone, and what is final is remembered.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use mirror_failure::{ErrorKind, ProxyProblem};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use url::Url;
+
+use super::breakage::{CONNECT, Causes, kind_of};
+use super::proxies::ProxyServer;
+
+/// How long a proxy that has refused a connection may take to say why.
+const ASKING: Duration = Duration::from_secs(5);
+
+/// What is known of proxies.
+#[derive(Clone, Default)]
+pub(super) struct Through(Arc<Mutex<HashMap<String, Arc<ProxyState>>>>);
+
+#[derive(Default)]
+struct ProxyState {
+    first: tokio::sync::Mutex<()>,
+    known: Mutex<Known>,
+}
+
+#[derive(Default)]
+struct Known {
+    /// Whether it has let something through.
+    served: bool,
+    given_up: Option<ErrorKind>,
+    /// Hosts that it does not let us reach.
+    refused: HashMap<String, ErrorKind>,
+}
+
+impl Through {
+    /// Sends a request by a client that goes through this proxy.
+    pub(super) async fn send(
+        &self,
+        client: &reqwest::Client,
+        request: reqwest::Request,
+        proxy: &ProxyServer,
+        target: &Url,
+    ) -> Result<reqwest::Response, ErrorKind> {
+        let state = self.state(proxy);
+        let host = authority(target);
+        let mut _alone = None;
+        if !state.known().served {
+            _alone = Some(state.first.lock().await);
+        }
+        if let Some(error) = state.known().refusal(&host) {
+            return Err(error);
+        }
+        if state.known().served {
+            _alone = None;
+        }
+        match client.execute(request).await {
+            Ok(response) => match of_proxy(&response) {
+                None => {
+                    state.known().served = true;
+                    Ok(response)
+                }
+                Some(why) => Err(state.known().refuse(&host, problem(proxy, why))),
+            },
+            Err(error) => {
+                let served = state.known().served;
+                let kind = sort(&error, proxy, target, served).await;
+                Err(state.known().refuse(&host, kind))
+            }
+        }
+    }
+
+    fn state(&self, proxy: &ProxyServer) -> Arc<ProxyState> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.entry(proxy.url.to_string()).or_default().clone()
+    }
+}
+
+impl ProxyState {
+    fn known(&self) -> std::sync::MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Known {
+    /// Why a host can't be reached, if that is known.
+    fn refusal(&self, host: &str) -> Option<ErrorKind> {
+        self.given_up.clone().or_else(|| self.refused.get(host).cloned())
+    }
+
+    /// Remembers what is final.
+    fn refuse(&mut self, host: &str, kind: ErrorKind) -> ErrorKind {
+        match &kind {
+            ErrorKind::Proxy { problem: ProxyProblem::Refused(_), .. } => {
+                self.refused.insert(host.to_owned(), kind.clone());
+            }
+            ErrorKind::Proxy { problem, .. } if !problem.passes() => {
+                self.given_up = Some(kind.clone());
+            }
+            _ => {}
+        }
+        kind
+    }
+}
+
+fn problem(proxy: &ProxyServer, problem: ProxyProblem) -> ErrorKind {
+    ErrorKind::Proxy { proxy: proxy.authority(), problem }
+}
+
+/// What a proxy says itself, whose responses to plain HTTP come like any other.
+fn of_proxy(response: &reqwest::Response) -> Option<ProxyProblem> {
+    let status = response.status().as_u16();
+    let server = response.headers().get("server").and_then(|value| value.to_str().ok());
+    let server = server.unwrap_or_default().to_ascii_lowercase();
+    let own = response.headers().contains_key("x-squid-error") || server.starts_with("tinyproxy");
+    match status {
+        407 => Some(ProxyProblem::Credentials),
+        400..=499 if own => Some(ProxyProblem::Refused(status)),
+        500.. if own => Some(ProxyProblem::Failing(Some(status))),
+        _ => None,
+    }
+}
+
+/// What a failure through a proxy is: the proxy's, or the host's behind it.
+async fn sort(
+    error: &reqwest::Error,
+    proxy: &ProxyServer,
+    target: &Url,
+    served: bool,
+) -> ErrorKind {
+    let causes = Causes::of(error);
+    if causes.text.contains("proxy authorization required") {
+        return problem(proxy, ProxyProblem::Credentials);
+    }
+    // Nobody else is dialled. One that has served may be back in a moment.
+    if let Some(unreached) = causes.unreached(error) {
+        let why = unreached.to_string();
+        return problem(proxy, ProxyProblem::Unreachable { why, passing: served });
+    }
+    if !causes.text.contains("unsuccessful") {
+        return kind_of(error);
+    }
+    // The status is not in the error.
+    match asked(proxy, target).await {
+        Some(407) => problem(proxy, ProxyProblem::Credentials),
+        Some(status @ 500..) => problem(proxy, ProxyProblem::Failing(Some(status))),
+        Some(status @ 300..=499) => problem(proxy, ProxyProblem::Refused(status)),
+        _ => problem(proxy, ProxyProblem::Failing(None)),
+    }
+}
+
+/// The status that a proxy gives a connection to a host.
+async fn asked(proxy: &ProxyServer, target: &Url) -> Option<u16> {
+    if proxy.url.scheme() != "http" {
+        return None;
+    }
+    let host = authority(target);
+    let login = proxy.login.as_ref().and_then(|login| login.to_str().ok());
+    let login = login.map(|it| format!("Proxy-Authorization: {it}\r\n")).unwrap_or_default();
+    let question = format!("CONNECT {host} HTTP/1.1\r\nHost: {host}\r\n{login}\r\n");
+    let ask = async {
+        let mut stream = TcpStream::connect(proxy.authority()).await.ok()?;
+        stream.write_all(question.as_bytes()).await.ok()?;
+        // `HTTP/1.1 403 Forbidden`
+        let mut line = [0; 12];
+        stream.read_exact(&mut line).await.ok()?;
+        std::str::from_utf8(&line).ok()?.split(' ').nth(1)?.parse().ok()
+    };
+    tokio::time::timeout(ASKING.min(CONNECT), ask).await.ok()?
+}
+
+/// Host and port.
+fn authority(url: &Url) -> String {
+    let port = url.port_or_known_default().unwrap_or_default();
+    format!("{}:{port}", url.host_str().unwrap_or_default())
+}

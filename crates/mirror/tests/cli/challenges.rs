@@ -1,0 +1,144 @@
+//! Registries that want to know who we are in a way of their own: for each repository, or without a word.
+
+use mirror_testkit::{
+    AuthProfile, Fault, Image, ImageBuilder, Mirror, Profile, Recorded, Registry,
+};
+
+use crate::Project;
+
+/// Two images in two repositories of their own, with six layers each.
+fn images() -> Vec<(&'static str, Image)> {
+    let build = |name| ImageBuilder::new(name).layers(&[900, 800, 700, 600, 500, 400]).build();
+    vec![("library/a", build("a")), ("library/b", build("b"))]
+}
+
+fn variable(registry: &Registry) -> (String, &'static str) {
+    (format!("MIRROR_AUTH_{}", registry.host().replace(['.', ':'], "_")), "me:secret")
+}
+
+struct Scene {
+    source: Registry,
+    destination: Registry,
+    project: Project,
+    images: Vec<(&'static str, Image)>,
+}
+
+impl Scene {
+    fn new(source: Profile, destination: Profile) -> Scene {
+        let (source, destination) = (Registry::with(source), Registry::with(destination));
+        let project = Project::new();
+        project.config(&source.host(), &destination.host());
+        let images = images();
+        for (name, image) in &images {
+            source.add(name, "1", image);
+            project.entry(&format!("docker.io/{name}:1"));
+        }
+        Scene { source, destination, project, images }
+    }
+
+    fn mirror(&self, arguments: &[&str]) -> Mirror {
+        let ((source, login), (destination, _)) =
+            (variable(&self.source), variable(&self.destination));
+        self.project.mirror(arguments).env(&source, login).env(&destination, login)
+    }
+
+    /// Copies, and tells what the destination was asked.
+    fn apply(&self) -> Vec<Recorded> {
+        self.mirror(&["apply"]).run();
+        for (name, image) in &self.images {
+            assert!(self.destination.holds(&format!("docker.io/{name}"), image), "{name}");
+        }
+        let asked = self.destination.take_requests();
+        self.mirror(&["plan", "--exit-code"]).run();
+        self.mirror(&["verify"]).run();
+        self.destination.take_requests();
+        asked
+    }
+}
+
+fn count(requests: &[Recorded], which: impl Fn(&Recorded) -> bool) -> usize {
+    requests.iter().filter(|request| which(request)).count()
+}
+
+fn bearer() -> Profile {
+    Profile { auth: AuthProfile::bearer("me", "secret"), ..Profile::default() }
+}
+
+#[test]
+fn each_repository_has_a_token_service_of_its_own() {
+    let profile = || Profile { token_services: true, ..bearer() };
+    let scene = Scene::new(profile(), profile());
+    let asked = scene.apply();
+    // One refusal and one token for each repository, and one question to the wrong token service for the second.
+    assert_eq!(count(&asked, |r| r.status == 401 && !r.path.starts_with("/token")), 2);
+    assert_eq!(count(&asked, |r| r.path.starts_with("/token")), 3);
+    let puts = |r: &Recorded| r.method == "PUT" && r.path.contains("/uploads/");
+    assert_eq!(count(&asked, puts), 14, "each blob is sent once");
+}
+
+#[test]
+fn each_repository_is_asked_in_another_way() {
+    // One repository wants a token, the other user and password, as Nexus has it with `forceBasicAuth`.
+    let basic = Box::new(AuthProfile::Basic("me".into(), "secret".into()));
+    for one in ["library/a", "library/b"] {
+        let auth = AuthProfile::Split(one, basic.clone(), Box::new(bearer().auth));
+        let scene = Scene::new(Profile::default(), Profile { auth, ..Profile::default() });
+        let asked = scene.apply();
+        assert_eq!(count(&asked, |r| r.status == 401), 2, "{asked:#?}");
+    }
+}
+
+#[test]
+fn a_token_that_is_refused_early_is_renewed_where_it_came_from() {
+    let scene = Scene::new(Profile::default(), bearer());
+    // The first token is refused after a while, and another realm is named, where nobody is.
+    scene.destination.set_faults(|exchange| {
+        let refused =
+            exchange.authorization.as_deref() == Some("Bearer token-0") && exchange.number > 8;
+        refused.then(|| Fault::Challenge("Bearer realm=\"http://127.0.0.1:9/t\"".to_owned()))
+    });
+    scene.apply();
+}
+
+#[test]
+fn a_registry_that_is_silent_to_strangers_is_told_who_we_are() {
+    for status in [401, 403, 404] {
+        for auth in
+            [AuthProfile::bearer("me", "secret"), AuthProfile::Basic("me".into(), "secret".into())]
+        {
+            let profile =
+                || Profile { auth: auth.clone(), silent: Some(status), ..Profile::default() };
+            let scene = Scene::new(profile(), profile());
+            let asked = scene.apply();
+            assert_eq!(count(&asked, |r| r.path == "/v2/"), 1, "{status} {auth:?}");
+            let strange = |r: &Recorded| r.authorization.is_none() && !r.path.starts_with("/token");
+            assert_eq!(count(&asked, strange), 2, "{status} {auth:?}");
+        }
+    }
+}
+
+#[test]
+fn user_and_password_are_tried_where_nothing_says_how() {
+    let auth = AuthProfile::Basic("me".into(), "secret".into());
+    let profile = Profile { auth, silent: Some(403), ..Profile::default() };
+    let scene = Scene::new(Profile::default(), profile);
+    scene.destination.set_faults(|exchange| {
+        (exchange.path == "/v2/").then(|| Fault::Answer(200, "application/json", "{}".to_owned()))
+    });
+    scene.apply();
+}
+
+#[test]
+fn nobody_is_asked_more_where_there_is_nothing_to_say() {
+    let scene = Scene::new(Profile::default(), Profile::default());
+    for mirror in [scene.project.mirror(&["apply"]), scene.mirror(&["apply"])] {
+        mirror.run();
+        let asked = [scene.source.take_requests(), scene.destination.take_requests()].concat();
+        assert_eq!(count(&asked, |r| r.authorization.is_some()), 0, "{asked:#?}");
+        let base = count(&asked, |r| r.path == "/v2/");
+        assert!(
+            base <= 2,
+            "once for each host where something is missing and credentials are known"
+        );
+    }
+}
