@@ -78,10 +78,7 @@ where
         // A role could not be taken at this moment.
         _ if PASSING.iter().any(|word| text.contains(word)) => RequestError::broken(request, text),
         _ if text.contains("redential") || text.contains("AssumeRole") => {
-            // The metadata of an instance are asked last: that they fail means that nobody else knew any. Other clouds'
-            // machines, GitHub's among them, have something else at that address.
-            let missing = ["no credentials found", "no providers in chain", "IMDS", "imds"];
-            if missing.iter().any(|words| text.contains(words)) {
+            if means_nobody(&text) {
                 let why = format!("there are no AWS credentials: {CHAIN}");
                 return RequestError::without_credentials(request, why);
             }
@@ -91,8 +88,15 @@ where
     }
 }
 
+/// Whether a failure of the credential chain means that nobody has any. The metadata of an instance are asked last: that they
+/// fail means that nobody else knew any. Other clouds' machines, GitHub's among them, have something else at that address.
+pub(crate) fn means_nobody(text: &str) -> bool {
+    let missing = ["no credentials found", "no providers in chain", "IMDS", "imds"];
+    missing.iter().any(|words| text.contains(words))
+}
+
 /// The error and what caused it, from the outside in, each said once.
-fn reasons(error: &(dyn std::error::Error + 'static)) -> String {
+pub(crate) fn reasons(error: &(dyn std::error::Error + 'static)) -> String {
     let mut said: Vec<String> = Vec::new();
     let mut next = Some(error);
     while let Some(error) = next {

@@ -8,6 +8,7 @@ mod calls;
 mod error;
 mod login;
 mod presets;
+mod remembered;
 mod repositories;
 mod settings;
 mod way_out;
@@ -29,6 +30,8 @@ use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use mirror_plan::provider::ecr::EcrRegistry;
 use mirror_registry::{Clock, Host, Wire};
 use tokio::sync::OnceCell;
+
+use crate::remembered::Remembered;
 
 pub use login::{private_login, public_login};
 pub use presets::{private_presets, public_presets};
@@ -95,7 +98,8 @@ impl Aws {
                 .configure(provider)
                 .imds_client(metadata.build())
                 .build();
-            config.credentials_provider(chain.await).load().await
+            let chain = Remembered::new(SharedCredentialsProvider::new(chain.await));
+            config.credentials_provider(chain).load().await
         };
         self.config.get_or_init(load).await
     }

@@ -19,6 +19,8 @@ use crate::error::translate;
 
 /// Repositories in one answer.
 const PAGE: i32 = 1000;
+/// Most names in one question.
+const NAMED: usize = 100;
 /// Repositories that are asked about at once, where each has to be asked about.
 const AT_ONCE: usize = 16;
 
@@ -35,6 +37,27 @@ impl Ecr {
         wanted: &BTreeMap<Repository, BTreeSet<Setting>>,
     ) -> Result<BTreeMap<Repository, Result<Option<RepositoryState>, RequestError>>, RequestError>
     {
+        let found = match self.described(wanted).await {
+            // Another account gives rights by repository, and none to list all of them.
+            Err(error) if error.status() == Some(403) => self.described_by_name(wanted).await?,
+            found => found?,
+        };
+        let complete = stream::iter(found).map(|(repository, state)| async {
+            let settings = wanted.get(&repository);
+            let state = match state {
+                None => Ok(None),
+                Some(state) => self.complete(&repository, state, settings).await.map(Some),
+            };
+            (repository, state)
+        });
+        Ok(complete.buffer_unordered(AT_ONCE).collect().await)
+    }
+
+    /// All repositories of the registry, of which those that are wanted are kept.
+    async fn described(
+        &self,
+        wanted: &BTreeMap<Repository, BTreeSet<Setting>>,
+    ) -> Result<BTreeMap<Repository, Option<RepositoryState>>, RequestError> {
         let mut found: BTreeMap<Repository, Option<RepositoryState>> =
             wanted.keys().map(|repository| (repository.clone(), None)).collect();
         let mut next = None;
@@ -51,29 +74,55 @@ impl Ecr {
                     .map_err(|error| translate("ecr:DescribeRepositories", &resource, error))
             };
             let page = self.host.retrying(question).await?;
-            for described in page.repositories() {
-                let name =
-                    described.repository_name().and_then(|name| name.parse::<Repository>().ok());
-                let Some(name) = name else { continue };
-                if let Some(state) = found.get_mut(&name) {
-                    *state =
-                        Some(RepositoryState { settings: told(described), ..Default::default() });
-                }
-            }
+            keep(page.repositories(), &mut found);
             next = page.next_token().map(str::to_owned);
             if next.is_none() {
-                break;
+                return Ok(found);
             }
         }
-        let complete = stream::iter(found).map(|(repository, state)| async {
-            let settings = wanted.get(&repository);
-            let state = match state {
-                None => Ok(None),
-                Some(state) => self.complete(&repository, state, settings).await.map(Some),
-            };
-            (repository, state)
-        });
-        Ok(complete.buffer_unordered(AT_ONCE).collect().await)
+    }
+
+    /// The same, asked for by name, a hundred at a time. One that is missing makes an error of the whole answer, which names
+    /// it.
+    async fn described_by_name(
+        &self,
+        wanted: &BTreeMap<Repository, BTreeSet<Setting>>,
+    ) -> Result<BTreeMap<Repository, Option<RepositoryState>>, RequestError> {
+        let mut found: BTreeMap<Repository, Option<RepositoryState>> =
+            wanted.keys().map(|repository| (repository.clone(), None)).collect();
+        let names: Vec<String> = wanted.keys().map(ToString::to_string).collect();
+        for chunk in names.chunks(NAMED) {
+            let mut open = chunk.to_vec();
+            while !open.is_empty() {
+                let question = async || {
+                    let call = self.client.ecr.describe_repositories();
+                    let call = call
+                        .registry_id(&self.client.registry.account)
+                        .set_repository_names(Some(open.clone()));
+                    let name = if open.len() == 1 { open.first() } else { None };
+                    let resource = self.client.registry.arn(name.map_or("*", String::as_str));
+                    call.send()
+                        .await
+                        .map_err(|error| translate("ecr:DescribeRepositories", &resource, error))
+                };
+                match self.host.retrying(question).await {
+                    Ok(page) => {
+                        keep(page.repositories(), &mut found);
+                        open.clear();
+                    }
+                    Err(error) if error.code() == Some("RepositoryNotFoundException") => {
+                        let told = error.to_string();
+                        let known = open.len();
+                        open.retain(|name| !told.contains(&format!("'{name}'")));
+                        if open.len() == known {
+                            return Err(error);
+                        }
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Ok(found)
     }
 
     /// The same, and what wanted lifecycle policies would delete where they differ from those that are there.
@@ -196,6 +245,15 @@ impl Ecr {
 }
 
 /// Settings that come with the description of a repository.
+/// Takes what an answer says of repositories that are wanted.
+fn keep(described: &[Described], found: &mut BTreeMap<Repository, Option<RepositoryState>>) {
+    for described in described {
+        let name = described.repository_name().and_then(|name| name.parse::<Repository>().ok());
+        let Some(state) = name.and_then(|name| found.get_mut(&name)) else { continue };
+        *state = Some(RepositoryState { settings: told(described), ..Default::default() });
+    }
+}
+
 fn told(described: &Described) -> Settings {
     let mut settings = Settings::new();
     let filters = described.image_tag_mutability_exclusion_filters();

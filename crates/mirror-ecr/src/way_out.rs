@@ -23,7 +23,7 @@ pub(crate) fn client(wire: Wire) -> SharedHttpClient {
     http_client_fn(move |settings: &HttpConnectorSettings, _| {
         // Whoever asks the metadata of an instance can't wait as long as others.
         let times = [settings.connect_timeout(), settings.read_timeout()];
-        let limit = times.into_iter().flatten().reduce(|all, more| all + more);
+        let limit = times.into_iter().flatten().max();
         SharedHttpConnector::new(OverWire { wire: wire.clone(), limit })
     })
 }

@@ -117,6 +117,9 @@ fn request_help(error: &RequestError, side: Side) -> Option<&'static str> {
         _ if error.lacks_content() => {
             "the registry does not know what it has just taken: run again later, or tell its operator"
         }
+        ErrorKind::Status { .. } if error.lacks_aws_right() => {
+            "give the role this right; where the registry is another account's, name a role of that account as `role` of the registry in images/mirror.toml"
+        }
         ErrorKind::Status { status, .. } => {
             let reason = error.reason().map(|reason| reason_help(reason, side));
             return reason.or_else(|| status_help(*status, side));

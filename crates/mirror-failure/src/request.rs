@@ -159,6 +159,8 @@ impl RequestError {
     /// to a valid token, 401 for what is not there: Docker Hub since 2023 (jupyterhub/binderhub#1664).
     pub fn may_mean_missing(&self) -> bool {
         match self.status() {
+            // AWS says so of rights, and of nothing else.
+            Some(403) if self.lacks_aws_right() => false,
             Some(403) => true,
             Some(401) => self.0.authorized,
             _ => false,
@@ -405,6 +407,13 @@ impl RequestError {
             ErrorKind::Status { code, .. } => code.as_deref(),
             _ => None,
         }
+    }
+
+    /// Whether AWS says that a role lacks a right, as a call of its own or in the words of its registry.
+    pub(crate) fn lacks_aws_right(&self) -> bool {
+        let ErrorKind::Status { status: 403, message, .. } = &self.0.kind else { return false };
+        let said = message.as_deref().unwrap_or_default();
+        self.0.request.starts_with("ecr:") || said.contains("not authorized to perform")
     }
 
     /// Whether trying once more may help.

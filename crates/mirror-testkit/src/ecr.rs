@@ -32,6 +32,8 @@ pub struct AwsCall {
     pub action: String,
     /// The repository it was about, if any.
     pub repository: Option<String>,
+    /// Repositories that it names, where it is about several.
+    pub names: Vec<String>,
 }
 
 type Rule = Box<dyn Fn(&AwsCall) -> Option<(u16, &'static str, &'static str)> + Send + Sync>;
@@ -112,6 +114,14 @@ impl FakeEcr {
     /// Every call since the last time this was asked.
     pub fn take_calls(&self) -> Vec<AwsCall> {
         std::mem::take(&mut self.plane.calls.lock().unwrap())
+    }
+
+    /// A password for the registry of a region, as `aws ecr get-login-password` gives it.
+    pub fn password(&self, region: &str) -> String {
+        let mut store = self.plane.regions[region].store.lock().unwrap();
+        let password = format!("password-{}", store.ecr.tokens.len());
+        store.ecr.tokens.insert(password.clone(), true);
+        password
     }
 
     /// From now on, refuses those calls for which `rule` has a status, a code and a message.
@@ -219,10 +229,12 @@ fn answer(plane: &Plane, headers: &HeaderMap, body: &[u8]) -> Response<Full<Byte
             .and_then(|arn| arn.split_once(":repository/"))
             .map(|(_, name)| name)
     });
+    let names = input["repositoryNames"].as_array().into_iter().flatten();
     let call = AwsCall {
         region: (*region).to_owned(),
         action: format!("{service}:{operation}"),
         repository: repository.map(str::to_owned),
+        names: names.filter_map(Value::as_str).map(str::to_owned).collect(),
     };
     plane.calls.lock().unwrap().push(call.clone());
     let refused = plane.refusals.lock().unwrap().as_ref().and_then(|rule| rule(&call));
@@ -263,6 +275,7 @@ fn assume_role(plane: &Plane, region: &str, body: &[u8]) -> Response<Full<Bytes>
         region: region.to_owned(),
         action: "sts:AssumeRole".to_owned(),
         repository: None,
+        names: Vec::new(),
     };
     plane.calls.lock().unwrap().push(call);
     let forbidden = String::from_utf8_lossy(body).contains("forbidden");

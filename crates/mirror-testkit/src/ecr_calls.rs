@@ -85,12 +85,25 @@ fn arn(name: &str) -> String {
 }
 
 fn describe(input: &Value, store: &Store) -> Outcome {
+    let named: Vec<&str> = input["repositoryNames"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
+    if let Some(missing) = named.iter().find(|name| !store.ecr.repositories.contains_key(**name)) {
+        let message = format!(
+            "The repository with name '{missing}' does not exist in the registry with id '{ACCOUNT}'"
+        );
+        return Err(Refusal::new("RepositoryNotFoundException", &message));
+    }
     let start: usize =
         input["nextToken"].as_str().and_then(|token| token.parse().ok()).unwrap_or(0);
     let all: Vec<Value> = store
         .ecr
         .repositories
         .iter()
+        .filter(|(name, _)| named.is_empty() || named.contains(&name.as_str()))
         .map(|(name, kept)| {
             json!({
                 "repositoryArn": arn(name), "registryId": ACCOUNT, "repositoryName": name,

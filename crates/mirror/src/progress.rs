@@ -10,7 +10,7 @@ use mirror_engine::{Event, Events};
 use mirror_plan::plan::{Plan, Shard};
 use mirror_plan::report::{ProgressLine, Status};
 use mirror_registry::Listener;
-use mirror_render::people::{render_finished, render_notice};
+use mirror_render::people::{render_finished, render_notice, render_unknown};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -48,7 +48,10 @@ async fn show(progress: Progress, mut events: UnboundedReceiver<Event>) {
         };
         let Some(event) = event else { break };
         match event {
-            Event::Planned { plan, .. } => display = Some(Display::new(progress, &plan)),
+            Event::Planned { plan, .. } => {
+                render_unknown(&plan).iter().for_each(|line| print::message(line));
+                display = Some(Display::new(progress, &plan));
+            }
             Event::PassEnded => display.take().iter().for_each(Display::finish),
             event => match &display {
                 Some(display) => display.add(&event),

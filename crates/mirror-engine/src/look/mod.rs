@@ -135,6 +135,8 @@ async fn compare(wants: &Wants, connections: &Connections) -> Observed {
         tokio::join!(untagged, bulk::look(wants, connections, resolved(wants, &sources)));
     targets.extend(untagged);
     targets.extend(seen.targets);
+    targets
+        .extend(look_at_each(wants, connections, |it| seen.refused.contains(it), &sources).await);
     let strangers = connections.strangers();
     Observed { sources, targets, repositories: seen.repositories, strangers }
 }
@@ -150,6 +152,7 @@ pub async fn targets(
         bulk::look(wants, connections, resolved(wants, sources)),
     );
     found.extend(seen.targets);
+    found.extend(look_at_each(wants, connections, |it| seen.refused.contains(it), sources).await);
     found
 }
 
@@ -167,8 +170,22 @@ fn resolved(
     move |target| known.get(target).cloned()
 }
 
-/// Looks at those targets that are asked about one by one.
+/// Looks at those targets that nobody can be asked about in bulk.
 async fn look_at_all(
+    wants: &Wants,
+    connections: &Connections,
+    which: impl Fn(&Target) -> bool,
+    sources: &BTreeMap<Source, Result<Digest, Failure>>,
+) -> BTreeMap<Target, Result<Presence, Failure>> {
+    let in_bulk = |target: &Target| match &target.location {
+        Location::Registry(registry) => connections.control_plane(registry).is_some(),
+        Location::Layout(_) => false,
+    };
+    look_at_each(wants, connections, |target| which(target) && !in_bulk(target), sources).await
+}
+
+/// Looks at targets one by one.
+async fn look_at_each(
     wants: &Wants,
     connections: &Connections,
     which: impl Fn(&Target) -> bool,
@@ -176,12 +193,8 @@ async fn look_at_all(
 ) -> BTreeMap<Target, Result<Presence, Failure>> {
     let by_target: BTreeMap<&Target, &Source> =
         wants.wants.iter().map(|want| (&want.target, &want.source)).collect();
-    let in_bulk = |target: &Target| match &target.location {
-        Location::Registry(registry) => connections.control_plane(registry).is_some(),
-        Location::Layout(_) => false,
-    };
-    let singly = |target: &&Target| which(target) && !in_bulk(target);
-    all(by_target.keys().copied().filter(singly).collect(), |target| {
+    let asked = by_target.keys().copied().filter(|target| which(target));
+    all(asked.collect(), |target| {
         let source = by_target.get(target).copied();
         let digest = source.and_then(|source| sources.get(source)?.as_ref().ok().cloned());
         async move { look_at(target, source, digest, connections).await }

@@ -244,6 +244,15 @@ pub enum Note {
         #[schemars(with = "String")]
         registry: Registry,
     },
+    /// Whether repositories are as wanted could not be found out, though their images could.
+    SettingsUnknown {
+        /// The name of the destination.
+        destination: String,
+        /// How many repositories.
+        repositories: usize,
+        /// Why that is unknown, of the first.
+        why: String,
+    },
     /// A lifecycle policy would delete images that the tree names.
     WouldExpire {
         /// The repository whose policy it is.

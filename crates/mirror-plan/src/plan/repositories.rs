@@ -1,6 +1,6 @@
 //! Repositories: what is to be made of them, and what a reviewer should know of their settings.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::plan::draft::Draft;
 use crate::plan::model::{Action, Note, Plan};
@@ -47,6 +47,7 @@ impl Plan {
                 Some(Ok(None) | Err(_)) | None => {}
             }
         }
+        self.notes.extend(unknown(wants, observed));
     }
 
     /// Whether this is among the actions; another destination may lead to the same repository.
@@ -84,6 +85,24 @@ impl Plan {
             self.actions.push(Action::UpdateRepository(action));
         }
     }
+}
+
+/// Repositories of a destination that could not be looked at, though something was found in them.
+fn unknown(wants: &Wants, observed: &Observed) -> Vec<Note> {
+    let mut by_destination: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for want in wants.repositories.iter().filter(|want| !want.settings.is_empty()) {
+        let Some(Err(failure)) = observed.repositories.get(&want.at) else { continue };
+        let found = |wanted: &Want| observed.targets.get(&wanted.target).is_some_and(Result::is_ok);
+        if in_repository(wants, &want.at).any(found) {
+            by_destination.entry(&want.at.destination).or_default().push(&failure.message);
+        }
+    }
+    let note = |(destination, failures): (&str, Vec<&str>)| {
+        let why = failures.first().copied().unwrap_or_default().to_owned();
+        let destination = destination.to_owned();
+        Note::SettingsUnknown { destination, repositories: failures.len(), why }
+    };
+    by_destination.into_iter().map(note).collect()
 }
 
 fn in_repository<'a>(wants: &'a Wants, at: &'a RepositoryAt) -> impl Iterator<Item = &'a Want> {

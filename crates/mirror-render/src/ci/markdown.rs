@@ -192,6 +192,14 @@ fn note_line(note: &Note) -> String {
         Note::AskedAsStranger { registry } => {
             format!("ℹ️ {POSTPONED}: {} was asked without credentials", code(registry.as_str()))
         }
+        Note::SettingsUnknown { destination, repositories, why } => {
+            let of = if *repositories == 1 { "repository" } else { "repositories" };
+            format!(
+                "⚠️ the settings of {repositories} {of} at {} are unknown: {}",
+                code(destination),
+                code(why)
+            )
+        }
         Note::WouldExpire { at, gone, images } => {
             let gone = gone.iter().map(|image| format!("{image} (gone upstream)"));
             let images: Vec<String> = gone.chain(images.iter().cloned()).collect();

@@ -11,6 +11,6 @@ pub(crate) mod text;
 pub use diagnostic::{render_diagnostic, render_diagnostics};
 pub use explanation::render_explanation;
 pub use outdated::render_outdated;
-pub use progress::{render_finished, render_notice};
+pub use progress::{render_finished, render_notice, render_unknown};
 pub use report::render_report;
 pub use text::{render_plan, render_verification};

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use mirror_failure::{count, printable};
 use mirror_oci::{ByteSize, Registry};
+use mirror_plan::plan::{Note, Plan};
 use mirror_plan::report::{Event, Status};
 
 use crate::people::failure::explained;
@@ -44,6 +45,32 @@ pub fn render_finished(
             format!("{verb} {image} to {destination} ({pushed} pushed in {seconds:.1} s)")
         }
     }
+}
+
+/// What is not known of a plan that is carried out, a line each.
+///
+/// ```
+/// use mirror_plan::plan::{Note, Plan};
+/// use mirror_render::people::render_unknown;
+///
+/// let (destination, why) = ("prod".to_owned(), "403 AccessDeniedException".to_owned());
+/// let note = Note::SettingsUnknown { destination, repositories: 2, why };
+/// let plan = Plan { notes: vec![note], ..Plan::default() };
+/// let line = "warning: the settings of 2 repositories at prod are unknown, and are left as they are: 403 AccessDeniedException";
+/// assert_eq!(render_unknown(&plan), [line]);
+/// ```
+pub fn render_unknown(plan: &Plan) -> Vec<String> {
+    let unknown = plan.notes.iter().filter_map(|note| match note {
+        Note::SettingsUnknown { destination, repositories, why } => {
+            let of = if *repositories == 1 { "repository" } else { "repositories" };
+            let why = printable(why);
+            Some(format!(
+                "warning: the settings of {repositories} {of} at {destination} are unknown, and are left as they are: {why}"
+            ))
+        }
+        _ => None,
+    });
+    unknown.collect()
 }
 
 /// What is worth a line beside the images: waiting, and what ends it.

@@ -260,6 +260,15 @@ impl Text {
                 let text = format!("{POSTPONED}: {registry} was asked without credentials");
                 self.line(CHANGED, "note", &text);
             }
+            Note::SettingsUnknown { destination, repositories, why } => {
+                let of = if *repositories == 1 { "repository" } else { "repositories" };
+                let text =
+                    format!("the settings of {repositories} {of} at {destination} are unknown");
+                self.line(CHANGED, "warning", &text);
+                self.detail("caused by: ", why);
+                let help = "the images are mirrored all the same; to compare the settings, give the role that right, or name one of the account as `role` of the registry in images/mirror.toml";
+                self.detail("help: ", help);
+            }
             Note::WouldExpire { at, gone, images } => {
                 let gone = gone.iter().map(|image| format!("{image} (gone upstream)"));
                 let images: Vec<String> = gone.chain(images.iter().cloned()).collect();

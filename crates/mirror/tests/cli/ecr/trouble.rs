@@ -112,11 +112,11 @@ fn bad_credentials_and_missing_rights() {
     crate::reads(
         &wrong.stdout,
         expect![[r#"
-        error: could not look up docker.io/library/app:1 for prod
-          caused by: destination: ecr:DescribeRepositories on arn:aws:ecr:eu-central-1:123456789012:repository/*: 401 UnrecognizedClientException: The security token included in the request is invalid.; log in to AWS anew
-          help: check the credentials: `docker login`, or MIRROR_AUTH_<HOST>=user:password in the environment
-        plan: 0 to create, 0 to update, 0 unchanged, 1 not looked up
-    "#]],
+            error: could not look up docker.io/library/app:1 for prod
+              caused by: destination: looking up docker.io/library/app:1: ecr:GetAuthorizationToken on *: 401 UnrecognizedClientException: The security token included in the request is invalid.; log in to AWS anew
+              help: check the credentials: `docker login`, or MIRROR_AUTH_<HOST>=user:password in the environment
+            plan: 0 to create, 0 to update, 0 unchanged, 1 not looked up
+        "#]],
     );
     scene.ecr.set_refusals(|call| {
         (call.action == "ecr:CreateRepository").then_some((
@@ -131,10 +131,10 @@ fn bad_credentials_and_missing_rights() {
         expect![[r#"
             error: could not make repository docker.io/library/app at prod
               caused by: destination: ecr:CreateRepository on arn:aws:ecr:eu-central-1:123456789012:repository/docker.io/library/app: 403 AccessDeniedException: User is not authorized; the role needs ecr:CreateRepository on arn:aws:ecr:eu-central-1:123456789012:repository/docker.io/library/app
-              help: the credentials lack permission for this; request it
+              help: give the role this right; where the registry is another account's, name a role of that account as `role` of the registry in images/mirror.toml
             error: could not copy docker.io/library/app:1 to prod
               caused by: destination: its repository could not be made: ecr:CreateRepository on arn:aws:ecr:eu-central-1:123456789012:repository/docker.io/library/app: 403 AccessDeniedException: User is not authorized; the role needs ecr:CreateRepository on arn:aws:ecr:eu-central-1:123456789012:repository/docker.io/library/app
-              help: the credentials lack permission for this; request it
+              help: give the role this right; where the registry is another account's, name a role of that account as `role` of the registry in images/mirror.toml
             applied: 0 copied, 0 unchanged, 2 failed; what had moved by then; N.N s
         "#]],
     );
@@ -255,15 +255,19 @@ fn another_account_and_another_region() {
     scene.image("app", "1");
     let config = std::fs::read_to_string(scene.project.path().join("images/mirror.toml")).unwrap();
     scene.project.write("images/mirror.toml", &config.replace(ACCOUNT, "999999999999"));
+    scene.destination().set_faults(|_| {
+        let why = "User: arn:aws:sts::123456789012:assumed-role/mirror is not authorized to perform: ecr:BatchGetImage";
+        Some(Fault::refuse(403, "DENIED", why))
+    });
     let ran = scene.mirror(&["plan"]).ends_with(1).run();
     crate::reads(
         &ran.stdout,
         expect![[r#"
-        error: could not look up docker.io/library/app:1 for prod
-          caused by: destination: ecr:DescribeRepositories on arn:aws:ecr:eu-central-1:999999999999:repository/*: 403 AccessDeniedException: not authorized for this registry; the role needs ecr:DescribeRepositories on arn:aws:ecr:eu-central-1:999999999999:repository/*
-          help: the credentials lack permission for this; request it
-        plan: 0 to create, 0 to update, 0 unchanged, 1 not looked up
-    "#]],
+            error: could not look up docker.io/library/app:1 for prod
+              caused by: destination: looking up docker.io/library/app:1: GET http://127.0.0.1:PORT/v2/docker.io/library/app/manifests/1: 403 DENIED: User: arn:aws:sts::123456789012:assumed-role/mirror is not authorized to perform: ecr:BatchGetImage
+              help: give the role this right; where the registry is another account's, name a role of that account as `role` of the registry in images/mirror.toml
+            plan: 0 to create, 0 to update, 0 unchanged, 1 not looked up
+        "#]],
     );
     scene.project.write("images/mirror.toml", &config.replace(REGION, "mars-north-1"));
     let ran = scene.mirror(&["plan"]).ends_with(1).run();
@@ -358,7 +362,7 @@ fn trouble_with_one_repository_does_not_hide_the_others() {
         expect![[r#"
             error: could not look up docker.io/library/bad:1 for prod
               caused by: destination: ecr:ListTagsForResource on arn:aws:ecr:eu-central-1:123456789012:repository/docker.io/library/bad: 403 AccessDeniedException: no; the role needs ecr:ListTagsForResource on arn:aws:ecr:eu-central-1:123456789012:repository/docker.io/library/bad
-              help: the credentials lack permission for this; request it
+              help: give the role this right; where the registry is another account's, name a role of that account as `role` of the registry in images/mirror.toml
             applied: 1 copied, 0 unchanged, 1 repository made or changed, 1 failed; what had moved by then; N.N s
         "#]],
     );
