@@ -8,6 +8,7 @@ pub mod connections;
 mod control;
 mod event;
 pub mod graphs;
+pub mod login;
 pub mod look;
 mod memory;
 pub mod passes;

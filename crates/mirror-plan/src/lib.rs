@@ -71,6 +71,7 @@ pub fn schemas() -> Vec<(&'static str, schemars::Schema)> {
         ("config.schema.json", schema::<config::file::ConfigFile>()),
         ("diagnostics.schema.json", schema::<report::Diagnostics>()),
         ("explanation.schema.json", schema::<report::Explanation>()),
+        ("login.schema.json", schema::<report::LoginExplanation>()),
         ("outdated.schema.json", schema::<report::Outdated>()),
         ("plan.schema.json", schema::<plan::Plan>()),
         ("progress.schema.json", schema::<report::ProgressLine>()),

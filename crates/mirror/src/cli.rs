@@ -7,9 +7,9 @@ use clap::{CommandFactory, Parser, Subcommand};
 use crate::commands::{
     self, add::AddArguments, apply::ApplyArguments, bots::BotsArguments, check::CheckArguments,
     comment::CommentArguments, completions::CompletionsArguments, iam::IamArguments,
-    init::InitArguments, issue::IssueArguments, man::ManArguments, outdated::OutdatedArguments,
-    pin::PinArguments, plan::PlanArguments, remove::RemoveArguments, report::ReportArguments,
-    update::UpdateArguments, verify::VerifyArguments,
+    init::InitArguments, issue::IssueArguments, login::LoginArguments, man::ManArguments,
+    outdated::OutdatedArguments, pin::PinArguments, plan::PlanArguments, remove::RemoveArguments,
+    report::ReportArguments, update::UpdateArguments, verify::VerifyArguments,
 };
 use crate::error::CommandError;
 use crate::exit::{self, Exit};
@@ -50,6 +50,7 @@ pub(crate) enum Command {
     Comment(CommentArguments),
     Issue(IssueArguments),
     Iam(IamArguments),
+    Login(LoginArguments),
     Completions(CompletionsArguments),
     Man(ManArguments),
 }
@@ -73,6 +74,7 @@ pub(crate) fn run(cli: &Cli) -> Result<Exit, CommandError> {
         Command::Comment(command) => commands::comment::run(command),
         Command::Issue(command) => commands::issue::run(command),
         Command::Iam(command) => commands::iam::run(images, command),
+        Command::Login(command) => commands::login::run(images, command),
         Command::Completions(command) => commands::completions::run(command, Cli::command()),
         Command::Man(command) => commands::man::run(command, Cli::command()),
     }

@@ -5,7 +5,8 @@ pub(crate) mod ending;
 pub(crate) mod event;
 pub(crate) mod explanation;
 pub(crate) mod fold;
-pub(crate) mod model;
+pub(crate) mod login;
+mod model;
 pub(crate) mod outdated;
 pub(crate) mod progress;
 pub(crate) mod verification;
@@ -15,6 +16,7 @@ pub use ending::Ending;
 pub use event::Event;
 pub use explanation::{ExplainedEntry, Explanation};
 pub use fold::ReportFold;
+pub use login::{LoginExplanation, LoginKind, LoginOutcome, LoginStep};
 pub use model::{Outcome, Report, ReportTotals, Status, Transfer, Warning, WarningKind};
 pub use outdated::{
     IncomparableTag, Looked, MovedTag, NewerTag, OUTDATED_FORMAT, Outdated, TagsFailure, newer,

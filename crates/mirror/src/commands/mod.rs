@@ -9,6 +9,7 @@ pub(crate) mod completions;
 pub(crate) mod iam;
 pub(crate) mod init;
 pub(crate) mod issue;
+pub(crate) mod login;
 pub(crate) mod man;
 pub(crate) mod outdated;
 pub(crate) mod pin;

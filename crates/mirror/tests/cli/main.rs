@@ -23,6 +23,7 @@ mod holders;
 mod huge;
 mod layout;
 mod limits;
+mod login;
 mod nights;
 mod odd;
 mod opened;

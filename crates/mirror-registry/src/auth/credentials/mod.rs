@@ -83,7 +83,7 @@ impl LoginSource {
     }
 
     /// Whether a login may be sent there.
-    pub(crate) fn belongs_to(&self, endpoint: &Endpoint) -> bool {
+    pub fn belongs_to(&self, endpoint: &Endpoint) -> bool {
         (self.belongs_to)(endpoint)
     }
 
@@ -192,6 +192,16 @@ impl Lookup {
         }
     }
 
+    /// The step that has found something in a file, out of the others.
+    fn take_file(&mut self, files: &[AuthFile]) -> Option<LookupStep> {
+        let found = |step: &LookupStep| {
+            matches!(step.outcome, LookupOutcome::Found(_))
+                && files.iter().any(|file| file.name == step.place)
+        };
+        let at = self.steps.iter().position(found)?;
+        Some(self.steps.remove(at))
+    }
+
     fn is_settled(&self) -> bool {
         self.steps.iter().any(|step| matches!(step.outcome, LookupOutcome::Found(_)))
     }
@@ -214,11 +224,25 @@ impl Credentials {
         Credentials { environment, places, ..Credentials::default() }
     }
 
+    /// Who we are where a registry is asked, when it is about `repository`, and whether passwords may go there.
+    pub async fn explain(
+        &self,
+        endpoint: &Endpoint,
+        repository: Option<&Repository>,
+    ) -> (Lookup, bool) {
+        let authority = endpoint.authority();
+        let secure = endpoint.is_secure() || authority.is_loopback();
+        let name = authority.as_str();
+        let usual = if endpoint.is_secure() { ":443" } else { ":80" };
+        let name = name.strip_suffix(usual).unwrap_or(name);
+        (self.lookup(name, repository, secure).await, secure)
+    }
+
     /// Who we are at `authority`, a host with an optional port, when it is about `repository`. Without TLS (`secure`), only
     /// what is stored for `http://host` in so many words is used: a password for a host is not one to send in the clear.
     ///
     /// A place that can't be used does not end the search; its failure is in the steps.
-    pub async fn lookup(
+    pub(crate) async fn lookup(
         &self,
         authority: &str,
         repository: Option<&Repository>,
@@ -252,11 +276,13 @@ impl Credentials {
                 lookup.stored(&file.name, stored);
             }
         }
+        // A path that was found is told in its place among the others.
+        let by_path = lookup.take_file(files);
         for file in files {
-            if lookup.is_settled() {
-                lookup.add(file.name.clone(), LookupOutcome::NotAsked);
-            } else {
-                self.in_file(file, &wanted, &mut lookup).await;
+            match &by_path {
+                Some(step) if step.place == file.name => lookup.steps.push(step.clone()),
+                None if !lookup.is_settled() => self.in_file(file, &wanted, &mut lookup).await,
+                _ => lookup.add(file.name.clone(), LookupOutcome::NotAsked),
             }
         }
         lookup
