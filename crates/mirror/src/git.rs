@@ -291,6 +291,8 @@ fn run<'a>(
     let mut command = Command::new("git");
     // A missing object must not start a download, nor a prompt for a password.
     command.arg("-C").arg(folder).args(arguments).stdin(input).env("GIT_NO_LAZY_FETCH", "1");
+    // What it says is read below.
+    command.env("LC_ALL", "C");
     // Hooks have these set, for the folder that they run in.
     for name in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX"] {
         command.env_remove(name);
@@ -314,6 +316,15 @@ fn partial(why: &str) -> GitError {
 }
 
 fn unable(why: &str) -> GitError {
-    let help = "changes are found by git: the tree must be in a clone, and git installed";
+    let said = |words: &[&str]| words.iter().any(|word| why.contains(word));
+    // The second is what Git before 2.36 said.
+    let help = if said(&["dubious ownership", "unsafe repository"]) {
+        "the clone belongs to another user, as it does in containers. If you trust it, say so to Git with the command above"
+    } else if said(&["Unknown option", "unknown option", "nvalid option", "unrecognized argument"])
+    {
+        "this Git is too old: install version 1.9 or later"
+    } else {
+        "changes are found by git: the tree must be in a clone, and git installed"
+    };
     GitError { why: why.to_owned(), help: help.to_owned() }
 }

@@ -70,6 +70,8 @@ pub struct Graph {
     pub blobs: Vec<Blob>,
     /// Platforms of the children, sorted, where the index names them.
     pub platforms: Vec<Platform>,
+    /// Whether an index has children that were left out: other platforms.
+    pub is_sparse: bool,
     /// Its part of what manifests may take in memory.
     pub(crate) _held: Arc<HeldManifests>,
 }
@@ -158,6 +160,7 @@ impl Graph {
             found: BTreeMap::new(),
             next: BTreeMap::new(),
             platforms: BTreeSet::new(),
+            is_sparse: false,
             held: source.held(),
             depth: 0,
         };
@@ -196,6 +199,7 @@ struct Walk<'a> {
     /// Children that were not read yet, with the size that their parent claims.
     next: BTreeMap<Digest, u64>,
     platforms: BTreeSet<Platform>,
+    is_sparse: bool,
     held: HeldManifests,
     depth: usize,
 }
@@ -203,7 +207,9 @@ struct Walk<'a> {
 impl Walk<'_> {
     fn add(&mut self, manifest: RawManifest, mut links: Links) -> Result<(), CopyError> {
         self.held.add(manifest.bytes().len()).map_err(|why| self.over(why))?;
+        let children = links.manifests.len();
         links.manifests.retain(|child| self.wanted.include(child.platform.as_ref()));
+        self.is_sparse |= links.manifests.len() < children;
         let platforms = links.manifests.iter().filter_map(|child| child.platform.clone());
         self.platforms.extend(platforms.filter(|platform| platform.os != "unknown"));
         let children = links.manifests.iter();
@@ -243,6 +249,7 @@ impl Walk<'_> {
             waves: waves(&self.root, self.found),
             blobs,
             platforms: self.platforms.into_iter().collect(),
+            is_sparse: self.is_sparse,
             _held: Arc::new(self.held),
         })
     }

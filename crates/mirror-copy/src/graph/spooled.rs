@@ -46,6 +46,7 @@ pub struct SpooledGraph {
     waves: Vec<Vec<Digest>>,
     blobs: Vec<Blob>,
     platforms: Vec<Platform>,
+    is_sparse: bool,
     spool: Arc<ManifestSpool>,
     /// Bytes of its manifests.
     bytes: u64,
@@ -82,6 +83,7 @@ impl SpooledGraph {
             waves: graph.waves.iter().map(digests).collect(),
             blobs: graph.blobs.clone(),
             platforms: graph.platforms.clone(),
+            is_sparse: graph.is_sparse,
             spool: spool.clone(),
             bytes,
             _held: Arc::new(held),
@@ -101,7 +103,7 @@ impl SpooledGraph {
         let waves = self.waves.iter().map(wave).collect::<io::Result<_>>();
         let waves = waves.map_err(|error| broken("reading manifests from the spool", &error))?;
         let (blobs, platforms) = (self.blobs.clone(), self.platforms.clone());
-        Ok(Graph { waves, blobs, platforms, _held: held })
+        Ok(Graph { waves, blobs, platforms, is_sparse: self.is_sparse, _held: held })
     }
 
     /// A manifest of the image.

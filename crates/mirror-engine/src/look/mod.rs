@@ -341,6 +341,7 @@ async fn read(
 fn image(graph: &Graph) -> Image {
     Image {
         platforms: graph.platforms.clone(),
+        is_sparse: graph.is_sparse,
         manifests: graph.manifests().map(|manifest| manifest.digest().clone()).collect(),
         blobs: graph.blobs.iter().map(|blob| (blob.digest.clone(), blob.size)).collect(),
         upstream: graph

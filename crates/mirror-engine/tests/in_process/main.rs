@@ -1,5 +1,7 @@
 //! The engine without a socket: registries and AWS in the same process, the clock paused. Every run is the same to the
 //! last request.
+// Futures of a whole run are deep.
+#![recursion_limit = "256"]
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests may panic")]
 
 mod saved;

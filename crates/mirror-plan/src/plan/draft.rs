@@ -5,9 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use mirror_failure::{Failure, Side};
 use mirror_oci::{Digest, Platforms, Repository};
 
+use crate::config::Location;
 use crate::plan::model::{Action, Change, Conflict, Copy, LookupFailure, Note, Plan, Unchanged};
 use crate::plan::observed::{Observed, Presence};
 use crate::plan::questions::{Answers, Closer, Depth, Questions, Replaced, ReviewNotes};
+use crate::provider::Provider;
 use crate::want::model::{Collision, Postponed, Want, Wants};
 use crate::want::resource::RepositoryWant;
 
@@ -161,12 +163,7 @@ impl<'a> Draft<'a> {
                     let want = (*want).clone();
                     plan.unchanged.push(Unchanged { want, digest, signatures_owed });
                 }
-                Decision::Blocked(reason) => plan.conflicts.push(Conflict {
-                    files: vec![want.file.clone()],
-                    destination: want.target.destination.clone(),
-                    target: want.target.shown(),
-                    reason,
-                }),
+                Decision::Blocked(reason) => plan.conflicts.push(conflict(want, reason)),
                 Decision::Unknown(failure, serves) => self.fail(want, failure, serves, &mut plan),
             }
         }
@@ -199,6 +196,9 @@ impl<'a> Draft<'a> {
                 };
                 return self.fail(want, failure.clone(), serves, plan);
             }
+            Some(Ok(image)) if image.is_sparse && refuses_sparse_indexes(want) => {
+                return plan.conflicts.push(conflict(want, SPARSE.to_owned()));
+            }
             Some(Ok(image)) => Some(image),
             None => None,
         };
@@ -227,6 +227,25 @@ impl<'a> Draft<'a> {
             return plan.postponed.push(Postponed { want, reason });
         }
         plan.failures.push(LookupFailure { want, failure, serves });
+    }
+}
+
+const SPARSE: &str = "only some platforms of the image are wanted, and this registry takes no index without the others; \
+                      mirror all of them, or a single one";
+
+fn refuses_sparse_indexes(want: &Want) -> bool {
+    match &want.target.location {
+        Location::Registry(registry) => Provider::of(registry).refuses_sparse_indexes(),
+        Location::Layout(_) => false,
+    }
+}
+
+fn conflict(want: &Want, reason: String) -> Conflict {
+    Conflict {
+        files: vec![want.file.clone()],
+        destination: want.target.destination.clone(),
+        target: want.target.shown(),
+        reason,
     }
 }
 

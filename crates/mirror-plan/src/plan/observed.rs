@@ -64,6 +64,8 @@ impl Presence {
 pub struct Image {
     /// Platforms that will be copied, sorted; empty when the manifests don't say.
     pub platforms: Vec<Platform>,
+    /// Whether its index has children that will not be copied.
+    pub is_sparse: bool,
     /// Manifests that will be copied: root and children.
     pub manifests: Vec<Digest>,
     /// Blobs that will be copied, with their size in bytes.

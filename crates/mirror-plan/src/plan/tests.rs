@@ -37,6 +37,7 @@ fn wants(references: &[String]) -> Wants {
 fn image(blobs: &[(&str, u64)]) -> Image {
     Image {
         platforms: vec!["linux/amd64".parse().unwrap(), "linux/arm64".parse().unwrap()],
+        is_sparse: false,
         manifests: vec![digest("index"), digest("child")],
         blobs: blobs.iter().map(|(name, size)| (digest(name), *size)).collect(),
         upstream: None,

@@ -98,6 +98,12 @@ impl Provider {
         immutable.is_some_and(|immutable| is_immutable(immutable, tag.as_str()))
     }
 
+    /// Whether it is known to refuse an index without all of its children, as `PutImage` does with
+    /// `ReferencedImagesNotFoundException`: <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_PutImage.html>.
+    pub(crate) fn refuses_sparse_indexes(&self) -> bool {
+        !matches!(self, Provider::Plain)
+    }
+
     /// Whether nobody gets in without credentials.
     pub(crate) fn is_private(&self) -> bool {
         matches!(self, Provider::Ecr(_))

@@ -43,9 +43,13 @@ pub(crate) struct InitArguments {
     pub(crate) registry: Option<Registry>,
 
     /// The repository with mirror's workflows, and the full id of a commit, so that nobody can change what runs.
-    /// Writes three short workflows that call them.
+    /// Writes short workflows that call them.
     #[arg(long, value_name = "OWNER/REPOSITORY@COMMIT", requires = "registry")]
     pub(crate) workflows: Option<Workflows>,
+
+    /// Write workflows for GitHub Enterprise Server, where jobs can't hand files to each other.
+    #[arg(long, requires = "workflows")]
+    pub(crate) enterprise_server: bool,
 }
 
 /// A commit of a repository on GitHub.
@@ -71,6 +75,10 @@ const WORKFLOWS: [(&str, &str); 3] = [
     ("comment", include_str!("init/comment.yml")),
     ("apply", include_str!("init/apply.yml")),
 ];
+const SERVER_WORKFLOWS: [(&str, &str); 2] = [
+    ("plan", include_str!("init/plan-server.yml")),
+    ("apply", include_str!("init/apply-server.yml")),
+];
 
 pub(crate) fn run(images: Option<&Path>, command: &InitArguments) -> Result<Exit, CommandError> {
     let images = images.unwrap_or(Path::new("images"));
@@ -90,13 +98,9 @@ pub(crate) fn run(images: Option<&Path>, command: &InitArguments) -> Result<Exit
     }
     place(&loaded, &mut entries);
     let root = bot_files::root(&images);
-    let above = images.parent().unwrap_or(&images).to_owned();
-    if command.workflows.is_some() && above != root {
-        let help = "run this at the top of the repository, without `--images`";
-        let why = format!("the tree would be in {}, below it", above.display());
-        let what = "the workflows look for the tree at the top of the repository";
-        return Err(CommandError::usage(what, why, Some(help)));
-    }
+    // A tree may be all that there is in its repository.
+    let above = if images == root { root.as_path() } else { images.parent().unwrap_or(&images) };
+    let above = above.to_owned();
     let mut files = vec![(images.join("mirror.toml"), configuration(command.registry.as_ref()))];
     let path = |entry: &Entry| (images.join(&entry.file), entry.source.to_string());
     files.extend(entries.iter().map(path));
@@ -107,21 +111,37 @@ pub(crate) fn run(images: Option<&Path>, command: &InitArguments) -> Result<Exit
         let file = bots::file(Bot::Dependabot, &wanted);
         files.extend(file.wanted.ok().map(|text| (file.path, text)));
     }
-    for (name, text) in WORKFLOWS {
-        let Some(Workflows { repository, commit }) = &command.workflows else { continue };
+    files.extend(workflows(command, &root, &images));
+    files.push((above.join(".gitignore"), "/mirror-store\n/mirror.plan\n".to_owned()));
+    write(files, (&root, &images), command)?;
+    advise(&above, &root, &images, command);
+    Ok(Exit::Done)
+}
+
+/// The workflows that call those of a commit, for the tree where it is.
+fn workflows(command: &InitArguments, root: &Path, images: &Path) -> Vec<(PathBuf, String)> {
+    let Some(Workflows { repository, commit }) = &command.workflows else { return Vec::new() };
+    let folder = images.strip_prefix(root).unwrap_or(images).display().to_string();
+    // What is at its usual place goes without saying; anything else may have to be quoted.
+    let line = match folder.as_str() {
+        "images" => String::new(),
+        "" => "      images: \".\"\n".to_owned(),
+        folder => format!("      images: {}\n", serde_json::Value::from(folder)),
+    };
+    let kinds: &[(&str, &str)] =
+        if command.enterprise_server { &SERVER_WORKFLOWS } else { &WORKFLOWS };
+    let made = kinds.iter().map(|(name, text)| {
         let text = text.replace("@REPOSITORY@", repository.as_str());
         let text = text.replace("@COMMIT@", commit.as_str());
-        files.push((root.join(format!(".github/workflows/mirror-{name}.yml")), text));
-    }
-    files.push((above.join(".gitignore"), "/mirror-store\n/mirror.plan\n".to_owned()));
-    write(files, &root, command)?;
-    advise(&above, &images, command);
-    Ok(Exit::Done)
+        let text = text.replace("      images: @IMAGES@\n", &line);
+        (root.join(format!(".github/workflows/mirror-{name}.yml")), text)
+    });
+    made.collect()
 }
 
 fn write(
     files: Vec<(PathBuf, String)>,
-    root: &Path,
+    (root, images): (&Path, &Path),
     command: &InitArguments,
 ) -> Result<(), CommandError> {
     let shown = |path: &Path| {
@@ -138,9 +158,16 @@ fn write(
     }
     kept.iter().for_each(|(path, _)| print::message(&format!("kept {}", shown(path))));
     new.iter().for_each(|(path, _)| print::message(&format!("wrote {}", shown(path))));
-    print::message(
-        "\nnext: mirror check, mirror plan, mirror apply; more images: mirror add REFERENCE",
-    );
+    // Elsewhere it is not found by itself.
+    let named = match images.file_name().is_some_and(|name| name == "images")
+        && images.parent() == Some(root)
+    {
+        true => String::new(),
+        false => format!(", with --images '{}'", shown(images)),
+    };
+    print::message(&format!(
+        "\nnext{named}: mirror check, mirror plan, mirror apply; more images: mirror add REFERENCE",
+    ));
     if command.workflows.is_some() {
         print::message(
             "on GitHub, require the check `mirror / mirror` for merges; mirror's README says which settings there are",
@@ -155,16 +182,18 @@ fn write(
 }
 
 /// What is to be done about files that were there already.
-fn advise(above: &Path, images: &Path, command: &InitArguments) {
+fn advise(above: &Path, root: &Path, images: &Path, command: &InitArguments) {
     let text = |path: PathBuf| std::fs::read_to_string(path).unwrap_or_default();
     if command.registry.is_none() && !text(above.join(".gitignore")).contains("mirror-store") {
         print::message("add the line /mirror-store to .gitignore: copies go there");
     }
     let named = command.registry.as_ref().map(Registry::as_str);
     if named.is_some_and(|name| !text(images.join("mirror.toml")).contains(name)) {
-        print::message(
-            "images/mirror.toml was there, and says nothing of that registry: add it there",
+        let shown = printable(
+            &images.strip_prefix(root).unwrap_or(images).join("mirror.toml").display().to_string(),
         );
+        let text = format!("{shown} was there, and says nothing of that registry: add it there");
+        print::message(&text);
     }
     let other = bots::file(Bot::Dependabot, &load_unpinned(Some(images)));
     if other.existing.is_some() && !other.is_ours() {

@@ -14,7 +14,7 @@ use crate::{environment, print};
 
 /// Explain where the credentials for a registry come from.
 ///
-/// Looks into each place as a run would: MIRROR_AUTH_<HOST>, DOCKER_AUTH_CONFIG, Docker's config.json with its helpers,
+/// Looks into each place as a run would: `MIRROR_AUTH_<HOST>`, DOCKER_AUTH_CONFIG, Docker's config.json with its helpers,
 /// podman's auth.json, and for Amazon ECR the AWS credentials. Says which of them wins, and never a secret. To log in, use
 /// `docker login` or `podman login`.
 #[derive(Debug, Args)]

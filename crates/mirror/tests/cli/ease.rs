@@ -3,6 +3,7 @@
 use expect_test::expect;
 use mirror_testkit::ImageBuilder;
 
+use crate::scope::git;
 use crate::{Pair, Project};
 
 fn read(project: &Project, file: &str) -> String {
@@ -453,6 +454,76 @@ fn an_empty_repository_becomes_a_mirror() {
         assert!(!text.contains("@BRANCH@"), "{text}");
     }
     assert!(project.path().join("images/docker.io/library/redis/Dockerfile").exists());
+}
+
+#[test]
+fn a_tree_further_down_on_enterprise_server() {
+    let project = Project::new();
+    std::fs::remove_dir_all(project.path().join("images")).unwrap();
+    git(project.path(), &["init", "--quiet"]);
+    let workflows = format!("acme/mirror@{COMMIT}");
+    let init = ["init", "redis:7.4", "--registry", "r.example.com", "--workflows", &workflows];
+    let more = ["--images", "deploy/its images", "--enterprise-server"];
+    let ran = project.mirror(&[&init[..], &more].concat()).run();
+    crate::reads(
+        &ran.stderr,
+        expect![[r#"
+            wrote deploy/its images/mirror.toml
+            wrote deploy/its images/docker.io/library/redis/Dockerfile
+            wrote .github/dependabot.yml
+            wrote .github/workflows/mirror-plan.yml
+            wrote .github/workflows/mirror-apply.yml
+            wrote deploy/.gitignore
+
+            next, with --images 'deploy/its images': mirror check, mirror plan, mirror apply; more images: mirror add REFERENCE
+            on GitHub, require the check `mirror / mirror` for merges; mirror's README says which settings there are
+        "#]],
+    );
+    let plan = read(&project, ".github/workflows/mirror-plan.yml");
+    let (_, jobs) = plan.split_once("\njobs:\n").unwrap();
+    crate::reads(
+        &format!("jobs:\n{}", jobs.replace(COMMIT, "COMMIT")),
+        expect![[r#"
+            jobs:
+              mirror:
+                permissions:
+                  contents: read
+                  id-token: write # for the AWS role in the variable MIRROR_PLAN_ROLE
+                  pull-requests: write # to show the plan
+                  statuses: write
+                uses: acme/mirror/.github/workflows/plan-server.yml@COMMIT
+                with:
+                  mirror-repository: acme/mirror
+                  mirror-ref: COMMIT
+                  images: "deploy/its images"
+                  # The label of a machine with Linux, which may reach the registries.
+                  runner: self-hosted
+                secrets:
+                  MIRROR_PLAN_DOCKER_CONFIG: ${{ secrets.MIRROR_PLAN_DOCKER_CONFIG }}
+                  MIRROR_TOKEN: ${{ secrets.MIRROR_TOKEN }}
+        "#]],
+    );
+    let apply = read(&project, ".github/workflows/mirror-apply.yml");
+    assert!(apply.contains("      images: \"deploy/its images\"\n"), "{apply}");
+    let other = Project::new();
+    let ran = other.mirror(&["init", "--enterprise-server"]).ends_with(2).run();
+    assert!(ran.stderr.contains("--workflows"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_tree_that_is_the_repository() {
+    let project = Project::new();
+    std::fs::remove_dir_all(project.path().join("images")).unwrap();
+    let root = project.path().join("tree");
+    std::fs::create_dir(&root).unwrap();
+    git(&root, &["init", "--quiet"]);
+    let workflows = format!("acme/mirror@{COMMIT}");
+    let init = ["init", "--images", "tree", "--registry", "r.example.com"];
+    project.mirror(&[&init[..], &["--workflows", &workflows]].concat()).run();
+    let plan = read(&project, "tree/.github/workflows/mirror-plan.yml");
+    assert!(plan.contains("      images: \".\"\n"), "{plan}");
+    assert!(root.join(".gitignore").exists() && !project.path().join(".gitignore").exists());
+    project.mirror(&["check", "--images", "tree"]).run();
 }
 
 #[test]

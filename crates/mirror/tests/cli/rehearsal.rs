@@ -35,6 +35,8 @@ pub(crate) struct Runner {
     temporary: TempDir,
     github: FakeGitHub,
     path: String,
+    /// The folder of the tree, as the workflows are told it.
+    images: String,
 }
 
 impl Runner {
@@ -43,7 +45,7 @@ impl Runner {
             Path::new(env!("CARGO_BIN_EXE_mirror")).parent().unwrap().display().to_string();
         let path = format!("{folder}:{}", std::env::var("PATH").unwrap());
         let (temporary, github) = (tempfile::tempdir().unwrap(), FakeGitHub::start());
-        Runner { project, temporary, github, path }
+        Runner { project, temporary, github, path, images: "images".into() }
     }
 
     pub(crate) fn file(&self, name: &str) -> PathBuf {
@@ -71,6 +73,7 @@ impl Runner {
             ])
             .env("RUNNER_TEMP", self.temporary.path())
             .envs([("GITHUB_ACTIONS", "true"), ("GITHUB_REPOSITORY", GITHUB_REPOSITORY)])
+            .env("IMAGES", &self.images)
             .env("GITHUB_API_URL", self.github.api())
             .envs(variables.iter().copied())
             .output()
@@ -173,10 +176,10 @@ fn from_a_bots_commit_to_the_registry() {
     let head = commit(&runner.project, "Bump the images group with 3 updates");
     git(&root, &["checkout", "--quiet", "--detach", "main"]);
     git(&root, &["merge", "--quiet", "--no-ff", "-m", "merge", "dependabot/docker/images"]);
-    runner.works("plan.yml", "plan", "check", &[]);
-    runner.works("plan.yml", "plan", "check the bots", &[]);
-    runner.works("plan.yml", "plan", "credentials for registries", &[("CONFIG", "")]);
-    runner.works("plan.yml", "plan", "plan", &[("SINCE", "HEAD^1")]);
+    runner.works("plan-job.yml", "plan", "check", &[]);
+    runner.works("plan-job.yml", "plan", "check the bots", &[]);
+    runner.works("plan-job.yml", "plan", "credentials for registries", &[("CONFIG", "")]);
+    runner.works("plan-job.yml", "plan", "plan", &[("SINCE", "HEAD^1")]);
     std::fs::create_dir(runner.file("plan")).unwrap();
     std::fs::rename(root.join("mirror.plan"), runner.file("plan/mirror.plan")).unwrap();
     runner.github.open_pull_request(7, &head);
@@ -232,6 +235,66 @@ fn from_a_bots_commit_to_the_registry() {
     assert!(runner.written("GITHUB_OUTPUT").starts_with("problem=updates could not be proposed"));
 }
 
+/// Enterprise Server hands no files from one job to the next; and the tree of a monorepo is further down.
+#[test]
+fn one_job_plans_and_comments_and_one_applies_and_reports() {
+    let (source, destination) = (Registry::start(), Registry::start());
+    let project = Project::new();
+    project.config(&source.host(), &destination.host());
+    let image = ImageBuilder::new("app").build();
+    source.add("team/app", "1", &image);
+    project.entry(&format!("team/app:1@{}", image.digest()));
+    let root = project.path().to_owned();
+    std::fs::create_dir_all(root.join("deploy/base")).unwrap();
+    std::fs::rename(root.join("images"), root.join("deploy/base/pulled")).unwrap();
+    project.write("README.md", "a monorepo\n");
+    commit(&project, "one image");
+    let next = ImageBuilder::new("next").build();
+    source.add("team/app", "2", &next);
+    let file = "deploy/base/pulled/docker.io/team/app/Dockerfile";
+    project.write(file, &format!("FROM team/app:2@{}\n", next.digest()));
+    let head = commit(&project, "the next one");
+    let mut runner = Runner::new(project);
+    runner.images = "deploy/base/pulled".into();
+    runner.github.open_pull_request(7, &head);
+
+    runner.works("plan-job.yml", "plan", "check", &[]);
+    runner.works("plan-job.yml", "plan", "plan", &[("SINCE", "HEAD^1"), ("LENIENT", "false")]);
+    let url = "https://github.example.com/acme/images/actions/runs/7";
+    let variables = [("GITHUB_TOKEN", GITHUB_TOKEN), ("HEAD_SHA", head.as_str()), ("RUN_URL", url)];
+    runner.works("plan-job.yml", "plan", "comment", &variables);
+    let comment = runner.github.comments().remove(0).1;
+    assert!(comment.contains("### mirror: 1 to create\n"), "{comment}");
+    assert_eq!(runner.github.statuses()[0]["target_url"], url);
+    // A tree with errors has no plan, and none of an earlier commit stays in the comment.
+    runner.project.write(file, "FROM team/app\n");
+    assert_eq!(runner.step("plan-job.yml", "plan", "plan", &[("SINCE", "HEAD^1")]), 2);
+    runner.works("plan-job.yml", "plan", "comment", &variables);
+    let comment = runner.github.comments().remove(0).1;
+    assert!(!comment.contains("1 to create"), "{comment}");
+    git(&root, &["checkout", "--quiet", "."]);
+
+    let issue = |apply: &str| {
+        let variables = [("GITHUB_TOKEN", GITHUB_TOKEN), ("APPLY", apply), ("PROBLEM", "")];
+        runner.works("apply-server.yml", "apply", "one issue", &variables);
+    };
+    runner.works("apply-server.yml", "apply", "apply", &[]);
+    runner.works("apply-server.yml", "apply", "tags that no bot updates", &[]);
+    issue("success");
+    assert_eq!(runner.github.issues().len(), 0);
+    assert!(destination.tags().iter().any(|tag| tag.ends_with("team/app:2")));
+    // What fails is told, and so is a machine that is lost.
+    std::fs::remove_file(root.join("report.json")).unwrap();
+    issue("failure");
+    let told = runner.github.issues().remove(0);
+    assert!(told["body"].as_str().unwrap().contains("the job ended without a report"), "{told}");
+    runner.project.write("deploy/base/pulled/docker.io/team/gone/Dockerfile", "FROM team/gone:1\n");
+    assert_eq!(runner.step("apply-server.yml", "apply", "apply", &[]), 1);
+    issue("failure");
+    let told = runner.github.issues().remove(0);
+    assert!(told["body"].as_str().unwrap().contains("docker.io/team/gone:1"), "{told}");
+}
+
 #[test]
 fn what_leaves_no_report_is_told_all_the_same() {
     let project = Project::new();
@@ -274,7 +337,7 @@ fn a_run_that_is_cancelled_leaves_its_report() {
         .args(["-e", "$SIG{INT} = 'DEFAULT'; exec @ARGV", "bash", "-e", "-c", &script])
         .current_dir(runner.project.path())
         .env_clear()
-        .envs([("PATH", runner.path.as_str()), ("SHARD", "1/1")])
+        .envs([("PATH", runner.path.as_str()), ("SHARD", "1/1"), ("IMAGES", "images")])
         .env("HOME", runner.temporary.path())
         .spawn()
         .unwrap();
@@ -342,13 +405,13 @@ fn a_pull_request_that_is_wrong() {
     project.write("images/docker.io/library/redis/Dockerfile", "FROM redis\n");
     commit(&project, "wrong");
     let runner = Runner::new(project);
-    assert_eq!(runner.step("plan.yml", "plan", "check", &[]), 2);
+    assert_eq!(runner.step("plan-job.yml", "plan", "check", &[]), 2);
     assert!(
         runner
             .written("said")
             .contains("::error file=images/docker.io/library/redis/Dockerfile,line=1")
     );
-    assert_eq!(runner.step("plan.yml", "plan", "plan", &[("SINCE", "")]), 2);
+    assert_eq!(runner.step("plan-job.yml", "plan", "plan", &[("SINCE", "")]), 2);
     // Without a destination nothing is copied, and that is said.
     std::fs::write(
         runner.project.path().join("images/docker.io/library/redis/Dockerfile"),
@@ -385,7 +448,7 @@ fn nothing_but_missing_credentials_is_passed_over() {
         let more = more.iter().map(|(name, value)| (name.as_str(), *value));
         let variables: Vec<_> =
             [("SINCE", ""), ("LENIENT", lenient)].into_iter().chain(more).collect();
-        runner.step("plan.yml", "plan", "plan", &variables)
+        runner.step("plan-job.yml", "plan", "plan", &variables)
     };
     let all = passwords(&[&source, &destination]);
     assert_eq!((plan(&[], "true"), plan(&[], "false"), plan(&all, "false")), (0, 1, 0));
@@ -414,7 +477,7 @@ fn a_pull_request_is_planned_by_the_connections_of_its_base() {
     let more = all.iter().map(|(name, value)| (name.as_str(), *value));
     let variables: Vec<_> =
         [("SINCE", "HEAD^1"), ("LENIENT", "false")].into_iter().chain(more).collect();
-    runner.works("plan.yml", "plan", "plan", &variables);
+    runner.works("plan-job.yml", "plan", "plan", &variables);
     assert!(
         runner.written("said").contains("configuration changes: "),
         "{}",
@@ -445,12 +508,17 @@ fn only_the_default_branch_is_applied_and_only_the_base_is_built() {
     };
     let apply = read(".github/workflows/apply.yml");
     let branch = "if: github.event_name == 'schedule' || github.ref == format('refs/heads/{0}', github.event.repository.default_branch)";
-    assert!(apply.contains(branch));
-    assert!(apply.contains("group: mirror-apply-${{ github.ref }}"));
-    for workflow in [apply, read("crates/mirror/src/commands/init/apply.yml")] {
+    let server = read(".github/workflows/apply-server.yml");
+    for workflow in [&apply, &server] {
+        assert!(workflow.contains(branch));
+        assert!(workflow.contains("group: mirror-apply-${{ github.ref }}"));
+    }
+    let made = ["apply.yml", "apply-server.yml"]
+        .map(|name| read(&format!("crates/mirror/src/commands/init/{name}")));
+    for workflow in [apply, server].into_iter().chain(made) {
         assert!(!workflow.contains(" branches:"), "no name of a branch stands there");
     }
-    let plan = read(".github/workflows/plan.yml");
+    let plan = read(".github/workflows/plan-job.yml");
     assert!(
         plan.contains("(github.event.pull_request.base.sha || github.event.merge_group.base_sha)")
     );
@@ -466,7 +534,8 @@ fn every_action_is_pinned_and_every_job_has_its_rights() {
         .map(|file| file.unwrap().path())
         .collect();
     files.push(github.join("actions/setup-mirror/action.yml"));
-    assert_eq!(files.len(), 7);
+    assert_eq!(files.len(), 10);
+    let ours = ["./.mirror/.github/actions/setup-mirror", "./.github/workflows/plan-job.yml"];
     for file in files {
         let text = std::fs::read_to_string(&file).unwrap();
         let lines = text.lines().map(|line| line.trim_start().trim_start_matches("- "));
@@ -475,16 +544,20 @@ fn every_action_is_pinned_and_every_job_has_its_rights() {
                 let (commit, version) = commit.split_once(" # v").unwrap_or((commit, ""));
                 commit.len() == 40 && !version.is_empty()
             });
-            assert!(pinned || line == "./.mirror/.github/actions/setup-mirror", "{file:?}: {line}");
+            assert!(pinned || ours.contains(&line), "{file:?}: {line}");
         }
         if file.ends_with("action.yml") {
             continue;
         }
+        let jobs = text.split("\njobs:").nth(1).unwrap();
+        let count = |key: &str| jobs.matches(&format!("\n    {key}:")).count();
+        assert_eq!(count("runs-on"), count("timeout-minutes"), "{file:?}");
+        // The job of two workflows has the rights that they give it.
+        if file.ends_with("plan-job.yml") {
+            assert_eq!(count("permissions"), 0);
+            continue;
+        }
         assert!(text.contains("\npermissions: {}\n"), "{file:?}");
-        let jobs = text.split("\njobs:\n").nth(1).unwrap();
-        let (count, rights) =
-            (jobs.matches("\n    runs-on:").count(), jobs.matches("\n    permissions:").count());
-        assert_eq!(count, rights, "{file:?}");
-        assert_eq!(count, jobs.matches("\n    timeout-minutes:").count(), "{file:?}");
+        assert_eq!(count("runs-on") + count("uses"), count("permissions"), "{file:?}");
     }
 }

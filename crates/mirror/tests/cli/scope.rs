@@ -193,6 +193,39 @@ fn what_is_no_revision_and_no_clone() {
 }
 
 #[test]
+fn a_git_that_will_not() {
+    let (pair, _) = changed();
+    let plan = ["plan", "--changed-since", "HEAD"];
+    // Git's own switch for its tests: the clone is somebody else's.
+    let ran = pair.project.mirror(&plan).env("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1");
+    let ran = ran.env("LANG", "de_DE.UTF-8").ends_with(2).run();
+    let folder = std::fs::canonicalize(pair.project.path()).unwrap().display().to_string();
+    crate::reads(
+        &ran.stderr.replace(&folder, "FOLDER"),
+        expect![[r#"
+            error: could not tell what has changed since HEAD
+              caused by: fatal: detected dubious ownership in repository at 'FOLDER' To add an exception for this directory, call:  git config --global --add safe.directory FOLDER
+              help: the clone belongs to another user, as it does in containers. If you trust it, say so to Git with the command above
+        "#]],
+    );
+    // What 1.8 says.
+    let old = "#!/bin/sh\necho 'Unknown option: -C' >&2\nexit 129\n";
+    pair.project.write("bin/git", old);
+    let git = pair.project.path().join("bin/git");
+    assert!(Command::new("chmod").arg("+x").arg(&git).status().unwrap().success());
+    let path = format!("{}:/usr/bin:/bin", git.parent().unwrap().display());
+    let ran = pair.project.mirror(&plan).env("PATH", &path).ends_with(2).run();
+    crate::reads(
+        &ran.stderr,
+        expect![[r#"
+            error: could not tell what has changed since HEAD
+              caused by: Unknown option: -C
+              help: this Git is too old: install version 1.9 or later
+        "#]],
+    );
+}
+
+#[test]
 fn a_part_by_name() {
     let image = ImageBuilder::new("any").build();
     let pair = Pair::new(&[("library/app", "1", &image), ("team/app", "2", &image)]);
