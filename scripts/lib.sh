@@ -103,16 +103,16 @@ node_24() {
 # Where programs that Debian does not package go.
 tools() { printf '%s/target/tools' "$root"; }
 
-# A Python package with its program, in an environment of its own: `python_tool program package==version`.
+# Python packages with a program, in an environment of their own: `python_tool program package==version …`.
 python_tool() {
-  local program=$1 package=$2 place
+  local program=$1 place
   place="$(tools)/python-$program"
   [ -x "$(tools)/bin/$program" ] && [ -x "$place/bin/$program" ] && return
   python3 -c 'import ensurepip, venv' 2>/dev/null || need no-program-of-this-name=python3-venv
-  say "installing $package"
+  say "installing ${*:2}"
   rm -rf "$place"
   python3 -m venv "$place"
-  "$place/bin/pip" install --quiet --disable-pip-version-check --retries 10 "$package"
+  "$place/bin/pip" install --quiet --disable-pip-version-check --retries 10 "${@:2}" || { rm -rf "$place"; return 1; }
   mkdir -p "$(tools)/bin"
   ln -sf "$place/bin/$program" "$(tools)/bin/$program"
 }
@@ -135,7 +135,12 @@ npm_package() {
     fi
     sleep $((attempt * 10))
   done
-  echo "npm did not deliver $package: what needs it was NOT run" >&2
+  not_delivered npm "$package"
+}
+
+# Ends the script with 75, which says "not now".
+not_delivered() {
+  echo "$1 did not deliver $2: what needs it was NOT run" >&2
   exit 75
 }
 

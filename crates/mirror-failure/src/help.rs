@@ -117,6 +117,9 @@ fn request_help(error: &RequestError, side: Side) -> Option<&'static str> {
         _ if error.lacks_content() => {
             "the registry does not know what it has just taken: run again later, or tell its operator"
         }
+        _ if error.refuses_silently() => {
+            "ask the operator of the registry, whose log may say more; if it takes no index, mirror a single platform of the image"
+        }
         ErrorKind::Status { .. } if error.lacks_aws_right() => {
             "give the role this right; where the registry is another account's, name a role of that account as `role` of the registry in images/mirror.toml"
         }
@@ -218,7 +221,7 @@ fn missing_help(side: Side) -> &'static str {
     match side {
         Side::Source | Side::Local => "check the name and the tag, and that they still exist there",
         Side::Destination => {
-            "check `registry` and `repository` of the destination in images/mirror.toml; if they are right, make the repository there"
+            "check `registry` and `repository` of the destination in images/mirror.toml: some registries take two components alone; if they are right, make the repository there"
         }
     }
 }

@@ -208,6 +208,13 @@ impl RequestError {
         writes && self.code().is_some_and(|code| unknown.contains(&code))
     }
 
+    /// Whether a manifest was refused without a word.
+    pub(crate) fn refuses_silently(&self) -> bool {
+        let request = &self.0.request;
+        let silent = ErrorKind::Status { status: 400, code: None, message: None, page: false };
+        self.0.kind == silent && request.starts_with("PUT ") && request.contains("/manifests/")
+    }
+
     /// What the registry's refusal is about, where it says so.
     pub(crate) fn reason(&self) -> Option<Reason> {
         match &self.0.kind {
