@@ -118,7 +118,7 @@ impl Copier {
         // Looking for signatures goes on beside the blobs, so it costs no time; when those fail, nobody needs it.
         let ((), (found, warnings)) =
             tokio::try_join!(own_blobs, self.find_referrers(job).map_err(CopyError::of_referrers))?;
-        let mut copied = Copied { warnings };
+        let mut copied = Copied { warnings, attached: None };
         if job.parts == Parts::Image {
             // Without referrers the root goes up once, by tag; with them the tag waits until they are there.
             let root = if found.is_empty() { job.own_name() } else { Under::Digest };

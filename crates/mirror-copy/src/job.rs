@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use mirror_oci::{Digest, Tag};
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use crate::graph::Graph;
@@ -102,6 +103,17 @@ pub enum Parts {
 pub struct Copied {
     /// What is not as it should be with its referrers and signatures.
     pub warnings: Vec<ReferrerWarning>,
+    /// The referrers and signatures that the destination has now; nothing, if they were not looked for.
+    pub attached: Option<BTreeSet<Attached>>,
+}
+
+/// A referrer or signature at a destination.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Attached {
+    /// The tag that it is found under; without one a list of referrers leads to it.
+    pub tag: Option<Tag>,
+    /// The digest of its manifest.
+    pub digest: Digest,
 }
 
 /// Where an image goes.

@@ -55,7 +55,7 @@
 //! copier.expect(&job.graph.blobs);
 //! copier.copy(&job).await?;
 //! assert_eq!(layout.digest_of("app:1")?, Some(digest.clone()));
-//! let defects = verify(&target, Some(&digest), &Platforms::All, VerifyMode::Content).await?;
+//! let defects = verify(&target, Some(&digest), &Platforms::All, None, VerifyMode::Content).await?;
 //! assert_eq!(defects, []);
 //! # Ok(())
 //! # }
@@ -83,7 +83,7 @@ pub use graph::manifest_spool::ManifestSpool;
 pub use graph::resolve::Purpose;
 pub use graph::spooled::SpooledGraph;
 pub use job::{
-    Copied, CopyJob, CopyTarget, Found, Moved, Parts, ReferrerPolicy, ReferrerProblem,
+    Attached, Copied, CopyJob, CopyTarget, Found, Moved, Parts, ReferrerPolicy, ReferrerProblem,
     ReferrerWarning, Traffic,
 };
 pub use store::layout::Layout;

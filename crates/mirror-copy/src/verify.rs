@@ -10,7 +10,7 @@ use mirror_registry::{ManifestRef, Pressure, Remote};
 use crate::blob::Blob;
 use crate::error::CopyError;
 use crate::graph::links::links;
-use crate::job::CopyTarget;
+use crate::job::{Attached, CopyTarget};
 use crate::store::{ContentProblem, Store};
 
 const AT_ONCE: usize = 8;
@@ -43,7 +43,8 @@ impl Defect {
     }
 }
 
-/// Walks an image at its target. `expected` is the digest it must have, if the tree says so.
+/// Walks an image at its target. `expected` is the digest it must have, if the tree says so; `attached` is what is
+/// known to belong to the image with that digest.
 ///
 /// # Errors
 /// When the target can't be asked. What it doesn't have is a defect, not an error.
@@ -65,10 +66,10 @@ impl Defect {
 /// # let remote = Remote::new(Arc::new(host), "app".parse()?, Access::Pull);
 /// let target = CopyTarget { store: Store::Remote(remote), tag: Some("1".parse()?) };
 /// let wanted = Some(image.digest());
-/// assert_eq!(verify(&target, wanted, &Platforms::All, VerifyMode::Existence).await?, []);
+/// assert_eq!(verify(&target, wanted, &Platforms::All, None, VerifyMode::Existence).await?, []);
 ///
 /// registry.lose("app", &image.blobs[0].0);
-/// let defects = verify(&target, wanted, &Platforms::All, VerifyMode::Existence).await?;
+/// let defects = verify(&target, wanted, &Platforms::All, None, VerifyMode::Existence).await?;
 /// assert!(defects.iter().all(|defect| defect.is_missing));
 /// assert_eq!(defects.len(), 1);
 /// # Ok(())
@@ -78,6 +79,7 @@ pub async fn verify(
     target: &CopyTarget,
     expected: Option<&Digest>,
     platforms: &Platforms,
+    attached: Option<(&Digest, &BTreeSet<Attached>)>,
     check: VerifyMode,
 ) -> Result<Vec<Defect>, CopyError> {
     let whole = |problem: &ContentProblem| vec![Defect::of(None, "", problem)];
@@ -92,7 +94,16 @@ pub async fn verify(
     let mut defects = Vec::new();
     let mut blobs: BTreeSet<(u64, Digest)> = BTreeSet::new();
     let mut seen = BTreeSet::from([root.clone()]);
-    let mut open = vec![root];
+    let mut open = vec![root.clone()];
+    let attached = attached.filter(|(image, _)| **image == root);
+    for referrer in attached.into_iter().flat_map(|(_, attached)| attached) {
+        match named(&target.store, referrer, &root).await? {
+            Some(digest) if digest != referrer.digest => {}
+            Some(digest) if seen.insert(digest.clone()) => open.push(digest),
+            Some(_) => {}
+            None => defects.push(gone(referrer)),
+        }
+    }
     while let Some(digest) = open.pop() {
         if seen.len() > MAX_MANIFESTS {
             let why = format!("it has over {MAX_MANIFESTS} manifests");
@@ -125,6 +136,24 @@ pub async fn verify(
         defects.extend(defect?);
     }
     Ok(defects)
+}
+
+/// What is found where a referrer or signature was. Under its tag there may be more by now, as others sign as well.
+async fn named(
+    store: &Store,
+    referrer: &Attached,
+    image: &Digest,
+) -> Result<Option<Digest>, CopyError> {
+    match &referrer.tag {
+        Some(tag) => store.digest_of_tag(tag, image, &format!("looking for {tag}")).await,
+        None => Ok(Some(referrer.digest.clone())),
+    }
+}
+
+fn gone(referrer: &Attached) -> Defect {
+    let what = referrer.tag.as_ref().map(ToString::to_string).unwrap_or_default();
+    let problem = ContentProblem::missing("is missing");
+    Defect::of(Some(referrer.digest.clone()), &format!("signature {what}"), &problem)
 }
 
 /// The digest of what is there, by the hash function of the one that is expected: registries tell sha256.

@@ -1,12 +1,12 @@
 //! What a run has to remember of images for the next one, since no registry can tell it: whose signatures could not be
-//! looked for (an image without any looks the same), and of which some platforms were left out (its tag has the right
-//! digest). It is kept in the spool, and lost with it.
+//! looked for (an image without any looks the same), which ones were there, and of which images some platforms were left out
+//! (the tag has the right digest). It is kept in the spool, and lost with it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::Path;
 
-use mirror_copy::Documents;
+use mirror_copy::{Attached, Documents};
 use mirror_oci::{Digest, Repository};
 use mirror_plan::config::Location;
 use mirror_plan::want::Target;
@@ -31,6 +31,14 @@ struct Remembered {
     signatures: BTreeSet<RememberedImage>,
     /// Images of which some platforms were left out.
     sparse: BTreeSet<RememberedImage>,
+    /// What belongs to images and was there, by what those are called: one that a tag has left is forgotten.
+    attached: BTreeMap<String, BelongingToImage>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct BelongingToImage {
+    digest: Digest,
+    referrers: BTreeSet<Attached>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -50,6 +58,8 @@ pub(crate) struct Seen<'a> {
     pub(crate) owes_signatures: bool,
     /// Whether some platforms were left out; nothing, if no manifests were copied.
     pub(crate) is_sparse: Option<bool>,
+    /// What belongs to it and is there; nothing, if it was not looked for.
+    pub(crate) attached: Option<&'a BTreeSet<Attached>>,
 }
 
 impl Memory {
@@ -71,6 +81,12 @@ impl Memory {
     /// Whether platforms of an image were left out.
     pub(crate) fn is_sparse(&self, target: &Target, digest: &Digest) -> bool {
         holds(&self.known.sparse, target, digest)
+    }
+
+    /// What was there of an image, beside it: its digest, and its referrers and signatures.
+    pub(crate) fn attached(&self, target: &Target) -> Option<(&Digest, &BTreeSet<Attached>)> {
+        let known = self.known.attached.get(&name(target))?;
+        Some((&known.digest, &known.referrers))
     }
 
     /// Keeps what came of the images of a run.
@@ -99,7 +115,7 @@ impl Memory {
 }
 
 fn learn(known: &mut Remembered, seen: &[Seen<'_>]) {
-    for Seen { target, digest, owes_signatures, is_sparse } in seen {
+    for Seen { target, digest, owes_signatures, is_sparse, attached } in seen {
         let image = image(target, digest);
         let mut set = |set: fn(&mut Remembered) -> &mut BTreeSet<RememberedImage>, holds: bool| {
             if holds {
@@ -111,6 +127,17 @@ fn learn(known: &mut Remembered, seen: &[Seen<'_>]) {
         set(|known| &mut known.signatures, *owes_signatures);
         if let Some(is_sparse) = is_sparse {
             set(|known| &mut known.sparse, *is_sparse);
+        }
+        if let Some(attached) = attached {
+            let before = known.attached.remove(&name(target));
+            // What nobody could be asked for may still be there.
+            let before = before.filter(|before| *owes_signatures && before.digest == **digest);
+            let mut referrers = before.map(|before| before.referrers).unwrap_or_default();
+            referrers.extend(attached.iter().cloned());
+            if !referrers.is_empty() {
+                let belonging = BelongingToImage { digest: (*digest).clone(), referrers };
+                known.attached.insert(name(target), belonging);
+            }
         }
     }
 }
@@ -128,10 +155,20 @@ fn read(documents: &Documents) -> io::Result<Remembered> {
     }))
 }
 
-fn image(target: &Target, digest: &Digest) -> RememberedImage {
-    let at = match &target.location {
+fn place(target: &Target) -> String {
+    match &target.location {
         Location::Registry(registry) => registry.to_string(),
         Location::Layout(folder) => folder.clone(),
-    };
+    }
+}
+
+/// What an image is called, in all.
+fn name(target: &Target) -> String {
+    let tag = target.tag.as_ref().map(|tag| format!(":{tag}")).unwrap_or_default();
+    format!("{}/{}{tag}", place(target), target.repository)
+}
+
+fn image(target: &Target, digest: &Digest) -> RememberedImage {
+    let at = place(target);
     RememberedImage { at, repository: target.repository.clone(), digest: digest.clone() }
 }

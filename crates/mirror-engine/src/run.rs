@@ -151,7 +151,12 @@ async fn one(queued: Queued<'_>, context: &RunContext<'_>) -> TaskEnd {
                 message,
                 again: true,
             };
-            TaskEnd { status: Status::Refreshed, warnings: vec![warning], holder: None }
+            TaskEnd {
+                status: Status::Refreshed,
+                warnings: vec![warning],
+                holder: None,
+                attached: None,
+            }
         }
         Err(failure) => TaskEnd::failed(failure),
     };
@@ -188,7 +193,7 @@ async fn copy(mut job: CopyJob, task: &Task<'_>, context: &RunContext<'_>) -> Ta
         let kind = ReferrerProblem::Unknown;
         copied.warnings.push(mirror_copy::ReferrerWarning { kind, message, again: true });
     }
-    let (status, Copied { warnings }) = match outcome {
+    let (status, Copied { warnings, attached }) = match outcome {
         Ok(copied) if job.parts == Parts::Image => (Status::Done, copied),
         Ok(copied) => (Status::Refreshed, copied),
         Err(error) => match error.moved() {
@@ -204,7 +209,7 @@ async fn copy(mut job: CopyJob, task: &Task<'_>, context: &RunContext<'_>) -> Ta
             }
         },
     };
-    TaskEnd { status, warnings, holder }
+    TaskEnd { status, warnings, holder, attached }
 }
 
 /// Makes a job take its image from a destination that holds it, where the source has failed in the middle, or those that

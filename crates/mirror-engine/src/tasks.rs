@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use mirror_copy::{CopyJob, Found, Parts, ReferrerPolicy, ReferrerProblem, SpooledGraph};
+use mirror_copy::{Attached, CopyJob, Found, Parts, ReferrerPolicy, ReferrerProblem, SpooledGraph};
 use mirror_failure::{Cause, Failure, Side, printable};
 use mirror_oci::{Digest, Platforms};
 use mirror_plan::config::{Location, Referrers};
@@ -54,11 +54,14 @@ pub(crate) struct TaskEnd {
     pub(crate) status: Status,
     pub(crate) warnings: Vec<mirror_copy::ReferrerWarning>,
     pub(crate) holder: Option<Holder>,
+    /// What belongs to the image and is there, if it was looked for.
+    pub(crate) attached: Option<BTreeSet<Attached>>,
 }
 
 impl TaskEnd {
     pub(crate) fn failed(failure: Failure) -> TaskEnd {
-        TaskEnd { status: Status::Failed { failure }, warnings: Vec::new(), holder: None }
+        let status = Status::Failed { failure };
+        TaskEnd { status, warnings: Vec::new(), holder: None, attached: None }
     }
 
     fn is_there(&self) -> bool {
@@ -189,6 +192,7 @@ pub(crate) fn remember(tasks: &[Task<'_>], ends: &[Option<TaskEnd>], connections
             target,
             digest: task.digest,
             owes_signatures: end.warnings.iter().any(|warning| warning.again),
+            attached: end.attached.as_ref(),
             is_sparse: copied.then_some(matches!(source.platforms, Platforms::Some(_))),
         })
     });

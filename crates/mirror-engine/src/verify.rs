@@ -40,7 +40,8 @@ async fn look(
         }
     };
     let at = address::target(target, connections)?;
-    Ok(mirror_copy::verify(&at, expected.as_ref(), &source.platforms, mode).await?)
+    let attached = connections.memory().attached(target);
+    Ok(mirror_copy::verify(&at, expected.as_ref(), &source.platforms, attached, mode).await?)
 }
 
 fn sum_up(wants: &[Want], found: Vec<Result<Vec<Defect>, Failure>>) -> Verification {

@@ -256,8 +256,8 @@ mod tests {
         );
         assert_eq!(
             help(Side::Destination),
-            "check `registry` and `repository` of the destination in images/mirror.toml; if they are right, make the \
-             repository there"
+            "check `registry` and `repository` of the destination in images/mirror.toml: some registries take two \
+             components alone; if they are right, make the repository there"
         );
     }
 

@@ -117,9 +117,7 @@ fn request_help(error: &RequestError, side: Side) -> Option<&'static str> {
         _ if error.lacks_content() => {
             "the registry does not know what it has just taken: run again later, or tell its operator"
         }
-        _ if error.refuses_silently() => {
-            "ask the operator of the registry, whose log may say more; if it takes no index, mirror a single platform of the image"
-        }
+        _ if error.refuses_silently() => SILENT,
         ErrorKind::Status { .. } if error.lacks_aws_right() => {
             "give the role this right; where the registry is another account's, name a role of that account as `role` of the registry in images/mirror.toml"
         }
@@ -236,6 +234,9 @@ fn manifest_help(error: &ManifestError) -> &'static str {
 
 /// What to do about a registry that takes no index without all of its images.
 pub const SPARSE: &str = "mirror all platforms of it, or a single one; or let the registry take such an index, which distribution does from 3.0 on with `validation.manifests.indexes.platforms: none`";
+
+/// What to do about a manifest that is refused without a word.
+const SILENT: &str = "ask the operator of the registry, whose log may say more; if it takes no index, mirror a single platform of the image";
 
 /// What to do about bytes that are not those that were asked for. The publisher has nothing to do with it: who asks by
 /// digest can tell.

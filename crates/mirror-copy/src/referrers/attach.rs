@@ -1,6 +1,6 @@
 //! Bringing what belongs to an image to its target: referrers and signatures.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use mirror_failure::{Cause, Side};
@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use crate::copier::Copier;
 use crate::error::CopyError;
-use crate::job::{Copied, CopyJob, ReferrerPolicy, ReferrerProblem, ReferrerWarning};
+use crate::job::{Attached, Copied, CopyJob, ReferrerPolicy, ReferrerProblem, ReferrerWarning};
 use crate::referrers::find::{self, FoundReferrers, Link, ReferrerGraph};
 use crate::referrers::listing;
 use crate::store::{Store, Under};
@@ -82,12 +82,15 @@ impl Copier {
         found: &[Claimed<'_>],
         copied: &mut Copied,
     ) -> Result<(), CopyError> {
-        let mut arrived = Vec::new();
+        let (mut arrived, mut attached) = (Vec::new(), BTreeSet::new());
         for held in found {
             let one = self.referrer(job, &held.referrer).await;
             held.arrived.store(one.is_ok(), Ordering::Relaxed);
             match one {
-                Ok(true) => arrived.push(&held.referrer),
+                Ok(true) => {
+                    arrived.push(&held.referrer);
+                    attached.extend(as_attached(&held.referrer));
+                }
                 Ok(false) => {
                     if let Link::Tag(tag) = &held.referrer.link {
                         let (kind, message) = (ReferrerProblem::Kept, tag.to_string());
@@ -100,6 +103,7 @@ impl Copier {
         if let Err(problem) = self.list(job, &arrived).await {
             copied.warnings.push(tolerated(job, &problem)?);
         }
+        copied.attached = (job.referrers != ReferrerPolicy::Leave).then_some(attached);
         Ok(())
     }
 
@@ -139,6 +143,14 @@ impl Copier {
         }
         Ok(())
     }
+}
+
+fn as_attached(referrer: &ReferrerGraph) -> Option<Attached> {
+    let tag = match &referrer.link {
+        Link::Tag(tag) => Some(tag.clone()),
+        Link::Subject(..) => None,
+    };
+    Some(Attached { tag, digest: referrer.graph.root()?.digest().clone() })
 }
 
 /// Where signatures are a must, no earlier answer is good enough.

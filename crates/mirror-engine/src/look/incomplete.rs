@@ -58,6 +58,7 @@ async fn missing(
     connections: &Connections,
     closely: Closely,
 ) -> Result<Vec<Digest>, Failure> {
+    let attached = connections.memory().attached(target);
     let target = address::target(target, connections)?;
     match closely {
         Closely::WhereNeeded => mirror_copy::missing_children(&target, digest, &source.platforms)
@@ -68,6 +69,7 @@ async fn missing(
                 &target,
                 Some(digest),
                 &source.platforms,
+                attached,
                 VerifyMode::Existence,
             );
             let defects = defects.await.map_err(Failure::from)?;

@@ -15,7 +15,7 @@ use crate::{environment, print, progress};
 /// Find what is missing or damaged at the destinations.
 ///
 /// A tag does not prove that everything below it exists. Walks every image of the tree at every destination:
-/// manifests, children, blobs. Changes nothing. Sources are asked in one case only: to find the manifest of a platform
+/// manifests, children, blobs, and the signatures that were there when `apply` looked for them. Changes nothing. Sources are asked in one case only: to find the manifest of a platform
 /// for an entry without a tag. `apply` repairs image layouts by itself; `apply --repair` restores what is missing at a
 /// registry.
 #[derive(Debug, Args)]

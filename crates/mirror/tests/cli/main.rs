@@ -21,6 +21,7 @@ mod foreign;
 mod github;
 mod holders;
 mod huge;
+mod init;
 mod layout;
 mod limits;
 mod login;
@@ -43,6 +44,7 @@ mod signatures;
 mod told;
 mod uploads;
 mod verify;
+mod workflows;
 mod worst;
 
 use std::path::Path;

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use expect_test::expect;
 use mirror_testkit::{Fault, Image, ImageBuilder, Profile, Recorded, Registry};
 
 use crate::{Pair, Project};
@@ -178,4 +179,30 @@ fn a_blob_that_is_there_may_not_be_written_again() {
     });
     project.mirror(&["apply"]).run();
     assert!(destination.tags().contains(&"docker.io/library/app:1".to_owned()));
+}
+
+/// Most registries take no index without all of its images.
+#[test]
+fn a_registry_that_takes_no_sparse_index_is_asked_once() {
+    let platforms = ["linux/amd64", "linux/arm64", "linux/s390x"];
+    let image = ImageBuilder::new("sparse").platforms(&platforms).build();
+    let pair = Pair::new(&[("library/app", "1", &image)]);
+    let path = pair.project.path().join("images/mirror.toml");
+    let block =
+        "[[image]]\nmatch = \"docker.io/**\"\nplatforms = [\"linux/amd64\", \"linux/arm64\"]\n";
+    let config = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, format!("{config}{block}")).unwrap();
+    let ran = pair.project.mirror(&["apply"]).ends_with(1).run();
+    crate::reads(
+        &ran.stdout.replace(&pair.destination.host(), "HOST"),
+        expect![[r#"
+            error: could not copy docker.io/library/app:1 to prod
+              caused by: destination: pushing manifest sha256:2b16ef65027f: the registry takes no index without all of its images: PUT http://HOST/v2/docker.io/library/app/manifests/1: 404 MANIFEST_BLOB_UNKNOWN: manifest blob unknown
+              help: mirror all platforms of it, or a single one; or let the registry take such an index, which distribution does from 3.0 on with `validation.manifests.indexes.platforms: none`
+            applied: 0 copied, 0 unchanged, 1 failed; what had moved by then; N.N s
+        "#]],
+    );
+    let requests = pair.destination.take_requests();
+    assert_eq!(puts(&requests, "/manifests/"), 3, "two images, and the index");
+    assert!(pair.destination.tags().is_empty());
 }

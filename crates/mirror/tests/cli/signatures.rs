@@ -105,6 +105,56 @@ fn a_signature_that_upstream_has_added_is_brought() {
 }
 
 #[test]
+fn what_is_gone_of_a_signature_is_missed_and_put_back() {
+    let image = ImageBuilder::new("signed").build();
+    let pair = Pair::new(&[("library/app", "1", &image)]);
+    let tag = cosign(image.digest(), "sig");
+    let signature = signature(&["upstream"]);
+    pair.source.add("library/app", &tag, &signature);
+    let size = image.manifests[0].bytes.len();
+    let referrer = attach(&pair.source, "library/app", image.digest(), size);
+    pair.project.mirror(&["apply"]).run();
+    pair.project.mirror(&["verify", "--deep"]).run();
+    for digest in [signature.digest(), referrer.digest()] {
+        pair.destination.lose(APP, digest);
+    }
+    // The source is not asked.
+    pair.source.take_requests();
+    let ran = pair.project.mirror(&["verify"]).ends_with(1).run();
+    crate::reads(
+        &ran.stdout,
+        expect![[r#"
+        missing: docker.io/library/app:1 at prod: signature sha256-19f5e7e8b351e70d31b4a49fc8d8b4ae95cb94a1a95f70578c8b87af830a7970.sig is missing (sha256:dd5f2dd235cde9d4b9f922b14e673121f3b78c872492a6c9c020362ef4d18ad6)
+        missing: docker.io/library/app:1 at prod: manifest is missing (sha256:4ee03cecbd4a84b6a4e488b62274b6b199c2fb6ef1aae1876b58bfcf9d53f77b)
+        verified: 0 of 1 image whole; 2 defects
+          help: `mirror apply --repair` puts back what is missing
+    "#]],
+    );
+    assert!(pair.source.take_requests().is_empty());
+    let ran = pair.project.mirror(&["apply", "--repair"]).run();
+    crate::reads(
+        &ran.stdout,
+        expect![[r#"
+        applied: 1 copied, 0 unchanged; 0 B fetched, 0 B pushed, 7 blobs reused; N.N s
+    "#]],
+    );
+    pair.project.mirror(&["verify", "--deep"]).run();
+    assert_eq!(digest_at(&pair.destination, APP, &tag), *signature.digest());
+    // What the company signs itself takes the place of ours, and ours may be cleaned up.
+    let own = self::signature(&["upstream", "company"]);
+    pair.destination.add(APP, &tag, &own);
+    pair.destination.lose(APP, signature.digest());
+    pair.project.mirror(&["verify"]).run();
+    // An image that moves on takes what belonged to it along.
+    let next = ImageBuilder::new("next").build();
+    pair.source.add("library/app", "1", &next);
+    pair.project.mirror(&["apply"]).run();
+    pair.project.mirror(&["verify"]).run();
+    let known = pair.project.path().join(".cache/mirror-spool/remembered/images.json");
+    assert!(!known.exists(), "{}", std::fs::read_to_string(known).unwrap());
+}
+
+#[test]
 fn what_a_layout_has_under_the_tag_of_a_signature_stays_too() {
     let image = ImageBuilder::new("laid").build();
     let pair = Pair::new(&[("library/app", "1", &image)]);

@@ -429,3 +429,45 @@ fn moto_agrees() {
     mirror(&["apply"]).run();
     assert_eq!(changes(), Vec::<String>::new());
 }
+
+#[test]
+fn an_index_without_some_of_its_platforms_is_a_conflict() {
+    let scene = Scene::new("");
+    let image = ImageBuilder::new("app").platforms(&["linux/amd64", "linux/arm64"]).build();
+    scene.source.add("library/app", "1", &image);
+    scene.project.entry("app:1");
+    let path = scene.project.path().join("images/mirror.toml");
+    let config = std::fs::read_to_string(&path).unwrap();
+    let only = |platforms: &str| {
+        let block = format!("[[image]]\nmatch = \"docker.io/**\"\nplatforms = [{platforms}]\n");
+        std::fs::write(&path, format!("{config}{block}")).unwrap();
+    };
+    only("\"linux/amd64\", \"linux/s390x\"");
+    let shown = scene.mirror(&["plan"]).ends_with(1).run();
+    assert!(shown.stdout.contains("linux/s390x"), "{}", shown.stdout);
+    // Two of three.
+    let image =
+        ImageBuilder::new("app").platforms(&["linux/amd64", "linux/arm64", "linux/s390x"]).build();
+    scene.source.add("library/app", "1", &image);
+    only("\"linux/amd64\", \"linux/arm64\"");
+    let shown = scene.mirror(&["plan"]).ends_with(4).run();
+    crate::reads(
+        &shown.stdout,
+        expect![[r#"
+            prod
+              + repository docker.io/library/app  new
+
+            conflict: docker.io/library/app:1 at prod
+              only some platforms of the image are wanted, and this registry takes no index without the others; mirror all of them, or a single one
+              wanted by docker.io/library/app/Dockerfile
+            plan: 1 new repository, 0 to create, 0 to update, 0 unchanged, 1 in conflict
+        "#]],
+    );
+    let ran = scene.mirror(&["apply"]).ends_with(4).run();
+    assert!(scene.destination().tags().is_empty(), "{}", ran.stderr);
+    // A single one is an image, and all of them are the index as it is.
+    for platforms in ["\"linux/amd64\"", "\"linux/amd64\", \"linux/arm64\", \"linux/s390x\""] {
+        only(platforms);
+        scene.mirror(&["apply"]).run();
+    }
+}
