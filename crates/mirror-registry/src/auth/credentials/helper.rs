@@ -85,9 +85,9 @@ pub(super) async fn ask(
         }
         return Err(wrong(format!("ended with {}{}", output.status, words(&output))));
     }
-    let answer = answer(&output.stdout).ok_or_else(|| {
-        wrong(format!("its response is not the JSON it should be{}", words(&output)))
-    })?;
+    // What it has printed is where the secret goes, in whatever form: it is not repeated.
+    let answer = answer(&output.stdout)
+        .ok_or_else(|| wrong("its response is not the JSON it should be".to_owned()))?;
     Ok(match (answer.username.as_str(), answer.secret.as_str()) {
         (_, "") => None,
         ("<token>", _) => Some(Credential::Refresh(Secret::new(answer.secret))),
@@ -113,13 +113,50 @@ fn words(output: &Output) -> String {
     let mut lines = all.iter().flat_map(|text| text.lines()).map(str::trim);
     let line = lines.find(|line| !line.is_empty() && !line.contains(['{', '}', '"']));
     let line: Option<String> =
-        line.map(|line| printable(line).chars().take(LONGEST_WORDS).collect());
+        line.map(|line| printable(&masked(line)).chars().take(LONGEST_WORDS).collect());
     line.map(|line| format!(", and said: {line}")).unwrap_or_default()
+}
+
+/// A line without the words that could be secret, as in what a shell script traces (`curl -u me:password`).
+fn masked(line: &str) -> String {
+    const NAMES: [&str; 9] =
+        ["-u", "--user", "-p", "--password", "password", "secret", "token", "bearer", "basic"];
+    let mut follows_name = false;
+    let mask = |word: &str| {
+        let names = NAMES.contains(&word.trim_end_matches(':').to_ascii_lowercase().as_str());
+        let hidden = std::mem::replace(
+            &mut follows_name,
+            names && (word.starts_with('-') || word.ends_with(':')),
+        );
+        let inside = word.trim_end_matches(':');
+        let pair = inside.contains(['=', '@']) || (inside.contains(':') && !inside.contains("://"));
+        let long = word.len() > 30 && word.chars().any(|letter| letter.is_ascii_digit());
+        if hidden || pair || long { "***".to_owned() } else { word.to_owned() }
+    };
+    line.split_whitespace().map(mask).collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn words_that_could_be_secret_are_not_shown() {
+        for (line, shown) in [
+            (
+                "run aws sso login: the session has expired",
+                "run aws sso login: the session has expired",
+            ),
+            ("+ curl -u me:S3cr3t https://vault", "+ curl -u *** https://vault"),
+            ("+ login --password S3cr3t r.io", "+ login --password *** r.io"),
+            ("password=S3cr3t", "***"),
+            ("Secret: S3cr3t", "Secret: ***"),
+            ("https://me:S3cr3t@vault is down", "*** is down"),
+            ("got eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln instead", "got *** instead"),
+        ] {
+            assert_eq!(masked(line), shown);
+        }
+    }
 
     #[test]
     fn responses() {
