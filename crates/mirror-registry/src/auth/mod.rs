@@ -160,9 +160,9 @@ impl Auth {
         self.used_credentials.load(Ordering::Relaxed)
     }
 
-    /// Whether something is stored that says who we are where nobody has asked for it yet.
-    pub(crate) async fn has_more_to_say(&self, scope: &TokenScope) -> bool {
-        self.asked(scope).is_none() && self.lookup(scope).await.credential != Credential::Anonymous
+    /// Whether something is stored that says who we are.
+    pub(crate) async fn is_known(&self, scope: &TokenScope) -> bool {
+        self.lookup(scope).await.credential != Credential::Anonymous
     }
 
     /// What goes with a request, as far as is known what the registry wants. `rejected` is a token that was just

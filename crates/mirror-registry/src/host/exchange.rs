@@ -153,17 +153,25 @@ impl Host {
         response: Response,
         given: Authorization,
     ) -> Result<(Response, Authorization), RequestError> {
-        let silent = given.sent == Sent::Nothing
-            && matches!(response.status().as_u16(), 401 | 403 | 404)
-            && challenge::of(response.headers()).is_none();
-        if !silent || !self.auth.has_more_to_say(&call.scope).await {
+        let status = response.status().as_u16();
+        let said = self.asked_by(&response, &call.scope, &given);
+        let refused = matches!(status, 403 | 404) || (status == 401 && said.is_none());
+        // What counts is what this request carried: others may have learned more meanwhile.
+        let stranger = given.sent == Sent::Nothing && given.asked.is_none();
+        if !refused || !stranger || !self.auth.is_known(&call.scope).await {
             return Ok((response, given));
         }
-        let ToldByBase { is_open, asked: told, .. } = self.told_by_base().await?.clone();
+        let told = match said.or_else(|| self.auth.asked(&call.scope)) {
+            Some(told) => Some(told),
+            None => {
+                let base = self.told_by_base().await?;
+                if base.asked.is_none() && base.is_open && status == 404 {
+                    return Ok((response, given));
+                }
+                base.asked.clone()
+            }
+        };
         let guessed = told.is_none();
-        if guessed && is_open && response.status().as_u16() == 404 {
-            return Ok((response, given));
-        }
         let asked = told.unwrap_or(Asked {
             challenge: Challenge::Basic,
             reach: Reach::Public,
