@@ -1,5 +1,7 @@
 //! Registries that want to know who we are in a way of their own: for each repository, or without a word.
 
+use std::time::Duration;
+
 use mirror_testkit::{
     AuthProfile, Fault, Image, ImageBuilder, Mirror, Profile, Recorded, Registry,
 };
@@ -124,6 +126,48 @@ fn user_and_password_are_tried_where_nothing_says_how() {
     let scene = Scene::new(Profile::default(), profile);
     scene.destination.set_faults(|exchange| {
         (exchange.path == "/v2/").then(|| Fault::Answer(200, "application/json", "{}".to_owned()))
+    });
+    scene.apply();
+}
+
+#[test]
+fn a_refusal_that_says_how_to_log_in_is_answered_whatever_its_status() {
+    for status in [403, 404] {
+        let scene = Scene::new(bearer(), Profile::default());
+        let own = scene.source.endpoint();
+        scene.source.set_faults(move |exchange| {
+            let challenge = format!("Bearer realm=\"{own}/token\",service=\"test\"");
+            let base = Fault::Answer(200, "application/json", "{}".to_owned());
+            let stranger = exchange.authorization.is_none() && exchange.path.starts_with("/v2/");
+            let refusal =
+                Fault::Reply(status, vec![("www-authenticate", challenge)], Default::default());
+            stranger.then(|| if exchange.path == "/v2/" { base } else { refusal })
+        });
+        scene.apply();
+        let asked = scene.source.take_requests();
+        assert_eq!(count(&asked, |r| r.path == "/v2/"), 0, "{asked:#?}");
+    }
+}
+
+#[test]
+fn what_others_learn_meanwhile_does_not_make_a_stranger_of_anybody() {
+    let auth = AuthProfile::Split("open", Box::default(), Box::new(bearer().auth));
+    let source = Profile { auth, silent: Some(404), ..Profile::default() };
+    let mut scene = Scene::new(source, Profile::default());
+    let open = ("library/0-open", ImageBuilder::new("open").build());
+    scene.source.add(open.0, "1", &open.1);
+    scene.project.entry(&format!("docker.io/{}:1", open.0));
+    scene.images.push(open);
+    // Both strangers are on their way when the first of them is asked who it is.
+    let own = scene.source.endpoint();
+    scene.source.set_faults(move |exchange| {
+        let challenge = format!("Bearer realm=\"{own}/token\",service=\"test\"");
+        match exchange.path.split('/').nth(3) {
+            _ if exchange.authorization.is_some() => None,
+            Some("a") => Some(Fault::Challenge(challenge)),
+            Some("b") => Some(Fault::Delay(Duration::from_millis(700))),
+            _ => None,
+        }
     });
     scene.apply();
 }
