@@ -65,7 +65,7 @@ pub enum ErrorKind {
     /// The proxy on the way, and not the host behind it.
     #[error("the proxy {proxy} {problem}")]
     Proxy {
-        /// Its host and port; its user is nobody's business.
+        /// Its host and port with the variable that names it; its user is nobody's business.
         proxy: String,
         /// What is wrong with it.
         problem: ProxyProblem,
@@ -141,12 +141,24 @@ pub enum ProxyProblem {
     /// It wants to know who we are, or does not believe it.
     #[error("does not accept these credentials, or wants some (407)")]
     Credentials,
+    /// It wants to know who we are in ways that we don't have.
+    #[error("wants a login by {0} (407)")]
+    Login(String),
+    /// It speaks plain HTTP where TLS is expected of it.
+    #[error("does not speak TLS")]
+    SpeaksPlain,
+    /// It speaks something else where plain HTTP is expected of it.
+    #[error("does not speak plain HTTP")]
+    SpeaksOther,
     /// It does not let us reach the host.
     #[error("refuses the connection ({0})")]
     Refused(u16),
     /// It can't reach the host, or has a problem of its own.
     #[error("can't make the connection{}", .0.map(|status| format!(" ({status})")).unwrap_or_default())]
     Failing(Option<u16>),
+    /// What it gives is no connection to the host.
+    #[error("gives a connection that breaks at once: {0}")]
+    Broken(String),
     /// Nobody answers there.
     #[error("can't be reached: {why}")]
     Unreachable {
@@ -167,8 +179,12 @@ impl ProxyProblem {
     /// ```
     pub fn passes(&self) -> bool {
         match self {
-            ProxyProblem::Credentials | ProxyProblem::Refused(_) => false,
-            ProxyProblem::Failing(_) => true,
+            ProxyProblem::Credentials
+            | ProxyProblem::Login(_)
+            | ProxyProblem::SpeaksPlain
+            | ProxyProblem::SpeaksOther
+            | ProxyProblem::Refused(_) => false,
+            ProxyProblem::Failing(_) | ProxyProblem::Broken(_) => true,
             ProxyProblem::Unreachable { passing, .. } => *passing,
         }
     }

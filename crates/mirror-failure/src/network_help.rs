@@ -6,16 +6,25 @@ use crate::error_kind::{ProxyProblem, TlsCause};
 pub(crate) fn proxy_help(problem: &ProxyProblem) -> &'static str {
     match problem {
         ProxyProblem::Credentials => {
-            "check user and password in HTTPS_PROXY; special characters must be percent-encoded, `@` as %40"
+            "check user and password in that variable; special characters must be percent-encoded, `@` as %40"
+        }
+        ProxyProblem::Login(_) => {
+            "mirror logs in to a proxy with user and password alone (Basic): let a proxy on this machine log in there, such as cntlm or px, and name that one in the variable"
+        }
+        ProxyProblem::SpeaksPlain => {
+            "write http:// in that variable: it is how the proxy itself is reached"
+        }
+        ProxyProblem::SpeaksOther => {
+            "check the port in that variable; if the proxy itself is reached by TLS, write https:// there"
         }
         ProxyProblem::Refused(_) => {
             "ask whoever runs the proxy to let this host through, or add the host to NO_PROXY"
         }
-        ProxyProblem::Failing(_) => {
+        ProxyProblem::Failing(_) | ProxyProblem::Broken(_) => {
             "ask whoever runs the proxy whether it can reach this host; if it should be reached without, add it to NO_PROXY"
         }
         ProxyProblem::Unreachable { .. } => {
-            "check HTTPS_PROXY; what is to be reached without it belongs into NO_PROXY"
+            "check that variable; what is to be reached without it belongs into NO_PROXY"
         }
     }
 }

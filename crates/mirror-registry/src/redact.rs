@@ -3,6 +3,9 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::header::{self, HeaderMap};
 use url::Url;
 
 /// A password or token. It only leaves through [`Secret::expose`].
@@ -30,6 +33,45 @@ impl fmt::Debug for Secret {
 impl fmt::Display for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("…")
+    }
+}
+
+/// A secret shorter than this is in words that have nothing to do with it.
+const SHORTEST: usize = 4;
+
+/// Secrets that went out with a request. There are registries and token services that repeat them in their refusals.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct SentSecrets(Vec<Secret>);
+
+impl SentSecrets {
+    /// Those in the headers and the form of a request: tokens, and logins as they go out, whole and without the user.
+    pub(crate) fn of(headers: &HeaderMap, form: &[u8]) -> SentSecrets {
+        let mut all = Vec::new();
+        for value in headers.get_all(header::AUTHORIZATION) {
+            let value = String::from_utf8_lossy(value.as_bytes());
+            let (scheme, sent) = value.split_once(' ').unwrap_or(("", &value));
+            if let ("Basic", Ok(login)) = (scheme, STANDARD.decode(sent)) {
+                let password = login.iter().position(|byte| *byte == b':');
+                let password = password.and_then(|colon| login.get(colon + 1..));
+                all.extend(password.map(Secret::new));
+            }
+            all.push(Secret::new(sent));
+        }
+        let form = url::form_urlencoded::parse(form);
+        all.extend(form.filter(|(key, _)| key == "refresh_token").map(|(_, it)| Secret::new(&*it)));
+        all.retain(|secret| secret.expose().len() >= SHORTEST);
+        SentSecrets(all)
+    }
+
+    /// A text of whoever got them, without them.
+    pub(crate) fn taken_from(&self, text: &str) -> String {
+        let mut text = text.to_owned();
+        for secret in &self.0 {
+            let plain = String::from_utf8_lossy(secret.expose());
+            let in_json = serde_json::Value::from(&*plain).to_string();
+            text = text.replace(&*plain, "***").replace(in_json.trim_matches('"'), "***");
+        }
+        text
     }
 }
 
@@ -97,6 +139,27 @@ mod tests {
         for (url, shown) in cases {
             assert_eq!(redacted(&url.parse().unwrap()), shown);
         }
+    }
+
+    #[test]
+    fn what_was_sent_is_not_repeated() {
+        let sent = |scheme: &str, text: &str, form: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::AUTHORIZATION, format!("{scheme} {text}").parse().unwrap());
+            SentSecrets::of(&headers, form.as_bytes())
+        };
+        let basic = sent("Basic", &STANDARD.encode("me:hunter\"2"), "");
+        assert_eq!(
+            basic.taken_from(
+                r#"{"message":"me with hunter\"2, hunter"2, bWU6aHVudGVyIjI= is unknown"}"#
+            ),
+            r#"{"message":"me with ***, ***, *** is unknown"}"#
+        );
+        assert_eq!(sent("Bearer", "ey.x", "").taken_from("no ey.x: here"), "no ***: here");
+        let form = sent("Basic", "eA==", "grant_type=refresh_token&refresh_token=a%2Bbcd");
+        assert_eq!(form.taken_from("refresh_token a+bcd is over"), "refresh_token *** is over");
+        let short = sent("Basic", &STANDARD.encode("me:no"), "");
+        assert_eq!(short.taken_from("nobody knows"), "nobody knows");
     }
 
     #[test]

@@ -21,22 +21,21 @@ const TEXTS: [&str; 9] = [
 ];
 
 /// Reads the error body of the distribution specification, or whatever else there is.
-pub(crate) fn status_kind(status: u16, content_type: &str, body: &[u8]) -> ErrorKind {
-    let text = String::from_utf8_lossy(body);
+pub(crate) fn status_kind(status: u16, content_type: &str, text: &str) -> ErrorKind {
     if status == 400 && text.contains("HTTP request was sent to HTTPS")
         || text.contains("HTTP request to an HTTPS server")
     {
         return ErrorKind::TlsExpected;
     }
-    if is_html(content_type, &text) {
+    if is_html(content_type, text) {
         // What a registry itself never answers with a page.
         if matches!(status, 200..=399 | 400 | 404 | 405 | 410) {
             return ErrorKind::NotARegistry(format!("it answers {status} with an HTML page"));
         }
-        let message = title(&text, status);
+        let message = title(text, status);
         return ErrorKind::Status { status, code: None, message, page: true };
     }
-    let (code, message) = said(&text);
+    let (code, message) = said(text);
     if status == 429 && message.as_deref().is_some_and(is_pull_limit) {
         return ErrorKind::PullLimit { message: message.unwrap_or_default(), ends: None };
     }
@@ -232,16 +231,16 @@ mod tests {
     #[test]
     fn bodies() {
         for (status, content_type, body, says) in CASES.iter().copied() {
-            let kind = status_kind(status, content_type, body.as_bytes());
+            let kind = status_kind(status, content_type, body);
             assert_eq!(kind.to_string(), says, "{body}");
         }
-        let long = status_kind(400, "", "x".repeat(5000).as_bytes()).to_string();
+        let long = status_kind(400, "", &"x".repeat(5000)).to_string();
         assert_eq!(long.len(), LONGEST + "400: ".len());
         let hub = r#"{"errors":[{"code":"TOOMANYREQUESTS","message":"You have reached your pull rate limit. You may increase the limit by authenticating and upgrading: https://www.docker.com/increase-rate-limit"}]}"#;
-        let hub = status_kind(429, "application/json", hub.as_bytes()).to_string();
+        let hub = status_kind(429, "application/json", hub).to_string();
         assert!(hub.starts_with("the limit on pulls is reached: You have"), "{hub}");
         let abuse = r#"{"errors":[{"code":"TOOMANYREQUESTS","message":"Too Many Requests"}]}"#;
-        let abuse = status_kind(429, "application/json", abuse.as_bytes()).to_string();
+        let abuse = status_kind(429, "application/json", abuse).to_string();
         assert_eq!(abuse, "429 TOOMANYREQUESTS: Too Many Requests");
     }
 }

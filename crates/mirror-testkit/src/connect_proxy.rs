@@ -17,6 +17,8 @@ pub struct ProxyRules {
     pub login: Option<String>,
     /// The status for hosts whose name contains this text.
     pub refuses: Option<(String, u16)>,
+    /// What it says instead of the answer to anything, before it closes the connection.
+    pub says: Option<String>,
 }
 
 /// One request to a proxy.
@@ -28,6 +30,8 @@ pub struct Proxied {
     pub target: String,
     /// The `Authorization` header, which is nothing of the proxy's.
     pub authorization: Option<String>,
+    /// The `Proxy-Authorization` header.
+    pub login: Option<String>,
 }
 
 /// A running proxy. It stops when it is dropped.
@@ -98,11 +102,19 @@ impl Head {
 
 async fn serve(stream: TcpStream, rules: &ProxyRules, asked: &Mutex<Vec<Proxied>>) -> Option<()> {
     let mut client = BufReader::new(stream);
+    if let Some(says) = &rules.says {
+        // Whatever is asked, and be it no HTTP.
+        let read = client.fill_buf().await.ok()?.len();
+        client.consume(read);
+        client.write_all(says.as_bytes()).await.ok()?;
+        return client.shutdown().await.ok();
+    }
     let head = Head::read(&mut client).await?;
     asked.lock().unwrap().push(Proxied {
         method: head.method.clone(),
         target: head.target.clone(),
         authorization: head.header("authorization").map(str::to_owned),
+        login: head.header("proxy-authorization").map(str::to_owned),
     });
     let wanted = rules.login.as_ref().map(|login| format!("Basic {}", STANDARD.encode(login)));
     if wanted.is_some() && head.header("proxy-authorization") != wanted.as_deref() {

@@ -32,7 +32,7 @@ use crate::auth::token::{Token, TokenKey, Tokens};
 use crate::limits::pace::Pace;
 use crate::listener::{HostNews, Listener};
 use crate::redact::{Secret, redacted};
-use crate::wire::{Outgoing, Reach, TlsFiles, Wire};
+use crate::wire::{FORM, Outgoing, Reach, TlsFiles, Wire};
 
 /// Who we are at one host, and how it wants to hear it.
 pub(crate) struct Auth {
@@ -374,8 +374,7 @@ fn token_request(
             ("refresh_token", &token),
         ];
         let form = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
-        let form_type = HeaderValue::from_static("application/x-www-form-urlencoded");
-        headers.insert(header::CONTENT_TYPE, form_type);
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(FORM));
         return Ok(Outgoing { method: Method::POST, url, headers, body: form.into(), reach, tls });
     }
     let service = key.service.iter().map(|service| ("service", service.as_str()));

@@ -175,6 +175,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::redact::SentSecrets;
     use crate::{Body, Credentials, HostOptions, World};
 
     #[test]
@@ -196,7 +197,7 @@ mod tests {
                 .header("location", location)
                 .body(Body::from(bytes::Bytes::new()))
                 .unwrap();
-            let response = Response::new(asked.parse().unwrap(), response);
+            let response = Response::new(asked.parse().unwrap(), response, SentSecrets::default());
             assert_eq!(
                 host.location_of(&response, asked).is_ok(),
                 allowed,

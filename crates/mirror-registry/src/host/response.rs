@@ -37,15 +37,32 @@ pub(crate) async fn refusal(
         .ok()
         .flatten()
         .unwrap_or_default();
-    let kind = match status_kind(status, &content_type, &body) {
+    let text = response.secrets().taken_from(&String::from_utf8_lossy(&body));
+    let kind = match status_kind(status, &content_type, &text) {
         // The response to a HEAD has no body that could say it.
         ErrorKind::Status { status: 429, .. } if left.is_some_and(|(left, _)| left == 0) => {
             ErrorKind::PullLimit { message: "no pulls are left".to_owned(), ends: None }
         }
-        kind => kind,
+        kind => perhaps_of_proxy(kind, &response.through()),
     };
     RequestError::new(request, kind.ending(now, left.map(|(_, window)| window), wait))
         .with_retry_after(wait)
+}
+
+/// Names the proxy on the way where it may have answered instead of the registry: with a page, or a failure in no words of a
+/// registry.
+fn perhaps_of_proxy(kind: ErrorKind, through: &str) -> ErrorKind {
+    match kind {
+        ErrorKind::NotARegistry(why) => ErrorKind::NotARegistry(why + through),
+        ErrorKind::Status { status, code: None, message, page }
+            if !through.is_empty() && (page || status >= 500) =>
+        {
+            let message = message.unwrap_or_default() + through;
+            let message = Some(message.trim_start_matches(", ").to_owned());
+            ErrorKind::Status { status, code: None, message, page }
+        }
+        kind => kind,
+    }
 }
 
 /// `GET https://…`, without secrets.

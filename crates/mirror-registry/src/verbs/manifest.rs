@@ -294,7 +294,10 @@ fn html(response: &HostResponse) -> Result<(), RequestError> {
     }
     Err(RequestError::new(
         response.request.clone(),
-        ErrorKind::NotARegistry("it answers with an HTML page".to_owned()),
+        ErrorKind::NotARegistry(format!(
+            "it answers with an HTML page{}",
+            response.response.through()
+        )),
     ))
 }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use http::Request;
 use http_body_util::BodyExt;
-use mirror_failure::{ErrorKind, TlsCause};
+use mirror_failure::{ErrorKind, ProxyProblem, TlsCause};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use tower::Service;
 use url::Url;
@@ -102,6 +102,7 @@ impl Internet {
         let reach = reach_of(&response, proxy.is_some());
         let (mut parts, body) = http::Response::<reqwest::Body>::from(response).into_parts();
         parts.extensions.insert(reach);
+        parts.extensions.insert(proxy);
         let body = Body::new(body.map_err(|error| kind_of(&error)));
         Ok(http::Response::from_parts(parts, body))
     }
@@ -140,7 +141,11 @@ impl Client {
     fn sort(&self, kind: ErrorKind) -> ErrorKind {
         let lacks = self.lacks_certificate.load(Ordering::Relaxed);
         let answered = self.has_answered.load(Ordering::Relaxed);
-        if !lacks || answered || !matches!(kind, ErrorKind::Broken(_)) {
+        let broken = matches!(
+            kind,
+            ErrorKind::Broken(_) | ErrorKind::Proxy { problem: ProxyProblem::Broken(_), .. }
+        );
+        if !lacks || answered || !broken {
             return kind;
         }
         let text =

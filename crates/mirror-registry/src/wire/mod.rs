@@ -36,6 +36,10 @@ pub use self::internet::Network;
 pub use self::proxies::{Proxies, ProxyError};
 pub(crate) use self::response::Response;
 pub use self::trust::TlsFiles;
+use crate::redact::SentSecrets;
+
+/// The content type of a form.
+pub(crate) const FORM: &str = "application/x-www-form-urlencoded";
 
 /// One service that all hosts send their requests to. Redirects are followed by [`crate::Host`] alone.
 #[derive(Clone)]
@@ -114,10 +118,12 @@ impl Wire {
         outgoing: Outgoing,
         body: Body,
     ) -> Result<Response, ErrorKind> {
-        let Outgoing { method, mut url, mut headers, reach, tls, .. } = outgoing;
+        let Outgoing { method, mut url, mut headers, body: form, reach, tls } = outgoing;
         if let Some(login) = login_in(&mut url) {
             headers.entry(header::AUTHORIZATION).or_insert(login);
         }
+        let is_form = headers.get(header::CONTENT_TYPE).is_some_and(|it| it == FORM);
+        let secrets = SentSecrets::of(&headers, if is_form { &form } else { &[] });
         let uri: Uri = url.as_str().parse().map_err(|error| {
             ErrorKind::Protocol(format!("{} can't be asked for: {error}", crate::redacted(&url)))
         })?;
@@ -129,7 +135,7 @@ impl Wire {
             request.extensions_mut().insert(tls);
         }
         let response = self.0.clone().oneshot(request).await?;
-        Ok(Response::new(url, response))
+        Ok(Response::new(url, response, secrets))
     }
 }
 

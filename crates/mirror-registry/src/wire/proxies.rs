@@ -29,11 +29,19 @@ pub(crate) struct ProxyServer {
     pub(crate) url: Url,
     /// `Proxy-Authorization`.
     pub(crate) login: Option<HeaderValue>,
+    /// The variable that names it.
+    variable: String,
 }
 
 impl fmt::Debug for ProxyServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "ProxyServer({})", self.authority())
+    }
+}
+
+impl fmt::Display for ProxyServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.authority(), self.variable)
     }
 }
 
@@ -79,8 +87,9 @@ impl Proxies {
         };
         let server = |name: &str| {
             let found = value(name).or_else(|| value("ALL_PROXY"));
-            let parse = |(variable, value): (String, String)| {
-                parse(value.trim()).map(Arc::new).map_err(|why| ProxyError { variable, why })
+            let parse = |(variable, value): (String, String)| match parse(value.trim()) {
+                Ok((url, login)) => Ok(Arc::new(ProxyServer { url, login, variable })),
+                Err(why) => Err(ProxyError { variable, why }),
             };
             found.map(parse).transpose()
         };
@@ -122,8 +131,14 @@ fn is_near(address: IpAddr) -> bool {
     }
 }
 
-/// `http://user:password@host:port`; without a scheme it is HTTP.
-fn parse(value: &str) -> Result<ProxyServer, String> {
+/// What people write who want no proxy.
+const NONE: [&str; 6] = ["direct", "none", "off", "no", "false", "disabled"];
+
+/// `http://user:password@host:port`; without a scheme it is HTTP. Gives the URL without the user, and the login.
+fn parse(value: &str) -> Result<(Url, Option<HeaderValue>), String> {
+    if NONE.contains(&value.to_ascii_lowercase().as_str()) {
+        return Err(format!("`{value}` is no address; leave it empty to use none"));
+    }
     let whole = if value.contains("://") { value.to_owned() } else { format!("http://{value}") };
     let (scheme, rest) = whole.split_once("://").unwrap_or_default();
     let scheme = scheme.to_ascii_lowercase();
@@ -131,10 +146,13 @@ fn parse(value: &str) -> Result<ProxyServer, String> {
         return Err(format!("{scheme}:// is not supported, only http:// and https://"));
     }
     // A password with an `@` or a `/` would make another host of a part of it.
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let authority = rest.split(['/', '?', '#', '\\']).next().unwrap_or_default();
     let behind = rest.get(authority.len()..).unwrap_or_default();
     if authority.matches('@').count() > 1 || behind.contains('@') {
-        return Err("user and password must be percent-encoded: `@` is %40, `/` is %2F, `:` is %3A, `#` is %23".to_owned());
+        return Err("user and password must be percent-encoded: `@` is %40, `/` is %2F, `:` is %3A, `#` is %23, `\\` is %5C".to_owned());
+    }
+    if !matches!(behind, "" | "/") {
+        return Err("there is more behind its host and port; write http://host:port, and no address of a PAC file".to_owned());
     }
     let mut url: Url = format!("{scheme}://{authority}").parse().map_err(|error: url::ParseError| {
         format!("it is not a URL, {error}; special characters of user and password must be percent-encoded")
@@ -150,7 +168,7 @@ fn parse(value: &str) -> Result<ProxyServer, String> {
         Some(header)
     });
     let _ = (url.set_username(""), url.set_password(None));
-    Ok(ProxyServer { url, login: login.flatten() })
+    Ok((url, login.flatten()))
 }
 
 #[cfg(test)]
@@ -230,6 +248,12 @@ mod tests {
             ("http://me:hun@ter2@p:1", "must be percent-encoded"),
             ("http://me:hun/ter2@p:1", "must be percent-encoded"),
             ("http://me:hun#ter2@p:1", "must be percent-encoded"),
+            ("http://CORP\\me:hunter2@p:1", "`\\` is %5C"),
+            ("CORP\\me:hunter2@p:1", "must be percent-encoded"),
+            ("http:/p:3128", "there is more behind its host and port"),
+            ("http//p:3128", "there is more behind its host and port"),
+            ("http://wpad/proxy.pac", "there is more behind its host and port"),
+            ("DIRECT", "`DIRECT` is no address; leave it empty to use none"),
             ("http://", "it is not a URL"),
             ("http://p:port", "it is not a URL"),
             ("http://a b", "it is not a URL"),

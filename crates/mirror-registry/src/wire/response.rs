@@ -1,5 +1,7 @@
 //! A response whose body is still to come.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use http_body_util::BodyExt;
@@ -8,18 +10,26 @@ use url::Url;
 
 use super::address::{Reach, is_private_literal};
 use super::body::Body;
+use super::proxies::ProxyServer;
+use crate::redact::SentSecrets;
 
 /// A response whose body is still to come.
 #[derive(Debug)]
 pub(crate) struct Response {
     url: Url,
     inner: http::Response<Body>,
+    secrets: SentSecrets,
 }
 
 impl Response {
-    /// What `url` was answered with.
-    pub(crate) fn new(url: Url, inner: http::Response<Body>) -> Response {
-        Response { url, inner }
+    /// What `url` was answered with, when it was sent these secrets.
+    pub(crate) fn new(url: Url, inner: http::Response<Body>, secrets: SentSecrets) -> Response {
+        Response { url, inner, secrets }
+    }
+
+    /// What must not be shown of it.
+    pub(crate) fn secrets(&self) -> &SentSecrets {
+        &self.secrets
     }
 
     pub(crate) fn status(&self) -> StatusCode {
@@ -42,6 +52,13 @@ impl Response {
             true => Reach::Anywhere,
             false => Reach::Public,
         })
+    }
+
+    /// `, through the proxy …`, for the end of a sentence about a response that the proxy may have made.
+    pub(crate) fn through(&self) -> String {
+        let proxy = self.inner.extensions().get::<Option<Arc<ProxyServer>>>();
+        let proxy = proxy.and_then(Option::as_ref);
+        proxy.map(|proxy| format!(", through the proxy {proxy}")).unwrap_or_default()
     }
 
     /// The next bytes of the body; none at the end.

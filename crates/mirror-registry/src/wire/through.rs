@@ -3,12 +3,13 @@
 //! A proxy that refuses our password would be told it by every request of a run, which locks accounts; so the first request
 //! through one goes alone, and what is final is remembered.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use http::HeaderValue;
 use mirror_failure::{ErrorKind, ProxyProblem};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use url::Url;
 
@@ -17,6 +18,9 @@ use super::proxies::ProxyServer;
 
 /// How long a proxy that has refused a connection may take to say why.
 const ASKING: Duration = Duration::from_secs(5);
+
+/// Bytes of an answer that are read for its head.
+const LARGEST_HEAD: u64 = 16 << 10;
 
 /// What is known of proxies.
 #[derive(Clone, Default)]
@@ -108,7 +112,7 @@ impl Known {
 }
 
 fn problem(proxy: &ProxyServer, problem: ProxyProblem) -> ErrorKind {
-    ErrorKind::Proxy { proxy: proxy.authority(), problem }
+    ErrorKind::Proxy { proxy: proxy.to_string(), problem }
 }
 
 /// What a proxy says itself, whose responses to plain HTTP come like any other.
@@ -117,11 +121,22 @@ fn of_proxy(response: &reqwest::Response) -> Option<ProxyProblem> {
     let server = response.headers().get("server").and_then(|value| value.to_str().ok());
     let server = server.unwrap_or_default().to_ascii_lowercase();
     let own = response.headers().contains_key("x-squid-error") || server.starts_with("tinyproxy");
+    let offered = response.headers().get_all("proxy-authenticate").iter();
     match status {
-        407 => Some(ProxyProblem::Credentials),
+        407 => Some(login(offered.filter_map(|value| value.to_str().ok()))),
         400..=499 if own => Some(ProxyProblem::Refused(status)),
         500.. if own => Some(ProxyProblem::Failing(Some(status))),
         _ => None,
+    }
+}
+
+/// What is wrong with our login, by the schemes that a proxy offers with a 407.
+fn login<'a>(offered: impl Iterator<Item = &'a str>) -> ProxyProblem {
+    let scheme = |offer: &'a str| offer.split([' ', ',']).next().filter(|it| !it.is_empty());
+    let schemes: BTreeSet<&str> = offered.filter_map(scheme).collect();
+    match schemes.is_empty() || schemes.iter().any(|it| it.eq_ignore_ascii_case("basic")) {
+        true => ProxyProblem::Credentials,
+        false => ProxyProblem::Login(schemes.into_iter().collect::<Vec<_>>().join(" or ")),
     }
 }
 
@@ -134,41 +149,76 @@ async fn sort(
 ) -> ErrorKind {
     let causes = Causes::of(error);
     if causes.text.contains("proxy authorization required") {
-        return problem(proxy, ProxyProblem::Credentials);
+        // Whoever shows no password can't have a wrong one counted.
+        let told = asked(proxy, target, None).await;
+        let offers = told.iter().flat_map(|answer| answer.offers.iter().map(String::as_str));
+        return problem(proxy, login(offers));
     }
     // Nobody else is dialled. One that has served may be back in a moment.
     if let Some(unreached) = causes.unreached(error) {
         let why = unreached.to_string();
         return problem(proxy, ProxyProblem::Unreachable { why, passing: served });
     }
-    if !causes.text.contains("unsuccessful") {
-        return kind_of(error);
+    if causes.text.contains("tunnel error: unsuccessful") {
+        // The status is not in the error.
+        let told = asked(proxy, target, proxy.login.as_ref()).await;
+        return problem(
+            proxy,
+            match told.map(|answer| answer.status) {
+                Some(None) => ProxyProblem::SpeaksOther,
+                Some(Some(407)) => ProxyProblem::Credentials,
+                Some(Some(status @ 300..=499)) => ProxyProblem::Refused(status),
+                status => ProxyProblem::Failing(status.flatten()),
+            },
+        );
     }
-    // The status is not in the error.
-    match asked(proxy, target).await {
-        Some(407) => problem(proxy, ProxyProblem::Credentials),
-        Some(status @ 500..) => problem(proxy, ProxyProblem::Failing(Some(status))),
-        Some(status @ 300..=499) => problem(proxy, ProxyProblem::Refused(status)),
-        _ => problem(proxy, ProxyProblem::Failing(None)),
+    let tunnel = causes.text.contains("tunnel error");
+    match (kind_of(error), proxy.url.scheme()) {
+        (ErrorKind::PlainHttp, "https") if !served => problem(proxy, ProxyProblem::SpeaksPlain),
+        (ErrorKind::TlsExpected, "http") if !served => problem(proxy, ProxyProblem::SpeaksOther),
+        (ErrorKind::Broken(why), _) if tunnel || error.is_connect() => {
+            problem(proxy, ProxyProblem::Broken(why))
+        }
+        (ErrorKind::Broken(why), _) => {
+            ErrorKind::Broken(format!("{why}, through the proxy {proxy}"))
+        }
+        (kind, _) => kind,
     }
 }
 
-/// The status that a proxy gives a connection to a host.
-async fn asked(proxy: &ProxyServer, target: &Url) -> Option<u16> {
+/// What a proxy answers to a `CONNECT`.
+struct Answer {
+    /// Nothing, where it is not HTTP.
+    status: Option<u16>,
+    /// What it says of logins.
+    offers: Vec<String>,
+}
+
+/// Asks a proxy for a connection to a host.
+async fn asked(proxy: &ProxyServer, target: &Url, login: Option<&HeaderValue>) -> Option<Answer> {
     if proxy.url.scheme() != "http" {
         return None;
     }
     let host = authority(target);
-    let login = proxy.login.as_ref().and_then(|login| login.to_str().ok());
+    let login = login.and_then(|login| login.to_str().ok());
     let login = login.map(|it| format!("Proxy-Authorization: {it}\r\n")).unwrap_or_default();
     let question = format!("CONNECT {host} HTTP/1.1\r\nHost: {host}\r\n{login}\r\n");
     let ask = async {
         let mut stream = TcpStream::connect(proxy.authority()).await.ok()?;
         stream.write_all(question.as_bytes()).await.ok()?;
+        let mut lines = BufReader::new(stream.take(LARGEST_HEAD)).lines();
         // `HTTP/1.1 403 Forbidden`
-        let mut line = [0; 12];
-        stream.read_exact(&mut line).await.ok()?;
-        std::str::from_utf8(&line).ok()?.split(' ').nth(1)?.parse().ok()
+        let first = lines.next_line().await.ok()??;
+        let status = first.strip_prefix("HTTP/").and_then(|it| it.split(' ').nth(1)?.parse().ok());
+        let mut offers = Vec::new();
+        while let Ok(Some(line)) = lines.next_line().await
+            && !line.is_empty()
+        {
+            let header = line.split_once(':');
+            let offer = header.filter(|(name, _)| name.eq_ignore_ascii_case("proxy-authenticate"));
+            offers.extend(offer.map(|(_, offer)| offer.trim().to_owned()));
+        }
+        Some(Answer { status, offers })
     };
     tokio::time::timeout(ASKING.min(CONNECT), ask).await.ok()?
 }
