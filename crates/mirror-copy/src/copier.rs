@@ -154,7 +154,7 @@ impl Copier {
                 let step = format!("looking up {}:{tag}", remote.repository());
                 let fail = |error| CopyError::destination(step.clone(), error);
                 let found = match remote.look_up(which).await {
-                    Err(error) if error.is_policy() && job.expected == Found::Unreadable => {
+                    Err(error) if error.is_about_image() && job.expected == Found::Unreadable => {
                         return Ok(());
                     }
                     Err(error) if error.may_mean_missing() => None,

@@ -98,6 +98,13 @@ impl CopyError {
         self.side() == Side::Destination && error.lacks_content()
     }
 
+    /// Whether a registry has answered, and not that it takes no more requests.
+    pub(crate) fn is_answer(&self) -> bool {
+        let Cause::Request(error) = self.cause() else { return false };
+        let answered = error.status().is_some() || matches!(error.kind(), ErrorKind::Protocol(_));
+        answered && !error.is_deferred()
+    }
+
     /// The same after so many attempts of the whole step.
     pub(crate) fn after(self, attempts: u32, elapsed: Duration) -> CopyError {
         let (side, step, cause) = &*self.step;

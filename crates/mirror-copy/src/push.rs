@@ -1,6 +1,7 @@
 //! Manifests at a target: children before parents, the tag last; and patience with a registry that does not know for a moment
 //! what it has just taken.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -70,73 +71,94 @@ impl Copier {
     ) -> Result<(), CopyError> {
         let began = Instant::now();
         let mut pause = FIRST_PAUSE;
+        let mut again = BTreeSet::new();
         for puts in 1.. {
+            let put_at = Instant::now();
             let error = match put(&job.target.store, manifest, under).await {
                 Err(error) if error.misses_content() => error,
                 outcome => return outcome,
             };
-            if let Some(sparse) = self.refused_as_sparse(job, graph, manifest, &error).await? {
-                return Err(sparse);
+            let left_out = self.left_out(job, graph, manifest, &error, puts).await?;
+            if let Some(refusal) = left_out {
+                return Err(refusal);
             }
-            if puts >= MOST_PUTS || began.elapsed() + pause > LONGEST {
+            // The next one takes as long as this one did.
+            if puts >= MOST_PUTS || began.elapsed() + pause + put_at.elapsed() > LONGEST {
                 return Err(error.after(puts, began.elapsed()));
             }
             tracing::debug!(%error, ?pause, "the destination does not know yet what it has");
             tokio::time::sleep(pause).await;
             if puts >= ASK_AFTER {
-                self.restore(job, graph, manifest).await?;
+                self.restore(job, graph, manifest, &mut again).await?;
             }
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
         Ok(())
     }
 
-    /// The refusal of an index some of whose children were left out, where all others are there: it is about those.
-    async fn refused_as_sparse(
+    /// The refusal of a manifest some of whose children or layers were left out, where all else is there: it is about those.
+    async fn left_out(
         &self,
         job: &CopyJob,
         graph: &Graph,
         manifest: &RawManifest,
         error: &CopyError,
+        puts: u32,
     ) -> Result<Option<CopyError>, CopyError> {
-        let children = links(manifest)?.manifests;
+        let links = links(manifest)?;
         let taken = |digest: &Digest| graph.manifests().any(|one| one.digest() == digest);
         let (here, left_out): (Vec<_>, Vec<_>) =
-            children.into_iter().map(|child| child.digest).partition(taken);
+            links.manifests.into_iter().map(|child| child.digest).partition(taken);
         let Cause::Request(refusal) = error.cause() else { return Ok(None) };
-        if left_out.is_empty() || !self.lacking(job, here).await.is_empty() {
+        let cause = match (left_out.is_empty(), links.foreign.is_empty()) {
+            (false, _) => Cause::SparseIndex(refusal.clone()),
+            // Many take these, and need a moment.
+            (true, false) if puts >= ASK_AFTER => Cause::ForeignLayers(refusal.clone()),
+            (true, _) => return Ok(None),
+        };
+        if !self.lacking(job, here).await.is_empty() {
             return Ok(None);
         }
-        let cause = Cause::SparseIndex(refusal.clone());
+        for blob in links.blobs.iter().map(Blob::of) {
+            if !job.target.store.has_blob(&blob).await.unwrap_or(true) {
+                return Ok(None);
+            }
+        }
         Ok(Some(CopyError::new(Side::Destination, step(manifest), cause)))
     }
 
-    /// Puts again what a registry lacks of what a manifest points to, whatever it is below.
+    /// Puts again what a registry lacks of what a manifest points to, whatever it is below; each once.
     async fn restore(
         &self,
         job: &CopyJob,
         graph: &Graph,
         manifest: &RawManifest,
+        again: &mut BTreeSet<Digest>,
     ) -> Result<(), CopyError> {
         let mut open = vec![manifest];
-        let mut again = Vec::new();
+        let mut lost = Vec::new();
         while let Some(parent) = open.pop() {
             let links = links(parent)?;
             for blob in links.blobs.iter().map(Blob::of) {
                 // Not to know is not to send it twice.
-                if !job.target.store.has_blob(&blob).await.unwrap_or(true) {
+                let there = again.contains(&blob.digest)
+                    || job.target.store.has_blob(&blob).await.unwrap_or(true);
+                if !there {
+                    again.insert(blob.digest.clone());
                     self.send(job, &blob).await?;
                 }
             }
             let children = links.manifests.into_iter().map(|child| child.digest).collect();
             let lacking = self.lacking(job, children).await;
             for child in graph.manifests().filter(|child| lacking.contains(child.digest())) {
-                again.push(child);
-                open.push(child);
+                if again.insert(child.digest().clone()) {
+                    lost.push(child);
+                    open.push(child);
+                }
             }
         }
         // The deepest were found last.
-        for child in again.into_iter().rev() {
+        for child in lost.into_iter().rev() {
             put(&job.target.store, child, Under::Digest).await?;
         }
         Ok(())

@@ -230,8 +230,12 @@ async fn look(store: &Store, blob: Blob, check: VerifyMode) -> Result<Option<Def
         (Store::Layout(inside), VerifyMode::Content) => {
             inside.layout.hash(&blob.digest).await.map_err(ContentProblem::wrong).err()
         }
-        // Some registries serve what they deny to have, or tell another size of it.
-        (Store::Remote(_), VerifyMode::Existence) if store.has_blob(&blob).await? => None,
+        (Store::Remote(remote), VerifyMode::Existence) => match store.has_blob(&blob).await {
+            Ok(true) => None,
+            Err(error) if !error.is_answer() => return Err(error),
+            // Some registries serve what they deny to have, tell another size of it, or answer no HEAD.
+            Ok(false) | Err(_) => read_through(remote, &blob).await?,
+        },
         (Store::Remote(remote), _) => read_through(remote, &blob).await?,
     };
     let what = blob.to_string();

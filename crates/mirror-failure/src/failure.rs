@@ -41,6 +41,8 @@ pub enum Cause {
     Manifest(ManifestError),
     /// The registry takes no index some of whose images were left out.
     SparseIndex(RequestError),
+    /// The registry takes no image some of whose layers were left out.
+    ForeignLayers(RequestError),
     /// The registry has no such image.
     Missing(Registry),
     /// The tag at the destination is another image, or none, since it was looked at.
@@ -129,7 +131,7 @@ impl Failure {
     /// What failed at `side`, in which step, and why. Everything that is text from outside is made safe to show.
     pub fn new(side: Side, step: &str, cause: &Cause) -> Failure {
         let request = match cause {
-            Cause::Request(error) | Cause::SparseIndex(error) => {
+            Cause::Request(error) | Cause::SparseIndex(error) | Cause::ForeignLayers(error) => {
                 Some(Box::new(FailedRequest::of(error)))
             }
             _ => None,
@@ -181,6 +183,9 @@ impl fmt::Display for Cause {
             Cause::Request(error) => error.fmt(f),
             Cause::SparseIndex(error) => {
                 write!(f, "the registry takes no index without all of its images: {error}")
+            }
+            Cause::ForeignLayers(error) => {
+                write!(f, "the registry takes no image without its foreign layers: {error}")
             }
             Cause::Digest(error) => error.fmt(f),
             Cause::Manifest(error) => error.fmt(f),

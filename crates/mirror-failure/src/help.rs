@@ -16,7 +16,7 @@ impl Cause {
     pub fn kind(&self) -> FailureKind {
         match self {
             Cause::Request(error) => error.failure_kind(),
-            Cause::SparseIndex(_) => FailureKind::Configuration,
+            Cause::SparseIndex(_) | Cause::ForeignLayers(_) => FailureKind::Configuration,
             Cause::Digest(_) | Cause::Manifest(ManifestError::Digest(_)) => FailureKind::Tampering,
             Cause::Manifest(_) | Cause::TooMuch(_) => FailureKind::Content,
             Cause::Missing(_) => FailureKind::Missing,
@@ -32,6 +32,7 @@ impl Cause {
             Cause::Request(error) => return error.help(side).map(str::to_owned),
             Cause::Other(_) => return None,
             Cause::SparseIndex(_) => SPARSE,
+            Cause::ForeignLayers(_) => FOREIGN,
             Cause::Missing(_) => missing_help(side),
             Cause::Digest(_) => TAMPERING,
             Cause::Manifest(error) => manifest_help(error),
@@ -194,7 +195,7 @@ fn reason_help(reason: Reason, side: Side) -> &'static str {
             "the registry can't use the key that the repository is encrypted with: check that it is enabled, and that the role may use it"
         }
         (Reason::Immutable, _) => {
-            "tags can't be written again there: delete the tag, or mirror another one"
+            "tags can't be written again there: delete the tag, mirror another one, or ask for the right to overwrite"
         }
         (Reason::Name, Side::Destination) => {
             "the registry takes no such name; some allow two components alone: change `repository` of the destination in images/mirror.toml"
@@ -234,6 +235,10 @@ fn manifest_help(error: &ManifestError) -> &'static str {
 
 /// What to do about a registry that takes no index without all of its images.
 pub const SPARSE: &str = "mirror all platforms of it, or a single one; or let the registry take such an index, which distribution does from 3.0 on with `validation.manifests.indexes.platforms: none`";
+
+/// What to do about a registry that takes no image without the layers that only their publisher may hand out:
+/// <https://github.com/opencontainers/image-spec/blob/main/layer.md#non-distributable-layers>.
+const FOREIGN: &str = "mirror platforms without such layers: they are those of old Windows images, and their publisher does not allow to copy them";
 
 /// What to do about a manifest that is refused without a word.
 const SILENT: &str = "ask the operator of the registry, whose log may say more; if it takes no index, mirror a single platform of the image";

@@ -7,6 +7,7 @@ mod error_kind;
 mod failure;
 mod help;
 mod kind;
+mod meaning;
 mod network_help;
 mod request;
 mod retry;

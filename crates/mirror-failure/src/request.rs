@@ -3,10 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use mirror_oci::ManifestError;
-
 use crate::error_kind::ErrorKind;
-use crate::said::{Reason, reason};
 
 /// A pause that a host asks for is waited for up to this; a longer one defers what is wanted of it.
 pub const LONGEST_PAUSE: Duration = Duration::from_secs(300);
@@ -155,86 +152,6 @@ impl RequestError {
         self
     }
 
-    /// Whether a refusal can mean that something is missing. Registries answer 403 (google/go-containerregistry#1691) or,
-    /// to a valid token, 401 for what is not there: Docker Hub since 2023 (jupyterhub/binderhub#1664).
-    pub fn may_mean_missing(&self) -> bool {
-        match self.status() {
-            // AWS says so of rights, and of nothing else.
-            Some(403) if self.lacks_aws_right() => false,
-            Some(403) => true,
-            Some(401) => self.0.authorized,
-            _ => false,
-        }
-    }
-
-    /// Whether a policy of the service refuses this, such as one on vulnerabilities, as its status, its code or its words say.
-    ///
-    /// ```
-    /// use mirror_failure::RequestError;
-    ///
-    /// let code = Some("PROJECTPOLICYVIOLATION".to_owned());
-    /// let error = RequestError::refused("GET https://r.io/v2/app/manifests/1", 412, code, None);
-    /// assert!(error.is_policy());
-    /// ```
-    pub fn is_policy(&self) -> bool {
-        self.reason() == Some(Reason::Policy)
-    }
-
-    /// Whether the tag can't be written again, as the registry says.
-    ///
-    /// ```
-    /// use mirror_failure::RequestError;
-    ///
-    /// let message = Some("the tag is immutable".to_owned());
-    /// let error = RequestError::refused("PUT https://r.io/v2/app/manifests/1", 409, None, message);
-    /// assert!(error.is_immutable_tag());
-    /// ```
-    pub fn is_immutable_tag(&self) -> bool {
-        self.reason() == Some(Reason::Immutable)
-    }
-
-    /// Whether a manifest was refused because the registry does not know what it points to, or not yet:
-    /// <https://github.com/opencontainers/distribution-spec/blob/main/spec.md#error-codes>.
-    ///
-    /// ```
-    /// use mirror_failure::RequestError;
-    ///
-    /// let code = Some("MANIFEST_BLOB_UNKNOWN".to_owned());
-    /// assert!(RequestError::refused("PUT https://r.io/v2/app/manifests/1", 400, code, None).lacks_content());
-    /// ```
-    pub fn lacks_content(&self) -> bool {
-        let unknown = ["MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN", "MANIFEST_UNKNOWN"];
-        let writes = self.0.request.starts_with("PUT ");
-        writes && self.code().is_some_and(|code| unknown.contains(&code))
-    }
-
-    /// Whether a manifest was refused without a word.
-    pub(crate) fn refuses_silently(&self) -> bool {
-        let request = &self.0.request;
-        let silent = ErrorKind::Status { status: 400, code: None, message: None, page: false };
-        self.0.kind == silent && request.starts_with("PUT ") && request.contains("/manifests/")
-    }
-
-    /// What the registry's refusal is about, where it says so.
-    pub(crate) fn reason(&self) -> Option<Reason> {
-        match &self.0.kind {
-            ErrorKind::Status { status, code, message, page } if !self.0.by_token_service => {
-                reason(*status, code.as_deref(), message.as_deref(), *page)
-            }
-            _ => None,
-        }
-    }
-
-    /// Whether nothing is known to be wrong but that there are no credentials for the registry. What is missing can look
-    /// the same: many registries don't tell strangers the difference.
-    pub fn lacks_credentials(&self) -> bool {
-        let refused = matches!(
-            self.0.kind,
-            ErrorKind::Service(_) | ErrorKind::Status { status: 401 | 403, .. }
-        );
-        self.0.anonymous && refused && self.reason().is_none()
-    }
-
     /// Whether time alone removes what stands in the way: a limit on pulls or on requests.
     pub fn is_deferred(&self) -> bool {
         match &self.0.kind {
@@ -257,24 +174,6 @@ impl RequestError {
             ErrorKind::Status { status, .. } if passing_status(*status) => asked.map(Some),
             ErrorKind::PullLimit { .. } => asked.filter(|asked| *asked <= LONGEST_PAUSE).map(Some),
             _ => None,
-        }
-    }
-
-    /// Whether a login was sent that is over. ECR says 403 then, and nothing else tells it from a missing right.
-    ///
-    /// ```
-    /// use mirror_failure::RequestError;
-    ///
-    /// let message = Some("Your authorization token has expired".to_owned());
-    /// let error = RequestError::refused("HEAD https://r.io/v2/app/manifests/1", 403, None, message);
-    /// assert!(error.is_expired_login());
-    /// ```
-    pub fn is_expired_login(&self) -> bool {
-        match &self.0.kind {
-            ErrorKind::Status { status: 403, message: Some(message), .. } => {
-                message.to_ascii_lowercase().contains("expired")
-            }
-            _ => false,
         }
     }
 
@@ -314,18 +213,6 @@ impl RequestError {
         self
     }
 
-    /// Whether the registry does not know an upload session any more.
-    ///
-    /// ```
-    /// use mirror_failure::RequestError;
-    ///
-    /// let code = Some("BLOB_UPLOAD_UNKNOWN".to_owned());
-    /// assert!(RequestError::refused("PUT https://r.io/v2/app/blobs/uploads/1", 404, code, None).is_lost_session());
-    /// ```
-    pub fn is_lost_session(&self) -> bool {
-        self.code().is_some_and(|code| code.starts_with("BLOB_UPLOAD_"))
-    }
-
     /// Whether nobody was reached at all.
     pub fn is_unreachable(&self) -> bool {
         use ErrorKind::{Dns, PlainHttp, Refused, TimedOut, Tls, TlsExpected};
@@ -356,6 +243,11 @@ impl RequestError {
     /// How long that took, from the first attempt to the end of the last.
     pub fn elapsed(&self) -> Duration {
         self.0.elapsed
+    }
+
+    /// Whether it is a token service that failed.
+    pub(crate) fn is_of_token_service(&self) -> bool {
+        self.0.by_token_service
     }
 
     /// Whether no credentials were sent.
@@ -394,33 +286,12 @@ impl RequestError {
         matches!(self.0.kind, ErrorKind::Manifest(_) | ErrorKind::Protocol(_))
     }
 
-    /// Whether the bytes that came are not those that were asked for.
-    ///
-    /// ```
-    /// use mirror_failure::{ErrorKind, RequestError};
-    /// use mirror_oci::{Algorithm, Digest, RawManifest};
-    ///
-    /// let expected = Digest::of(Algorithm::Sha256, b"what was signed");
-    /// let wrong = RawManifest::verified("{}".into(), "application/json", &expected).unwrap_err();
-    /// assert!(RequestError::new("GET https://r.io/v2/app/manifests/1", ErrorKind::Manifest(wrong)).is_tampering());
-    /// ```
-    pub fn is_tampering(&self) -> bool {
-        matches!(self.0.kind, ErrorKind::Manifest(ManifestError::Digest(_)))
-    }
-
     /// The code that the registry gave, such as `DENIED`.
     pub fn code(&self) -> Option<&str> {
         match &self.0.kind {
             ErrorKind::Status { code, .. } => code.as_deref(),
             _ => None,
         }
-    }
-
-    /// Whether AWS says that a role lacks a right, as a call of its own or in the words of its registry.
-    pub(crate) fn lacks_aws_right(&self) -> bool {
-        let ErrorKind::Status { status: 403, message, .. } = &self.0.kind else { return false };
-        let said = message.as_deref().unwrap_or_default();
-        self.0.request.starts_with("ecr:") || said.contains("not authorized to perform")
     }
 
     /// Whether trying once more may help.

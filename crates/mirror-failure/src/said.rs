@@ -57,23 +57,10 @@ pub(crate) fn reason(
     if limit && says(&["number of tags", "tags per image", "tags for an image"]) {
         return Some(Reason::Tags);
     }
-    let policy = code.contains("policy")
-        || says(&[
-            "policy",
-            "policies",
-            "vulnerab",
-            "quarantin",
-            "licens",
-            "blocked",
-            "firewall",
-            "prevented",
-        ]);
-    let refused = match status {
-        412 | 423 | 451 => true,
-        403 => policy,
-        _ => code.contains("policy"),
-    };
-    if !page && !rights && refused {
+    if is_immutable(&code, says) {
+        return Some(Reason::Immutable);
+    }
+    if !page && !rights && is_policy(status, &code, says) {
         return Some(Reason::Policy);
     }
     if !rights
@@ -84,14 +71,46 @@ pub(crate) fn reason(
     if status == 413 {
         return Some(Reason::TooLarge);
     }
-    let exists = says(&["already exists", "cannot be overwritten", "not allowed to overwrite"]);
-    if code == "tag_invalid" && exists || says(&["immutable"]) {
-        return Some(Reason::Immutable);
-    }
     if code == "name_invalid" {
         return Some(Reason::Name);
     }
     (page && matches!(status, 401 | 403)).then_some(Reason::Gateway)
+}
+
+/// Whether what is there may not be written again, in the words of one registry or another.
+fn is_immutable(code: &str, says: impl Fn(&[&str]) -> bool) -> bool {
+    let exists = says(&["already exists", "cannot be overwritten", "is protected"]);
+    let written = says(&[
+        "immutable",
+        "not allowed to overwrite",
+        "does not allow updating",
+        "delete/overwrite",
+        "cannot be changed",
+    ]);
+    code.contains("immutable")
+        || matches!(code, "manifest_exists" | "tag_exists" | "tag_already_exists")
+        || written
+        || exists && (code == "tag_invalid" || says(&["tag ", "tags ", "manifest"]))
+}
+
+/// Whether a policy about what may be pulled or pushed refuses.
+fn is_policy(status: u16, code: &str, says: impl Fn(&[&str]) -> bool) -> bool {
+    let words = says(&[
+        "policy",
+        "policies",
+        "vulnerab",
+        "quarantin",
+        "licens",
+        "blocked",
+        "firewall",
+        "prevented",
+    ]);
+    let named = ["policy", "quarantin"].iter().any(|word| code.contains(word));
+    match status {
+        402 | 412 | 423 | 451 => true,
+        403 | 409 => named || words,
+        _ => named,
+    }
 }
 
 #[cfg(test)]
@@ -99,7 +118,7 @@ mod tests {
     use super::Reason::*;
     use super::*;
 
-    const CASES: [(u16, &str, &str, Option<Reason>); 20] = [
+    const CASES: [(u16, &str, &str, Option<Reason>); 31] = [
         (
             412,
             "PROJECTPOLICYVIOLATION",
@@ -141,6 +160,17 @@ mod tests {
             Some(Immutable),
         ),
         (409, "", "tag is immutable", Some(Immutable)),
+        (409, "TAG_IMMUTABLE", "", Some(Immutable)),
+        (409, "CONFLICT", "tag already exists", Some(Immutable)),
+        (403, "DENIED", "tag 1 is protected and cannot be changed", Some(Immutable)),
+        (403, "DENIED", "Tag is protected", Some(Immutable)),
+        (409, "MANIFEST_EXISTS", "", Some(Immutable)),
+        (400, "", "Repository does not allow updating assets: docker", Some(Immutable)),
+        (403, "DENIED", "Not enough permissions to delete/overwrite artifact", Some(Immutable)),
+        (412, "PRECONDITION", "matched tag 1 is configured as immutable", Some(Immutable)),
+        (402, "PAYMENT_REQUIRED", "", Some(Policy)),
+        (409, "QUARANTINED", "", Some(Policy)),
+        (400, "RepositoryAlreadyExistsException", "The repository already exists", None),
         (400, "NAME_INVALID", "invalid repository name", Some(Name)),
         (404, "MANIFEST_UNKNOWN", "manifest unknown", None),
         (429, "TOOMANYREQUESTS", "rate limit exceeded", None),

@@ -6,6 +6,7 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::header::{self, HeaderMap};
+use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use url::Url;
 
 /// A password or token. It only leaves through [`Secret::expose`].
@@ -63,16 +64,29 @@ impl SentSecrets {
         SentSecrets(all)
     }
 
-    /// A text of whoever got them, without them.
+    /// A text of whoever got them, without them, as they are and as they are written in URLs.
     pub(crate) fn taken_from(&self, text: &str) -> String {
         let mut text = text.to_owned();
         for secret in &self.0 {
-            let plain = String::from_utf8_lossy(secret.expose());
-            let in_json = serde_json::Value::from(&*plain).to_string();
-            text = text.replace(&*plain, "***").replace(in_json.trim_matches('"'), "***");
+            text = text.replace(&*String::from_utf8_lossy(secret.expose()), "***");
+            let in_urls = percent_encode(secret.expose(), NON_ALPHANUMERIC).to_string();
+            let in_forms: String = url::form_urlencoded::byte_serialize(secret.expose()).collect();
+            for encoded in [in_urls, in_forms] {
+                text = text.replace(&encoded, "***").replace(&in_lower_case(&encoded), "***");
+            }
         }
         text
     }
+}
+
+/// `%2F` → `%2f`.
+fn in_lower_case(encoded: &str) -> String {
+    let mut parts = encoded.split('%');
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |all, part| match part.split_at_checked(2) {
+        Some((digits, rest)) => format!("{all}%{}{rest}", digits.to_ascii_lowercase()),
+        None => format!("{all}%{part}"),
+    })
 }
 
 /// Query parameters that are part of the protocol and tell nothing secret. Signed URLs of storage hosts carry
@@ -148,12 +162,12 @@ mod tests {
             headers.insert(header::AUTHORIZATION, format!("{scheme} {text}").parse().unwrap());
             SentSecrets::of(&headers, form.as_bytes())
         };
-        let basic = sent("Basic", &STANDARD.encode("me:hunter\"2"), "");
+        let basic = sent("Basic", &STANDARD.encode("me:hunter/2"), "");
         assert_eq!(
             basic.taken_from(
-                r#"{"message":"me with hunter\"2, hunter"2, bWU6aHVudGVyIjI= is unknown"}"#
+                "me with hunter/2, hunter%2f2, hunter%2F2, bWU6aHVudGVyLzI= is unknown"
             ),
-            r#"{"message":"me with ***, ***, *** is unknown"}"#
+            "me with ***, ***, ***, *** is unknown"
         );
         assert_eq!(sent("Bearer", "ey.x", "").taken_from("no ey.x: here"), "no ***: here");
         let form = sent("Basic", "eA==", "grant_type=refresh_token&refresh_token=a%2Bbcd");

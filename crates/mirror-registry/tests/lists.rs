@@ -77,10 +77,12 @@ async fn of_any_size_and_in_pages_of_any_size() {
     for (all, page, requests) in [
         (0, 100, 1),
         (7, 100, 1),
-        (49, 1000, 1),
         // Nobody can tell whether that is all: asked once more.
+        (49, 1000, 2),
         (100, 1000, 2),
         (1000, 1000, 2),
+        // The last page of a list whose other pages name the next one is the last.
+        (200, 100, 2),
         (5432, 50, 109),
         (12_345, 100, 124),
         (60_000, usize::MAX / 2, 2),
@@ -96,6 +98,90 @@ async fn where_fewer_may_be_asked_for() {
     let server = Server { most: 500, ..Server::new(1234, 100) };
     let (found, asked) = tags(server).await;
     assert_eq!((found.unwrap().len(), asked), (1234, 14));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_of_any_size_that_name_no_other() {
+    for cap in [10, 20, 33, 50, 64, 99, 100, 128, 256, 1000] {
+        for all in [cap, cap + 1, 3 * cap, 1000] {
+            let server = Server { link: |_, _, _| None, ..Server::new(all, cap) };
+            let (found, _) = tags(server).await;
+            assert_eq!(found.unwrap().len(), all, "{all} in pages of {cap}");
+        }
+    }
+}
+
+async fn tags_at(
+    answer: impl Fn(&Exchange) -> Fault + Send + Sync + 'static,
+) -> Result<usize, String> {
+    let registry = Registry::start();
+    registry.set_faults(move |exchange| Some(answer(exchange)));
+    let name = registry.host().parse().unwrap();
+    let credentials = Arc::new(Credentials::default());
+    let host = Host::new(&World::real(), credentials, &name, &HostOptions::default());
+    let host = Arc::new(host.unwrap());
+    let remote = Remote::new(host, "app".parse().unwrap(), Access::Pull);
+    let found = remote.tags().await;
+    // What was learned of the host is no reason to ask more.
+    let asked = registry.take_requests().len();
+    let again = remote.tags().await;
+    assert!(registry.take_requests().len() <= asked);
+    assert_eq!(found.as_ref().ok(), again.as_ref().ok());
+    assert!(asked < 40, "{asked}");
+    found.map(|found| found.len()).map_err(|error| error.kind().to_string())
+}
+
+fn page(tags: usize, link: Option<String>) -> Fault {
+    let tags: Vec<String> = (0..tags).map(name).collect();
+    let headers = link.map(|link| ("link", link)).into_iter().collect();
+    Fault::Reply(200, headers, serde_json::json!({ "tags": tags }).to_string().into())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registry_that_does_not_know_what_to_begin_after() {
+    let more = |exchange: &Exchange| parameter(exchange, "last").is_some();
+    // It begins anew, or goes on by another name.
+    assert_eq!(tags_at(|_| page(100, None)).await, Ok(100));
+    let named = |exchange: &Exchange| match parameter(exchange, "cursor") {
+        Some(_) => page(200, None),
+        None => page(100, Some("</v2/app/tags/list?cursor=x>; rel=\"next\"".to_owned())),
+    };
+    assert_eq!(tags_at(named).await, Ok(200));
+    // It refuses, and nobody knows whether the list was whole, unless its length is no page's.
+    let refuses = |all: usize, status: u16| {
+        let answer = move |exchange: &Exchange| match more(exchange) {
+            true => Fault::refuse(status, "UNSUPPORTED", "no"),
+            false => page(all, None),
+        };
+        tags_at(answer)
+    };
+    for status in [400, 404, 405] {
+        assert_eq!(refuses(137, status).await, Ok(137));
+        let why = format!(
+            "not a list of tags: it ends after 100 tags, and the question for more is refused ({status})"
+        );
+        assert_eq!(refuses(100, status).await, Err(why));
+    }
+    assert_eq!(refuses(137, 403).await, Err("403 UNSUPPORTED: no".to_owned()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_list_and_what_has_no_end() {
+    for body in ["{}", r#"{"errors":[{"code":"DENIED"}]}"#, r#"{"message":"maintenance"}"#] {
+        let answer = |_: &Exchange| Fault::Answer(200, "application/json", body.to_owned());
+        assert_eq!(tags_at(answer).await, Err("not a list of tags: it has no `tags`".to_owned()));
+    }
+    for body in [r#"{"name":"app","tags":null}"#, r#"{"name":"app"}"#, r#"{"tags":[]}"#] {
+        let answer = |_: &Exchange| Fault::Answer(200, "application/json", body.to_owned());
+        assert_eq!(tags_at(answer).await, Ok(0), "{body}");
+    }
+    for tags in [0, 10] {
+        let answer = move |exchange: &Exchange| {
+            page(tags, Some(format!("<?cursor={}>; rel=\"next\"", exchange.number)))
+        };
+        let why = "not a list of tags: page after page brings nothing new";
+        assert_eq!(tags_at(answer).await, Err(why.to_owned()));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -152,11 +152,18 @@ impl Store {
                     (None, Some(digest)) => ManifestRef::Digest(digest),
                     (None, None) => return Ok(None),
                 };
-                let found = remote.look_up(which).await;
-                found.map_err(|error| {
+                let failed = |error| {
                     let step = format!("looking up {}:{which}", remote.repository());
                     CopyError::destination(step, error)
-                })
+                };
+                match remote.look_up(which).await.map_err(failed)? {
+                    Some(found) => Ok(Some(found)),
+                    // Some registries deny to a HEAD what a GET gets: those that fetch it from another one.
+                    None => {
+                        let found = remote.find_manifest(which).await.map_err(failed)?;
+                        Ok(found.map(|found| found.digest().clone()))
+                    }
+                }
             }
         }
     }

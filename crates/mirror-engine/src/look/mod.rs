@@ -285,7 +285,7 @@ async fn found_at(
 ) -> Result<Presence, mirror_failure::RequestError> {
     let found = match remote.look_up(which).await {
         // An old image that may not be pulled any more can be replaced all the same: goharbor/harbor#23638.
-        Err(error) if error.is_policy() => {
+        Err(error) if error.is_about_image() => {
             return Ok(Presence::Unreadable(error.kind().to_string()));
         }
         // If it is a real refusal, the push will tell.

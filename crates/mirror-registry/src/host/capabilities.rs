@@ -88,6 +88,9 @@ pub struct Capabilities {
     from_itself: AtomicU8,
     refused: AtomicU32,
     mounted: AtomicBool,
+    /// Whether it has ever opened an upload for a mount that was asked for, or refused one.
+    declined: AtomicBool,
+    mounts_are_true: OnceCell<bool>,
     tried: AtomicBool,
     asked: AtomicU32,
     /// Whether a whole PUT has worked, how many were refused before, and whether bytes have come with a PATCH.
@@ -106,6 +109,8 @@ impl Capabilities {
             from_itself: AtomicU8::new(0),
             refused: AtomicU32::new(0),
             mounted: AtomicBool::new(false),
+            declined: AtomicBool::new(false),
+            mounts_are_true: OnceCell::new(),
             tried: AtomicBool::new(false),
             asked: AtomicU32::new(0),
             whole_put: AtomicBool::new(false),
@@ -159,6 +164,26 @@ impl Capabilities {
         let value = format!("{value:?}").to_lowercase();
         tracing::debug!(capability, value, "learned of the host");
         self.listener.tell(HostNews::Learned { capability, value });
+    }
+
+    /// Whether a blob is there which it says to have mounted: there are registries that say so of each, though not after one
+    /// mount was declined. `ask` finds out, once, where that has not been seen.
+    pub(crate) async fn mounts_are_true(&self, ask: impl Future<Output = bool>) -> bool {
+        self.presets.mounts_from_itself.is_some()
+            || self.declined.load(Ordering::Relaxed)
+            || *self.mounts_are_true.get_or_init(|| ask).await
+    }
+
+    /// A mount that was asked for was not made.
+    pub(crate) fn declined_mount(&self) {
+        self.declined.store(true, Ordering::Relaxed);
+    }
+
+    /// It has said of a blob that nobody has that it was mounted: no mount is asked for any more.
+    pub(crate) fn mounts_are_untrue(&self) {
+        self.mounted.store(false, Ordering::Relaxed);
+        self.refused.store(ENOUGH, Ordering::Relaxed);
+        self.learn_mounts_from_itself(false);
     }
 
     /// An upload was opened, and the blob was not there indeed: this says nothing of what else the registry does.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::Method;
 use http::header::{self, HeaderMap, HeaderValue};
-use mirror_failure::{RequestError, passing_status};
+use mirror_failure::{ErrorKind, RequestError, passing_status};
 use url::Url;
 
 use crate::auth::challenge::{self, Challenge};
@@ -65,7 +65,7 @@ impl Host {
         }
         let told = pulls::told(response.response.headers());
         let error = response.into_error().await;
-        if matches!(error.kind(), mirror_failure::ErrorKind::PullLimit { .. }) {
+        if matches!(error.kind(), ErrorKind::PullLimit { .. }) {
             self.pulls.refused(told, error.retry_after());
         }
         if self.wants_fewer_sessions(call, &error) {
@@ -199,6 +199,18 @@ impl Host {
             Ok(ToldByBase::of(&response, self.reach_of(&response)))
         };
         self.base_told.get_or_try_init(ask).await
+    }
+
+    /// What a response with an unwelcome status says. A page is not how a registry says so, unless its base shows that this is
+    /// one.
+    pub(crate) async fn refused(&self, response: HostResponse) -> RequestError {
+        let status = response.status();
+        let error = response.into_error().await;
+        if !matches!(error.kind(), ErrorKind::NotARegistry(_)) || !self.is_registry().await {
+            return error;
+        }
+        let kind = ErrorKind::Status { status, code: None, message: None, page: true };
+        RequestError::new(error.request(), kind)
     }
 
     /// Whether its base answers as that of a registry does, though something else looked like a web site.

@@ -12,7 +12,7 @@ pub(crate) mod sessions;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use http::Method;
@@ -71,6 +71,8 @@ pub struct Host {
     pub(crate) base_told: OnceCell<ToldByBase>,
     known: std::sync::Mutex<HashMap<Repository, Arc<OfRepository>>>,
     pub(crate) met: AtomicBool,
+    /// How long a list of tags may be that is known to come whole.
+    whole_list: AtomicUsize,
     pub(crate) first: Mutex<()>,
 }
 
@@ -131,6 +133,7 @@ impl Host {
             private_redirects: options.private_redirects,
             base_told: OnceCell::new(),
             known: std::sync::Mutex::default(),
+            whole_list: AtomicUsize::new(0),
             met: AtomicBool::new(false),
             first: Mutex::new(()),
         })
@@ -302,6 +305,16 @@ impl Host {
                 Err(error) => attempts.wait(error).await?,
             }
         }
+    }
+
+    /// How long a list of tags may be that is known to come whole, though no page names another.
+    pub(crate) fn whole_list(&self) -> usize {
+        self.whole_list.load(Ordering::Relaxed)
+    }
+
+    /// A list of so many tags has come whole.
+    pub(crate) fn has_sent_whole(&self, size: usize) {
+        self.whole_list.fetch_max(size, Ordering::Relaxed);
     }
 
     /// A budget of attempts for one request, at the pace of this host.

@@ -31,6 +31,7 @@ impl Host {
     ) -> Result<(Url, Reach), RequestError> {
         let text = response.headers().get(header::LOCATION).and_then(|value| value.to_str().ok());
         let protocol = |why: &str| RequestError::new(request, ErrorKind::Protocol(why.to_owned()));
+        let text = text.filter(|text| !text.trim().is_empty());
         let text = text.ok_or_else(|| protocol("the response has no Location"))?;
         let asked = response.url();
         let url =
@@ -60,11 +61,18 @@ impl Host {
         mut response: HostResponse,
     ) -> Result<HostResponse, RequestError> {
         let reads = call.method == Method::GET || call.method == Method::HEAD;
+        let asked = response.request.clone();
         for _ in 0..MOST_REDIRECTS {
             match response.status() {
                 307 | 308 => {}
                 301..=303 if reads => {}
-                301..=303 => return Err(self.lost_method(call, &response)),
+                301..=303 => {
+                    return Err(self.lost_method(
+                        &call.method,
+                        &response.response,
+                        &response.request,
+                    ));
+                }
                 _ => return Ok(response),
             }
             let (target, reach) = self.location(&response)?;
@@ -72,6 +80,10 @@ impl Host {
                 .follow(call, target.clone(), reach, &mut response.authorization)
                 .await
                 .map_err(|error| self.misled(&target, reads, error))?;
+            response.request = match self.is_home(&target) {
+                true => asked.clone(),
+                false => format!("{asked}, sent on to {}", authority(&target)),
+            };
         }
         if !response.response.status().is_redirection() {
             return Ok(response);
@@ -80,21 +92,26 @@ impl Host {
         Err(RequestError::new(response.request, why))
     }
 
-    /// What a failure to reach a place means that the registry has named. A place where nobody is can't heal; one that
-    /// things are only read from may.
+    /// What a failure at a place means that the registry has named. A place where nobody is, or no registry, can't heal; one
+    /// that things are only read from may.
     pub(crate) fn misled(&self, target: &Url, reads: bool, error: RequestError) -> RequestError {
         let base = self.base();
         // The registry's own name on a port where nobody listens.
         let lost_port = target.host_str() == base.host_str();
-        let nobody = match error.kind() {
-            ErrorKind::Dns => true,
-            _ => error.is_unreachable() && (!reads || lost_port),
+        let means = match error.kind() {
+            ErrorKind::Dns => Some("can't be reached"),
+            _ if error.is_unreachable() && (!reads || lost_port) => Some("can't be reached"),
+            ErrorKind::NotARegistry(_) if !reads => Some("is no registry"),
+            ErrorKind::Status { status: 401 | 404 | 405 | 410, .. }
+                if !reads && !error.is_lost_session() =>
+            {
+                Some("does not know of it")
+            }
+            _ => None,
         };
-        if self.is_home(target) || !nobody {
-            return error;
-        }
+        let Some(means) = means.filter(|_| !self.is_home(target)) else { return error };
         let why = format!(
-            "the registry's Location leads to {}, which can't be reached ({}): its external URL is misconfigured",
+            "the registry's Location leads to {}, which {means} ({}): its external URL is misconfigured",
             authority(target),
             error.kind()
         );
@@ -102,15 +119,20 @@ impl Host {
     }
 
     /// A redirect that would make a GET of what writes.
-    fn lost_method(&self, call: &Call, response: &HostResponse) -> RequestError {
-        let target = self.location(response).map(|(url, _)| format!(" to {}", shown(&url)));
+    pub(crate) fn lost_method(
+        &self,
+        method: &Method,
+        response: &Response,
+        request: &str,
+    ) -> RequestError {
+        let target =
+            self.location_of(response, request).map(|(url, _)| format!(" to {}", shown(&url)));
         let why = format!(
-            "the registry redirects a {}{} with {}, which is for reading: its external URL is misconfigured",
-            call.method,
+            "the registry redirects a {method}{} with {}, which is for reading: its external URL is misconfigured",
             target.unwrap_or_default(),
-            response.status()
+            response.status().as_u16()
         );
-        RequestError::new(response.request.as_str(), ErrorKind::Misconfigured(why))
+        RequestError::new(request, ErrorKind::Misconfigured(why))
     }
 
     /// A redirect is followed with the request's own headers, but credentials stay on their host. A registry that stands

@@ -13,7 +13,7 @@ use url::Url;
 use crate::limits::pulls;
 use crate::limits::retry::retry_after;
 use crate::redact::redacted;
-use crate::sorting::status_kind;
+use crate::sorting::{is_page, status_kind};
 use crate::wire::Response;
 use crate::world::Clock;
 
@@ -37,8 +37,8 @@ pub(crate) async fn refusal(
         .ok()
         .flatten()
         .unwrap_or_default();
-    let text = response.secrets().taken_from(&String::from_utf8_lossy(&body));
-    let kind = match status_kind(status, &content_type, &text) {
+    let body = unpacked(response.headers(), body, LARGEST_ERROR);
+    let kind = match status_kind(status, &content_type, &body, response.secrets()) {
         // The response to a HEAD has no body that could say it.
         ErrorKind::Status { status: 429, .. } if left.is_some_and(|(left, _)| left == 0) => {
             ErrorKind::PullLimit { message: "no pulls are left".to_owned(), ends: None }
@@ -47,6 +47,39 @@ pub(crate) async fn refusal(
     };
     RequestError::new(request, kind.ending(now, left.map(|(_, window)| window), wait))
         .with_retry_after(wait)
+}
+
+/// A page instead of the answer to something that was written means that nothing was: it is that of a login, or of a web site.
+/// Whoever says what was stored, or where, is believed, and so is an empty body, whatever it is called.
+pub(crate) async fn is_answer(
+    response: &mut Response,
+    request: &str,
+    idle: Duration,
+) -> Result<(), RequestError> {
+    let headers = response.headers();
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let content_type = content_type.unwrap_or_default().to_owned();
+    if !content_type.to_ascii_lowercase().starts_with("text/html")
+        || headers.contains_key("docker-content-digest")
+    {
+        return Ok(());
+    }
+    let status = response.status();
+    let body = read_capped(response, request, LARGEST_ERROR, idle).await?;
+    let page = body.is_none_or(|body| {
+        let text = String::from_utf8_lossy(&body);
+        !text.trim().is_empty() && is_page(&content_type, &text)
+    });
+    match page {
+        true => Err(page_instead(response, request, &format!("it answers {}", status.as_u16()))),
+        false => Ok(()),
+    }
+}
+
+/// What asked for something of a registry got a page.
+pub(crate) fn page_instead(response: &Response, request: &str, answers: &str) -> RequestError {
+    let why = format!("{answers} with an HTML page{}", response.through());
+    RequestError::new(request, ErrorKind::NotARegistry(why))
 }
 
 /// Names the proxy on the way where it may have answered instead of the registry: with a page, or a failure in no words of a
@@ -141,16 +174,30 @@ pub(crate) async fn read_capped(
 /// are (quay/quay#1310, oras-project/oras-go#1176); as they came, where they are no such thing or too many.
 pub(crate) fn unpacked(headers: &HeaderMap, body: Bytes, cap: usize) -> Bytes {
     let encoding = headers.get(header::CONTENT_ENCODING).and_then(|value| value.to_str().ok());
-    let unpack = encoding.is_some_and(|it| it.trim().eq_ignore_ascii_case("gzip"));
-    match unpack.then(|| gunzipped(&body, cap)).flatten() {
-        Some(bytes) => bytes,
-        None => body,
+    let encodings = encoding.into_iter().flat_map(|text| text.split(',')).map(str::trim);
+    let mut bytes = body.clone();
+    // The last one was put on top.
+    for encoding in encodings.rev() {
+        let unpacked = match encoding.to_ascii_lowercase().as_str() {
+            // <https://www.rfc-editor.org/rfc/rfc9110#section-8.4.1>
+            "gzip" | "x-gzip" => read_all(flate2::read::MultiGzDecoder::new(&*bytes), cap),
+            // Some leave out the frame around it.
+            "deflate" => read_all(flate2::read::ZlibDecoder::new(&*bytes), cap)
+                .or_else(|| read_all(flate2::read::DeflateDecoder::new(&*bytes), cap)),
+            "identity" | "" => continue,
+            _ => None,
+        };
+        match unpacked {
+            Some(unpacked) => bytes = unpacked,
+            None => return body,
+        }
     }
+    bytes
 }
 
-fn gunzipped(body: &[u8], cap: usize) -> Option<Bytes> {
+fn read_all(packed: impl Read, cap: usize) -> Option<Bytes> {
     let mut bytes = Vec::new();
     let most = u64::try_from(cap).ok()?.checked_add(1)?;
-    flate2::read::MultiGzDecoder::new(body).take(most).read_to_end(&mut bytes).ok()?;
+    packed.take(most).read_to_end(&mut bytes).ok()?;
     (bytes.len() <= cap).then(|| bytes.into())
 }

@@ -58,7 +58,7 @@ impl Remote {
                 .header("content-length")
                 .is_none_or(|length| length.parse() == Ok(size))),
             404 => Ok(false),
-            _ => Err(response.into_error().await),
+            _ => Err(self.host.refused(response).await),
         }
     }
 
@@ -197,7 +197,7 @@ impl BlobReader<'_> {
                 );
                 return Err(RequestError::new(response.request, kind));
             }
-            _ => return Err(response.into_error().await),
+            _ => return Err(self.host.refused(response).await),
         }
         Ok(response)
     }
@@ -228,7 +228,8 @@ fn is_packed(response: &HostResponse, size: u64, from: u64) -> bool {
     let encoding = response.header("content-encoding").unwrap_or_default();
     let length = response.header("content-length").and_then(|length| length.parse().ok());
     let whole = Some(size.saturating_sub(from));
-    encoding.trim().eq_ignore_ascii_case("gzip") && length != Some(size) && length != whole
+    let is_gzip = matches!(encoding.trim().to_ascii_lowercase().as_str(), "gzip" | "x-gzip");
+    is_gzip && length != Some(size) && length != whole
 }
 
 /// Unpacks a body as it comes, and no more than a blob has.

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::host::answer::HostResponse;
 use crate::host::call::Call;
-use crate::host::response::unpacked;
+use crate::host::response::{is_answer, page_instead, unpacked};
 use crate::limits::pulls::{self, Reservation};
 use crate::remote::Remote;
 
@@ -52,23 +52,20 @@ impl Remote {
         match response.status() {
             200 => {}
             404 => return self.not_found(response).await,
-            // No HEAD at all: then a GET tells.
-            405 | 501 => {
+            // No HEAD at all, or a reason that stands in a body, which a HEAD has not: then a GET tells. What is refused to us as
+            // such, and often for what is missing as well, is not worth a pull.
+            400 | 402 | 405..=428 | 451 | 501 => {
                 drop(response);
                 let found = self.find_manifest(which).await?;
                 return Ok(found.map(|manifest| manifest.digest().clone()));
             }
-            // The reason stands in a body, which a HEAD has not. What is refused to us as such, and often for what is missing
-            // as well, is not worth a pull.
-            400 | 402 | 406..=428 | 451 => {
-                let error = response.into_error().await;
-                return Err(self.get_manifest(which).await.err().unwrap_or(error));
-            }
-            _ => return Err(response.into_error().await),
+            _ => return Err(self.host.refused(response).await),
         }
-        html(&response)?;
         let request = response.request.clone();
         let told = response.header(DIGEST_HEADER).and_then(|told| told.parse::<Digest>().ok());
+        if is_page(&response) {
+            return Err(page_instead(&response.response, &request, "it answers"));
+        }
         // Its slot must be free before another request is made.
         drop(response);
         match (told, which) {
@@ -157,15 +154,17 @@ impl Remote {
                 pulls.made(response.response.headers());
             }
             self.hear(response);
-            !is_html(response)
+            !is_page(response)
         };
         let found = self.host.read(&call, MAX_MANIFEST_BYTES, heard).await;
         let (response, body) = found.inspect_err(|_| self.host.pulls.heard_nothing())?;
         if response.status() != 200 {
             self.host.pulls.heard_nothing();
-            return Err(self.missing(response).await);
+            return Err(self.host.refused(response).await);
         }
-        html(&response)?;
+        if is_page(&response) {
+            return Err(page_instead(&response.response, &response.request, "it answers"));
+        }
         let fail = |error| RequestError::new(response.request.as_str(), ErrorKind::Manifest(error));
         let body = body.ok_or_else(|| fail(ManifestError::TooLarge))?;
         manifest_of(&response, body, which).map_err(fail)
@@ -225,11 +224,13 @@ impl Remote {
     }
 
     async fn write(&self, call: &Call, manifest: &RawManifest) -> Result<(), RequestError> {
-        let response = self.host.call(call).await?;
+        let mut response = self.host.call(call).await?;
         // ECR answers without Location, others with 200 or 202; the digest is what counts.
         if !response.response.status().is_success() {
-            return Err(response.into_error().await);
+            return Err(self.host.refused(response).await);
         }
+        let idle = response.stall_guard.idle;
+        is_answer(&mut response.response, &response.request, idle).await?;
         let told = response.header(DIGEST_HEADER).and_then(|told| told.parse::<Digest>().ok());
         match told {
             // A registry may name what it stored by a hash function of its own choice.
@@ -247,20 +248,10 @@ impl Remote {
 
     /// 404 with a page is no registry's way to say that a manifest isn't there, unless its base shows that it is one.
     async fn not_found<T>(&self, response: HostResponse) -> Result<Option<T>, RequestError> {
-        if !is_html(&response) || self.host.is_registry().await {
+        if !is_page(&response) || self.host.is_registry().await {
             return Ok(None);
         }
         Err(response.into_error().await)
-    }
-
-    /// Why a manifest can't be had.
-    async fn missing(&self, response: HostResponse) -> RequestError {
-        let (status, page) = (response.status(), is_html(&response));
-        let error = response.into_error().await;
-        if status == 404 && page && self.host.is_registry().await {
-            return RequestError::refused(error.request(), 404, None, None);
-        }
-        error
     }
 
     /// What a response tells of a limit on pulls. An error that says nothing of one doesn't mean that there is none.
@@ -287,23 +278,10 @@ impl Remote {
     }
 }
 
-/// A page instead of a manifest means that this is a web site.
-fn html(response: &HostResponse) -> Result<(), RequestError> {
-    if !is_html(response) {
-        return Ok(());
-    }
-    Err(RequestError::new(
-        response.request.clone(),
-        ErrorKind::NotARegistry(format!(
-            "it answers with an HTML page{}",
-            response.response.through()
-        )),
-    ))
-}
-
-fn is_html(response: &HostResponse) -> bool {
+/// Whether this is a web site. Whoever tells a digest is a registry, whatever it calls its documents.
+fn is_page(response: &HostResponse) -> bool {
     let content_type = response.header("content-type").unwrap_or_default().to_ascii_lowercase();
-    content_type.starts_with("text/html")
+    content_type.starts_with("text/html") && response.header(DIGEST_HEADER).is_none()
 }
 
 /// A manifest from the body of a response. What somebody on the way has packed, though it was asked for as it is, is unpacked

@@ -19,6 +19,8 @@ pub(crate) struct Pages {
     next: Option<Call>,
     /// Queries that were asked. One that is named again would go on for ever.
     asked: BTreeSet<String>,
+    /// Whether the last page that was read names one as the next that was read before.
+    circles: bool,
     /// What it is a list of, for messages.
     what: &'static str,
     is_page: fn(&HostResponse) -> bool,
@@ -40,7 +42,7 @@ impl Pages {
         is_page: fn(&HostResponse) -> bool,
         cap: usize,
     ) -> Pages {
-        Pages { next: Some(first), asked: BTreeSet::new(), what, is_page, cap }
+        Pages { next: Some(first), asked: BTreeSet::new(), circles: false, what, is_page, cap }
     }
 
     /// Whether there is another page.
@@ -61,9 +63,7 @@ impl Pages {
         }
         match next_query(&page.response) {
             Next::End => {}
-            Next::Query(query) if self.asked.contains(&query) => {
-                return Err(self.wrong(&page, "the next page is one that was read before"));
-            }
+            Next::Query(query) if self.asked.contains(&query) => self.circles = true,
             Next::Query(query) => self.go_on(&call, &query),
             // Whoever takes it for the end loses what follows.
             Next::Unreadable(text) => {
@@ -72,6 +72,14 @@ impl Pages {
             }
         }
         Ok(Some(page))
+    }
+
+    /// Makes an error of a list that goes in circles.
+    pub(crate) fn ends(&self, page: &ListPage) -> Result<(), RequestError> {
+        match self.circles {
+            true => Err(self.wrong(page, "the next page is one that was read before")),
+            false => Ok(()),
+        }
     }
 
     /// Goes on with another query of the same list.

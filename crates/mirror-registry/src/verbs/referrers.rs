@@ -10,7 +10,6 @@ use http::header::{self, HeaderMap, HeaderValue};
 use mirror_failure::RequestError;
 use mirror_oci::caps::{MAX_REFERRER_PAGES, MAX_REFERRERS};
 use mirror_oci::{Digest, MAX_MANIFEST_BYTES, Tag, media_type};
-use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::host::answer::HostResponse;
@@ -28,32 +27,28 @@ pub struct Referrer {
     pub descriptor: Map<String, Value>,
 }
 
-#[derive(Deserialize)]
-struct List {
-    #[serde(default)]
-    manifests: Vec<Map<String, Value>>,
-}
-
 impl Referrer {
     /// Reads the entries of an index, such as the one under a fallback tag.
     ///
     /// # Errors
     /// When it is no list of descriptors; says why.
     pub fn list(index: &[u8]) -> Result<Vec<Referrer>, String> {
-        let list: List = serde_json::from_slice(index).map_err(|error| error.to_string())?;
-        list.entries()
+        let mut index: Map<String, Value> =
+            serde_json::from_slice(index).map_err(|error| error.to_string())?;
+        entries(index.remove("manifests").unwrap_or_default())
     }
 }
 
-impl List {
-    fn entries(self) -> Result<Vec<Referrer>, String> {
-        let entry = |descriptor: Map<String, Value>| {
-            let digest = descriptor.get("digest").and_then(Value::as_str).unwrap_or_default();
-            let digest = digest.parse().map_err(|error| format!("`{digest}`: {error}"))?;
-            Ok(Referrer { digest, descriptor })
-        };
-        self.manifests.into_iter().map(entry).collect()
-    }
+/// The descriptors of an index. Some write `null` for none.
+fn entries(manifests: Value) -> Result<Vec<Referrer>, String> {
+    let manifests: Option<Vec<Map<String, Value>>> =
+        serde_json::from_value(manifests).map_err(|error| error.to_string())?;
+    let entry = |descriptor: Map<String, Value>| {
+        let digest = descriptor.get("digest").and_then(Value::as_str).unwrap_or_default();
+        let digest = digest.parse().map_err(|error| format!("`{digest}`: {error}"))?;
+        Ok(Referrer { digest, descriptor })
+    };
+    manifests.unwrap_or_default().into_iter().map(entry).collect()
 }
 
 /// Whether to believe an earlier response of the same repository that there is no list of referrers.
@@ -177,28 +172,30 @@ impl Remote {
             )]),
             body: Bytes::new(),
         };
-        let mut pages = Pages::of("referrers", first, is_index, MAX_MANIFEST_BYTES);
+        let mut pages = Pages::of("referrers", first, is_no_page, MAX_MANIFEST_BYTES);
         let mut found = Vec::new();
-        for _ in 0..MAX_REFERRER_PAGES {
+        for number in 0..MAX_REFERRER_PAGES {
             let Some(page) = pages.read(&self.host).await? else { break };
-            match page.response.status() {
-                200 if is_index(&page.response) => {}
-                // Some web servers in front answer anything with a page.
-                200 | 400 | 405 | 406 | 501 => return Ok(Found::NoApi),
-                404 => {
-                    let error = page.response.into_error().await;
-                    let of_this = ["MANIFEST_UNKNOWN", "NAME_UNKNOWN"];
-                    let of_this = error.code().is_some_and(|code| of_this.contains(&code));
-                    return Ok(if of_this { Found::Unknown } else { Found::NoApi });
+            let document: Option<Map<String, Value>> = match page.response.status() {
+                200 if is_json(&page.response) => Some(pages.parse(&page)?),
+                // An index is one, whatever its content type says.
+                200 if is_no_page(&page.response) => pages.parse(&page).ok(),
+                _ => None,
+            };
+            match document.and_then(|mut document| document.remove("manifests")) {
+                Some(manifests) => {
+                    found.extend(entries(manifests).map_err(|why| pages.wrong(&page, &why))?);
                 }
-                _ => {
-                    let error = page.response.into_error().await;
-                    let missing = self.means_missing(&error, digest).await;
-                    return if missing { Ok(Found::NoApi) } else { Err(error) };
+                // What comes after a first page is there.
+                None if number > 0 => {
+                    return Err(match page.response.status() {
+                        200 => pages.wrong(&page, "it breaks off after some pages"),
+                        _ => page.response.into_error().await,
+                    });
                 }
+                None => return self.without_list(page.response, digest).await,
             }
-            let list: List = pages.parse(&page)?;
-            found.extend(list.entries().map_err(|why| pages.wrong(&page, &why))?);
+            pages.ends(&page)?;
             if found.len() > MAX_REFERRERS {
                 break;
             }
@@ -209,10 +206,41 @@ impl Remote {
     }
 }
 
+impl Remote {
+    /// What a response says that is no list of referrers.
+    async fn without_list(
+        &self,
+        response: HostResponse,
+        digest: &Digest,
+    ) -> Result<Found, RequestError> {
+        match response.status() {
+            // Some web servers in front answer anything with a page.
+            200 | 400 | 405 | 406 | 501 => Ok(Found::NoApi),
+            404 => {
+                let error = response.into_error().await;
+                let of_this = ["MANIFEST_UNKNOWN", "NAME_UNKNOWN"];
+                let of_this = error.code().is_some_and(|code| of_this.contains(&code));
+                Ok(if of_this { Found::Unknown } else { Found::NoApi })
+            }
+            _ => {
+                let error = response.into_error().await;
+                let missing = self.means_missing(&error, digest).await;
+                if missing { Ok(Found::NoApi) } else { Err(error) }
+            }
+        }
+    }
+}
+
 /// A tag to ask for what a registry says of one that is missing.
 const NOBODY_HAS: &str = "mirror-asks-for-a-missing-tag";
 
-fn is_index(response: &HostResponse) -> bool {
+/// Whether this may be a list: no page for people.
+fn is_no_page(response: &HostResponse) -> bool {
+    let content_type = response.header("content-type").unwrap_or_default();
+    media_type::essence(content_type) != "text/html"
+}
+
+fn is_json(response: &HostResponse) -> bool {
     response
         .header("content-type")
         .is_some_and(|content_type| media_type::essence(content_type).ends_with("json"))

@@ -12,8 +12,9 @@ use mirror_failure::{ErrorKind, RequestError};
 use url::Url;
 
 use crate::auth::challenges::Asked;
+use crate::auth::scope::TokenScope;
 use crate::auth::{Authorization, Sent};
-use crate::host::response::{describe, refusal};
+use crate::host::response::{describe, is_answer, refusal};
 use crate::limits::pressure::Speed;
 use crate::remote::Remote;
 use crate::verbs::flow::{Flow, UploadBody, Wanted, Watched, moving};
@@ -200,37 +201,58 @@ impl Remote {
         headers.extend(given.header.clone().map(|value| (header::AUTHORIZATION, value)));
         let reach = session.reach;
         let (body_here, tls) = (Bytes::new(), self.host.tls_for(&url));
+        let sent_by = method.clone();
         let outgoing = Outgoing { method, url: url.clone(), headers, body: body_here, reach, tls };
         let sent = self.host.wire().send_body(outgoing, body);
         let idle = self.host.pace().idle();
         let speed = Speed::new(blob.pressure, blob.size, idle);
-        let mut told = None;
-        let error = match moving(&what, size, &flow, idle, speed, sent).await {
-            Ok(response)
-                if response.status().is_success()
-                    || matches!(response.status().as_u16(), 307 | 308) =>
-            {
+        let outcome = match moving(&what, size, &flow, idle, speed, sent).await {
+            Ok(response) => self.taken(response, &sent_by, &what, (&scope, &given)).await,
+            Err(error) => Err((error, None)),
+        };
+        let (error, told) = match outcome {
+            Ok(response) => {
                 entry.served();
                 return Ok(response);
             }
-            Ok(response) => {
-                told = self.host.asked_by(&response, &scope, &given);
-                let clock = self.host.pace().clock();
-                refusal(response, what, idle, clock).await.anonymously(!given.named)
-            }
-            Err(error) => self.host.misled(&url, false, error),
+            Err(failed) => failed,
         };
+        let other = told.as_ref().is_some_and(|told| given.asked.as_ref() != Some(told));
+        let expired = matches!(given.sent, Sent::Token(_)) && error.is_expired_login();
+        let unknown = error.status() == Some(401) && (given.token().is_some() || other);
+        let may_log_in_anew = expired || unknown;
+        let error = self.host.misled(&url, false, error);
         entry.failed(&error);
         // Whoever makes the bytes decides whether there is another try.
         let error = match flow.failure() {
             Some(why) => RequestError::new("reading the blob", ErrorKind::Body(why)),
             None => error,
         };
-        let other = told.as_ref().is_some_and(|told| given.asked.as_ref() != Some(told));
-        let expired = matches!(given.sent, Sent::Token(_)) && error.is_expired_login();
-        let unknown = error.status() == Some(401) && (given.token().is_some() || other);
-        let may_log_in_anew = expired || unknown;
         Err(Box::new(FailedSending { error, given, told, may_log_in_anew }))
+    }
+
+    /// A response to bytes that is a success or a redirect; otherwise why not, and how the registry wants to be asked instead.
+    async fn taken(
+        &self,
+        mut response: Response,
+        method: &Method,
+        what: &str,
+        (scope, given): (&TokenScope, &Authorization),
+    ) -> Result<Response, (RequestError, Option<Asked>)> {
+        let pace = self.host.pace();
+        match response.status().as_u16() {
+            200..=299 => match is_answer(&mut response, what, pace.idle()).await {
+                Ok(()) => Ok(response),
+                Err(error) => Err((error, None)),
+            },
+            307 | 308 => Ok(response),
+            301..=303 => Err((self.host.lost_method(method, &response, what), None)),
+            _ => {
+                let told = self.host.asked_by(&response, scope, given);
+                let error = refusal(response, what.to_owned(), pace.idle(), pace.clock()).await;
+                Err((error.anonymously(!given.named), told))
+            }
+        }
     }
 }
 

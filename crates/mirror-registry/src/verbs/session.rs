@@ -86,7 +86,11 @@ impl Host {
         let sent = tokio::spawn(async move {
             let _unsettled = unsettled;
             let response = host.send(&call).await?;
-            if response.status() != 202 {
+            // A 201 is for a blob that was mounted, unless it names an upload.
+            let location = response.header("location").unwrap_or_default();
+            let opened = response.status() == 202
+                || response.status() == 201 && location.contains("/blobs/uploads/");
+            if !opened {
                 return Ok(Reply::HostResponse(Box::new(response)));
             }
             let (url, reach) = host.location(&response)?;

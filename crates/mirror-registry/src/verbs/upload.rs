@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::Method;
 use http::header::HeaderMap;
 use mirror_failure::{ErrorKind, RequestError};
-use mirror_oci::{Digest, Repository};
+use mirror_oci::{Algorithm, Digest, Repository};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::auth::scope::TokenScope;
@@ -50,6 +50,9 @@ pub enum Upload {
 
 /// Blobs up to this size are sent without asking twice whether they are there: that costs as much as they do.
 const FEW: u64 = 16 << 10;
+
+/// What the digest is of that is asked for to see what a registry says of a blob that is not there.
+const NOBODY_HAS: &[u8] = b"mirror asks for a blob that nobody has";
 
 /// So often the bytes of one blob are sent on to somewhere else.
 const MOST_REDIRECTS: usize = 5;
@@ -166,10 +169,11 @@ impl Remote {
         let (mut permit, mut refused) = (permit, false);
         if let Some(from) = elsewhere {
             match self.open(blob, Some(from), permit).await? {
-                Opened::There => {
+                Opened::There if self.mounts_are_true().await => {
                     self.host.capabilities().mounted(true);
                     return Ok(None);
                 }
+                Opened::There => permit = self.body_permit(blob.size).await?,
                 // It may be that the blob is here, and the mount was ignored.
                 Opened::Session(session, permit) => {
                     return Ok(self.unless_there(blob, session).await.map(|s| (s, permit)));
@@ -182,10 +186,11 @@ impl Remote {
         }
         if !known(false) {
             match self.open(blob, Some(&self.repository), permit).await? {
-                Opened::There => {
+                Opened::There if self.mounts_are_true().await => {
                     self.host.capabilities().learn_mounts_from_itself(true);
                     return Ok(None);
                 }
+                Opened::There => permit = self.body_permit(blob.size).await?,
                 Opened::Session(session, permit) if known(true) => {
                     return Ok(Some((session, permit)));
                 }
@@ -204,6 +209,30 @@ impl Remote {
             self.host.capabilities().learn_mounts_from_itself(false);
         }
         Ok(opened.session())
+    }
+
+    /// Whether a blob is there that the registry says to have mounted, as far as a mount tells of a blob that nobody has.
+    async fn mounts_are_true(&self) -> bool {
+        let capabilities = self.host.capabilities();
+        let ask = async {
+            let (digest, pressure) =
+                (Digest::of(Algorithm::Sha256, NOBODY_HAS), Pressure::default());
+            let blob = Wanted { digest: &digest, size: 0, pressure: &pressure };
+            let Ok(permit) = self.body_permit(0).await else { return true };
+            match self.open(blob, Some(&self.repository), permit).await {
+                Ok(Opened::There) => {
+                    capabilities.mounts_are_untrue();
+                    false
+                }
+                Ok(Opened::Session(session, _permit)) => {
+                    self.host.give_back(session).await;
+                    true
+                }
+                // Not to know it leaves what was said.
+                Ok(Opened::Refused(_)) | Err(_) => true,
+            }
+        };
+        capabilities.mounts_are_true(ask).await
     }
 
     /// Whether a blob that is worth asking for is there.
@@ -326,17 +355,23 @@ impl Remote {
             Err(error) => error.status().or_else(|| error.token_service_status()),
         };
         if from.is_some() && matches!(status, Some(400..=428 | 430..=499 | 501)) {
+            self.host.capabilities().declined_mount();
             return Ok(Opened::Refused(permit));
         }
         match outcome? {
-            Reply::Session(session) => Ok(Opened::Session(session, permit)),
+            Reply::Session(session) => {
+                if from.is_some() {
+                    self.host.capabilities().declined_mount();
+                }
+                Ok(Opened::Session(session, permit))
+            }
             Reply::HostResponse(response) if response.status() == 201 && from.is_some() => {
                 Ok(Opened::There)
             }
             Reply::HostResponse(response) if response.status() == 201 => {
                 Err(RequestError::new(response.request, no_bytes()))
             }
-            Reply::HostResponse(response) => Err(response.into_error().await),
+            Reply::HostResponse(response) => Err(self.host.refused(*response).await),
         }
     }
 
@@ -382,7 +417,7 @@ fn no_bytes() -> ErrorKind {
 
 /// What came of the request that opens an upload session.
 enum Opened {
-    /// There is no need: the blob is there.
+    /// There is no need: the blob is there, says the registry.
     There,
     Session(Session, BodyPermit),
     /// The mount was refused; without one it may work.

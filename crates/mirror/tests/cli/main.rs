@@ -5,6 +5,7 @@
     reason = "tests may panic, and show all that a person reads"
 )]
 
+mod answers;
 mod apply;
 mod bad_input;
 mod bots;

@@ -223,7 +223,8 @@ fn said_of(says: &str, scheme: &str) -> [String; 2] {
         let proxy = format!("{proxy}://{}", behind.proxy.host());
         let mirror = behind.project.mirror(&["plan"]);
         let ran = mirror.env("ALL_PROXY", &proxy).ends_with(1).run();
-        let why = ran.stdout.split("/manifests/1: ").nth(1).unwrap_or(&ran.stdout);
+        let why = ran.stdout.split("/manifests/1").nth(1).unwrap_or(&ran.stdout);
+        let why = why.trim_start_matches(": ");
         why.split("\nplan").next().unwrap().replace(&behind.proxy.host(), "PROXY")
     })
 }
@@ -292,7 +293,7 @@ fn a_proxy_with_troubles_of_its_own_is_named() {
               help: ask whoever runs the proxy whether it can reach this host; if it should be reached without, add it to NO_PROXY
 
             HTTP/1.1 302 Found
-            too many redirects
+            , sent on to portal.test: too many redirects
               help: tell the operator of the registry; this is not what the specification allows
             the proxy PROXY (ALL_PROXY) refuses the connection (302)
               help: ask whoever runs the proxy to let this host through, or add the host to NO_PROXY
