@@ -61,6 +61,10 @@ pub async fn explain(
 fn step(step: LookupStep) -> LoginStep {
     let (outcome, detail) = match step.outcome {
         LookupOutcome::Absent => (LoginOutcome::Absent, None),
+        LookupOutcome::Withheld => {
+            let why = "no password is sent without TLS that is not stored for `http://`";
+            (LoginOutcome::Withheld, Some(why.to_owned()))
+        }
         LookupOutcome::Nothing => (LoginOutcome::Nothing, None),
         LookupOutcome::Failed(error) => (LoginOutcome::Failed, Some(reason(error))),
         LookupOutcome::Found(key) if key == step.place => (LoginOutcome::Found, None),

@@ -43,8 +43,13 @@ pub enum Cause {
     SparseIndex(RequestError),
     /// The registry takes no image some of whose layers were left out.
     ForeignLayers(RequestError),
-    /// The registry has no such image.
-    Missing(Registry),
+    /// The registry has no such image, or denies it to strangers, if we are none other.
+    Missing {
+        /// Which registry.
+        registry: Registry,
+        /// Whether no credentials were sent there.
+        anonymous: bool,
+    },
     /// The tag at the destination is another image, or none, since it was looked at.
     Moved(Option<Digest>),
     /// The file system refused: what kind of error, and in words.
@@ -191,7 +196,7 @@ impl fmt::Display for Cause {
             Cause::Manifest(error) => error.fmt(f),
             Cause::Moved(Some(found)) => write!(f, "the tag is now {found}"),
             Cause::Moved(None) => f.write_str("the tag no longer exists"),
-            Cause::Missing(registry) => write!(f, "{registry} has no such image (404)"),
+            Cause::Missing { registry, .. } => write!(f, "{registry} has no such image (404)"),
             Cause::Io(_, text)
             | Cause::TooMuch(text)
             | Cause::Outdated(text)

@@ -19,7 +19,7 @@ impl Cause {
             Cause::SparseIndex(_) | Cause::ForeignLayers(_) => FailureKind::Configuration,
             Cause::Digest(_) | Cause::Manifest(ManifestError::Digest(_)) => FailureKind::Tampering,
             Cause::Manifest(_) | Cause::TooMuch(_) => FailureKind::Content,
-            Cause::Missing(_) => FailureKind::Missing,
+            Cause::Missing { .. } => FailureKind::Missing,
             Cause::Moved(_) => FailureKind::Moved,
             Cause::Io(..) => FailureKind::Disk,
             Cause::Outdated(_) | Cause::Other(_) => FailureKind::Other,
@@ -33,7 +33,10 @@ impl Cause {
             Cause::Other(_) => return None,
             Cause::SparseIndex(_) => SPARSE,
             Cause::ForeignLayers(_) => FOREIGN,
-            Cause::Missing(_) => missing_help(side),
+            Cause::Missing { anonymous: true, .. } if side == Side::Source => {
+                "check the name and the tag, and that they still exist there; a private image may need a login"
+            }
+            Cause::Missing { .. } => missing_help(side),
             Cause::Digest(_) => TAMPERING,
             Cause::Manifest(error) => manifest_help(error),
             Cause::Io(StorageFull, _) => {
@@ -113,7 +116,7 @@ fn request_help(error: &RequestError, side: Side) -> Option<&'static str> {
             "the registry forgets uploads before their bytes are here; tell its operator"
         }
         ErrorKind::Status { status, .. } if error.token_service_status().is_some() => {
-            token_service_help(*status, error.is_anonymous())
+            token_service_help(*status, error.code(), error.is_anonymous())
         }
         _ if error.lacks_content() => {
             "the registry does not know what it has just taken: run again later, or tell its operator"
@@ -248,8 +251,11 @@ const SILENT: &str = "ask the operator of the registry, whose log may say more; 
 pub const TAMPERING: &str = "don't use it before somebody has looked: ask from another network, then tell the operator of the registry or of the proxy on the way";
 
 /// What to do about a token service that gives no token; the registry itself was not asked.
-fn token_service_help(status: u16, anonymous: bool) -> &'static str {
+fn token_service_help(status: u16, code: Option<&str>, anonymous: bool) -> &'static str {
     match status {
+        _ if matches!(code, Some("invalid_grant" | "invalid_client" | "unauthorized_client")) => {
+            "the token service does not know this identity token, or no more: `docker login` again"
+        }
         500.. => {
             "the token service reported an internal error before the registry was asked; try again later"
         }

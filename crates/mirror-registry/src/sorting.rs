@@ -54,7 +54,7 @@ pub(crate) fn status_kind(
 }
 
 /// The text of a body, in UTF-8 or UTF-16.
-fn text_of(body: &[u8]) -> String {
+pub(crate) fn text_of(body: &[u8]) -> String {
     let wide = |of: fn([u8; 2]) -> u16| {
         let units: Vec<u16> = body.as_chunks().0.iter().map(|pair| of(*pair)).collect();
         String::from_utf16_lossy(&units)

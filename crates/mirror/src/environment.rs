@@ -43,7 +43,25 @@ fn network() -> Result<Network, ProxyError> {
         Some(PathBuf::from("/etc/containers").join(FOLDER)),
     ];
     let certificate_folders = folders.into_iter().flatten().collect();
-    Ok(Network { proxies, certificate_folders })
+    Ok(Network { proxies, certificate_folders, store_problem: store_problem() })
+}
+
+/// What is wrong with the variables that name the store of certificates:
+/// <https://docs.rs/rustls-native-certs/latest/rustls_native_certs/fn.load_native_certs.html>.
+fn store_problem() -> Option<String> {
+    let problem = |name: &str| {
+        let value = env::var_os(name)?;
+        let missing = env::split_paths(&value).find(|path| !path.exists());
+        match (value.is_empty(), missing) {
+            (true, _) => Some(format!("{name} is set, to nothing: unset it")),
+            (false, missing) => {
+                missing.map(|path| format!("{name} names {}, which does not exist", path.display()))
+            }
+        }
+    };
+    let problems: Vec<_> =
+        ["SSL_CERT_FILE", "SSL_CERT_DIR"].into_iter().filter_map(problem).collect();
+    (!problems.is_empty()).then(|| problems.join("; "))
 }
 
 /// Where credentials are kept: `MIRROR_AUTH_<HOST>`, `DOCKER_AUTH_CONFIG`, Docker's `config.json`, podman's `auth.json`.

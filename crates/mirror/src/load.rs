@@ -88,11 +88,12 @@ fn load_by(given: Option<&Path>, rules: impl Fn(&Rules) -> Rules) -> Loaded {
         wants.collisions.iter().map(|collision| Diagnostic::of_collision(&shown, collision)),
     );
     diagnostics.diagnostics.extend(unread_config(&images, &shown));
+    let root = images.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let root = root.map_or_else(|| PathBuf::from("."), Path::to_owned);
+    diagnostics.diagnostics.extend(missing_certificates(&config, &root, &shown));
     let at = |one: &Diagnostic| one.position.map_or((0, 0), |at| (at.line, at.column));
     diagnostics.diagnostics.sort_by(|a, b| (&a.file, at(a)).cmp(&(&b.file, at(b))));
     diagnostics.entries = entries.len();
-    let root = images.parent().filter(|parent| !parent.as_os_str().is_empty());
-    let root = root.map_or_else(|| PathBuf::from("."), Path::to_owned);
     let by_name = documents.iter().cloned().collect();
     let (documents, texts): (Vec<String>, Vec<String>) = documents.into_iter().unzip();
     let config_digest = Digest::of(Algorithm::Sha256, texts.join("\0").as_bytes());
@@ -189,6 +190,25 @@ impl Loaded {
             errors.map(|one| Problem::Diagnostic(Box::new(one.clone()))).collect();
         if problems.is_empty() { Ok(()) } else { Err(CommandError::of(problems, Exit::Usage)) }
     }
+}
+
+/// Files with certificates that are named, and not here: they may be on the machine that mirrors.
+fn missing_certificates(config: &Config, root: &Path, shown: &str) -> Vec<Diagnostic> {
+    let named = config.registries.values().flat_map(|registry| {
+        let (client, key) = registry.client_certificate.clone().unzip();
+        let files: [(_, Option<PathBuf>); 3] = [
+            ("ca", registry.ca.clone()),
+            ("client_certificate", client),
+            ("client_key", key.flatten()),
+        ];
+        files.into_iter().filter_map(|(setting, path)| Some((setting, path?)))
+    });
+    let missing = named.filter(|(_, path)| !root.join(path).exists());
+    let file = format!("{shown}/{CONFIG}");
+    let diagnostic = |(setting, path): (&str, PathBuf)| {
+        Diagnostic::of_missing_file(&file, setting, &path.display().to_string())
+    };
+    missing.map(diagnostic).collect()
 }
 
 /// A configuration beside the tree: many look for it there.

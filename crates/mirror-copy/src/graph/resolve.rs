@@ -62,7 +62,10 @@ impl Origin {
         found.ok_or_else(|| {
             let step = format!("looking up {}:{tag}", self.store.repository());
             let cause = match self.store.remote() {
-                Some(remote) => Cause::Missing(remote.host().name().clone()),
+                Some(remote) => Cause::Missing {
+                    registry: remote.host().name().clone(),
+                    anonymous: !remote.host().has_used_credentials(),
+                },
                 None => Cause::Other("the layout does not have it".to_owned()),
             };
             CopyError::new(Side::Source, step, cause)
@@ -82,7 +85,7 @@ impl Origin {
             let alone = links(&root)?.manifests.is_empty();
             // It was found to be for this platform before. A source that has lost it can't say so again.
             return child.or_else(|error| match error.cause() {
-                Cause::Request(_) | Cause::Missing(_) if alone => Ok(root.digest().clone()),
+                Cause::Request(_) | Cause::Missing { .. } if alone => Ok(root.digest().clone()),
                 _ => Err(error),
             });
         }

@@ -149,7 +149,7 @@ pub enum Change {
 /// use mirror_failure::{Cause, Failure, Side};
 /// use mirror_plan::plan::Holder;
 ///
-/// let gone = Cause::Missing("docker.io".parse()?);
+/// let gone = Cause::Missing { registry: "docker.io".parse()?, anonymous: false };
 /// let holder = Holder {
 ///     destination: "prod".to_owned(),
 ///     repository: "docker.io/library/redis".parse()?,

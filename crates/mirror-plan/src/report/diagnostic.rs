@@ -200,6 +200,28 @@ impl Diagnostic {
         }
     }
 
+    /// A file with certificates that a setting of a registry names, and that is not on this machine.
+    ///
+    /// ```
+    /// use mirror_plan::report::Diagnostic;
+    ///
+    /// let diagnostic = Diagnostic::of_missing_file("images/mirror.toml", "ca", "~/ca.pem");
+    /// assert_eq!(diagnostic.message, "`ca` names ~/ca.pem, which does not exist");
+    /// ```
+    pub fn of_missing_file(file: &str, setting: &str, path: &str) -> Diagnostic {
+        let help = "paths start at the folder that holds the tree, and `~` is not expanded";
+        Diagnostic {
+            severity: Level::Warning,
+            code: "config".to_owned(),
+            file: printable(file),
+            position: None,
+            message: format!("`{setting}` names {}, which does not exist", printable(path)),
+            help: Some(help.to_owned()),
+            fixable: false,
+            excerpt: None,
+        }
+    }
+
     /// A collision, shown at the first file concerned.
     ///
     /// ```

@@ -78,6 +78,8 @@ pub struct LoginStep {
 pub enum LoginOutcome {
     /// It is not set, or does not exist.
     Absent,
+    /// It has a password, which is not sent without TLS.
+    Withheld,
     /// It has nothing for this registry.
     Nothing,
     /// It could not be used.

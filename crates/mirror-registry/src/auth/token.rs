@@ -77,6 +77,14 @@ pub(crate) async fn fetch(
     misled: bool,
 ) -> Result<TokenAnswer, RequestError> {
     let misleading = |error: RequestError| {
+        let unknown = matches!(error.kind(), ErrorKind::Status { status: 404 | 405 | 501, .. });
+        if request.method == Method::POST && unknown {
+            let why = format!(
+                "the token service takes no identity token ({}): log in with a user and a password or access token",
+                error.kind()
+            );
+            return RequestError::unusable(what, why);
+        }
         let why = format!(
             "the registry names {} as its token service, which can't be reached ({}): its external URL is misconfigured",
             authority(&request.url),

@@ -34,6 +34,9 @@ pub struct Network {
     pub proxies: Proxies,
     /// Folders with certificates for registries, one folder for each: `/etc/docker/certs.d` and its kin.
     pub certificate_folders: Vec<PathBuf>,
+    /// What is wrong with the variables that name the store of the system, where that is known: it is told when the store
+    /// can't be used.
+    pub store_problem: Option<String>,
 }
 
 /// Connections to hosts as they are.
@@ -42,6 +45,7 @@ pub(super) struct Internet {
     proxies: Proxies,
     certificates: CertificateFolders,
     through: Through,
+    store_problem: Option<String>,
     /// Made when they are needed: whoever speaks plain HTTP needs no certificates.
     clients: Arc<Mutex<HashMap<ClientKey, Client>>>,
 }
@@ -73,6 +77,7 @@ impl Internet {
             proxies: network.proxies,
             certificates: CertificateFolders::new(network.certificate_folders),
             through: Through::default(),
+            store_problem: network.store_problem,
             clients: Arc::default(),
         }
     }
@@ -130,7 +135,7 @@ impl Internet {
         if let Some(client) = clients.get(&key) {
             return Ok(client.clone());
         }
-        let client = build(&key, proxy)?;
+        let client = build(&key, proxy, self.store_problem.as_deref())?;
         clients.insert(key, client.clone());
         Ok(client)
     }
@@ -154,7 +159,11 @@ impl Client {
     }
 }
 
-fn build(key: &ClientKey, proxy: Option<&ProxyServer>) -> Result<Client, ErrorKind> {
+fn build(
+    key: &ClientKey,
+    proxy: Option<&ProxyServer>,
+    store_problem: Option<&str>,
+) -> Result<Client, ErrorKind> {
     let mut builder = reqwest::Client::builder()
         .user_agent(concat!("mirror/", env!("CARGO_PKG_VERSION")))
         .redirect(reqwest::redirect::Policy::none())
@@ -180,7 +189,8 @@ fn build(key: &ClientKey, proxy: Option<&ProxyServer>) -> Result<Client, ErrorKi
         builder.tls_certs_only([])
     } else {
         let files = key.tls.as_ref().map(|(_, files)| files.clone()).unwrap_or_default();
-        builder.tls_backend_preconfigured(tls::config(&files, lacks_certificate.clone())?)
+        let config = tls::config(&files, lacks_certificate.clone(), store_problem)?;
+        builder.tls_backend_preconfigured(config)
     };
     let http = builder.build().map_err(|error| kind_of(&error))?;
     Ok(Client { http, lacks_certificate, has_answered: Arc::default() })

@@ -14,14 +14,18 @@ use crate::sorting::one_line;
 
 /// The settings of TLS for a host. `asked` becomes true when it wants a certificate of ours and there is none: with TLS 1.3 it
 /// hangs up after that, and what is heard of it is a connection that broke.
-pub(crate) fn config(files: &TlsFiles, asked: Arc<AtomicBool>) -> Result<ClientConfig, ErrorKind> {
+pub(crate) fn config(
+    files: &TlsFiles,
+    asked: Arc<AtomicBool>,
+    store_problem: Option<&str>,
+) -> Result<ClientConfig, ErrorKind> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let authorities = files.read_authorities()?;
     let verifier = match authorities.is_empty() {
         true => Verifier::new(provider.clone()),
         false => Verifier::new_with_extra_roots(authorities, provider.clone()),
     };
-    let verifier = verifier.map_err(|error| store(&error.to_string()))?;
+    let verifier = verifier.map_err(|error| store(store_problem.unwrap_or(&error.to_string())))?;
     let own = files.read_client()?.map(|own| {
         let key = provider.key_provider.load_private_key(own.key).and_then(|key| {
             let certified = CertifiedKey::new(own.chain, key);

@@ -39,8 +39,15 @@ impl TlsFiles {
         let chain = certificates(file, &content(file)?)?;
         let key = key.as_ref().unwrap_or(file);
         // What the parser says of a key may have the key in it.
-        let found = PrivateKeyDer::from_pem_slice(&content(key)?);
-        let found = found.map_err(|_| unusable(key, "there is no private key in PEM in it"))?;
+        let content = content(key)?;
+        let found = PrivateKeyDer::from_pem_slice(&content);
+        let found = found.map_err(|_| {
+            let other = other_format(key, &content);
+            unusable(
+                key,
+                &other.unwrap_or_else(|| "there is no private key in PEM in it".to_owned()),
+            )
+        })?;
         Ok(Some(OwnCertificate { chain, key: found, file: key.clone() }))
     }
 
@@ -67,6 +74,12 @@ impl TlsFiles {
                         return Err(unusable(path, &why));
                     }
                     files.client.get_or_insert((path.clone(), Some(key)));
+                }
+                // Docker refuses this as well.
+                Some("key") if !paths.contains(&path.with_extension("cert")) => {
+                    let cert = path.with_extension("cert");
+                    let why = format!("there is no {} beside it", cert.display());
+                    return Err(unusable(path, &why));
                 }
                 _ => {}
             }
@@ -139,15 +152,51 @@ pub(crate) struct OwnCertificate {
 
 fn certificates(file: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, ErrorKind> {
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
-    let found = found.map_err(|_| unusable(file, "it is not a certificate in PEM"))?;
-    match found.is_empty() {
-        true => Err(unusable(file, "there is no certificate in PEM in it")),
-        false => Ok(found),
+    match found {
+        Ok(found) if !found.is_empty() => Ok(found),
+        found => {
+            let usual = match found {
+                Ok(_) => "there is no certificate in PEM in it",
+                Err(_) => "it is not a certificate in PEM",
+            };
+            Err(unusable(file, &other_format(file, pem).unwrap_or_else(|| usual.to_owned())))
+        }
     }
 }
 
+/// What a file is that is of another format, and how to make PEM of it.
+fn other_format(file: &Path, content: &[u8]) -> Option<String> {
+    let has = |words: &str| content.windows(words.len()).any(|part| part == words.as_bytes());
+    let name = file.display();
+    // ASN.1: <https://www.rfc-editor.org/rfc/rfc5652#section-3>, <https://www.rfc-editor.org/rfc/rfc7292#section-4>.
+    let inside = content.strip_prefix(&[0x30]).and_then(|rest| match rest {
+        [0x82, _, _, rest @ ..] => Some(rest),
+        [0x81, _, rest @ ..] | [_, rest @ ..] => Some(rest),
+        [] => None,
+    });
+    let (what, command) = match inside {
+        Some([0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x07, ..]) => {
+            ("PKCS #7 in DER", format!("openssl pkcs7 -inform der -print_certs -in {name}"))
+        }
+        Some([0x02, 0x01, 0x03, ..]) => ("PKCS #12", format!("openssl pkcs12 -nodes -in {name}")),
+        Some([0x30, ..]) => ("DER", format!("openssl x509 -inform der -in {name}")),
+        Some([0x02, 0x01, ..]) => ("DER", format!("openssl pkey -inform der -in {name}")),
+        _ if has("BEGIN PKCS7") => ("PKCS #7", format!("openssl pkcs7 -print_certs -in {name}")),
+        _ if has("BEGIN ENCRYPTED PRIVATE KEY") || has("Proc-Type: 4,ENCRYPTED") => {
+            ("encrypted", format!("openssl pkey -in {name}"))
+        }
+        _ if has("BEGIN TRUSTED CERTIFICATE") => {
+            ("a certificate with OpenSSL's trust settings", format!("openssl x509 -in {name}"))
+        }
+        _ => return None,
+    };
+    Some(format!("it is {what}; `{command}` makes PEM of it"))
+}
+
 fn content(file: &Path) -> Result<Vec<u8>, ErrorKind> {
-    fs::read(file).map_err(|error| unusable(file, &error.to_string()))
+    let content = fs::read(file).map_err(|error| unusable(file, &error.to_string()))?;
+    // What some editors put in front.
+    Ok(content.strip_prefix(b"\xef\xbb\xbf").map_or_else(|| content.clone(), <[u8]>::to_vec))
 }
 
 fn unusable(file: &Path, why: &str) -> ErrorKind {
@@ -182,7 +231,10 @@ mod tests {
         let configured = TlsFiles { authorities: vec!["/ca.pem".into()], client: None };
         let both = folders.files("r.io", 5000, Some(&configured)).unwrap();
         assert_eq!((both.authorities.len(), both.client.is_some()), (3, true));
-        // A certificate without its key.
+        // A key or a certificate without the other.
+        write("c/alone.io/client.key");
+        let error = folders.files("alone.io", 443, None).unwrap_err().to_string();
+        assert!(error.contains("client.key can't be used: there is no "), "{error}");
         write("c/lost.io/client.cert");
         let error = folders.files("lost.io", 443, None).unwrap_err().to_string();
         assert!(error.contains("client.cert can't be used: there is no "), "{error}");
@@ -202,5 +254,32 @@ mod tests {
         assert!(says(&files).contains("there is no certificate in PEM in it"), "{}", says(&files));
         let files = TlsFiles { authorities: Vec::new(), client: Some((file, None)) };
         assert!(says(&files).contains("there is no certificate in PEM in it"), "{}", says(&files));
+    }
+
+    #[test]
+    fn files_of_another_format() {
+        for (content, what, command) in [
+            (&b"\x30\x82\x03\x0a\x30\x82\x01"[..], "DER", "openssl x509 -inform der -in F"),
+            (b"\x30\x82\x03\x0a\x02\x01\x00\x30", "DER", "openssl pkey -inform der -in F"),
+            (
+                b"\x30\x82\x03\x0a\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x02",
+                "PKCS #7 in DER",
+                "openssl pkcs7 -inform der -print_certs -in F",
+            ),
+            (b"\x30\x82\x03\x0a\x02\x01\x03\x30", "PKCS #12", "openssl pkcs12 -nodes -in F"),
+            (b"-----BEGIN PKCS7-----\n", "PKCS #7", "openssl pkcs7 -print_certs -in F"),
+            (b"-----BEGIN ENCRYPTED PRIVATE KEY-----\n", "encrypted", "openssl pkey -in F"),
+            (
+                b"-----BEGIN TRUSTED CERTIFICATE-----\n",
+                "a certificate with OpenSSL's trust settings",
+                "openssl x509 -in F",
+            ),
+        ] {
+            let said = other_format(Path::new("F"), content).unwrap();
+            assert_eq!(said, format!("it is {what}; `{command}` makes PEM of it"));
+        }
+        for content in [&b""[..], b"hello", b"-----BEGIN CERTIFICATE-----", b"\x30"] {
+            assert_eq!(other_format(Path::new("F"), content), None);
+        }
     }
 }

@@ -62,6 +62,7 @@ fn word(step: &LoginStep) -> &'static str {
     match step.outcome {
         LoginOutcome::Absent if step.place.contains(['/', '\\']) => "missing",
         LoginOutcome::Absent => "not set",
+        LoginOutcome::Withheld => "withheld",
         LoginOutcome::Nothing => "nothing",
         LoginOutcome::Failed => "failed",
         LoginOutcome::Found => "found",

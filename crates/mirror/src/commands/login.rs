@@ -40,7 +40,9 @@ pub(crate) struct LoginArguments {
 pub(crate) fn run(images: Option<&Path>, command: &LoginArguments) -> Result<Exit, CommandError> {
     let (registry, repository) = parse(&command.host)?;
     // Where the tree says how it is reached, and in which role; there need not be one.
-    let settings = load(images).config.registries.remove(&registry).unwrap_or_default();
+    let mut loaded = load(images);
+    loaded.configured()?;
+    let settings = loaded.config.registries.remove(&registry).unwrap_or_default();
     super::in_runtime(async {
         let surroundings = environment::surroundings(&environment::default_spool())?;
         let explanation =
@@ -57,6 +59,9 @@ pub(crate) fn run(images: Option<&Path>, command: &LoginArguments) -> Result<Exi
 fn parse(text: &str) -> Result<(Registry, Option<Repository>), CommandError> {
     let bare = text.split_once("://").map_or(text, |(_, rest)| rest).trim_end_matches('/');
     let (host, path) = bare.split_once('/').unwrap_or((bare, ""));
+    // A reference to an image is as good as its repository.
+    let path = path.split('@').next().unwrap_or_default();
+    let path = path.split(':').next().unwrap_or_default();
     let wrong = |why: String| {
         let help =
             "write a host, perhaps with a port and a repository: registry.example.com:5000/team-a";

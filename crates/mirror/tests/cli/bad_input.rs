@@ -157,7 +157,7 @@ fn plain_http_to_a_server_that_wants_tls() {
         expect![[r#"
             error: could not look up bad.example/app:1.0 for mirror-store
               caused by: source: looking up app:1.0: bad.example has no such image (404)
-              help: check the name and the tag, and that they still exist there
+              help: check the name and the tag, and that they still exist there; a private image may need a login
             applied: 0 copied, 0 unchanged, 1 failed; what had moved by then; N.N s
         "#]],
     );

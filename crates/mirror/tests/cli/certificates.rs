@@ -157,6 +157,19 @@ fn a_store_that_cannot_be_used_is_named_and_only_where_it_is_needed() {
         let mirror = none.mirror(&["plan"]).env("SSL_CERT_FILE", file);
         let ran = mirror.env("SSL_CERT_DIR", "/no/such/folder").ends_with(1).run();
         assert!(ran.stdout.contains("SSL_CERT_FILE"), "{}", ran.stdout);
+        let told = "can't be used: SSL_CERT_DIR names /no/such/folder, which does not exist";
+        let told = told.replace(
+            "used: ",
+            if file.starts_with("/no") {
+                "used: SSL_CERT_FILE names /no/such/file.pem, which does not exist; "
+            } else {
+                "used: "
+            },
+        );
+        assert!(ran.stdout.contains(&told), "{}", ran.stdout);
+        let unset = none.mirror(&["plan"]).env("SSL_CERT_FILE", "").ends_with(1).run();
+        let told = "can't be used: SSL_CERT_FILE is set, to nothing: unset it";
+        assert!(unset.stdout.contains(told), "{}", unset.stdout);
         // An authority of its own needs no store.
         let own = project(&registry, &setting("ca", &authority.certificate()));
         copies(own.mirror(&["apply"]).env("SSL_CERT_FILE", file).env("SSL_CERT_DIR", "/no/such"));

@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use expect_test::expect;
-use mirror_testkit::{AuthProfile, Image, ImageBuilder, Mirror, Profile, Registry};
+use mirror_testkit::{AuthProfile, Fault, Image, ImageBuilder, Mirror, Profile, Registry};
 
 use crate::Project;
 
@@ -250,4 +250,35 @@ fn redirects_don_t_carry_credentials() {
         "{}",
         ran.stderr
     );
+}
+
+#[test]
+fn an_identity_token_that_is_over_or_not_taken_is_told() {
+    let kept = |locked: &Locked| {
+        let host = locked.destination.host();
+        format!(r#"{{"auths":{{"{host}":{{"identitytoken":"secret-token"}}}}}}"#)
+    };
+    for (answer, says) in [
+        (
+            Fault::Answer(
+                400,
+                "application/json",
+                r#"{"error":"invalid_grant","error_description":"no secret-token here"}"#.into(),
+            ),
+            "400 invalid_grant: no *** here\n  help: the token service does not know this identity token, or no more: `docker login` again",
+        ),
+        (
+            Fault::Answer(405, "text/plain", String::new()),
+            "the token service takes no identity token (405): log in with a user and a password or access token",
+        ),
+    ] {
+        let locked = locked(AuthProfile::bearer("me", "secret"));
+        locked.project.write(".docker/config.json", &kept(&locked));
+        locked.destination.set_faults(move |exchange| {
+            (exchange.path == "/token" && exchange.method == "POST").then(|| answer.clone())
+        });
+        let ran = locked.project.mirror(&["plan"]).ends_with(1).run();
+        assert!(ran.stdout.contains(says), "{}", ran.stdout);
+        assert!(!(ran.stdout + &ran.stderr).contains("secret-token"));
+    }
 }

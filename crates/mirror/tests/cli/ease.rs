@@ -158,10 +158,10 @@ fn added_when_it_exists() {
         expect![[r#"
             error: could not add docker.io/library/app:1.1
               caused by: looking up library/app:1.1: docker.io has no such image (404)
-              help: check the name and the tag, and that they still exist there
+              help: check the name and the tag, and that they still exist there; a private image may need a login
             error: could not add docker.io/library/gone:1
               caused by: looking up library/gone:1: docker.io has no such image (404)
-              help: check the name and the tag, and that they still exist there
+              help: check the name and the tag, and that they still exist there; a private image may need a login
             1 image added, 2 not
         "#]],
     );
@@ -269,14 +269,14 @@ fn added_with_digests() {
     crate::reads(
         &ran.stderr,
         expect![[r#"
-        error: could not add docker.io/library/app:2.0
-          caused by: looking up library/app:2.0: docker.io has no such image (404)
-          help: check the name and the tag, and that they still exist there
-        error: could not add docker.io/library/gone:1
-          caused by: looking up library/gone:1: docker.io has no such image (404)
-          help: check the name and the tag, and that they still exist there
-        nothing was added
-    "#]],
+            error: could not add docker.io/library/app:2.0
+              caused by: looking up library/app:2.0: docker.io has no such image (404)
+              help: check the name and the tag, and that they still exist there; a private image may need a login
+            error: could not add docker.io/library/gone:1
+              caused by: looking up library/gone:1: docker.io has no such image (404)
+              help: check the name and the tag, and that they still exist there; a private image may need a login
+            nothing was added
+        "#]],
     );
     assert!(!pair.project.path().join("images/docker.io/library/app/2").exists());
 }
@@ -334,11 +334,11 @@ fn pinned_without_touching_another_byte() {
     crate::reads(
         &ran.stderr,
         expect![[r#"
-        error: could not pin docker.io/library/gone:1 in images/docker.io/library/gone/Dockerfile
-          caused by: looking up library/gone:1: docker.io has no such image (404)
-          help: check the name and the tag, and that they still exist there
-        1 image pinned, 2 already up to date, 1 failed
-    "#]],
+            error: could not pin docker.io/library/gone:1 in images/docker.io/library/gone/Dockerfile
+              caused by: looking up library/gone:1: docker.io has no such image (404)
+              help: check the name and the tag, and that they still exist there; a private image may need a login
+            1 image pinned, 2 already up to date, 1 failed
+        "#]],
     );
 }
 

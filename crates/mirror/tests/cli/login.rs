@@ -34,6 +34,13 @@ fn nobody_is_known() {
     );
     let insecure = "[registry.\"r.example\"]\nendpoint = \"http://r.example:5000\"\n";
     project.write("images/mirror.toml", insecure);
+    let explain = || project.mirror(&["login", "--explain", "r.example/app:1@sha256:00"]);
+    let set = explain().env("MIRROR_AUTH_R_EXAMPLE_5000", "me:secret");
+    let told = explained(&project, set);
+    assert!(
+        told.contains("  withheld  MIRROR_AUTH_R_EXAMPLE_5000: no password is sent without TLS"),
+        "{told}"
+    );
     let told = explained(&project, project.mirror(&["login", "--explain", "r.example"]));
     crate::reads(
         &told,
@@ -46,6 +53,14 @@ fn nobody_is_known() {
         requests are anonymous: without TLS, only what is stored for `http://` and the host is sent
     "#]],
     );
+}
+
+#[test]
+fn a_broken_configuration_is_told_before_anybody_is_asked() {
+    let project = Project::new();
+    project.write("images/mirror.toml", "[registry.\"r.example\"]\nendpoint = \"r.example\"\n");
+    let ran = project.mirror(&["login", "--explain", "r.example"]).ends_with(2).run();
+    assert!(ran.stderr.contains("`r.example` is not an endpoint"), "{}", ran.stderr);
 }
 
 #[test]

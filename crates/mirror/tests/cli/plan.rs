@@ -30,7 +30,7 @@ prod
 
 error: could not look up docker.io/library/gone:4 for prod
   caused by: source: looking up library/gone:4: docker.io has no such image (404)
-  help: check the name and the tag, and that they still exist there
+  help: check the name and the tag, and that they still exist there; a private image may need a login
 plan: 1 to create, 1 to update, 1 unchanged, 1 not looked up
   to move: 3.2 MiB of distinct blobs at most; 4 manifests from docker.io
 ",

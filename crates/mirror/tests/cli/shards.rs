@@ -87,7 +87,7 @@ fn what_can_only_be_told_is_told_by_one_part() {
         expect![[r#"
             error: could not look up docker.io/library/gone:1 for prod
               caused by: source: looking up library/gone:1: docker.io has no such image (404)
-              help: check the name and the tag, and that they still exist there
+              help: check the name and the tag, and that they still exist there; a private image may need a login
             applied: 0 copied, 0 unchanged, 1 failed; what had moved by then; N.N s
         "#]],
     );
@@ -113,12 +113,12 @@ fn what_can_only_be_told_is_told_by_one_part() {
     crate::reads(
         &ran.stderr,
         expect![[r#"
-        error: could not look up docker.io/library/gone:1 for prod
-          caused by: source: looking up library/gone:1: docker.io has no such image (404)
-          help: check the name and the tag, and that they still exist there
-        plan: 0 to create, 0 to update, 0 unchanged, 1 not looked up
-        ::error file=images/docker.io/library/gone/Dockerfile,title=failed::docker.io/library/gone:1 at prod: source: looking up library/gone:1: docker.io has no such image (404)%0Ahelp: check the name and the tag, and that they still exist there
-    "#]],
+            error: could not look up docker.io/library/gone:1 for prod
+              caused by: source: looking up library/gone:1: docker.io has no such image (404)
+              help: check the name and the tag, and that they still exist there; a private image may need a login
+            plan: 0 to create, 0 to update, 0 unchanged, 1 not looked up
+            ::error file=images/docker.io/library/gone/Dockerfile,title=failed::docker.io/library/gone:1 at prod: source: looking up library/gone:1: docker.io has no such image (404)%0Ahelp: check the name and the tag, and that they still exist there; a private image may need a login
+        "#]],
     );
     assert!(std::fs::read_to_string(&summary).unwrap().contains("1 not looked up"));
     // Two versions under one name.

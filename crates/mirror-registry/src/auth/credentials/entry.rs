@@ -6,6 +6,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde_json::Value;
 
 use super::Credential;
+use super::files::field;
 use crate::redact::Secret;
 
 /// With or without padding.
@@ -19,7 +20,7 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
 /// Who we are by an entry; nobody, where Docker keeps an empty one for what its helper knows. The error says what is wrong,
 /// without what is in it.
 pub(super) fn credential(entry: &Value) -> Result<Option<Credential>, String> {
-    let text = |name: &str| match entry.get(name) {
+    let text = |name: &str| match field(entry, name) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) => Ok(Some(text.clone()).filter(|text| !text.is_empty())),
         Some(_) => Err(format!("`{name}` is not text")),

@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use super::entry::credential;
 use super::key::{Key, Wanted};
 use super::{Credential, CredentialFile};
+use crate::sorting::text_of;
 
 /// A place with credentials.
 #[derive(Debug)]
@@ -68,16 +69,16 @@ async fn read(path: &Path) -> Result<Option<Vec<u8>>, String> {
 
 impl Contents {
     fn parse(text: &[u8]) -> Result<Contents, String> {
-        let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text).trim_ascii();
+        let text = text_of(text);
         if text.is_empty() {
             return Ok(Contents::default());
         }
         // The message of serde_json could quote a secret: line and column are enough.
-        let document: Value = serde_json::from_slice(text).map_err(|error| {
+        let document: Value = serde_json::from_str(&text).map_err(|error| {
             let (line, column) = (error.line(), error.column());
             format!("not the JSON of Docker's config.json (line {line}, column {column})")
         })?;
-        let table = |name: &str| match document.get(name) {
+        let table = |name: &str| match field(&document, name) {
             None | Some(Value::Null) => Ok(Map::new()),
             Some(Value::Object(table)) => Ok(table.clone()),
             Some(_) => Err(format!("`{name}` is not a table of registries")),
@@ -85,7 +86,7 @@ impl Contents {
         if !document.is_object() && !document.is_null() {
             return Err("not the JSON of Docker's config.json, which is a table".to_owned());
         }
-        let store = document.get("credsStore").and_then(Value::as_str);
+        let store = field(&document, "credsStore").and_then(Value::as_str);
         let store = store.filter(|store| !store.is_empty()).map(str::to_owned);
         Ok(Contents { auths: table("auths")?, helpers: table("credHelpers")?, store })
     }
@@ -106,6 +107,15 @@ impl Contents {
         };
         Some((key.clone(), credential(entry).map_err(wrong)))
     }
+}
+
+/// A field by its name in whatever case, as Docker's decoder takes it: <https://pkg.go.dev/encoding/json#Unmarshal>.
+pub(super) fn field<'a>(document: &'a Value, name: &str) -> Option<&'a Value> {
+    let by_case = || {
+        let mut fields = document.as_object()?.iter();
+        fields.find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    };
+    document.get(name).or_else(by_case)
 }
 
 /// The entry of those for a path of this length that comes first.

@@ -6,11 +6,12 @@ use std::process::{Output, Stdio};
 use std::time::Duration;
 
 use mirror_failure::{CredentialError, printable};
-use serde::Deserialize;
+use serde_json::Value;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
 use super::Credential;
+use super::files::field;
 use crate::redact::Secret;
 
 /// A helper may ask a cloud; one that takes longer waits for somebody to type.
@@ -21,17 +22,13 @@ const LONGEST_WORDS: usize = 200;
 /// <https://github.com/docker/docker-credential-helpers/blob/master/credentials/error.go>.
 const KNOWS_NOTHING: [&str; 4] = [
     "credentials not found",
-    "no credentials server URL",
+    "no credentials server url",
     "no credentials username",
     "could not be found in the keychain",
 ];
 
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
 struct Answer {
-    #[serde(default)]
     username: String,
-    #[serde(default)]
     secret: String,
 }
 
@@ -79,7 +76,7 @@ pub(super) async fn ask(
         .map_err(|error| wrong(error.to_string()))?;
     if !output.status.success() {
         let said = [&output.stdout[..], &output.stderr[..]].concat();
-        let said = String::from_utf8_lossy(&said);
+        let said = String::from_utf8_lossy(&said).to_ascii_lowercase();
         if KNOWS_NOTHING.iter().any(|words| said.contains(words)) {
             return Ok(None);
         }
@@ -95,15 +92,30 @@ pub(super) async fn ask(
     })
 }
 
-/// The JSON of a response, perhaps behind lines of another kind, such as a warning.
+/// The JSON of a response, perhaps among texts of another kind, such as a warning or a log in JSON.
 fn answer(stdout: &[u8]) -> Option<Answer> {
     let text = String::from_utf8_lossy(stdout);
-    let starts = std::iter::once(0).chain(text.match_indices("\n{").map(|(at, _)| at + 1));
-    starts.filter_map(|at| text.get(at..)).find_map(|rest| {
+    let starts = text.match_indices('{').filter_map(|(at, _)| text.get(at..));
+    let documents = starts.filter_map(|rest| {
         // What follows the JSON is not ours to read.
-        let mut documents = serde_json::Deserializer::from_str(rest).into_iter::<Answer>();
-        documents.next()?.ok()
-    })
+        serde_json::Deserializer::from_str(rest).into_iter::<Value>().next()?.ok()
+    });
+    let known = |document: &Value| {
+        let names = ["Secret", "Username", "ServerURL"];
+        names.iter().any(|name| field(document, name).is_some())
+            || document.as_object().is_some_and(serde_json::Map::is_empty)
+    };
+    let mut documents: Vec<Value> = documents.filter(known).collect();
+    let whole = documents.iter().position(|document| field(document, "Secret").is_some());
+    let document = match documents.is_empty() {
+        true => return None,
+        false => documents.swap_remove(whole.unwrap_or(0)),
+    };
+    let text = |name| match field(&document, name) {
+        None | Some(Value::Null) => Some(String::new()),
+        Some(value) => value.as_str().map(str::to_owned),
+    };
+    Some(Answer { username: text("Username")?, secret: text("Secret")? })
 }
 
 /// The first line of what a helper said, to standard output as the protocol wants it, or else to standard error. A line that
@@ -166,5 +178,13 @@ mod tests {
         assert_eq!(secret(&format!("warning: old version\n{json}\n")), Some("s".to_owned()));
         assert_eq!(secret(&format!("{{not json}}\n{json}\nbye")), Some("s".to_owned()));
         assert_eq!(secret("hello"), None);
+        let log = r#"{"level":"warn","msg":"old"}"#;
+        let lower = r#"{"username":"me","secret":"s"}"#;
+        for text in [lower, &format!("{log}\n{json}"), &format!("\u{feff}warning: {lower}")] {
+            assert_eq!(secret(text), Some("s".to_owned()), "{text}");
+        }
+        assert_eq!(secret("{}"), Some(String::new()));
+        assert_eq!(secret(log), None);
+        assert_eq!(secret(r#"{"Username":"me","Secret":7}"#), None);
     }
 }

@@ -155,6 +155,8 @@ pub struct LookupStep {
 pub enum LookupOutcome {
     /// The variable is not set, or the file does not exist.
     Absent,
+    /// It has a password, which is not sent without TLS.
+    Withheld,
     /// It is there, and has nothing for this registry.
     Nothing,
     /// It could not be used.
@@ -251,7 +253,8 @@ impl Credentials {
         let mut lookup = Lookup::default();
         let wanted = Wanted::new(authority, repository, secure);
         let variable = variable_name(authority);
-        match self.environment.get(&variable).filter(|_| secure).map(Secret::expose) {
+        match self.environment.get(&variable).map(Secret::expose) {
+            Some(_) if !secure => lookup.add(variable, LookupOutcome::Withheld),
             None => lookup.add(variable, LookupOutcome::Absent),
             Some(value) => match basic(value) {
                 Some(credential) => lookup.found(variable.clone(), &variable, credential),

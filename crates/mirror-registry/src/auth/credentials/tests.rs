@@ -85,6 +85,9 @@ async fn stored_in_files() {
         let text = format!(r#"{{"auths":{{"r.io":{entry}}},"HttpHeaders":{{"x":1}}}}"#);
         assert_eq!(with_file(&text, "r.io").await, expected, "{entry}");
     }
+    // As Docker's decoder does not look at the case, nor Windows at the encoding.
+    let text = format!(r#"{{"Auths":{{"r.io":{{"Auth":"{AUTH}"}}}}}}"#);
+    assert_eq!(with_file(&text, "r.io").await, user("me", "secret"));
     // Latin-1, as the bytes that they are.
     let text = r#"{"auths":{"r.io":{"auth":"bfxsbGVyOnNlY3JldA=="}}}"#;
     let Credential::Basic { login, .. } = with_file(text, "r.io").await else { panic!("a user") };
