@@ -111,7 +111,9 @@ pub(crate) fn run(images: Option<&Path>, command: &InitArguments) -> Result<Exit
         let file = bots::file(Bot::Dependabot, &wanted);
         files.extend(file.wanted.ok().map(|text| (file.path, text)));
     }
-    files.extend(workflows(command, &root, &images));
+    let workflows = workflows(command, &root, &images)?;
+    belong_here(&workflows, &root)?;
+    files.extend(workflows);
     files.push((above.join(".gitignore"), "/mirror-store\n/mirror.plan\n".to_owned()));
     write(files, (&root, &images), command)?;
     advise(&above, &root, &images, command);
@@ -119,9 +121,20 @@ pub(crate) fn run(images: Option<&Path>, command: &InitArguments) -> Result<Exit
 }
 
 /// The workflows that call those of a commit, for the tree where it is.
-fn workflows(command: &InitArguments, root: &Path, images: &Path) -> Vec<(PathBuf, String)> {
-    let Some(Workflows { repository, commit }) = &command.workflows else { return Vec::new() };
+fn workflows(
+    command: &InitArguments,
+    root: &Path,
+    images: &Path,
+) -> Result<Vec<(PathBuf, String)>, CommandError> {
+    let Some(Workflows { repository, commit }) = &command.workflows else { return Ok(Vec::new()) };
     let folder = images.strip_prefix(root).unwrap_or(images).display().to_string();
+    // GitHub would put something in its place.
+    if folder.contains("${{") {
+        let why =
+            format!("the folder {} has an expression of GitHub's in its name", printable(&folder));
+        let help = "rename it";
+        return Err(CommandError::usage("nothing was written", why, Some(help)));
+    }
     // What is at its usual place goes without saying; anything else may have to be quoted.
     let line = match folder.as_str() {
         "images" => String::new(),
@@ -136,7 +149,38 @@ fn workflows(command: &InitArguments, root: &Path, images: &Path) -> Vec<(PathBu
         let text = text.replace("      images: @IMAGES@\n", &line);
         (root.join(format!(".github/workflows/mirror-{name}.yml")), text)
     });
-    made.collect()
+    Ok(made.collect())
+}
+
+/// Workflows that are there already have to be for this tree, on this kind of server: a repository has those of one tree.
+fn belong_here(workflows: &[(PathBuf, String)], root: &Path) -> Result<(), CommandError> {
+    let says = |text: &str| {
+        let called = text.lines().find_map(|line| line.trim().strip_prefix("uses: "));
+        let called = called.and_then(|called| called.split('@').next()?.rsplit('/').next());
+        let tree = text.lines().find_map(|line| line.trim().strip_prefix("images: "));
+        (
+            called.unwrap_or_default().to_owned(),
+            tree.unwrap_or("images").trim_matches('"').to_owned(),
+        )
+    };
+    for (path, wanted) in workflows {
+        let Ok(text) = std::fs::read_to_string(path) else { continue };
+        let (there, wanted) = (says(&text), says(wanted));
+        if there == wanted || there.0.is_empty() {
+            continue;
+        }
+        let shown = printable(&path.strip_prefix(root).unwrap_or(path).display().to_string());
+        let why = format!(
+            "{shown} is for the tree {} and calls {}; this one is {} and needs {}",
+            printable(&there.1),
+            printable(&there.0),
+            printable(&wanted.1),
+            wanted.0
+        );
+        let help = "a repository has the workflows of one tree: add the images there, or remove those workflows";
+        return Err(CommandError::usage("nothing was written", why, Some(help)));
+    }
+    Ok(())
 }
 
 fn write(
@@ -163,7 +207,7 @@ fn write(
         && images.parent() == Some(root)
     {
         true => String::new(),
-        false => format!(", with --images '{}'", shown(images)),
+        false => format!(", with --images {}", quoted(&shown(images))),
     };
     print::message(&format!(
         "\nnext{named}: mirror check, mirror plan, mirror apply; more images: mirror add REFERENCE",
@@ -179,6 +223,14 @@ fn write(
         );
     }
     Ok(())
+}
+
+/// A path as a shell takes it; the folder itself has no name.
+fn quoted(path: &str) -> String {
+    match path {
+        "" => ".".to_owned(),
+        path => format!("'{}'", path.replace('\'', r"'\''")),
+    }
 }
 
 /// What is to be done about files that were there already.

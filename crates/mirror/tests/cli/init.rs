@@ -127,6 +127,23 @@ fn a_tree_further_down_on_enterprise_server() {
     );
     let apply = read(&project, ".github/workflows/mirror-apply.yml");
     assert!(apply.contains("      images: \"deploy/its images\"\n"), "{apply}");
+    // A repository has the workflows of one tree, and of one kind of server.
+    let before = read(&project, ".github/dependabot.yml");
+    for (tree, server) in [("other", true), ("deploy/its images", false)] {
+        let mut again = [&init[..], &["--images", tree]].concat();
+        again.extend(server.then_some("--enterprise-server"));
+        let ran = project.mirror(&again).ends_with(2).run();
+        let called = if server { "plan-server.yml" } else { "plan.yml" };
+        let told = format!(
+            "error: nothing was written\n  caused by: .github/workflows/mirror-plan.yml is for the tree deploy/its images and calls plan-server.yml; this one is {tree} and needs {called}\n  help: a repository has the workflows of one tree: add the images there, or remove those workflows\n"
+        );
+        assert!(ran.stderr.ends_with(&told), "{}", ran.stderr);
+    }
+    assert!(!project.path().join("other").exists());
+    assert_eq!(read(&project, ".github/dependabot.yml"), before);
+    let ran =
+        project.mirror(&[&init[..], &["--images", "${{ secrets.X }}"]].concat()).ends_with(2).run();
+    assert!(ran.stderr.contains("has an expression of GitHub's in its name"), "{}", ran.stderr);
     let other = Project::new();
     let ran = other.mirror(&["init", "--enterprise-server"]).ends_with(2).run();
     assert!(ran.stderr.contains("--workflows"), "{}", ran.stderr);

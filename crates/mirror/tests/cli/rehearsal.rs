@@ -451,3 +451,49 @@ fn layers_are_cached_only_where_nobody_had_to_log_in() {
     assert!(!kept(r#"{"authenticated_sources":["docker.io"]}"#));
     assert!(!kept("{}") && !kept(""), "nor where nobody says so");
 }
+
+#[test]
+fn what_several_machines_have_learned_is_put_together() {
+    let runner = Runner::new(Project::new());
+    let known = |name: &str, value: serde_json::Value| {
+        runner.project.write(name, &value.to_string());
+    };
+    let of = |digest: &str| serde_json::json!({ "digest": digest, "referrers": [] });
+    let image =
+        |name: &str| serde_json::json!({ "at": "r.io", "repository": name, "digest": "sha256:1" });
+    known(
+        "remembered.json",
+        serde_json::json!({
+            "signatures": [image("settled"), image("kept")],
+            "sparse": [],
+            "attached": { "a:1": of("old"), "b:1": of("old"), "gone:1": of("old") },
+        }),
+    );
+    // Each begins with all that was known, and changes what it has worked on.
+    known(
+        "reports/learned-1.json",
+        serde_json::json!({
+            "signatures": [image("kept"), image("new")],
+            "sparse": [],
+            "attached": { "a:1": of("new"), "b:1": of("old"), "gone:1": of("old") },
+        }),
+    );
+    known(
+        "reports/learned-2.json",
+        serde_json::json!({
+            "signatures": [image("settled"), image("kept")],
+            "sparse": [image("sparse")],
+            "attached": { "a:1": of("old"), "b:1": of("old"), "c:1": of("new") },
+        }),
+    );
+    runner.works("apply.yml", "report", "what the next run should know", &[]);
+    let found = runner.written(".cache/mirror-spool/remembered/images.json");
+    let found: serde_json::Value = serde_json::from_str(&found).unwrap();
+    let expected = serde_json::json!({
+        "signatures": [image("kept"), image("new")],
+        "sparse": [image("sparse")],
+        "attached": { "a:1": of("new"), "b:1": of("old"), "c:1": of("new") },
+    });
+    assert_eq!(found, expected);
+    assert!(runner.written("GITHUB_OUTPUT").contains("keep=true"));
+}

@@ -20,12 +20,13 @@ fn a_release_is_installed_only_when_it_is_what_it_should_be() {
         Command::new("bash").args(["-ec", &pack]).current_dir(folder).status().unwrap().success()
     );
     let gh = "#!/bin/bash\nset -e\nif [ \"$1\" = release ]; then\n  while [ \"$1\" != --dir ]; do shift; done\n  \
-              cp \"$RELEASE\"/* \"$2/\"\nelse\n  [ \"$1 $2\" = 'attestation verify' ] && [ \"$GENUINE\" = yes ]\nfi\n";
+              cp \"$RELEASE\"/* \"$2/\"\n  \
+              [ \"$GITHUB_SERVER_URL $GH_HOST $GH_ENTERPRISE_TOKEN\" = 'https://github.acme.example github.acme.example token' ] || [ \"$GITHUB_SERVER_URL $GH_HOST\" = 'https://github.com ' ]\nelse\n  [ \"$1 $2\" = 'attestation verify' ] && [ \"$GENUINE\" = yes ]\nfi\n";
     std::fs::write(folder.join("bin/gh"), gh).unwrap();
     assert!(Command::new("chmod").arg("+x").arg(folder.join("bin/gh")).status().unwrap().success());
     let install =
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.github/actions/setup-mirror/install");
-    let run = |sha256: &str, genuine: &str| {
+    let run_at = |server: &str, sha256: &str, genuine: &str| {
         let path = format!("{}:{}", folder.join("bin").display(), std::env::var("PATH").unwrap());
         let _ = std::fs::remove_file(folder.join("path"));
         let output = Command::new("bash")
@@ -36,7 +37,8 @@ fn a_release_is_installed_only_when_it_is_what_it_should_be() {
                 ("VERSION", "v9.9.9"),
                 ("REPOSITORY", GITHUB_REPOSITORY),
             ])
-            .envs([("SHA256", sha256), ("GENUINE", genuine)])
+            .envs([("SHA256", sha256), ("GENUINE", genuine), ("GH_TOKEN", "token")])
+            .env("GITHUB_SERVER_URL", server)
             .env("RUNNER_TEMP", folder.join("temporary"))
             .env("GITHUB_PATH", folder.join("path"))
             .env("RELEASE", folder.join("release"))
@@ -45,8 +47,14 @@ fn a_release_is_installed_only_when_it_is_what_it_should_be() {
         assert_eq!(output.status.success(), folder.join("path").exists(), "{output:?}");
         output.status.success()
     };
+    let run = |sha256: &str, genuine: &str| run_at("https://github.com", sha256, genuine);
     assert!(run("", "yes"));
     assert!(!run("", "no"), "somebody else's");
+    // Another server attests nothing, and gh is told where it is.
+    let sums = std::fs::read_to_string(folder.join("release/SHA256SUMS")).unwrap();
+    let server = "https://github.acme.example";
+    assert!(run_at(server, sums.split_whitespace().next().unwrap(), "no"));
+    assert!(!run_at(server, "", "no"), "a checksum of its own proves nothing");
     assert!(!run(&"0".repeat(64), "yes"), "not what was asked for");
     assert!(!folder.join("temporary/mirror/mirror").exists());
     std::fs::write(folder.join(format!("release/{name}.tar.gz")), "other bytes").unwrap();
@@ -62,9 +70,10 @@ fn only_the_default_branch_is_applied_and_only_the_base_is_built() {
     let apply = read(".github/workflows/apply.yml");
     let branch = "if: github.event_name == 'schedule' || github.ref == format('refs/heads/{0}', github.event.repository.default_branch)";
     let server = read(".github/workflows/apply-server.yml");
-    for workflow in [&apply, &server] {
+    for (workflow, images) in [(&apply, "inputs.images || 'images'"), (&server, "inputs.images")] {
         assert!(workflow.contains(branch));
-        assert!(workflow.contains("group: mirror-apply-${{ github.ref }}"));
+        let group = format!("group: mirror-apply-${{{{ {images} }}}}-${{{{ github.ref }}}}");
+        assert!(workflow.contains(&group), "{group}");
     }
     let made = ["apply.yml", "apply-server.yml"]
         .map(|name| read(&format!("crates/mirror/src/commands/init/{name}")));
