@@ -91,19 +91,11 @@ pub async fn verify(
         let why = format!("it is {found}, the tree wants {expected}");
         return Ok(whole(&ContentProblem::wrong(why)));
     }
-    let mut defects = Vec::new();
+    let attached = attached.filter(|(image, _)| **image == root).map(|(_, attached)| attached);
+    let (beside, mut defects) = look_beside(&target.store, &root, attached).await?;
     let mut blobs: BTreeSet<(u64, Digest)> = BTreeSet::new();
-    let mut seen = BTreeSet::from([root.clone()]);
-    let mut open = vec![root.clone()];
-    let attached = attached.filter(|(image, _)| **image == root);
-    for referrer in attached.into_iter().flat_map(|(_, attached)| attached) {
-        match named(&target.store, referrer, &root).await? {
-            Some(digest) if digest != referrer.digest => {}
-            Some(digest) if seen.insert(digest.clone()) => open.push(digest),
-            Some(_) => {}
-            None => defects.push(gone(referrer)),
-        }
-    }
+    let mut seen: BTreeSet<Digest> = beside.into_iter().chain([root]).collect();
+    let mut open: Vec<Digest> = seen.iter().cloned().collect();
     while let Some(digest) = open.pop() {
         if seen.len() > MAX_MANIFESTS {
             let why = format!("it has over {MAX_MANIFESTS} manifests");
@@ -129,13 +121,30 @@ pub async fn verify(
             Err(problem) => defects.push(Defect::of(Some(digest), "manifest", &problem)),
         }
     }
-    let looked = stream::iter(blobs)
+    let looks = stream::iter(blobs)
         .map(|(size, digest)| look(&target.store, Blob { digest, size, data: None }, check));
-    let looked: Vec<_> = looked.buffered(AT_ONCE).collect().await;
+    let looked: Vec<_> = looks.buffered(AT_ONCE).collect().await;
     for defect in looked {
         defects.extend(defect?);
     }
     Ok(defects)
+}
+
+/// What belongs to an image and is there as it was, and what of it is gone.
+async fn look_beside(
+    store: &Store,
+    image: &Digest,
+    attached: Option<&BTreeSet<Attached>>,
+) -> Result<(Vec<Digest>, Vec<Defect>), CopyError> {
+    let (mut there, mut defects) = (Vec::new(), Vec::new());
+    for referrer in attached.into_iter().flatten() {
+        match named(store, referrer, image).await? {
+            None => defects.push(gone(referrer)),
+            Some(digest) if digest == referrer.digest => there.push(digest),
+            Some(_) => {}
+        }
+    }
+    Ok((there, defects))
 }
 
 /// What is found where a referrer or signature was. Under its tag there may be more by now, as others sign as well.

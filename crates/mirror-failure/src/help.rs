@@ -7,7 +7,7 @@ use mirror_oci::ManifestError;
 use crate::error_kind::{CredentialError, ErrorKind};
 use crate::failure::{Cause, Side};
 use crate::kind::FailureKind;
-use crate::network_help::{proxy_help, tls_help};
+use crate::network_help::way_help;
 use crate::request::RequestError;
 use crate::said::Reason;
 
@@ -135,22 +135,6 @@ fn request_help(error: &RequestError, side: Side) -> Option<&'static str> {
         ErrorKind::Throttled { .. } => {
             "run again later; logging in to the registry may raise its limits"
         }
-        ErrorKind::PrivateAddress(_) => {
-            "if the registry is yours, set `private_redirects = true` for it in images/mirror.toml"
-        }
-        ErrorKind::Dns => "check the spelling of the registry, and the network",
-        ErrorKind::Refused => "is the registry running at this address and port?",
-        ErrorKind::PlainHttp => {
-            "if that is on purpose, set `endpoint = \"http://…\"` for this registry in images/mirror.toml"
-        }
-        ErrorKind::TlsExpected => {
-            "set `endpoint = \"https://…\"` for this registry in images/mirror.toml"
-        }
-        ErrorKind::Proxy { problem, .. } => proxy_help(problem),
-        ErrorKind::Tls { cause, .. } => tls_help(*cause),
-        ErrorKind::TimedOut(_) | ErrorKind::Broken(_) | ErrorKind::TooSlow { .. } => {
-            "check the network between here and the registry"
-        }
         ErrorKind::NotARegistry(_) => {
             "check the registry's name and its `endpoint` in images/mirror.toml"
         }
@@ -165,7 +149,7 @@ fn request_help(error: &RequestError, side: Side) -> Option<&'static str> {
         ErrorKind::ForeignRealm(_) => {
             "if that is right, set `token_realm` for this registry in images/mirror.toml"
         }
-        _ => return None,
+        kind => return way_help(kind),
     };
     Some(text)
 }

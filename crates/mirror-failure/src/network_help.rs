@@ -1,9 +1,32 @@
 //! What to do about the way to a host: proxies and certificates.
 
-use crate::error_kind::{ProxyProblem, TlsCause};
+use crate::error_kind::{ErrorKind, ProxyProblem, TlsCause};
+
+/// What to do about a host that was not reached, or not as it should be.
+pub(crate) fn way_help(kind: &ErrorKind) -> Option<&'static str> {
+    Some(match kind {
+        ErrorKind::PrivateAddress(_) => {
+            "if the registry is yours, set `private_redirects = true` for it in images/mirror.toml"
+        }
+        ErrorKind::Dns => "check the spelling of the registry, and the network",
+        ErrorKind::Refused => "is the registry running at this address and port?",
+        ErrorKind::PlainHttp => {
+            "if that is on purpose, set `endpoint = \"http://…\"` for this registry in images/mirror.toml"
+        }
+        ErrorKind::TlsExpected => {
+            "set `endpoint = \"https://…\"` for this registry in images/mirror.toml"
+        }
+        ErrorKind::Proxy { problem, .. } => proxy_help(problem),
+        ErrorKind::Tls { cause, .. } => tls_help(*cause),
+        ErrorKind::TimedOut(_) | ErrorKind::Broken(_) | ErrorKind::TooSlow { .. } => {
+            "check the network between here and the registry"
+        }
+        _ => return None,
+    })
+}
 
 /// What to do about a proxy.
-pub(crate) fn proxy_help(problem: &ProxyProblem) -> &'static str {
+fn proxy_help(problem: &ProxyProblem) -> &'static str {
     match problem {
         ProxyProblem::Credentials => {
             "check user and password in that variable; special characters must be percent-encoded, `@` as %40"
@@ -30,7 +53,7 @@ pub(crate) fn proxy_help(problem: &ProxyProblem) -> &'static str {
 }
 
 /// What to do about a TLS handshake that failed.
-pub(crate) fn tls_help(cause: TlsCause) -> &'static str {
+fn tls_help(cause: TlsCause) -> &'static str {
     match cause {
         TlsCause::Expired => {
             "the certificate of the server has expired: tell its operator; if it has not, check the clock of this machine"

@@ -26,7 +26,23 @@ pub(crate) struct Refused {
     /// What was sent.
     pub(crate) given: Authorization,
     /// How the registry wants to be asked instead.
-    pub(crate) told: Option<Asked>,
+    told: Option<Asked>,
+    /// Whether another token of the same service comes before that: the registry may be wrong about who gives them.
+    renews: bool,
+}
+
+impl Refused {
+    /// What to do after an attempt that failed, and the one before; nothing, where no other login may help.
+    pub(crate) fn after(failed: &FailedSending, before: Option<&Refused>) -> Option<Refused> {
+        let FailedSending { given, told, .. } = failed;
+        let renews = before.is_none() && given.token().is_some() && !given.fresh;
+        let again = failed.may_log_in_anew && before.is_none_or(|before| before.renews);
+        again.then(|| Refused { given: given.clone(), told: told.clone(), renews })
+    }
+
+    fn asked(&self) -> Option<&Asked> {
+        if self.renews { self.given.asked.as_ref() } else { self.told.as_ref() }
+    }
 }
 
 /// Why the bytes are not there.
@@ -191,7 +207,7 @@ impl Remote {
             .not_as_probe();
         let scope = self.push_scope();
         let opened = session.asked.as_deref();
-        let asked = refused.map_or(opened, |refused| refused.told.as_ref()).cloned();
+        let asked = refused.map_or(opened, Refused::asked).cloned();
         let given = refused.map(|refused| &refused.given);
         let given = self.host.authorize_upload(&url, &scope, asked, given).await;
         let given = given.map_err(FailedSending::of)?;

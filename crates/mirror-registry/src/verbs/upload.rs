@@ -15,7 +15,7 @@ use crate::host::sessions::Permit;
 use crate::limits::pressure::Pressure;
 use crate::remote::Remote;
 use crate::verbs::flow::{UploadBody, Wanted};
-use crate::verbs::send::{Refused, Unsent};
+use crate::verbs::send::{FailedSending, Refused, Unsent};
 use crate::verbs::session::{FRESH, Reply, Session};
 
 /// How to get at the bytes.
@@ -89,28 +89,10 @@ impl Remote {
             let Some((session, permit)) = self.begin(blob, mount, permit).await? else {
                 return Ok(Upload::Reused);
             };
-            let (bytes, mut session, _permit) = self.ready(blob, body(), session, permit).await?;
-            let mut outcome = self.send_blob(blob, session, bytes, refused.as_ref()).await;
-            // The bytes went nowhere: they go from the start to where they are wanted.
-            for _ in 0..MOST_REDIRECTS {
-                let Err(Unsent::Redirected(moved)) = outcome else { break };
-                session = *moved;
-                outcome = match self.bytes(body()).await {
-                    Ok(bytes) => self.send_blob(blob, session, bytes, refused.as_ref()).await,
-                    Err(error) => return Err(error),
-                };
-            }
-            let failed = match outcome {
-                Ok(()) => None,
-                Err(Unsent::Failed(failed)) => Some(failed),
-                Err(Unsent::Redirected(session)) => {
-                    self.host.give_back(*session).await;
-                    let why = ErrorKind::Protocol("too many redirects".to_owned());
-                    return Err(RequestError::new("sending the blob", why));
-                }
-            };
-            drop(_permit);
-            let Some(failed) = failed else {
+            let (bytes, session, permit) = self.ready(blob, body(), session, permit).await?;
+            let outcome = self.send_on(blob, session, bytes, refused.as_ref(), &mut body).await;
+            drop(permit);
+            let Err(failed) = outcome? else {
                 if size > FEW
                     && matches!(mount, Mount::From(_))
                     && self.host.capabilities().is_mine_to_try()
@@ -121,17 +103,42 @@ impl Remote {
             };
             // A token can expire while the upload waits for its bytes, and some registries ask for another one for the bytes
             // than for the session: once more from the start.
-            let again = failed.may_log_in_anew && refused.is_none();
+            refused = Refused::after(&failed, refused.as_ref());
             let error = failed.error;
-            refused = again.then_some(Refused { given: failed.given, told: failed.told });
             // What is there may not be written again everywhere (replicatedhq/kots#5940).
             if matches!(error.status(), Some(403 | 405 | 409 | 412))
                 && self.has_blob(digest, size).await.unwrap_or(false)
             {
                 return Ok(Upload::Reused);
             }
-            if !again {
+            if refused.is_none() {
                 attempts.wait(error).await?;
+            }
+        }
+    }
+
+    /// Sends the bytes, from the start to wherever they are wanted.
+    async fn send_on(
+        &self,
+        blob: Wanted<'_>,
+        session: Session,
+        bytes: UploadBody,
+        refused: Option<&Refused>,
+        mut body: impl FnMut() -> Supply,
+    ) -> Result<Result<(), Box<FailedSending>>, RequestError> {
+        let mut outcome = self.send_blob(blob, session, bytes, refused).await;
+        for _ in 0..MOST_REDIRECTS {
+            let Err(Unsent::Redirected(moved)) = outcome else { break };
+            let bytes = self.bytes(body()).await?;
+            outcome = self.send_blob(blob, *moved, bytes, refused).await;
+        }
+        match outcome {
+            Ok(()) => Ok(Ok(())),
+            Err(Unsent::Failed(failed)) => Ok(Err(failed)),
+            Err(Unsent::Redirected(session)) => {
+                self.host.give_back(*session).await;
+                let why = ErrorKind::Protocol("too many redirects".to_owned());
+                Err(RequestError::new("sending the blob", why))
             }
         }
     }
@@ -178,10 +185,7 @@ impl Remote {
                 Opened::Session(session, permit) => {
                     return Ok(self.unless_there(blob, session).await.map(|s| (s, permit)));
                 }
-                Opened::Refused(again) => {
-                    self.host.capabilities().mounted(false);
-                    permit = again;
-                }
+                Opened::Refused(again) => permit = again,
             }
         }
         if !known(false) {
@@ -354,8 +358,13 @@ impl Remote {
             // Some give no token for two repositories at once.
             Err(error) => error.status().or_else(|| error.token_service_status()),
         };
-        if from.is_some() && matches!(status, Some(400..=428 | 430..=499 | 501)) {
+        if let Some(from) = from
+            && matches!(status, Some(400..=428 | 430..=499 | 501))
+        {
             self.host.capabilities().declined_mount();
+            if *from != self.repository {
+                self.host.capabilities().mounted(false);
+            }
             return Ok(Opened::Refused(permit));
         }
         match outcome? {

@@ -56,8 +56,12 @@ impl Through {
         if !state.known().served {
             _alone = Some(state.first.lock().await);
         }
-        if let Some(error) = state.known().refusal(&host) {
-            return Err(error);
+        if let Some(known) = state.known().refusal(&host) {
+            // It may have been reached by another variable.
+            return Err(match known {
+                ErrorKind::Proxy { problem, .. } => self::problem(proxy, problem),
+                known => known,
+            });
         }
         if state.known().served {
             _alone = None;

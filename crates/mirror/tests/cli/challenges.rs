@@ -92,14 +92,19 @@ fn each_repository_is_asked_in_another_way() {
 
 #[test]
 fn a_token_that_is_refused_early_is_renewed_where_it_came_from() {
-    let scene = Scene::new(Profile::default(), bearer());
-    // The first token is refused after a while, and another realm is named, where nobody is.
-    scene.destination.set_faults(|exchange| {
-        let refused =
-            exchange.authorization.as_deref() == Some("Bearer token-0") && exchange.number > 8;
-        refused.then(|| Fault::Challenge("Bearer realm=\"http://127.0.0.1:9/t\"".to_owned()))
-    });
-    scene.apply();
+    // The first token is refused after a while, or for the bytes of a blob, and another realm is named, where nobody is.
+    for for_bytes in [false, true] {
+        let scene = Scene::new(Profile::default(), bearer());
+        scene.destination.set_faults(move |exchange| {
+            let early = match for_bytes {
+                true => exchange.method == "PUT" && exchange.path.contains("/uploads/"),
+                false => exchange.number > 8,
+            };
+            let refused = early && exchange.authorization.as_deref() == Some("Bearer token-0");
+            refused.then(|| Fault::Challenge("Bearer realm=\"http://127.0.0.1:9/t\"".to_owned()))
+        });
+        scene.apply();
+    }
 }
 
 #[test]

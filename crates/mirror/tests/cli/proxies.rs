@@ -173,10 +173,10 @@ fn a_host_that_the_proxy_refuses_fails_alone() {
               caused by: source: looking up x/y:1: HEAD http://forbidden.test:PORT/v2/x/y/manifests/1: the proxy PROXY (http_proxy) refuses the connection (403)
               help: ask whoever runs the proxy to let this host through, or add the host to NO_PROXY
             error: could not look up secret.example/x/y:1 for prod
-              caused by: source: looking up x/y:1: HEAD https://forbidden.test:PORT/v2/x/y/manifests/1: the proxy PROXY (http_proxy) refuses the connection (403)
+              caused by: source: looking up x/y:1: HEAD https://forbidden.test:PORT/v2/x/y/manifests/1: the proxy PROXY (HTTPS_PROXY) refuses the connection (403)
               help: ask whoever runs the proxy to let this host through, or add the host to NO_PROXY
             error: could not look up secret.example/x/z:1 for prod
-              caused by: source: looking up x/z:1: HEAD https://forbidden.test:PORT/v2/x/z/manifests/1: the proxy PROXY (http_proxy) refuses the connection (403)
+              caused by: source: looking up x/z:1: HEAD https://forbidden.test:PORT/v2/x/z/manifests/1: the proxy PROXY (HTTPS_PROXY) refuses the connection (403)
               help: ask whoever runs the proxy to let this host through, or add the host to NO_PROXY
             applied: 1 copied, 0 unchanged, 3 failed; what had moved by then; N.N s
         "#]],

@@ -6,7 +6,6 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde_json::Value;
 
 use super::Credential;
-use super::files::field;
 use crate::redact::Secret;
 
 /// With or without padding.
@@ -42,6 +41,15 @@ pub(super) fn credential(entry: &Value) -> Result<Option<Credential>, String> {
         (Some(user), Some(password)) => Ok(Some(Credential::basic(&user, &Secret::new(password)))),
         _ => Ok(None),
     }
+}
+
+/// A field by its name in whatever case, as Docker's decoder takes it: <https://pkg.go.dev/encoding/json#Unmarshal>.
+pub(super) fn field<'a>(document: &'a Value, name: &str) -> Option<&'a Value> {
+    let by_case = || {
+        let mut fields = document.as_object()?.iter();
+        fields.find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    };
+    document.get(name).or_else(by_case)
 }
 
 /// Splits `user:password`.

@@ -8,7 +8,7 @@ use std::path::Path;
 use mirror_failure::CredentialError;
 use serde_json::{Map, Value};
 
-use super::entry::credential;
+use super::entry::{credential, field};
 use super::key::{Key, Wanted};
 use super::{Credential, CredentialFile};
 use crate::sorting::text_of;
@@ -107,15 +107,6 @@ impl Contents {
         };
         Some((key.clone(), credential(entry).map_err(wrong)))
     }
-}
-
-/// A field by its name in whatever case, as Docker's decoder takes it: <https://pkg.go.dev/encoding/json#Unmarshal>.
-pub(super) fn field<'a>(document: &'a Value, name: &str) -> Option<&'a Value> {
-    let by_case = || {
-        let mut fields = document.as_object()?.iter();
-        fields.find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
-    };
-    document.get(name).or_else(by_case)
 }
 
 /// The entry of those for a path of this length that comes first.

@@ -11,7 +11,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
 use super::Credential;
-use super::files::field;
+use super::entry::field;
 use crate::redact::Secret;
 
 /// A helper may ask a cloud; one that takes longer waits for somebody to type.
