@@ -236,7 +236,8 @@ impl Remote {
                 Ok(Opened::Refused(_)) | Err(_) => true,
             }
         };
-        capabilities.mounts_are_true(ask).await
+        // Rare, and large: whoever waits for an upload need not carry it.
+        capabilities.mounts_are_true(Box::pin(ask)).await
     }
 
     /// Whether a blob that is worth asking for is there.
