@@ -27,7 +27,7 @@ libfuzzer_sys::fuzz_target!(|existing: &str| {
             assert_eq!(again, written);
         }
     }
-    if let Ok(written) = rules.renovate(Some(existing)) {
-        assert_eq!(rules.renovate(Some(&written)).as_ref(), Ok(&written));
+    if let Ok(written) = rules.renovate(Some(existing), None) {
+        assert_eq!(rules.renovate(Some(&written), None).as_ref(), Ok(&written));
     }
 });
