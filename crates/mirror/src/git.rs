@@ -151,6 +151,15 @@ pub(crate) struct AtCommit<'a> {
     files: BTreeSet<String>,
 }
 
+/// What a path was at a commit.
+pub(crate) enum FileAtCommit {
+    /// No path of the repository.
+    Outside,
+    /// There was no such file.
+    Missing,
+    There(Vec<u8>),
+}
+
 impl AtCommit<'_> {
     /// Finds the commit that a revision stands for, and what was there.
     pub(crate) fn of<'a>(images: &'a Path, revision: &str) -> Result<AtCommit<'a>, GitError> {
@@ -173,6 +182,22 @@ impl AtCommit<'_> {
         let object = format!("{}:{}{file}", self.commit, prefix.trim_end_matches('\n'));
         let bytes = run(self.images, ["cat-file", "blob", &object], Stdio::null())?;
         Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
+    }
+
+    /// A file by its path from the folder that holds the tree.
+    pub(crate) fn beside(&self, path: &Path) -> Result<FileAtCommit, GitError> {
+        let path = Path::new("..").join(path);
+        let path = path.to_str().ok_or_else(|| unable("a path is not UTF-8"))?;
+        let Ok(listed) = git(self.images, ["ls-tree", "-z", &self.commit, "--", path]) else {
+            return Ok(FileAtCommit::Outside);
+        };
+        // A link leads to what may be another file in each commit.
+        if !listed.starts_with("100") {
+            return Ok(FileAtCommit::Missing);
+        }
+        let object = format!("{}:{path}", self.commit);
+        let bytes = run(self.images, ["cat-file", "blob", &object], Stdio::null())?;
+        Ok(FileAtCommit::There(bytes))
     }
 
     /// The entries that were there. What was broken wanted nothing.
@@ -315,7 +340,7 @@ fn partial(why: &str) -> GitError {
     }
 }
 
-fn unable(why: &str) -> GitError {
+pub(crate) fn unable(why: &str) -> GitError {
     let said = |words: &[&str]| words.iter().any(|word| why.contains(word));
     // The second is what Git before 2.36 said.
     let help = if said(&["dubious ownership", "unsafe repository"]) {

@@ -102,7 +102,10 @@ fn tls_cause(error: &rustls::Error) -> TlsCause {
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
                 TlsCause::OtherName
             }
-            CertificateError::UnknownIssuer => TlsCause::UnknownIssuer,
+            // The second is what an authority of the same name with another key makes.
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+                TlsCause::UnknownIssuer
+            }
             other if format!("{other:?}").contains("CaUsedAsEndEntity") => {
                 TlsCause::AuthorityItself
             }

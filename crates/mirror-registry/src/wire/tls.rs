@@ -31,8 +31,14 @@ pub(crate) fn config(
             let certified = CertifiedKey::new(own.chain, key);
             certified.keys_match().map(|()| certified)
         });
-        let wrong = "it is not the key of the certificate, or of an unknown kind";
-        key.map_err(|_| TlsFiles::unusable_key(&own.file, wrong))
+        let wrong = |error| match error {
+            rustls::Error::InconsistentKeys(_) => "it is not the key of the certificate",
+            rustls::Error::InvalidCertificate(_) => {
+                "the certificate is none of version 3: issue it anew, with extensions"
+            }
+            _ => "the key is of an unknown kind",
+        };
+        key.map_err(|error| TlsFiles::unusable_key(&own.file, wrong(error)))
     });
     let resolver = Resolver { own: own.transpose()?.map(Arc::new), asked };
     let mut config = ClientConfig::builder_with_provider(provider)

@@ -1,7 +1,10 @@
 //! Plans for pull requests: connections are made by the configuration of the base.
 
 use expect_test::expect;
-use mirror_testkit::{AuthProfile, FakeEcr, Image, ImageBuilder, Mirror, Profile, Registry};
+use mirror_testkit::{
+    AuthProfile, Authority, DebianRegistry, FakeEcr, Flaw, Image, ImageBuilder, Mirror, Profile,
+    Registry, missing_tool, push_by_skopeo,
+};
 
 use crate::Project;
 use crate::scope::{commit, git};
@@ -52,6 +55,50 @@ impl Request {
     fn plan(&self, others: &[&Registry]) -> String {
         self.mirror(&["plan", "--config-from", "HEAD"], others).run().stdout
     }
+}
+
+#[test]
+fn certificates_are_those_of_the_base_whatever_a_pull_request_makes_of_the_files() {
+    if missing_tool("docker-registry") || missing_tool("openssl") || missing_tool("skopeo") {
+        return;
+    }
+    let (ours, theirs) = (Authority::new(), Authority::new());
+    let registry = DebianRegistry::with_tls(&ours.server(Flaw::None), None);
+    let image = ImageBuilder::new("app").build();
+    push_by_skopeo(&image, &format!("{}/library/app:1", registry.host()));
+    let (destination, project) = (Registry::start(), Project::new());
+    let config = format!(
+        "[[destination]]\nname = \"prod\"\nregistry = \"{}\"\n[registry.\"docker.io\"]\nendpoint = \"https://{}\"\nca = \"certificates/ca.pem\"\n",
+        destination.host(),
+        registry.host()
+    );
+    let text = |authority: &Authority| std::fs::read_to_string(authority.certificate()).unwrap();
+    project.write("images/mirror.toml", &config).entry("app:1");
+    git(project.path(), &["init", "--quiet"]);
+    // Who may change the file decides whom to trust, whether he adds the right one or another.
+    for (base, now, trusted) in [(&theirs, &ours, false), (&ours, &theirs, true)] {
+        project.write("certificates/ca.pem", &text(base));
+        commit(&project, "base");
+        project.write("certificates/ca.pem", &text(now));
+        let plan = project.mirror(&["plan", "--config-from", "HEAD"]);
+        let ran = plan.ends_with(if trusted { 0 } else { 1 }).run();
+        assert_eq!(
+            !ran.stdout.contains("if an authority of your own has signed it"),
+            trusted,
+            "{}",
+            ran.stdout
+        );
+        assert!(ran.stdout.contains("  certificates/ca.pem: "), "{}", ran.stdout);
+    }
+    // What was not there is not trusted, and what is as it was is no change.
+    std::fs::remove_file(project.path().join("certificates/ca.pem")).unwrap();
+    commit(&project, "without");
+    project.write("certificates/ca.pem", &text(&ours));
+    let ran = project.mirror(&["plan", "--config-from", "HEAD"]).ends_with(1).run();
+    assert!(ran.stdout.contains("  certificates/ca.pem: none → "), "{}", ran.stdout);
+    commit(&project, "with");
+    let ran = project.mirror(&["plan", "--config-from", "HEAD"]).run();
+    assert!(!ran.stdout.contains("configuration changes"), "{}", ran.stdout);
 }
 
 #[test]
