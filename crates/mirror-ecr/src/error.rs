@@ -2,7 +2,7 @@
 
 use aws_sdk_ecr::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
-use mirror_failure::RequestError;
+use mirror_failure::{RequestError, without_secrets};
 
 /// Codes that go away by waiting, though their status is 400:
 /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/CommonErrors.html>.
@@ -82,6 +82,11 @@ where
                 let why = format!("there are no AWS credentials: {CHAIN}");
                 return RequestError::without_credentials(request, why);
             }
+            // What a `credential_process` complains of may have what it should have given.
+            let text = match text.split_once("Stderr:") {
+                Some((before, said)) => format!("{before}Stderr: {}", without_secrets(said)),
+                None => text,
+            };
             RequestError::unusable(request, format!("the AWS credentials can't be used: {text}"))
         }
         _ => RequestError::broken(request, text),

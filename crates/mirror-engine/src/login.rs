@@ -20,7 +20,12 @@ pub async fn explain(
     let (lookup, secure) = surroundings.credentials.explain(&endpoint, repository).await;
     let (kind, user) = match &lookup.credential {
         Credential::Anonymous => (LoginKind::Anonymous, None),
-        Credential::Basic { user, .. } => (LoginKind::Password, Some(user.clone())),
+        // Some write a token in the place of the user.
+        Credential::Basic { user, login } => {
+            let password = login.expose().get(user.len() + 1..).unwrap_or_default();
+            let token = matches!(password, b"" | b"x-oauth-basic");
+            (LoginKind::Password, Some(if token { "***".to_owned() } else { user.clone() }))
+        }
         Credential::Refresh(_) => (LoginKind::RefreshToken, None),
         Credential::Bearer(_) => (LoginKind::Token, None),
     };
@@ -79,6 +84,7 @@ fn reason(error: CredentialError) -> String {
     match error {
         CredentialError::File { reason, .. } | CredentialError::Helper { reason, .. } => reason,
         CredentialError::NoHelper { .. } => "it is not installed".to_owned(),
+        CredentialError::Withheld(_) => "it is not sent without TLS".to_owned(),
         CredentialError::Variable(_) => "it must have the form user:password".to_owned(),
     }
 }

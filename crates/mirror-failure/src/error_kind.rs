@@ -217,6 +217,9 @@ pub enum CredentialError {
         /// The file that names it.
         file: String,
     },
+    /// A password that is not sent without TLS.
+    #[error("{0} is set, but no password is sent without TLS")]
+    Withheld(String),
     /// A variable that isn't `user:password`.
     #[error("the environment variable {0} must have the form user:password")]
     Variable(String),

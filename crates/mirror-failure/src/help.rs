@@ -112,6 +112,9 @@ fn request_help(error: &RequestError, side: Side) -> Option<&'static str> {
         ErrorKind::Status { status: 401, .. } if error.is_authorized() => {
             "check the name: this registry answers so for what is missing as well; if it is there, the credentials are not for it"
         }
+        ErrorKind::Status { status: 401 | 403, .. } if error.is_of_other_host() => {
+            "the registry sends readers on to that host, which refuses them: tell the operator of the registry"
+        }
         _ if error.is_lost_session() => {
             "the registry forgets uploads before their bytes are here; tell its operator"
         }
@@ -188,6 +191,13 @@ fn reason_help(reason: Reason, side: Side) -> &'static str {
             "the registry takes no such name; some allow two components alone: change `repository` of the destination in images/mirror.toml"
         }
         (Reason::Name, _) => "check the name of the image",
+        (Reason::Credentials, _) => {
+            "check the credentials: `docker login` again, or MIRROR_AUTH_<HOST>=user:password in the environment; `mirror login --explain HOST` says which ones are sent"
+        }
+        (Reason::Rate, _) => "the registry limits requests; log in there, or try again later",
+        (Reason::Address, _) => {
+            "the registry takes no requests from this address: ask whoever runs it to let this machine in"
+        }
         (Reason::Gateway, _) => {
             "something in front of the registry has answered, such as a proxy, a gateway or a firewall: ask whoever runs it to let this request through"
         }
@@ -198,6 +208,9 @@ fn credential_help(error: &CredentialError) -> &'static str {
     match error {
         CredentialError::NoHelper { .. } => {
             "install it, or remove it from that file; or set MIRROR_AUTH_<HOST>=user:password in the environment"
+        }
+        CredentialError::Withheld(_) => {
+            "set `endpoint = \"https://…\"` for this registry in images/mirror.toml; or, where it has no TLS, store the login for `http://HOST` in config.json"
         }
         _ => "fix it, or set MIRROR_AUTH_<HOST>=user:password in the environment",
     }

@@ -20,4 +20,4 @@ pub use help::{SPARSE, TAMPERING};
 pub use kind::FailureKind;
 pub use request::{LONGEST_PAUSE, RequestError, passing_status};
 pub use retry::{Delays, RetryPolicy};
-pub use text::{count, io_reason, is_deceptive, printable};
+pub use text::{count, io_reason, is_deceptive, printable, without_secrets};

@@ -83,6 +83,11 @@ impl RequestError {
             || manifest && (*status == 404 || words.iter().any(|words| said.contains(words)))
     }
 
+    /// Whether another host has answered, which the registry has sent us on to.
+    pub(crate) fn is_of_other_host(&self) -> bool {
+        self.request().contains(", sent on to ")
+    }
+
     /// Whether a manifest was refused without a word.
     pub(crate) fn refuses_silently(&self) -> bool {
         let request = self.request();

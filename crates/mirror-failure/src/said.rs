@@ -24,6 +24,12 @@ pub(crate) enum Reason {
     Name,
     /// Something in front of the service has answered.
     Gateway,
+    /// The service does not take these credentials, whatever they may do.
+    Credentials,
+    /// Too many requests, which time removes.
+    Rate,
+    /// The service takes no requests from here.
+    Address,
 }
 
 /// What a refusal is about, where it says so.
@@ -56,6 +62,18 @@ pub(crate) fn reason(
     }
     if limit && says(&["number of tags", "tags per image", "tags for an image"]) {
         return Some(Reason::Tags);
+    }
+    if matches!(status, 400 | 403) && !rights {
+        if says(&["username or password", "bad credentials", "account locked", "account is locked"])
+        {
+            return Some(Reason::Credentials);
+        }
+        if says(&["rate limit", "too many requests"]) {
+            return Some(Reason::Rate);
+        }
+        if says(&["ip address", "allow list", "allowlist", "ip allow"]) {
+            return Some(Reason::Address);
+        }
     }
     if is_immutable(&code, says) {
         return Some(Reason::Immutable);
@@ -118,7 +136,7 @@ mod tests {
     use super::Reason::*;
     use super::*;
 
-    const CASES: [(u16, &str, &str, Option<Reason>); 31] = [
+    const CASES: [(u16, &str, &str, Option<Reason>); 34] = [
         (
             412,
             "PROJECTPOLICYVIOLATION",
@@ -169,6 +187,9 @@ mod tests {
         (403, "DENIED", "Not enough permissions to delete/overwrite artifact", Some(Immutable)),
         (412, "PRECONDITION", "matched tag 1 is configured as immutable", Some(Immutable)),
         (402, "PAYMENT_REQUIRED", "", Some(Policy)),
+        (403, "DENIED", "incorrect username or password", Some(Credentials)),
+        (403, "DENIED", "API rate limit exceeded", Some(Rate)),
+        (403, "DENIED", "your IP address 10.0.0.1 is not in the allow list", Some(Address)),
         (409, "QUARANTINED", "", Some(Policy)),
         (400, "RepositoryAlreadyExistsException", "The repository already exists", None),
         (400, "NAME_INVALID", "invalid repository name", Some(Name)),

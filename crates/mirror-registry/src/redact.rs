@@ -4,9 +4,9 @@ use std::borrow::Cow;
 use std::fmt;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use http::header::{self, HeaderMap};
-use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
+use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, percent_encode};
 use url::Url;
 
 /// A password or token. It only leaves through [`Secret::expose`].
@@ -77,6 +77,65 @@ impl SentSecrets {
         }
         text
     }
+}
+
+impl SentSecrets {
+    /// Whether a text has one of them in a spelling that nobody can take out: with entities or escapes, in base64, with
+    /// something in between.
+    pub(crate) fn are_in(&self, text: &str) -> bool {
+        let unescaped = text.replace("\\/", "/").replace("\\\"", "\"").replace("\\\\", "\\");
+        let percent = percent_decode_str(text).decode_utf8_lossy().into_owned();
+        let base64 = |alphabet: &'static [u8]| {
+            let is_part =
+                move |c: char| !c.is_ascii_alphanumeric() && !alphabet.contains(&(c as u8));
+            let words = text.split(is_part).filter(|word| word.len() >= 6);
+            words.map(|word| word.trim_end_matches('=').replace('-', "+").replace('_', "/"))
+        };
+        let decoded = base64(b"+/=").chain(base64(b"-_=")).filter_map(|word| {
+            // Part of a login may be cut off.
+            let whole = word.get(..word.len() - word.len() % 4)?;
+            let bytes =
+                STANDARD_NO_PAD.decode(&word).or_else(|_| STANDARD_NO_PAD.decode(whole)).ok()?;
+            Some(String::from_utf8_lossy(&bytes).into_owned())
+        });
+        let forms =
+            [text.to_owned(), entities(text), unescaped, percent].into_iter().chain(decoded);
+        let secrets: Vec<String> =
+            self.0.iter().map(|it| letters(&String::from_utf8_lossy(it.expose()))).collect();
+        let mut secrets = secrets.iter().filter(|secret| secret.len() >= LETTERS);
+        let forms: Vec<String> = forms.map(|form| letters(&form)).collect();
+        secrets.any(|secret| forms.iter().any(|form| form.contains(secret.as_str())))
+    }
+}
+
+/// So many letters and digits of a secret are no accident.
+const LETTERS: usize = 6;
+
+/// Letters and digits alone, which no way of writing changes.
+fn letters(text: &str) -> String {
+    text.chars().filter(char::is_ascii_alphanumeric).collect()
+}
+
+/// A text without the entities of HTML and XML.
+fn entities(text: &str) -> String {
+    const NAMED: [(&str, &str); 5] =
+        [("lt", "<"), ("gt", ">"), ("quot", "\""), ("apos", "'"), ("amp", "&")];
+    let mut parts = text.split('&');
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let known = part.split_once(';').and_then(|(name, rest)| {
+            let named =
+                NAMED.iter().find(|(known, _)| *known == name).map(|(_, is)| (*is).to_owned());
+            let number = || match name.strip_prefix("#x").or_else(|| name.strip_prefix("#X")) {
+                Some(digits) => u32::from_str_radix(digits, 16).ok(),
+                None => name.strip_prefix('#')?.parse().ok(),
+            };
+            let is = named.or_else(|| Some(char::from_u32(number()?)?.to_string()))?;
+            Some(is + rest)
+        });
+        out += &known.unwrap_or_else(|| format!("&{part}"));
+    }
+    out
 }
 
 /// `%2F` → `%2f`.
@@ -172,6 +231,19 @@ mod tests {
         assert_eq!(sent("Bearer", "ey.x", "").taken_from("no ey.x: here"), "no ***: here");
         let form = sent("Basic", "eA==", "grant_type=refresh_token&refresh_token=a%2Bbcd");
         assert_eq!(form.taken_from("refresh_token a+bcd is over"), "refresh_token *** is over");
+        let tricky = sent("Basic", &STANDARD.encode("me:S3c&r3t/P~W\"x"), "");
+        for text in [
+            "bad S3c&amp;r3t/P~W&#34;x",
+            "bad S3c&r3t\\/P~W\\\"x",
+            "bad S3c%26r3t%2FP~W%22x",
+            "bad S3c&r3t\u{1}/P\n~W\"x",
+            "bad UzNjJnIzdC9QflciEng=",
+            "bad UzNjJnIzdC9QflcieA",
+            "bad bWU6UzNjJnIzdC9QflciEng",
+        ] {
+            assert!(tricky.are_in(text), "{text}");
+        }
+        assert!(!tricky.are_in("the repository library/app is unknown to user me"));
         let short = sent("Basic", &STANDARD.encode("me:no"), "");
         assert_eq!(short.taken_from("nobody knows"), "nobody knows");
     }

@@ -187,7 +187,11 @@ fn told(detail: &Value, message: Option<&str>, code: Option<&str>) -> Option<Str
 
 /// What is shown of a text, without the secrets that it repeats.
 fn shown(text: &str, secrets: &SentSecrets) -> Option<String> {
-    Some(one_line(&secrets.taken_from(text))).filter(|text| !text.is_empty())
+    let text = secrets.taken_from(text);
+    if secrets.are_in(&text) {
+        return Some("*** (it repeats what was sent)".to_owned());
+    }
+    Some(one_line(&text)).filter(|text| !text.is_empty())
 }
 
 /// Docker Hub's message names the page about raising the limit; its limit on abuse is a plain 429:

@@ -70,8 +70,14 @@ pub(crate) fn credentials() -> Arc<Credentials> {
     let variables = env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     let variables = variables.filter(|(name, _)| name.starts_with("MIRROR_AUTH_"));
-    let in_variable = ["DOCKER_AUTH_CONFIG"].into_iter().filter_map(|name| {
-        let value = env::var(name).ok().filter(|value| !value.trim().is_empty())?;
+    // Some put there what Docker wants the folder of.
+    let is_json = |name: &str, value: &str| match name {
+        "DOCKER_CONFIG" => value.trim_start().starts_with('{'),
+        _ => !value.trim().is_empty(),
+    };
+    let names = ["DOCKER_AUTH_CONFIG", "DOCKER_CONFIG"];
+    let in_variable = names.into_iter().filter_map(|name| {
+        let value = env::var(name).ok().filter(|value| is_json(name, value))?;
         Some(CredentialFile::Variable { name: name.to_owned(), value: Secret::new(value) })
     });
     let files = docker_file().into_iter().chain(podman_files()).map(CredentialFile::Path);
@@ -83,6 +89,7 @@ pub(crate) fn credentials() -> Arc<Credentials> {
 fn docker_file() -> Option<PathBuf> {
     match variable("DOCKER_CONFIG") {
         Some(file) if file.is_file() => Some(file),
+        Some(json) if json.to_string_lossy().trim_start().starts_with('{') => None,
         Some(folder) => Some(folder.join("config.json")),
         None => in_home(".docker/config.json"),
     }

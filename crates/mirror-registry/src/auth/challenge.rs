@@ -38,7 +38,8 @@ fn parse<'a>(headers: impl Iterator<Item = &'a str>) -> Option<Challenge> {
     for header in headers {
         for (scheme, mut parameters) in schemes(header) {
             if scheme.eq_ignore_ascii_case("bearer") {
-                let realm = parameters.remove("realm")?;
+                let realm = parameters.remove("realm").filter(|realm| !realm.trim().is_empty());
+                let Some(realm) = realm else { continue };
                 let service = parameters.remove("service");
                 return Some(Challenge::Bearer { realm, service });
             }

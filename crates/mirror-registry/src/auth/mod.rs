@@ -151,8 +151,8 @@ impl Auth {
     pub(crate) async fn failed_source(&self, scope: &TokenScope) -> Option<RequestError> {
         let lookup = self.looked_up(scope);
         let lookup = lookup.get()?;
-        let failed = lookup.failures().next()?;
-        (lookup.credential == Credential::Anonymous).then(|| self.unknown(failed))
+        let failed = lookup.failures().next().cloned().or_else(|| lookup.withheld())?;
+        (lookup.credential == Credential::Anonymous).then(|| self.unknown(&failed))
     }
 
     /// Whether credentials of any kind were used.

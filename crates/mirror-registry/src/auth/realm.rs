@@ -40,13 +40,17 @@ pub(crate) fn realm_url(base: &Url, realm: &str) -> Result<Url, RequestError> {
     let protocol = |why: &str| {
         RequestError::new(
             format!("login at {}", authority(base)),
-            ErrorKind::Protocol(format!("the token service `{realm}` {why}")),
+            ErrorKind::Protocol(format!("the token service that the registry names {why}")),
         )
     };
     let url = base.join(realm).map_err(|_| protocol("is not a URL"))?;
     let secure = url.scheme() == "https" || url.scheme() == base.scheme();
-    if !matches!(url.scheme(), "http" | "https") || !secure {
-        return Err(protocol("is not reached by TLS, though the registry is"));
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(protocol("is not reached by HTTP"));
+    }
+    if !secure {
+        let host = authority(&url);
+        return Err(protocol(&format!("at {host} is not reached by TLS, though the registry is")));
     }
     Ok(url)
 }

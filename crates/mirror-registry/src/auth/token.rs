@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::Method;
 use http::header;
-use http::{Method, StatusCode};
 use mirror_failure::{ErrorKind, RequestError};
 use serde::Deserialize;
 use tokio::sync::Mutex;
@@ -51,7 +51,8 @@ pub(crate) struct TokenAnswer {
 impl TokenAnswer {
     /// `None` when there is no token in it.
     pub(crate) fn into_token(self, asked: Instant) -> Option<Token> {
-        let text = self.token.filter(|token| !token.is_empty()).or(self.access_token)?;
+        let given = [self.token, self.access_token].into_iter().flatten();
+        let text = given.map(|token| token.trim().to_owned()).find(|token| !token.is_empty())?;
         // Some services answer 0; treat anything under a minute as a minute. A tenth of the time, at most 30 s,
         // covers clocks and requests on their way.
         let lifetime =
@@ -113,7 +114,7 @@ async fn once(
         request = next;
         response = within_idle(what, idle, wire.send(request.clone())).await?;
     }
-    if response.status() != StatusCode::OK {
+    if !response.status().is_success() {
         return Err(refusal(response, what.to_owned(), idle, pace.clock()).await);
     }
     let headers = response.headers().clone();
@@ -130,7 +131,8 @@ fn redirected(asked: &Outgoing, response: &Response) -> Option<Outgoing> {
     let reads = asked.method == Method::GET && matches!(response.status().as_u16(), 301..=303);
     let location = response.headers().get(header::LOCATION)?.to_str().ok()?;
     let url = asked.url.join(location).ok()?;
-    let safer = url.scheme() == "https" && url.host_str() == asked.url.host_str();
+    let usual = url.port().is_none() && asked.url.port().is_none();
+    let safer = url.scheme() == "https" && usual && url.host_str() == asked.url.host_str();
     let stays = url.origin() == asked.url.origin() || safer;
     (stays && (keeps_method || reads)).then(|| Outgoing { url, ..asked.clone() })
 }
@@ -160,6 +162,34 @@ mod tests {
 
     fn token(json: &str) -> Option<Token> {
         serde_json::from_str::<TokenAnswer>(json).unwrap().into_token(Instant::now())
+    }
+
+    #[test]
+    fn a_login_goes_to_the_same_service_alone() {
+        for (url, location, allowed) in [
+            ("https://r.io/token", "/other?x", true),
+            ("https://r.io/token", "https://r.io/other", true),
+            ("http://r.io/token", "https://r.io/token", true),
+            ("https://r.io/token", "https://r.io:8443/token", false),
+            ("http://r.io:5000/token", "https://r.io:5443/token", false),
+            ("https://r.io/token", "http://r.io/token", false),
+            ("https://r.io/token", "https://auth.r.io/token", false),
+        ] {
+            let asked = Outgoing {
+                method: Method::GET,
+                url: url.parse().unwrap(),
+                headers: http::HeaderMap::new(),
+                body: bytes::Bytes::new(),
+                reach: crate::wire::Reach::Anywhere,
+                tls: None,
+            };
+            let response = http::Response::builder().status(307).header("location", location);
+            let body = crate::wire::Body::from(bytes::Bytes::new());
+            let response = response.body(body).unwrap();
+            let secrets = crate::redact::SentSecrets::default();
+            let response = Response::new(asked.url.clone(), response, secrets);
+            assert_eq!(redirected(&asked, &response).is_some(), allowed, "{url} {location}");
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::wire::{Reach, Response};
 const API_VERSION: &str = "docker-distribution-api-version";
 
 /// What the base of a registry says to strangers.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct ToldByBase {
     /// Whether it is open to all.
     pub(crate) is_open: bool,

@@ -22,6 +22,8 @@ use crate::limits::pace::Permit;
 use crate::limits::pulls;
 use crate::wire::{Outgoing, Reach, Response};
 
+/// How long the base of a registry may take.
+const BASE: Duration = Duration::from_secs(5);
 /// A login younger than this is good.
 const YOUNG: Duration = Duration::from_secs(60);
 
@@ -125,17 +127,14 @@ impl Host {
         Ok((response, again))
     }
 
-    /// What goes with the first attempt. Where the token service of another repository gives nothing for this one, it may have
-    /// one of its own: it is asked without a token then, and the refusal is kept in case it has not.
+    /// What goes with the first attempt. Where the token service of another repository gives nothing, whatever the reason, this
+    /// one may have one of its own: it is asked without a token then, and the refusal is kept in case it has not.
     async fn first_guess(
         &self,
         scope: &TokenScope,
     ) -> Result<(Authorization, Option<(Asked, RequestError)>), RequestError> {
         match self.auth.authorize(&self.wire, scope, None).await {
-            Err(error)
-                if self.auth.is_guess(scope)
-                    && matches!(error.token_service_status(), Some(400..=428 | 430..=499)) =>
-            {
+            Err(error) if self.auth.is_guess(scope) => {
                 let guess = self.auth.asked(scope);
                 Ok((Authorization::nothing(None), guess.map(|guess| (guess, error))))
             }
@@ -164,7 +163,7 @@ impl Host {
         let told = match said.or_else(|| self.auth.asked(&call.scope)) {
             Some(told) => Some(told),
             None => {
-                let base = self.told_by_base().await?;
+                let base = self.told_by_base().await;
                 if base.asked.is_none() && base.is_open && status == 404 {
                     return Ok((response, given));
                 }
@@ -189,16 +188,22 @@ impl Host {
         Ok((answer, again))
     }
 
-    /// What the registry's base says to strangers. It is asked once.
-    async fn told_by_base(&self) -> Result<&ToldByBase, RequestError> {
+    /// What the registry's base says to strangers. It is asked once, and once more where nothing is heard; then it says
+    /// nothing, and nobody waits for it again.
+    async fn told_by_base(&self) -> &ToldByBase {
         let ask = async || {
             let scope = TokenScope::nothing();
             let (method, url, body) = (Method::GET, self.root(), Bytes::new());
             let call = Call { method, url, scope, headers: HeaderMap::new(), body };
-            let response = self.transmit(&call, call.url.clone(), None, Reach::Anywhere).await?;
-            Ok(ToldByBase::of(&response, self.reach_of(&response)))
+            let sent = self.transmit(&call, call.url.clone(), None, Reach::Anywhere);
+            let response = tokio::time::timeout(BASE, sent).await.ok()?.ok()?;
+            Some(ToldByBase::of(&response, self.reach_of(&response)))
         };
-        self.base_told.get_or_try_init(ask).await
+        let asked = async || match ask().await {
+            Some(told) => told,
+            None => ask().await.unwrap_or_default(),
+        };
+        self.base_told.get_or_init(asked).await
     }
 
     /// What a response with an unwelcome status says. A page is not how a registry says so, unless its base shows that this is
@@ -215,7 +220,7 @@ impl Host {
 
     /// Whether its base answers as that of a registry does, though something else looked like a web site.
     pub(crate) async fn is_registry(&self) -> bool {
-        self.told_by_base().await.is_ok_and(|told| told.is_registry)
+        self.told_by_base().await.is_registry
     }
 
     /// After a 401 to a token that has served before: another one of the same token service. A registry that names another

@@ -1,6 +1,6 @@
 //! Registries that want to know who we are in a way of their own: for each repository, or without a word.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mirror_testkit::{
     AuthProfile, Fault, Image, ImageBuilder, Mirror, Profile, Recorded, Registry,
@@ -175,6 +175,39 @@ fn what_others_learn_meanwhile_does_not_make_a_stranger_of_anybody() {
         }
     });
     scene.apply();
+}
+
+#[test]
+fn a_token_service_of_one_repository_that_is_of_no_use_is_no_matter_of_others() {
+    for realm in
+        ["http://127.0.0.1:9/token", "ftp://x/token", "http://auth.example/token", "/broken"]
+    {
+        let scene = Scene::new(bearer(), Profile::default());
+        let challenge = format!("Bearer realm=\"{realm}\",service=\"test\"");
+        scene.source.set_faults(move |exchange| match exchange.path.as_str() {
+            path if path.starts_with("/v2/library/a/") => Some(Fault::Challenge(challenge.clone())),
+            "/broken" => Some(Fault::refuse(501, "UNSUPPORTED", "no tokens")),
+            _ => None,
+        });
+        let ran = scene.mirror(&["apply"]).ends_with(1).run();
+        let (name, image) = &scene.images[1];
+        assert!(scene.destination.holds(&format!("docker.io/{name}"), image), "{}", ran.stdout);
+        assert!(ran.stdout.contains("1 copied, 0 unchanged, 1 failed"), "{realm}: {}", ran.stdout);
+    }
+}
+
+#[test]
+fn a_base_that_does_not_answer_is_not_waited_for_again() {
+    for fault in [Fault::Hang, Fault::Reset] {
+        let scene = Scene::new(Profile::default(), Profile::default());
+        scene
+            .destination
+            .set_faults(move |exchange| (exchange.path == "/v2/").then(|| fault.clone()));
+        let began = Instant::now();
+        let asked = scene.apply();
+        assert!(count(&asked, |r| r.path == "/v2/") <= 2, "{asked:#?}");
+        assert!(began.elapsed() < Duration::from_secs(45), "{:?}", began.elapsed());
+    }
 }
 
 #[test]

@@ -253,6 +253,40 @@ fn redirects_don_t_carry_credentials() {
 }
 
 #[test]
+fn a_helper_that_leaves_somebody_behind_is_not_waited_for() {
+    let locked = locked(AuthProfile::Basic("me".into(), "secret".into()));
+    let path = locked.helper(
+        "#!/bin/sh\ncat >/dev/null\nsleep 15 &\necho '{\"Username\":\"me\",\"Secret\":\"secret\"}'\n",
+    );
+    locked.project.write(".docker/config.json", r#"{"credsStore":"test"}"#);
+    let began = std::time::Instant::now();
+    locked.apply(|mirror| mirror.env("PATH", &path));
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+}
+
+#[test]
+fn a_password_that_was_not_sent_is_told() {
+    let project = Project::new();
+    let registry = Registry::with(Profile {
+        auth: AuthProfile::Basic("me".into(), "secret".into()),
+        ..Profile::default()
+    });
+    let proxy = mirror_testkit::ConnectProxy::start(mirror_testkit::ProxyRules::default());
+    let port = registry.host().rsplit(':').next().unwrap().to_owned();
+    let config = format!(
+        "[[destination]]\nname = \"prod\"\nlayout = \"store\"\n[registry.\"docker.io\"]\nendpoint = \"http://registry.test:{port}\"\n"
+    );
+    project.write("images/mirror.toml", &config).entry("app:1");
+    let mirror = project.mirror(&["plan"]).env("HTTP_PROXY", &format!("http://{}", proxy.host()));
+    let variable = format!("MIRROR_AUTH_REGISTRY_TEST_{port}");
+    let ran = mirror.env(&variable, "me:secret").ends_with(1).run();
+    let told = format!(
+        "{variable} is set, but no password is sent without TLS\n  help: set `endpoint = \"https://…\"` for this registry"
+    );
+    assert!(ran.stdout.contains(&told), "{}", ran.stdout);
+}
+
+#[test]
 fn an_identity_token_that_is_over_or_not_taken_is_told() {
     let kept = |locked: &Locked| {
         let host = locked.destination.host();

@@ -60,6 +60,10 @@ impl AuthFile {
 }
 
 async fn read(path: &Path) -> Result<Option<Vec<u8>>, String> {
+    // What is no file may never come to its end.
+    if tokio::fs::metadata(path).await.is_ok_and(|found| !found.is_file()) {
+        return Err("it is not a file".to_owned());
+    }
     match tokio::fs::read(path).await {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),

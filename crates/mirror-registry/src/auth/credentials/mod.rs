@@ -176,6 +176,12 @@ impl Lookup {
         })
     }
 
+    /// What was not sent, since it would be in the clear.
+    pub(crate) fn withheld(&self) -> Option<CredentialError> {
+        let withheld = self.steps.iter().find(|step| step.outcome == LookupOutcome::Withheld);
+        withheld.map(|step| CredentialError::Withheld(step.place.clone()))
+    }
+
     fn add(&mut self, place: String, outcome: LookupOutcome) {
         self.steps.push(LookupStep { place, outcome });
     }
