@@ -13,9 +13,6 @@ use mirror_registry::{Host, LoginSource, Presets};
 
 use crate::surroundings::Surroundings;
 
-/// Where logins come from that a cloud makes.
-pub(crate) const CLOUD: &str = "Amazon ECR, by the AWS credentials";
-
 /// Who answers for a registry beside the protocol.
 #[derive(Debug)]
 pub(crate) enum ControlPlane {

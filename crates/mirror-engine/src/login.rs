@@ -3,10 +3,10 @@
 use mirror_failure::{CredentialError, Failure, Side};
 use mirror_oci::{Endpoint, Registry, Repository};
 use mirror_plan::config::RegistrySettings;
-use mirror_plan::report::{LoginExplanation, LoginKind, LoginOutcome, LoginStep};
+use mirror_plan::report::{CLOUD_LOGIN, LoginExplanation, LoginKind, LoginOutcome, LoginStep};
 use mirror_registry::{Credential, LookupOutcome, LookupStep};
 
-use crate::control::{CLOUD, behind};
+use crate::control::behind;
 use crate::surroundings::Surroundings;
 
 /// Finds out who we are, and tells which places were asked. A cloud is asked for a login where nobody else knows one.
@@ -43,7 +43,7 @@ pub async fn explain(
     let Some(login) = behind.login.filter(|login| login.belongs_to(&endpoint)) else {
         return explanation;
     };
-    let place = CLOUD.to_owned();
+    let place = CLOUD_LOGIN.to_owned();
     if kind != LoginKind::Anonymous {
         explanation.steps.push(LoginStep { place, outcome: LoginOutcome::NotAsked, detail: None });
         return explanation;

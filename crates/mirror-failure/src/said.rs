@@ -63,17 +63,9 @@ pub(crate) fn reason(
     if limit && says(&["number of tags", "tags per image", "tags for an image"]) {
         return Some(Reason::Tags);
     }
-    if matches!(status, 400 | 403) && !rights {
-        if says(&["username or password", "bad credentials", "account locked", "account is locked"])
-        {
-            return Some(Reason::Credentials);
-        }
-        if says(&["rate limit", "too many requests"]) {
-            return Some(Reason::Rate);
-        }
-        if says(&["ip address", "allow list", "allowlist", "ip allow"]) {
-            return Some(Reason::Address);
-        }
+    let caller = of_caller(says).filter(|_| matches!(status, 400 | 403) && !rights);
+    if caller.is_some() {
+        return caller;
     }
     if is_immutable(&code, says) {
         return Some(Reason::Immutable);
@@ -93,6 +85,17 @@ pub(crate) fn reason(
         return Some(Reason::Name);
     }
     (page && matches!(status, 401 | 403)).then_some(Reason::Gateway)
+}
+
+/// What is refused of whoever asks, whatever he asks for.
+fn of_caller(says: impl Fn(&[&str]) -> bool) -> Option<Reason> {
+    if says(&["username or password", "bad credentials", "account locked", "account is locked"]) {
+        return Some(Reason::Credentials);
+    }
+    if says(&["rate limit", "too many requests"]) {
+        return Some(Reason::Rate);
+    }
+    says(&["ip address", "allow list", "allowlist", "ip allow"]).then_some(Reason::Address)
 }
 
 /// Whether what is there may not be written again, in the words of one registry or another.

@@ -60,6 +60,9 @@ pub enum LoginKind {
     Cloud,
 }
 
+/// The place that makes logins for Amazon ECR. It is the last one, and where it should know and fails, so do requests.
+pub const CLOUD_LOGIN: &str = "Amazon ECR, by the AWS credentials";
+
 /// A place that was asked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct LoginStep {

@@ -16,7 +16,7 @@ pub use ending::Ending;
 pub use event::Event;
 pub use explanation::{ExplainedEntry, Explanation};
 pub use fold::ReportFold;
-pub use login::{LoginExplanation, LoginKind, LoginOutcome, LoginStep};
+pub use login::{CLOUD_LOGIN, LoginExplanation, LoginKind, LoginOutcome, LoginStep};
 pub use model::{Outcome, Report, ReportTotals, Status, Transfer, Warning, WarningKind};
 pub use outdated::{
     IncomparableTag, Looked, MovedTag, NewerTag, OUTDATED_FORMAT, Outdated, TagsFailure, newer,

@@ -1,7 +1,7 @@
 //! Who we are at a registry, for people.
 
 use mirror_failure::printable;
-use mirror_plan::report::{LoginExplanation, LoginKind, LoginOutcome, LoginStep};
+use mirror_plan::report::{CLOUD_LOGIN, LoginExplanation, LoginKind, LoginOutcome, LoginStep};
 
 /// What `mirror login --explain` says: the places that were asked, and what follows from it.
 ///
@@ -36,7 +36,12 @@ pub fn render_login(explanation: &LoginExplanation) -> String {
     let failed = |step: &LoginStep| step.outcome == LoginOutcome::Failed;
     let end = match kind {
         // A variable for this very host ends the search.
-        LoginKind::Anonymous if steps.last().is_some_and(failed) && steps.len() == 1 => {
+        // And so does a cloud that should know.
+        LoginKind::Anonymous
+            if steps.last().is_some_and(|last| {
+                failed(last) && (steps.len() == 1 || last.place == CLOUD_LOGIN)
+            }) =>
+        {
             "requests fail until that is corrected".to_owned()
         }
         LoginKind::Anonymous if *secure && steps.iter().any(failed) => {

@@ -209,7 +209,7 @@ fn a_login_that_amazon_makes() {
               missing   /no/runtime/containers/auth.json
               missing   HOME/.config/containers/auth.json
               failed    Amazon ECR, by the AWS credentials: ecr:GetAuthorizationToken on *: 401 UnrecognizedClientException: The security token included in the request is invalid.; log in to AWS anew
-            requests are anonymous: no place knows this registry, as far as they could be asked
+            requests fail until that is corrected
         "#]],
     );
 }
