@@ -2,12 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
+use mirror_failure::printable;
 use mirror_plan::bots::{BotRules, is_renovate_off};
 use mirror_tree::Bot;
 
 use crate::bot_files;
-use crate::load::{Loaded, load};
+use crate::load::{CONFIG, Loaded, load};
 use crate::print;
+
+/// What stands in a file that we have written in.
+const MARK: &str = "mirror bots: ";
 
 /// A bot's file as it is, and as it should be.
 pub(crate) struct BotFile {
@@ -29,7 +33,7 @@ pub(crate) struct BotFile {
 impl BotFile {
     /// Whether we have written in it.
     pub(crate) fn is_ours(&self) -> bool {
-        self.existing.as_ref().is_some_and(|text| text.contains("mirror bots: "))
+        self.existing.as_ref().is_some_and(|text| text.contains(MARK))
     }
 
     /// Whether it is there, but can't be read.
@@ -57,9 +61,14 @@ pub(crate) fn file(bot: Bot, loaded: &Loaded) -> BotFile {
     let (existing, wanted) = match found.text {
         Err(why) => (None, Err(why)),
         Ok(text) => {
-            let wanted = match bot {
-                Bot::Dependabot => rules.dependabot(text.as_deref()),
-                Bot::Renovate => rules.renovate(text.as_deref(), found.key),
+            let ours = text.as_deref().filter(|text| text.contains(MARK));
+            let other = ours.and_then(|text| other_tree(text, &root, Path::new(&tree)));
+            let wanted = match (other, bot) {
+                (Some(other), _) => Err(format!(
+                    "it is for the tree {other}: a repository has one tree; add the images there, or take its entries out of the file"
+                )),
+                (None, Bot::Dependabot) => rules.dependabot(text.as_deref()),
+                (None, Bot::Renovate) => rules.renovate(text.as_deref(), found.key),
             };
             (text, wanted)
         }
@@ -74,6 +83,19 @@ pub(crate) fn file(bot: Bot, loaded: &Loaded) -> BotFile {
         pull_requests: rules.pull_requests(bot),
         standing_still: rules.standing_still(),
     }
+}
+
+/// Another tree than this that is there, and that a file names folders of.
+fn other_tree(text: &str, root: &Path, tree: &Path) -> Option<String> {
+    let between = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | ',' | '[' | ']');
+    let paths = text.split(between).filter(|word| word.contains('/') && !word.contains(".."));
+    let mut folders = paths.flat_map(|path| Path::new(path.trim_start_matches('/')).ancestors());
+    let other = folders.find(|folder| {
+        *folder != tree
+            && !folder.as_os_str().is_empty()
+            && root.join(folder).join(CONFIG).is_file()
+    });
+    other.map(|folder| printable(&folder.display().to_string()))
 }
 
 /// Says so when files that are there no longer fit the tree.
