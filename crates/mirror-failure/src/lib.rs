@@ -18,6 +18,7 @@ pub use error_kind::{CredentialError, ErrorKind, LONGEST_TOLD, ProxyProblem, Tls
 pub use failure::{Cause, FailedRequest, Failure, Side};
 pub use help::{SPARSE, TAMPERING};
 pub use kind::FailureKind;
+pub use meaning::is_unknown_content;
 pub use request::{LONGEST_PAUSE, RequestError, passing_status};
 pub use retry::{Delays, RetryPolicy};
 pub use text::{count, io_reason, is_deceptive, printable, without_secrets};

@@ -68,9 +68,11 @@ impl RequestError {
     ///
     /// let code = Some("MANIFEST_BLOB_UNKNOWN".to_owned());
     /// assert!(RequestError::refused("PUT https://r.io/v2/app/manifests/1", 400, code, None).lacks_content());
+    ///
+    /// let other = Some("project team not found".to_owned());
+    /// assert!(!RequestError::refused("PUT https://r.io/v2/app/manifests/1", 404, None, other).lacks_content());
     /// ```
     pub fn lacks_content(&self) -> bool {
-        let codes = ["MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN", "MANIFEST_UNKNOWN"];
         let words = ["blob unknown", "manifest unknown", "unknown blob", "unknown manifest"];
         let ErrorKind::Status { status, message, .. } = self.kind() else { return false };
         if !self.request().starts_with("PUT ") || self.is_of_token_service() {
@@ -78,9 +80,11 @@ impl RequestError {
         }
         let manifest = self.request().contains("/manifests/");
         let said = message.as_deref().unwrap_or_default().to_ascii_lowercase();
-        self.code().is_some_and(|code| codes.contains(&code))
-            // What a registry has taken the blobs for is there.
-            || manifest && (*status == 404 || words.iter().any(|words| said.contains(words)))
+        let says_unknown = said.contains("unknown") || said.contains("not known");
+        self.code().is_some_and(is_unknown_content)
+            // What a registry has taken the blobs for is there, unless it says what is not.
+            || manifest && (*status == 404 && (said.is_empty() || says_unknown))
+            || manifest && words.iter().any(|words| said.contains(words))
     }
 
     /// Whether another host has answered, which the registry has sent us on to.
@@ -165,4 +169,16 @@ impl RequestError {
     pub fn is_tampering(&self) -> bool {
         matches!(self.kind(), ErrorKind::Manifest(ManifestError::Digest(_)))
     }
+}
+
+/// Whether a code says that a registry does not know what something points to:
+/// <https://github.com/opencontainers/distribution-spec/blob/main/spec.md#error-codes>.
+///
+/// ```
+/// use mirror_failure::is_unknown_content;
+///
+/// assert!(is_unknown_content("BLOB_UNKNOWN") && !is_unknown_content("NAME_UNKNOWN"));
+/// ```
+pub fn is_unknown_content(code: &str) -> bool {
+    matches!(code, "MANIFEST_BLOB_UNKNOWN" | "BLOB_UNKNOWN" | "MANIFEST_UNKNOWN")
 }

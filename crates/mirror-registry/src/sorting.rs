@@ -1,6 +1,6 @@
 //! Sorting out why a request failed, by what the registry says.
 
-use mirror_failure::ErrorKind;
+use mirror_failure::{ErrorKind, is_unknown_content};
 use oci_client::errors::OciErrorCode;
 use serde_json::Value;
 
@@ -26,7 +26,7 @@ const TEXTS: [&str; 9] = [
 /// repeated.
 pub(crate) fn status_kind(
     status: u16,
-    content_type: &str,
+    called_page: bool,
     body: &[u8],
     secrets: &SentSecrets,
 ) -> ErrorKind {
@@ -36,7 +36,7 @@ pub(crate) fn status_kind(
     {
         return ErrorKind::TlsExpected;
     }
-    if is_page(content_type, &text) {
+    if is_page(called_page, &text) {
         // What a registry itself never answers with a page.
         if matches!(status, 200..=399 | 400 | 404 | 405 | 410) {
             return ErrorKind::NotARegistry(format!("it answers {status} with an HTML page"));
@@ -68,11 +68,10 @@ pub(crate) fn text_of(body: &[u8]) -> String {
 }
 
 /// Whether a body is a page for people, whatever it is called.
-pub(crate) fn is_page(content_type: &str, text: &str) -> bool {
+pub(crate) fn is_page(called_page: bool, text: &str) -> bool {
     let text = text.trim_start();
     let start = text.get(..14).unwrap_or_default().to_ascii_lowercase();
-    let called = content_type.to_ascii_lowercase().starts_with("text/html");
-    (called && !text.starts_with(['{', '[']))
+    (called_page && !text.starts_with(['{', '[']))
         || start.starts_with("<!doctype html")
         || start.starts_with("<html")
 }
@@ -97,7 +96,8 @@ fn said(text: &str) -> (Option<String>, Option<String>) {
     };
     let mut entries: Vec<_> = entries.into_iter().map(inner).collect();
     // Of several, that what is not known yet is what can be done something about.
-    let first = entries.iter().position(|entry| code_of(entry).is_some_and(|it| is_unknown(&it)));
+    let unknown = |entry: &Value| code_of(entry).is_some_and(|code| is_unknown_content(&code));
+    let first = entries.iter().position(unknown);
     let first = first.or((!entries.is_empty()).then_some(0)).map(|at| entries.swap_remove(at));
     let first = first.unwrap_or_default();
     let code = code_of(&first);
@@ -139,11 +139,6 @@ fn code_of(entry: &Value) -> Option<String> {
     let oauth = || text("error").filter(|code| OAUTH.contains(code)).map(str::to_owned);
     let code = text("code").map(known).filter(|code| !code.trim().is_empty());
     code.or_else(oauth)
-}
-
-/// Whether a code says that a registry does not know what something points to.
-fn is_unknown(code: &str) -> bool {
-    matches!(code, "MANIFEST_BLOB_UNKNOWN" | "BLOB_UNKNOWN" | "MANIFEST_UNKNOWN")
 }
 
 /// A text, or the first one in a list or table of them.
@@ -188,9 +183,7 @@ fn told(detail: &Value, message: Option<&str>, code: Option<&str>) -> Option<Str
 /// What is shown of a text, without the secrets that it repeats.
 fn shown(text: &str, secrets: &SentSecrets) -> Option<String> {
     let text = secrets.taken_from(text);
-    if secrets.are_in(&text) {
-        return Some("*** (it repeats what was sent)".to_owned());
-    }
+    let text = text.unwrap_or_else(|| "*** (it repeats what was sent)".to_owned());
     Some(one_line(&text)).filter(|text| !text.is_empty())
 }
 
@@ -324,7 +317,8 @@ mod tests {
     ];
 
     fn kind(status: u16, content_type: &str, body: &str) -> ErrorKind {
-        status_kind(status, content_type, body.as_bytes(), &SentSecrets::default())
+        let called_page = content_type.starts_with("text/html");
+        status_kind(status, called_page, body.as_bytes(), &SentSecrets::default())
     }
 
     #[test]
@@ -345,7 +339,7 @@ mod tests {
             long.as_bytes(),
             &utf16,
         ] {
-            let kind = status_kind(403, "", body, &secrets).to_string();
+            let kind = status_kind(403, false, body, &secrets).to_string();
             let shown = kind.to_ascii_lowercase();
             assert!(!shown.contains("r e") && !shown.contains("r%20e"), "{kind}");
             assert!(

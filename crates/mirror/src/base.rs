@@ -77,6 +77,7 @@ fn keep_certificates(
     changes: &mut Vec<ConfigChange>,
 ) -> Result<Option<TempDir>, GitError> {
     let mut kept: Option<TempDir> = None;
+    let mut number = 0;
     let mut keep = |path: &mut PathBuf| {
         let now = loaded.root.join(&*path);
         let Ok(inside) = now.strip_prefix(&loaded.root).map(Path::to_owned) else { return Ok(()) };
@@ -92,14 +93,17 @@ fn keep_certificates(
         let short = |bytes: &Vec<u8>| Digest::of(Algorithm::Sha256, bytes).short().to_owned();
         let (from, to) = (then.as_ref().map(short), is.as_ref().map(short));
         let change = ConfigChange { key: printable(&inside.display().to_string()), from, to };
-        changes.push(change);
+        if !changes.contains(&change) {
+            changes.push(change);
+        }
         let unable = |error: std::io::Error| git::unable(&error.to_string());
         let folder = match kept.take() {
             Some(folder) => folder,
             None => tempfile::tempdir().map_err(unable)?,
         };
         // A file that was not there is none now.
-        *path = folder.path().join(changes.len().to_string());
+        *path = folder.path().join(number.to_string());
+        number += 1;
         if let Some(then) = then {
             std::fs::write(&*path, then).map_err(unable)?;
         }

@@ -23,8 +23,7 @@ impl ToldByBase {
     pub(crate) fn of(response: &Response, reach: Reach) -> ToldByBase {
         let challenge = challenge::of(response.headers());
         let text = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
-        let page = text("content-type").is_some_and(|it| it.starts_with("text/html"));
-        let is_open = response.status().is_success() && !page;
+        let is_open = response.status().is_success() && !response.is_called_page();
         let is_registry = is_open || challenge.is_some() || text(API_VERSION).is_some();
         let asked = challenge.map(|challenge| Asked { challenge, reach, scope: None });
         ToldByBase { is_open, is_registry, asked }

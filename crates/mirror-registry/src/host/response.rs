@@ -28,8 +28,7 @@ pub(crate) async fn refusal(
 ) -> RequestError {
     let now = clock.now();
     let status = response.status().as_u16();
-    let text = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
-    let content_type = text(header::CONTENT_TYPE).unwrap_or_default().to_owned();
+    let called_page = response.is_called_page();
     let wait = retry_after(response.headers(), now);
     let left = pulls::told(response.headers());
     let body = read_capped(&mut response, &request, LARGEST_ERROR, idle)
@@ -38,7 +37,7 @@ pub(crate) async fn refusal(
         .flatten()
         .unwrap_or_default();
     let body = unpacked(response.headers(), body, LARGEST_ERROR);
-    let kind = match status_kind(status, &content_type, &body, response.secrets()) {
+    let kind = match status_kind(status, called_page, &body, response.secrets()) {
         // The response to a HEAD has no body that could say it.
         ErrorKind::Status { status: 429, .. } if left.is_some_and(|(left, _)| left == 0) => {
             ErrorKind::PullLimit { message: "no pulls are left".to_owned(), ends: None }
@@ -51,24 +50,19 @@ pub(crate) async fn refusal(
 
 /// A page instead of the answer to something that was written means that nothing was: it is that of a login, or of a web site.
 /// Whoever says what was stored, or where, is believed, and so is an empty body, whatever it is called.
-pub(crate) async fn is_answer(
+pub(crate) async fn refuse_page(
     response: &mut Response,
     request: &str,
     idle: Duration,
 ) -> Result<(), RequestError> {
-    let headers = response.headers();
-    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let content_type = content_type.unwrap_or_default().to_owned();
-    if !content_type.to_ascii_lowercase().starts_with("text/html")
-        || headers.contains_key("docker-content-digest")
-    {
+    if !response.is_called_page() || response.headers().contains_key("docker-content-digest") {
         return Ok(());
     }
     let status = response.status();
     let body = read_capped(response, request, LARGEST_ERROR, idle).await?;
     let page = body.is_none_or(|body| {
         let text = String::from_utf8_lossy(&body);
-        !text.trim().is_empty() && is_page(&content_type, &text)
+        !text.trim().is_empty() && is_page(true, &text)
     });
     match page {
         true => Err(page_instead(response, request, &format!("it answers {}", status.as_u16()))),

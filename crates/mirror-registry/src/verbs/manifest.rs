@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::host::answer::HostResponse;
 use crate::host::call::Call;
-use crate::host::response::{is_answer, page_instead, unpacked};
+use crate::host::response::{page_instead, refuse_page, unpacked};
 use crate::limits::pulls::{self, Reservation};
 use crate::remote::Remote;
 
@@ -230,7 +230,7 @@ impl Remote {
             return Err(self.host.refused(response).await);
         }
         let idle = response.stall_guard.idle;
-        is_answer(&mut response.response, &response.request, idle).await?;
+        refuse_page(&mut response.response, &response.request, idle).await?;
         let told = response.header(DIGEST_HEADER).and_then(|told| told.parse::<Digest>().ok());
         match told {
             // A registry may name what it stored by a hash function of its own choice.
@@ -280,8 +280,7 @@ impl Remote {
 
 /// Whether this is a web site. Whoever tells a digest is a registry, whatever it calls its documents.
 fn is_page(response: &HostResponse) -> bool {
-    let content_type = response.header("content-type").unwrap_or_default().to_ascii_lowercase();
-    content_type.starts_with("text/html") && response.header(DIGEST_HEADER).is_none()
+    response.response.is_called_page() && response.header(DIGEST_HEADER).is_none()
 }
 
 /// A manifest from the body of a response. What somebody on the way has packed, though it was asked for as it is, is unpacked

@@ -234,10 +234,9 @@ impl Remote {
 /// A tag to ask for what a registry says of one that is missing.
 const NOBODY_HAS: &str = "mirror-asks-for-a-missing-tag";
 
-/// Whether this may be a list: no page for people.
+/// Whether this may be a list.
 fn is_no_page(response: &HostResponse) -> bool {
-    let content_type = response.header("content-type").unwrap_or_default();
-    media_type::essence(content_type) != "text/html"
+    !response.response.is_called_page()
 }
 
 fn is_json(response: &HostResponse) -> bool {

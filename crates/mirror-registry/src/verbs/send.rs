@@ -14,7 +14,7 @@ use url::Url;
 use crate::auth::challenges::Asked;
 use crate::auth::scope::TokenScope;
 use crate::auth::{Authorization, Sent};
-use crate::host::response::{describe, is_answer, refusal};
+use crate::host::response::{describe, refusal, refuse_page};
 use crate::limits::pressure::Speed;
 use crate::remote::Remote;
 use crate::verbs::flow::{Flow, UploadBody, Wanted, Watched, moving};
@@ -257,7 +257,7 @@ impl Remote {
     ) -> Result<Response, (RequestError, Option<Asked>)> {
         let pace = self.host.pace();
         match response.status().as_u16() {
-            200..=299 => match is_answer(&mut response, what, pace.idle()).await {
+            200..=299 => match refuse_page(&mut response, what, pace.idle()).await {
                 Ok(()) => Ok(response),
                 Err(error) => Err((error, None)),
             },

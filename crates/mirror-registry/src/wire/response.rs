@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, StatusCode, header};
 use http_body_util::BodyExt;
 use mirror_failure::ErrorKind;
+use mirror_oci::media_type;
 use url::Url;
 
 use super::address::{Reach, is_private_literal};
@@ -43,6 +44,13 @@ impl Response {
     /// What was asked for.
     pub(crate) fn url(&self) -> &Url {
         &self.url
+    }
+
+    /// Whether it is called a page for people.
+    pub(crate) fn is_called_page(&self) -> bool {
+        let content_type = self.headers().get(header::CONTENT_TYPE);
+        let content_type = content_type.and_then(|value| value.to_str().ok()).unwrap_or_default();
+        media_type::essence(content_type) == "text/html"
     }
 
     /// How far it may send us.

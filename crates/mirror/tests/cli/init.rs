@@ -150,6 +150,36 @@ fn a_tree_further_down_on_enterprise_server() {
 }
 
 #[test]
+fn another_trees_entries_are_not_replaced() {
+    for (bot, file) in [("dependabot", ".github/dependabot.yml"), ("renovate", "renovate.json")] {
+        let project = Project::new();
+        std::fs::remove_dir_all(project.path().join("images")).unwrap();
+        git(project.path(), &["init", "--quiet"]);
+        for tree in ["a/images", "b/images"] {
+            project.write(&format!("{tree}/mirror.toml"), "");
+            project.write(&format!("{tree}/docker.io/library/app/Dockerfile"), "FROM app:1\n");
+        }
+        project.mirror(&["bots", bot, "--images", "a/images"]).run();
+        let before = read(&project, file);
+        for check in [None, Some("--check")] {
+            let mut arguments = vec!["bots", bot, "--images", "b/images"];
+            arguments.extend(check);
+            let ran = project.mirror(&arguments).ends_with(2).run();
+            let verb = if check.is_some() { "check" } else { "write" };
+            let told = format!(
+                "error: could not {verb} {file}\n  caused by: it is for the tree a/images: a repository has one tree; add the images there, or take its entries out of the file\n"
+            );
+            assert_eq!(ran.stderr, told);
+            assert_eq!(read(&project, file), before);
+        }
+        // One that was moved takes its entries along.
+        std::fs::rename(project.path().join("a"), project.path().join("c")).unwrap();
+        project.mirror(&["bots", bot, "--images", "c/images"]).run();
+        assert!(read(&project, file).contains("c/images"));
+    }
+}
+
+#[test]
 fn a_tree_that_is_the_repository() {
     let project = Project::new();
     std::fs::remove_dir_all(project.path().join("images")).unwrap();

@@ -64,6 +64,27 @@ fn a_broken_configuration_is_told_before_anybody_is_asked() {
 }
 
 #[test]
+fn a_place_that_is_no_file() {
+    let project = Project::new();
+    let explain = |file: &str| {
+        let mirror = project.mirror(&["login", "--explain", "r.example"]);
+        explained(&project, mirror.env("REGISTRY_AUTH_FILE", file))
+    };
+    assert!(explain("/dev/null").contains("  nothing   /dev/null\n"));
+    let pipe = project.path().join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let pipe = pipe.to_str().unwrap();
+    let told = explain(pipe);
+    assert!(told.contains("  failed    HOME/pipe: nothing could be read in 5 s\n"), "{told}");
+    // What comes through one is as good as what is kept.
+    let text = format!(r#"{{"auths":{{"r.example":{{"auth":"{AUTH}"}}}}}}"#);
+    std::thread::scope(|scope| {
+        scope.spawn(|| std::fs::write(pipe, text).unwrap());
+        assert!(explain(pipe).contains("uses the user me, from HOME/pipe"));
+    });
+}
+
+#[test]
 fn the_longest_path_and_a_helper_that_fails() {
     let project = Project::new();
     let config = format!(

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::time::Duration;
 
 use mirror_failure::CredentialError;
 use serde_json::{Map, Value};
@@ -12,6 +13,9 @@ use super::entry::{credential, field};
 use super::key::{Key, Wanted};
 use super::{Credential, CredentialFile};
 use crate::sorting::text_of;
+
+/// How long a place may take to say something.
+const LIMIT: Duration = Duration::from_secs(5);
 
 /// A place with credentials.
 #[derive(Debug)]
@@ -60,14 +64,15 @@ impl AuthFile {
 }
 
 async fn read(path: &Path) -> Result<Option<Vec<u8>>, String> {
-    // What is no file may never come to its end.
-    if tokio::fs::metadata(path).await.is_ok_and(|found| !found.is_file()) {
-        return Err("it is not a file".to_owned());
-    }
-    match tokio::fs::read(path).await {
-        Ok(text) => Ok(Some(text)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error.to_string()),
+    let (sender, read) = tokio::sync::oneshot::channel();
+    let file = path.to_owned();
+    // A pipe is as good as a file, and may never say anything. A thread of its own keeps nobody from ending.
+    std::thread::spawn(move || sender.send(std::fs::read(file)));
+    match tokio::time::timeout(LIMIT, read).await {
+        Ok(Ok(Ok(text))) => Ok(Some(text)),
+        Ok(Ok(Err(error))) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Ok(Ok(Err(error))) => Err(error.to_string()),
+        Ok(Err(_)) | Err(_) => Err(format!("nothing could be read in {} s", LIMIT.as_secs())),
     }
 }
 
