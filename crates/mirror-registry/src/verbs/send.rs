@@ -135,12 +135,7 @@ impl Remote {
                 Ok(None)
             }
             Err(mut failed) => {
-                let refused =
-                    matches!(failed.error.status(), Some(400 | 405 | 411 | 415 | 500 | 501));
-                if refused
-                    && !failed.error.is_lost_session()
-                    && self.host.capabilities().whole_put(false)
-                {
+                if is_of_the_way(&failed.error) && self.host.capabilities().whole_put(false) {
                     failed.error = failed.error.worth_another_try();
                 }
                 Err(failed)
@@ -162,7 +157,7 @@ impl Remote {
         let response = match self.send(sending, url, session, refused).await {
             Ok(response) => response,
             Err(mut failed) => {
-                if self.host.capabilities().patch_refused() {
+                if is_of_the_way(&failed.error) && self.host.capabilities().patch_refused() {
                     failed.error = failed.error.worth_another_try();
                 }
                 return Err(failed);
@@ -279,4 +274,9 @@ fn finishing(session: &Url, blob: Wanted<'_>) -> Url {
         url.query_pairs_mut().append_pair("digest", blob.digest.as_str());
     }
     url
+}
+
+/// Whether an error may be about the way that the bytes came, and another way is worth trying.
+fn is_of_the_way(error: &RequestError) -> bool {
+    matches!(error.status(), Some(400 | 405 | 411 | 415 | 500 | 501)) && !error.is_lost_session()
 }
