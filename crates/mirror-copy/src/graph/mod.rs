@@ -170,7 +170,7 @@ impl Graph {
             if level.is_empty() {
                 return walk.end();
             }
-            let pulls = source.reserve(&level)?;
+            let pulls = source.reserve(&level).await?;
             let pulls = pulls.as_ref();
             let fetched = stream::iter(level).map(|digest| source.get(digest, pulls));
             let mut fetched = std::pin::pin!(fetched.buffered(AT_ONCE));
@@ -271,14 +271,15 @@ impl Manifests<'_> {
         }
     }
 
-    fn reserve(&self, level: &[Digest]) -> Result<Option<Reservation<'_>>, CopyError> {
-        match self {
-            Manifests::Source(source, _) => {
-                let unknown = level.iter().filter(|digest| source.cache.get(digest).is_none());
-                source.reserve(unknown.count())
-            }
-            Manifests::Saved(_) => Ok(None),
+    async fn reserve(&self, level: &[Digest]) -> Result<Option<Reservation<'_>>, CopyError> {
+        let Manifests::Source(source, _) = self else { return Ok(None) };
+        let unknown = level.iter().filter(|digest| source.cache.get(digest).is_none());
+        let unknown: Vec<Digest> = unknown.cloned().collect();
+        let reserved = source.reserve(unknown.len());
+        if reserved.is_err() {
+            source.read_some(&unknown).await;
         }
+        reserved
     }
 
     async fn get(

@@ -180,10 +180,15 @@ async fn tagged(
     let step = format!("looking for {tag}");
     // A HEAD is free where pulls are counted, and mostly there is nothing.
     let found = origin.store.digest_of_tag(&tag, subject, &step).await;
-    if found.map_err(CopyError::of_source)?.is_none_or(|found| found == *subject) {
-        return Ok(None);
+    let found = found.map_err(CopyError::of_source)?.filter(|found| found != subject);
+    let Some(found) = found else { return Ok(None) };
+    if let Some(known) = origin.cache.get(&found) {
+        return Ok(Some(known));
     }
-    origin.store.tagged(&tag, subject, &step).await.map_err(CopyError::of_source)
+    let manifest = origin.store.tagged(&tag, subject, &step).await.map_err(CopyError::of_source)?;
+    // Whoever waits for pulls comes by again, and would spend those on the same lists each time.
+    manifest.iter().for_each(|manifest| origin.keep(manifest));
+    Ok(manifest)
 }
 
 /// `sha256-<hex>`

@@ -60,6 +60,23 @@ impl Origin {
         })
     }
 
+    /// Reads as many of these manifests as pulls are left for, if there are never enough for all of them: they are kept, and
+    /// the next time there are fewer to read.
+    pub(crate) async fn read_some(&self, manifests: &[Digest]) {
+        let Some(host) = self.counting() else { return };
+        let Some(budget) = host.pull_budget() else { return };
+        if budget.most.is_none_or(|most| manifests.len() as u64 <= most) {
+            return;
+        }
+        let Ok(pulls) = host.reserve_pulls(budget.left) else { return };
+        let left = usize::try_from(budget.left).unwrap_or(usize::MAX);
+        for digest in manifests.iter().take(left) {
+            if let Err(error) = self.manifest(digest, Some(&pulls)).await {
+                tracing::debug!(%error, "one that was to be kept for later");
+            }
+        }
+    }
+
     /// The right to be the one who finds out what is left of a limit on pulls.
     pub(crate) async fn pull_lock(&self) -> Option<PullLock> {
         match self.counting() {

@@ -11,6 +11,7 @@ use tokio::sync::OwnedMutexGuard;
 use crate::world::Clock;
 
 const REMAINING: &str = "ratelimit-remaining";
+const LIMIT: &str = "ratelimit-limit";
 const MOST_SILENT: u32 = 3;
 
 /// What is left of a limit on pulls.
@@ -20,6 +21,8 @@ pub struct PullBudget {
     pub left: u64,
     /// Manifests that were read since the host was first asked.
     pub made: u64,
+    /// Manifests that can be read in that time, if the host has said so.
+    pub most: Option<u64>,
     /// The time that the limit is counted over, if the host has said so.
     pub window: Option<Duration>,
 }
@@ -41,6 +44,8 @@ struct PullState {
     /// Pulls that were made.
     made: u64,
     window: Option<Duration>,
+    /// What there is in all, in one window.
+    most: Option<u64>,
     /// When the last of the pulls that are used up come back, at the latest.
     ends: Option<SystemTime>,
     /// Answers that told nothing of a limit, and were none of those that do.
@@ -130,12 +135,14 @@ impl PullCounter {
             None if state.limit == Limit::Unknown => state.limit = Limit::None,
             None => {}
             Some((left, window)) => {
-                let mine = left / self.share;
+                // Where there are more machines than pulls, some of those are refused, and the last image is copied all the same.
+                let mine = if left == 0 { 0 } else { (left / self.share).max(1) };
                 state.limit = match state.limit {
                     Limit::Left(known) => Limit::Left(known.min(mine)),
                     Limit::Unknown | Limit::None => Limit::Left(mine),
                 };
                 state.window = Some(window);
+                state.most = number(headers, LIMIT).map(|(most, _)| (most / self.share).max(1));
                 if left == 0 {
                     state.ends.get_or_insert(self.clock.now() + window);
                 }
@@ -173,7 +180,8 @@ impl PullCounter {
 
     pub(crate) fn budget(&self) -> Option<PullBudget> {
         let state = self.state();
-        Some(PullBudget { left: state.left()?, made: state.made, window: state.window })
+        let PullState { made, most, window, .. } = *state;
+        Some(PullBudget { left: state.left()?, made, most, window })
     }
 
     fn state(&self) -> MutexGuard<'_, PullState> {
@@ -225,9 +233,14 @@ impl PullLock {
 /// `ratelimit-remaining: 87;w=21600`. The same name without a window means something else, requests for one
 /// (<https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/>).
 pub(crate) fn told(headers: &HeaderMap) -> Option<(u64, Duration)> {
-    let (left, rest) = headers.get(REMAINING)?.to_str().ok()?.split_once(';')?;
+    number(headers, REMAINING)
+}
+
+/// `100;w=21600`.
+fn number(headers: &HeaderMap, name: &str) -> Option<(u64, Duration)> {
+    let (number, rest) = headers.get(name)?.to_str().ok()?.split_once(';')?;
     let window = rest.trim().strip_prefix("w=")?.trim().parse().ok()?;
-    Some((left.trim().parse().ok()?, Duration::from_secs(window).min(LONGEST_TOLD)))
+    Some((number.trim().parse().ok()?, Duration::from_secs(window).min(LONGEST_TOLD)))
 }
 
 #[cfg(test)]
@@ -243,6 +256,13 @@ mod tests {
     fn hear(pulls: &PullCounter, value: &'static str) -> Option<u64> {
         pulls.hear(&headers(value));
         pulls.budget().map(|budget| budget.left)
+    }
+
+    #[test]
+    fn more_machines_than_pulls() {
+        let pulls = PullCounter::shared(16, Clock::system());
+        assert_eq!(hear(&pulls, "10;w=3600"), Some(1));
+        assert_eq!(hear(&pulls, "0;w=3600"), Some(0));
     }
 
     #[test]
