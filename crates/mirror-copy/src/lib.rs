@@ -68,6 +68,7 @@ mod graph;
 mod job;
 mod push;
 mod referrers;
+mod settling;
 mod store;
 mod verify;
 

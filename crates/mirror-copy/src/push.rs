@@ -2,13 +2,11 @@
 //! what it has just taken.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use mirror_failure::{Cause, Side};
 use mirror_oci::{Digest, RawManifest};
 use mirror_registry::ManifestRef;
-use tokio::time::Instant;
 
 use crate::blob::Blob;
 use crate::copier::Copier;
@@ -16,17 +14,11 @@ use crate::error::CopyError;
 use crate::graph::Graph;
 use crate::graph::links::links;
 use crate::job::CopyJob;
+use crate::settling::Settling;
 use crate::store::{Store, Under};
 
 const AT_ONCE: usize = 6;
 
-/// So often a manifest is put that the registry refuses because it lacks what the manifest points to, in so much time: some
-/// need seconds to know what they have (infobloxopen/konk#626, openshift/image-registry#220, estesp/manifest-tool#191).
-const MOST_PUTS: u32 = 8;
-const LONGEST: Duration = Duration::from_secs(10);
-/// The pause after the first refusal; each further one is twice as long, up to the longest.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// From this refusal on, the registry is asked what it lacks.
 const ASK_AFTER: u32 = 4;
 
@@ -69,11 +61,10 @@ impl Copier {
         manifest: &RawManifest,
         under: Under<'_>,
     ) -> Result<(), CopyError> {
-        let began = Instant::now();
-        let mut pause = FIRST_PAUSE;
+        let mut settling = Settling::new();
         let mut again = BTreeSet::new();
-        for puts in 1.. {
-            let put_at = Instant::now();
+        loop {
+            let puts = settling.put();
             let error = match put(&job.target.store, manifest, under).await {
                 Err(error) if error.misses_content() => error,
                 outcome => return outcome,
@@ -82,18 +73,11 @@ impl Copier {
             if let Some(refusal) = left_out {
                 return Err(refusal);
             }
-            // The next one takes as long as this one did.
-            if puts >= MOST_PUTS || began.elapsed() + pause + put_at.elapsed() > LONGEST {
-                return Err(error.after(puts, began.elapsed()));
-            }
-            tracing::debug!(%error, ?pause, "the destination does not know yet what it has");
-            tokio::time::sleep(pause).await;
+            settling.after(error).await?;
             if puts >= ASK_AFTER {
                 self.restore(job, graph, manifest, &mut again).await?;
             }
-            pause = (pause * 2).min(LONGEST_PAUSE);
         }
-        Ok(())
     }
 
     /// The refusal of a manifest some of whose children or layers were left out, where all else is there: it is about those.

@@ -10,18 +10,26 @@ use serde_json::{Map, Value, json};
 
 use crate::error::CopyError;
 use crate::referrers::find::{as_list, fallback_tag};
+use crate::settling::Settling;
 use crate::store::{Store, Under};
 
-/// Lists referrers under the tag of their subject. What is there is read right before it is written.
+/// Lists referrers under the tag of their subject. What is there is read right before it is written, each time.
 pub(crate) async fn add(
     store: &Store,
     subject: &Digest,
     referrers: &[&Referrer],
 ) -> Result<(), CopyError> {
     let (tag, step) = (fallback_tag(subject), step(subject));
-    let present = store.tagged(&tag, subject, &step).await?;
-    let Some(index) = united(present.as_ref(), subject, referrers)? else { return Ok(()) };
-    store.put_manifest(&index, Under::Name(Some(&tag)), &step).await
+    let mut settling = Settling::new();
+    loop {
+        let present = store.tagged(&tag, subject, &step).await?;
+        let Some(index) = united(present.as_ref(), subject, referrers)? else { return Ok(()) };
+        settling.put();
+        match store.put_manifest(&index, Under::Name(Some(&tag)), &step).await {
+            Err(error) if error.misses_content() => settling.after(error).await?,
+            outcome => return outcome,
+        }
+    }
 }
 
 /// What is there with what is new; nothing if there is nothing new.
