@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::{StreamExt, TryFutureExt, TryStreamExt, stream};
 use mirror_failure::{Cause, Side};
-use mirror_oci::{Digest, RawManifest};
+use mirror_oci::{Digest, RawManifest, Tag};
 use mirror_registry::{Listener, ManifestRef, World};
 
 use crate::blob::Blob;
@@ -142,7 +142,17 @@ impl Copier {
         if matches!(root, Under::Name(_)) && job.looked.elapsed() > STILL_TRUE {
             self.look_again(job, manifest).await?;
         }
-        self.push_manifest(job, &job.graph, manifest, root).await
+        let pushed = self.push_manifest(job, &job.graph, manifest, root).await;
+        match (pushed, root) {
+            // Whoever heard nothing, or nonsense, finds out whether it is there.
+            (Err(error), Under::Name(Some(tag)))
+                if !error.is_refusal() && is_under(&job.target.store, tag, manifest).await =>
+            {
+                tracing::debug!(%error, "it is there all the same");
+                Ok(())
+            }
+            (pushed, _) => pushed,
+        }
     }
 
     /// Somebody may have pushed the tag while others were copied; what they did is not undone.
@@ -192,4 +202,11 @@ impl Copier {
             .buffer_unordered(BLOBS_AT_ONCE);
         blobs.try_collect().await
     }
+}
+
+/// Whether a tag is known to name this manifest.
+async fn is_under(store: &Store, tag: &Tag, manifest: &RawManifest) -> bool {
+    let looking = format!("looking for {tag}");
+    let found = store.digest_of_tag(tag, manifest.digest(), &looking).await;
+    found.is_ok_and(|found| found.as_ref() == Some(manifest.digest()))
 }

@@ -98,6 +98,12 @@ impl CopyError {
         self.side() == Side::Destination && error.lacks_content()
     }
 
+    /// Whether it is certain that nothing was done: a registry has said no, or was not asked.
+    pub(crate) fn is_refusal(&self) -> bool {
+        let Cause::Request(error) = self.cause() else { return true };
+        error.status().is_some_and(|status| (400..500).contains(&status))
+    }
+
     /// Whether a registry has answered, and not that it takes no more requests.
     pub(crate) fn is_answer(&self) -> bool {
         let Cause::Request(error) = self.cause() else { return false };
