@@ -37,4 +37,4 @@ pub use verbs::manifest::ManifestRef;
 pub use verbs::referrers::{Listed, Recall, Referrer};
 pub use verbs::upload::{Mount, Opening, Supply, Upload};
 pub use wire::{Body, Network, Proxies, ProxyError, Reach, TlsFiles, Wire};
-pub use world::{Chance, Clock, Threads, World};
+pub use world::{Chance, Clock, Space, Threads, World};

@@ -5,7 +5,7 @@ use std::hash::BuildHasher;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
@@ -22,6 +22,43 @@ pub struct World {
     pub chance: Chance,
     /// Where work is done that takes its time: hashing, files.
     pub threads: Threads,
+    /// How much fits where blobs are kept.
+    pub space: Space,
+}
+
+/// How much fits where blobs are kept on their way, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Space {
+    /// Blobs up to this size stay in memory: most are configs, and a file costs more than it saves.
+    pub small: u64,
+    /// What small blobs may take together; what doesn't fit goes through a file.
+    pub memory: u64,
+    /// Blobs below this size don't go through a file when nobody else wants them: writing costs more than fetching the
+    /// rare one again whose upload failed, or which an interrupted run was at.
+    pub passing: u64,
+    /// What blobs between `small` and `passing` may take together until they are sent: one whose upload session is lost in
+    /// the middle is sent again without being fetched again. What doesn't fit passes by.
+    pub held: u64,
+    /// What is read and written at once.
+    pub piece: usize,
+    /// What is kept of each blob for whoever follows its download.
+    pub tail: u64,
+    /// The size of the disk, if it is not the one of this machine: each folder has as much to itself.
+    pub disk: Option<u64>,
+}
+
+impl Default for Space {
+    fn default() -> Space {
+        Space {
+            small: 1 << 20,
+            memory: 16 << 20,
+            passing: 32 << 20,
+            held: 48 << 20,
+            piece: 256 << 10,
+            tail: 2 << 20,
+            disk: None,
+        }
+    }
 }
 
 impl World {
@@ -34,14 +71,14 @@ impl World {
     pub fn in_network(network: Network) -> World {
         let chance = Chance::of(std::hash::RandomState::new().hash_one(std::process::id()));
         let (wire, clock) = (Wire::internet(network), Clock::system());
-        World { wire, clock, chance, threads: Threads::Apart }
+        World { wire, clock, chance, threads: Threads::Apart, space: Space::default() }
     }
 
     /// One that is the same each time: requests go to `wire`, it is `start` now, chance follows from `seed`. Time goes on
     /// as tokio's does, which may be paused. Nothing runs beside anything else, so the runtime must have one thread.
     pub fn simulated(wire: Wire, start: SystemTime, seed: u64) -> World {
         let (clock, chance) = (Clock::starting(start), Chance::of(seed));
-        World { wire, clock, chance, threads: Threads::Here }
+        World { wire, clock, chance, threads: Threads::Here, space: Space::default() }
     }
 }
 
@@ -52,6 +89,8 @@ pub enum Threads {
     Apart,
     /// Right here, one piece after the other: the order is the same each time.
     Here,
+    /// The same, where each piece of work takes so long on tokio's clock.
+    Slow(Duration),
 }
 
 impl Threads {
@@ -69,6 +108,10 @@ impl Threads {
         match self {
             Threads::Apart => Ok(tokio::task::spawn_blocking(work).await?),
             Threads::Here => Ok(work()),
+            Threads::Slow(time) => {
+                tokio::time::sleep(time).await;
+                Ok(work())
+            }
         }
     }
 }
@@ -119,8 +162,6 @@ impl Chance {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]

@@ -11,30 +11,19 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use bytes::Bytes;
 use futures_util::stream;
 use mirror_oci::Digest;
-use mirror_registry::{Pressure, Threads, UploadBody};
+use mirror_registry::{Pressure, Space, Threads, UploadBody};
 use tokio::task::AbortHandle;
 
+use crate::blob::Blob;
 use crate::blob::fetch::Fetch;
 use crate::blob::spool::files::BlobFile;
 use crate::blob::spool::{Spool, file_name};
 use crate::blob::state::{FetchState, StateReceiver, beginning};
 use crate::blob::storage::{Allowance, Share, Storage};
 use crate::blob::tail_buffer::TailBuffer;
-use crate::blob::{Blob, PIECE};
 use crate::error::{CopyError, starting_over};
 use crate::job::Backpressure;
 use crate::store::origin::Origin;
-
-/// Blobs up to this size stay in memory: most are configs, and a file costs more than it saves.
-const SMALL: u64 = 1 << 20;
-/// Blobs below this size don't go through a file when nobody else wants them: writing costs more than fetching the
-/// rare one again whose upload failed, or which an interrupted run was at.
-const PASSING: u64 = 32 << 20;
-/// What small blobs may take together; what doesn't fit goes through a file.
-const MEMORY: u64 = 16 << 20;
-/// What blobs between [`SMALL`] and [`PASSING`] may take together until they are sent: one whose upload session is lost
-/// in the middle is sent again without being fetched again. What doesn't fit passes by.
-const HELD: u64 = 48 << 20;
 
 /// The blobs of a run, by digest.
 #[derive(Debug)]
@@ -72,17 +61,19 @@ pub(crate) struct Download {
     state: StateReceiver,
     storage: Arc<Storage>,
     threads: Threads,
+    most: usize,
     task: AbortHandle,
     _share: Option<Share>,
 }
 
 impl Downloads {
     pub(crate) fn new(spool: Spool) -> Downloads {
+        let (small, held) = (spool.space().memory, spool.space().held);
         Downloads {
             spool: Arc::new(spool),
             shared: Arc::default(),
-            small: Allowance::of(MEMORY),
-            held: Allowance::of(HELD),
+            small: Allowance::of(small),
+            held: Allowance::of(held),
         }
     }
 
@@ -116,18 +107,20 @@ impl Downloads {
 
     /// Where a blob of this size is kept; `alone`, if one reader wants it, once, and may keep it waiting.
     fn storage(&self, size: u64, alone: bool) -> (Storage, Option<Share>) {
-        if size <= SMALL
+        let Space { small, passing, tail, .. } = *self.spool.space();
+        let buffer = || TailBuffer::of(tail);
+        if size <= small
             && let Some(share) = self.small.take(size)
         {
             return (Storage::Memory(OnceLock::new()), Some(share));
         }
-        if alone && (SMALL..PASSING).contains(&size) {
+        if alone && (small..passing).contains(&size) {
             return match self.held.take(size) {
-                Some(share) => (Storage::Held(TailBuffer::default()), Some(share)),
-                None => (Storage::Passing(TailBuffer::default()), None),
+                Some(share) => (Storage::Held(buffer()), Some(share)),
+                None => (Storage::Passing(buffer()), None),
             };
         }
-        (Storage::File(OnceLock::new(), AtomicBool::new(true), TailBuffer::default()), None)
+        (Storage::File(OnceLock::new(), AtomicBool::new(true), buffer()), None)
     }
 
     /// A blob has been sent. One that is held in memory for that is let go, if nobody else wants it.
@@ -184,6 +177,7 @@ impl Downloads {
             state,
             storage,
             threads: self.spool.threads(),
+            most: self.spool.space().piece,
             task,
             _share: share,
         });
@@ -304,12 +298,13 @@ impl Download {
             return Ok((Bytes::new(), file));
         }
         let (limit, _) = self.readable(at + 1, Some(round)).await?;
-        if let Storage::File(.., buffer) = &*self.storage
-            && let Some(piece) = buffer.get(at, limit)
-        {
-            return Ok((piece, file));
+        if let Storage::File(spooled, _, buffer) = &*self.storage {
+            spooled.get().iter().for_each(|spooled| spooled.room.moves());
+            if let Some(piece) = buffer.get(at, limit) {
+                return Ok((piece, file));
+            }
         }
-        let want = usize::try_from(limit.min(self.size) - at).unwrap_or(PIECE).min(PIECE);
+        let want = usize::try_from(limit.min(self.size) - at).unwrap_or(self.most).min(self.most);
         let read = move || {
             let piece = file.read(at, want)?;
             Ok((piece, file))

@@ -9,12 +9,12 @@ use mirror_failure::{Cause, Side};
 use mirror_oci::Verifier;
 use mirror_registry::Threads;
 
+use crate::blob::Blob;
 use crate::blob::spool::files::BlobFile;
 use crate::blob::spool::{Spool, Spooled};
 use crate::blob::state::{FetchState, StateSender};
 use crate::blob::storage::{SpoolFile, Storage};
 use crate::blob::tail_buffer::TailBuffer;
-use crate::blob::{Blob, PIECE};
 use crate::error::CopyError;
 use crate::store::Store;
 use crate::store::reader::Reader;
@@ -187,7 +187,7 @@ impl Fetch {
                 held += chunk.len();
                 pieces.add(chunk);
             }
-            if (held >= PIECE || last) && held > 0 {
+            if (held >= self.spool.space().piece || last) && held > 0 {
                 let before = sink.at;
                 if let Some(SpoolFile { path, room, .. }) = spooled {
                     let (bytes, size) = (before + held as u64, self.blob.size);

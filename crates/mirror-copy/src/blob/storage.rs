@@ -75,10 +75,12 @@ impl Storage {
 impl Drop for Storage {
     fn drop(&mut self) {
         if let Storage::File(file, keep, _) = self
-            && !keep.load(Ordering::Relaxed)
-            && let Some(SpoolFile { path, .. }) = file.get()
+            && let Some(SpoolFile { path, room, .. }) = file.get()
         {
-            remove(path);
+            match keep.load(Ordering::Relaxed) {
+                true => room.leave(path),
+                false => remove(path),
+            }
         }
     }
 }

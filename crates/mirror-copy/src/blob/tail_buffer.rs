@@ -9,18 +9,21 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use tokio::sync::Notify;
 
-/// So much is kept for each blob.
-const MOST: u64 = 2 << 20;
-
 /// Pieces without a gap between them, the oldest first.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct TailBuffer {
+    most: u64,
     pieces: Mutex<VecDeque<(u64, Bytes)>>,
     taken: Notify,
     begun: Notify,
 }
 
 impl TailBuffer {
+    /// One that keeps so many bytes.
+    pub(crate) fn of(most: u64) -> TailBuffer {
+        TailBuffer { most, pieces: Mutex::default(), taken: Notify::new(), begun: Notify::new() }
+    }
+
     /// Somebody is ready to read.
     pub(crate) fn begin(&self) {
         self.begun.notify_one();
@@ -45,7 +48,7 @@ impl TailBuffer {
     pub(crate) fn trim(&self) {
         let mut kept = self.lock();
         let end = end(&kept);
-        while kept.front().is_some_and(|(start, _)| end - start > MOST) {
+        while kept.front().is_some_and(|(start, _)| end - start > self.most) {
             kept.pop_front();
         }
     }
@@ -57,7 +60,8 @@ impl TailBuffer {
             {
                 let kept = self.lock();
                 let start = kept.front().map_or(0, |(start, _)| *start);
-                if end(&kept) - start <= MOST {
+                // A piece may be larger than that, and the reader waits for its last byte to be proven.
+                if kept.len() < 2 || end(&kept) - start <= self.most {
                     return;
                 }
             }
@@ -102,9 +106,11 @@ fn end(kept: &VecDeque<(u64, Bytes)>) -> u64 {
 mod tests {
     use super::*;
 
+    const MOST: u64 = 2 << 20;
+
     #[test]
     fn gives_what_is_there_and_no_byte_beyond_the_limit() {
-        let buffer = TailBuffer::default();
+        let buffer = TailBuffer::of(MOST);
         assert_eq!(buffer.get(0, 10), None);
         buffer.add(10, vec![Bytes::from_static(b"abc"), Bytes::from_static(b"defg")]);
         assert_eq!(buffer.get(9, 17), None);
@@ -117,9 +123,16 @@ mod tests {
         assert_eq!(buffer.get(10, 17), None);
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn one_piece_may_be_larger_than_what_is_kept() {
+        let buffer = TailBuffer::of(10);
+        buffer.add(0, vec![Bytes::from_static(b"a reader waits for the last byte of this")]);
+        tokio::time::timeout(std::time::Duration::from_secs(1), buffer.room()).await.unwrap();
+    }
+
     #[test]
     fn lets_the_oldest_go() {
-        let buffer = TailBuffer::default();
+        let buffer = TailBuffer::of(MOST);
         let piece = Bytes::from(vec![0; 1 << 20]);
         buffer.add(0, vec![piece.clone(), piece.clone()]);
         buffer.add(2 << 20, vec![piece]);
@@ -130,7 +143,7 @@ mod tests {
 
     #[tokio::test]
     async fn waits_for_whoever_takes() {
-        let buffer = TailBuffer::default();
+        let buffer = TailBuffer::of(MOST);
         buffer.add(0, vec![Bytes::from(vec![0; 1 << 20]); 3]);
         let filled = async {
             buffer.room().await;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::{Bytes, BytesMut};
@@ -21,13 +22,32 @@ const MOST_REMOVALS: usize = 20;
 #[derive(Debug)]
 pub(crate) struct Files {
     folder: PathBuf,
+    disk: Option<Arc<SmallDisk>>,
+}
+
+/// A disk that holds less than the real one.
+#[derive(Debug)]
+struct SmallDisk {
+    folder: PathBuf,
+    bytes: u64,
+}
+
+impl SmallDisk {
+    /// What is free on it.
+    fn free(&self) -> u64 {
+        let entries = fs::read_dir(&self.folder).into_iter().flatten();
+        let sizes = entries.filter_map(|entry| Some(entry.ok()?.metadata().ok()?.len()));
+        self.bytes.saturating_sub(sizes.sum())
+    }
 }
 
 impl Files {
-    /// Makes the folder, and removes what nobody came back for.
-    pub(crate) fn open(folder: &Path) -> io::Result<Files> {
+    /// Makes the folder, and removes what nobody came back for. `disk` is the size of the disk, if it is not the one of this
+    /// machine.
+    pub(crate) fn open(folder: &Path, disk: Option<u64>) -> io::Result<Files> {
         fs::create_dir_all(folder)?;
-        let files = Files { folder: folder.to_owned() };
+        let small = |bytes| Arc::new(SmallDisk { folder: folder.to_owned(), bytes });
+        let files = Files { folder: folder.to_owned(), disk: disk.map(small) };
         files.remove_stale();
         Ok(files)
     }
@@ -72,14 +92,17 @@ impl Files {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
                     fs::create_dir_all(&self.folder)?;
                 }
-                outcome => return outcome.map(BlobFile),
+                outcome => return outcome.map(|file| BlobFile(file, self.disk.clone())),
             }
         }
-        open().map(BlobFile)
+        open().map(|file| BlobFile(file, self.disk.clone()))
     }
 
     /// What is free for us on its disk.
     pub(crate) fn free_bytes(&self) -> io::Result<u64> {
+        if let Some(disk) = &self.disk {
+            return Ok(disk.free());
+        }
         #[cfg(unix)]
         {
             let disk = rustix::fs::statvfs(&self.folder)?;
@@ -108,12 +131,12 @@ pub(crate) fn remove(path: &Path) {
 
 /// A file with a part of a blob.
 #[derive(Debug)]
-pub(crate) struct BlobFile(File);
+pub(crate) struct BlobFile(File, Option<Arc<SmallDisk>>);
 
 impl BlobFile {
     /// Opens a file to read it.
     pub(crate) fn open(path: &Path) -> io::Result<BlobFile> {
-        File::open(path).map(BlobFile)
+        File::open(path).map(|file| BlobFile(file, None))
     }
 
     /// Takes its lock, unless somebody else has it or the file at `path` is another one by now: a process may have removed
@@ -129,7 +152,7 @@ impl BlobFile {
 
     /// The same file once more.
     pub(crate) fn second_handle(&self) -> io::Result<BlobFile> {
-        self.0.try_clone().map(BlobFile)
+        Ok(BlobFile(self.0.try_clone()?, self.1.clone()))
     }
 
     /// The same file, to be written from the beginning.
@@ -137,7 +160,7 @@ impl BlobFile {
         let mut file = self.0.try_clone()?;
         file.set_len(0)?;
         file.seek(SeekFrom::Start(0))?;
-        Ok(BlobFile(file))
+        Ok(BlobFile(file, self.1.clone()))
     }
 
     /// Gets it ready to be gone on with: hashes what is in it, which is nothing if it was more than the blob has.
@@ -146,18 +169,21 @@ impl BlobFile {
         digest: &Digest,
         size: u64,
     ) -> io::Result<(BlobFile, Verifier, u64)> {
-        let BlobFile(mut file) = self;
+        let BlobFile(mut file, disk) = self;
         let mut verifier = Verifier::new(digest);
         file.seek(SeekFrom::Start(0))?;
         let at = hash(&mut file, &mut verifier)?;
         if at > size {
-            return Ok((BlobFile(file).emptied()?, Verifier::new(digest), 0));
+            return Ok((BlobFile(file, disk).emptied()?, Verifier::new(digest), 0));
         }
-        Ok((BlobFile(file), verifier, at))
+        Ok((BlobFile(file, disk), verifier, at))
     }
 
     /// Adds bytes at the end.
     pub(crate) fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if self.1.as_ref().is_some_and(|disk| disk.free() < bytes.len() as u64) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         self.0.write_all(bytes)
     }
 

@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use mirror_oci::{ByteSize, Digest};
-use mirror_registry::{Chance, Pressure, Threads, World};
+use mirror_registry::{Chance, Pressure, Space, Threads, World};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
@@ -28,7 +28,7 @@ const ASK_AGAIN: Duration = Duration::from_millis(100);
 /// Who waits longer than this may go over the limit, one at a time.
 const PATIENT: Duration = Duration::from_millis(500);
 
-/// How long to wait for others where the disk has no room for the rest of a blob.
+/// How long nobody may get on while somebody waits for room that the disk does not have.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// Room is taken in steps: of this size, or a part of all there is.
@@ -43,10 +43,9 @@ static OWN_FILES: AtomicU64 = AtomicU64::new(0);
 pub(crate) struct Spool {
     files: Files,
     budget: Arc<Budget>,
-    /// Files of earlier runs that nobody of this one has asked for yet. They count as used.
-    leftovers: Mutex<BTreeMap<PathBuf, u64>>,
     chance: Chance,
     threads: Threads,
+    space: Space,
 }
 
 /// How much of the disk is used. Those who don't fit wait.
@@ -54,6 +53,12 @@ pub(crate) struct Spool {
 struct Budget {
     limit: u64,
     used: Mutex<u64>,
+    /// Files that earlier runs or attempts have left, and that nobody has asked for since. They count as used.
+    leftovers: Mutex<BTreeMap<PathBuf, u64>>,
+    /// Goes up whenever somebody writes, reads or lets go.
+    moves: AtomicU64,
+    /// What is taken and not on the disk yet, so that it looks free there.
+    unwritten: AtomicU64,
     freed: Notify,
     /// One blob may go over the limit, as far as the disk allows: then all that have begun come to an end, one after the
     /// other, and nobody waits for ever.
@@ -71,6 +76,8 @@ pub(crate) struct Room {
 #[derive(Debug, Default)]
 struct Taken {
     bytes: u64,
+    /// What of that is on the disk, or is just being written.
+    written: u64,
     beyond: Option<OwnedSemaphorePermit>,
 }
 
@@ -88,7 +95,7 @@ pub(crate) struct Spooled {
 impl Spool {
     /// Uses `folder`, up to `limit` bytes; by default half of what is free.
     pub(crate) fn open(folder: &Path, limit: Option<u64>, world: &World) -> io::Result<Spool> {
-        let files = Files::open(folder)?;
+        let files = Files::open(folder, world.space.disk)?;
         let leftovers = files.leftovers();
         let used = leftovers.values().sum();
         let limit = match limit {
@@ -98,6 +105,9 @@ impl Spool {
         let budget = Budget {
             limit,
             used: Mutex::new(used),
+            leftovers: Mutex::new(leftovers),
+            moves: AtomicU64::new(0),
+            unwritten: AtomicU64::new(0),
             freed: Notify::new(),
             beyond: Arc::new(Semaphore::new(1)),
             pressure: Pressure::default(),
@@ -105,15 +115,20 @@ impl Spool {
         Ok(Spool {
             files,
             budget: Arc::new(budget),
-            leftovers: Mutex::new(leftovers),
             chance: world.chance.clone(),
             threads: world.threads,
+            space: world.space,
         })
     }
 
     /// Where its files are read and written.
     pub(crate) fn threads(&self) -> Threads {
         self.threads
+    }
+
+    /// How much fits where blobs are kept.
+    pub(crate) fn space(&self) -> &Space {
+        &self.space
     }
 
     /// Whether somebody waits for room that others hold.
@@ -144,6 +159,18 @@ impl Spool {
         size: u64,
         make_room: impl Fn(),
     ) -> io::Result<()> {
+        self.find_room(room, bytes, size, make_room).await?;
+        room.writes(bytes);
+        Ok(())
+    }
+
+    async fn find_room(
+        &self,
+        room: &Room,
+        bytes: u64,
+        size: u64,
+        make_room: impl Fn(),
+    ) -> io::Result<()> {
         let Some(more) = room.lacks(bytes, size) else { return Ok(()) };
         if room.take(more) {
             return Ok(());
@@ -154,7 +181,7 @@ impl Spool {
         }
         let _waiting = self.budget.pressure.waiting();
         let started = Instant::now();
-        let mut chosen = None;
+        let (mut chosen, mut moves, mut idle) = (None, 0, started);
         loop {
             let freed = self.budget.freed.notified();
             make_room();
@@ -170,14 +197,22 @@ impl Spool {
             if chosen.is_none() && started.elapsed() > PATIENT {
                 chosen = self.budget.beyond.clone().try_acquire_owned().ok();
             }
-            let free = self.files.free_bytes()?;
+            // What others have taken and not written yet is not free.
+            let unwritten = self.budget.unwritten.load(Ordering::Relaxed);
+            let free = self.files.free_bytes()?.saturating_sub(unwritten);
             let rest = size.saturating_sub(room.taken().bytes);
             if chosen.is_some() && rest <= free {
+                // All of it at once, so that nobody takes what it still needs.
                 room.taken().beyond = chosen;
-                room.take(more);
+                room.take(rest.max(more));
                 return Ok(());
             }
-            if rest > free && started.elapsed() > LONGEST_WAIT {
+            // Whoever fetches or sends what is there makes room in the end, however long it takes.
+            let now = self.budget.moves.load(Ordering::Relaxed);
+            if now != moves {
+                (moves, idle) = (now, Instant::now());
+            }
+            if rest > free && idle.elapsed() > LONGEST_WAIT {
                 return Err(too_large(rest, free));
             }
         }
@@ -185,7 +220,7 @@ impl Spool {
 
     /// Deletes what earlier runs have left and nobody of this one `expects`, if no other process is at it.
     pub(crate) fn let_go_of_leftovers(&self, expects: impl Fn(&str) -> bool) {
-        let mut leftovers = self.leftovers();
+        let mut leftovers = self.budget.leftovers();
         let mut freed = 0;
         leftovers.retain(|path, bytes| {
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
@@ -197,12 +232,8 @@ impl Spool {
         self.budget.free(freed);
     }
 
-    fn leftovers(&self) -> MutexGuard<'_, BTreeMap<PathBuf, u64>> {
-        self.leftovers.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn room(&self, bytes: u64) -> Room {
-        let taken = Mutex::new(Taken { bytes, beyond: None });
+        let taken = Mutex::new(Taken { bytes, written: bytes, beyond: None });
         Room { budget: self.budget.clone(), taken }
     }
 
@@ -214,7 +245,7 @@ impl Spool {
         let file = self.files.file(&path)?;
         if file.lock(&path) {
             // What an earlier run has left is counted; what another process has put there just now is not.
-            let counted = self.leftovers().remove(&path).unwrap_or_default();
+            let counted = self.budget.leftovers().remove(&path).unwrap_or_default();
             return Ok(Spooled { path, file, resumable: true, room: self.room(counted) });
         }
         // Processes in containers share a folder and a process id; no name is taken twice all the same.
@@ -243,7 +274,16 @@ impl Budget {
         self.used.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn leftovers(&self) -> MutexGuard<'_, BTreeMap<PathBuf, u64>> {
+        self.leftovers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn free(&self, bytes: u64) {
+        if bytes == 0 {
+            // Two who wait would wake each other without end.
+            return;
+        }
+        self.moves.fetch_add(1, Ordering::Relaxed);
         let mut used = self.used();
         *used = used.saturating_sub(bytes);
         drop(used);
@@ -273,7 +313,30 @@ impl Room {
         }
         *used = all;
         taken.bytes += more;
+        self.budget.unwritten.fetch_add(more, Ordering::Relaxed);
         true
+    }
+
+    /// So many bytes of the blob are on the disk from here on.
+    fn writes(&self, bytes: u64) {
+        self.moves();
+        let mut taken = self.taken();
+        let more = bytes.min(taken.bytes).saturating_sub(taken.written);
+        taken.written += more;
+        self.budget.unwritten.fetch_sub(more, Ordering::Relaxed);
+    }
+
+    /// Somebody gets on with it.
+    pub(crate) fn moves(&self) {
+        self.budget.moves.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The file stays for whoever comes back for it, and with it what is used of the disk.
+    pub(crate) fn leave(&self, path: &Path) {
+        let mut taken = self.taken();
+        let written = std::mem::take(&mut taken.written);
+        taken.bytes -= written;
+        self.budget.leftovers().insert(path.to_owned(), written);
     }
 
     /// All of the blob is here: another one may go over the limit.
@@ -284,7 +347,11 @@ impl Room {
 
 impl Drop for Room {
     fn drop(&mut self) {
-        let bytes = self.taken().bytes;
+        let (bytes, unwritten) = {
+            let taken = self.taken();
+            (taken.bytes, taken.bytes - taken.written)
+        };
+        self.budget.unwritten.fetch_sub(unwritten, Ordering::Relaxed);
         self.budget.free(bytes);
     }
 }
@@ -300,123 +367,4 @@ pub(crate) fn file_name(digest: &Digest) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use super::*;
-
-    fn open(folder: &Path, limit: Option<u64>) -> io::Result<Spool> {
-        // Each is another process.
-        Spool::open(folder, limit, &World::real())
-    }
-
-    fn digest() -> Digest {
-        Digest::of(mirror_oci::Algorithm::Sha256, b"x")
-    }
-
-    /// Takes room step by step, as a download does.
-    async fn fill(spool: &Spool, room: &Room, size: u64) -> io::Result<()> {
-        for bytes in (10..=size).step_by(10) {
-            spool.grow(room, bytes, size, || ()).await?;
-        }
-        room.is_enough();
-        Ok(())
-    }
-
-    #[tokio::test]
-    async fn room_is_taken_as_it_is_used() {
-        let folder = tempfile::tempdir().unwrap();
-        let spool = open(folder.path(), Some(160)).unwrap();
-        // What somebody claims takes nothing.
-        let claimed = spool.room(0);
-        spool.grow(&claimed, 10, 1 << 40, || ()).await.unwrap();
-        assert_eq!(*spool.budget.used(), 10);
-        let rooms = [spool.room(0), spool.room(0)];
-        for room in &rooms {
-            fill(&spool, room, 70).await.unwrap();
-        }
-        assert_eq!(*spool.budget.used(), 150);
-        drop(rooms);
-        assert_eq!(*spool.budget.used(), 10);
-    }
-
-    #[tokio::test]
-    async fn all_that_have_begun_come_to_an_end() {
-        let folder = tempfile::tempdir().unwrap();
-        let spool = open(folder.path(), Some(100)).unwrap();
-        let rooms: Vec<Room> = (0..5).map(|_| spool.room(0)).collect();
-        let fills = rooms.iter().map(|room| fill(&spool, room, 80));
-        let all = futures_util::future::join_all(fills);
-        let all = tokio::time::timeout(Duration::from_secs(20), all).await.unwrap();
-        assert!(all.iter().all(Result::is_ok), "{all:?}");
-        drop(rooms);
-        assert_eq!(*spool.budget.used(), 0);
-    }
-
-    #[tokio::test]
-    async fn what_the_disk_can_not_hold_is_told() {
-        let folder = tempfile::tempdir().unwrap();
-        let spool = open(folder.path(), None).unwrap();
-        let error = spool.check(u64::MAX / 2).unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
-        spool.check(1000).unwrap();
-    }
-
-    #[tokio::test]
-    async fn leftovers_count_until_somebody_needs_their_room() {
-        let folder = tempfile::tempdir().unwrap();
-        let other = Digest::of(mirror_oci::Algorithm::Sha256, b"y");
-        for digest in [digest(), other.clone()] {
-            fs::write(folder.path().join(file_name(&digest)), [0; 60]).unwrap();
-        }
-        let spool = open(folder.path(), Some(160)).unwrap();
-        assert_eq!(*spool.budget.used(), 120);
-        let wanted = spool.file(&digest()).unwrap();
-        assert_eq!((*spool.budget.used(), wanted.room.taken().bytes), (120, 60));
-        let make_room = || spool.let_go_of_leftovers(|name| name == file_name(&digest()));
-        spool.grow(&wanted.room, 150, 150, make_room).await.unwrap();
-        assert_eq!(*spool.budget.used(), 150);
-        assert!(!folder.path().join(file_name(&other)).exists());
-    }
-
-    #[test]
-    fn the_folder_may_vanish() {
-        let folder = tempfile::tempdir().unwrap();
-        let place = folder.path().join("spool");
-        let (one, two) = (open(&place, None).unwrap(), open(&place, None).unwrap());
-        drop(one);
-        assert!(!place.exists());
-        assert!(two.file(&digest()).unwrap().resumable);
-    }
-
-    #[tokio::test]
-    async fn room_can_come_from_whoever_lets_go_later() {
-        let folder = tempfile::tempdir().unwrap();
-        let spool = open(folder.path(), Some(160)).unwrap();
-        let _beyond = spool.budget.beyond.clone().acquire_owned().await.unwrap();
-        let room = spool.room(0);
-        fill(&spool, &room, 150).await.unwrap();
-        let held = Mutex::new(Some(room));
-        let asked = AtomicU64::new(0);
-        let let_go = || {
-            if asked.fetch_add(1, Ordering::Relaxed) > 2 {
-                held.lock().unwrap().take();
-            }
-        };
-        spool.grow(&spool.room(0), 80, 80, let_go).await.unwrap();
-    }
-
-    #[test]
-    fn two_users_of_one_blob_have_two_files() {
-        let folder = tempfile::tempdir().unwrap();
-        let (one, two) = (open(folder.path(), None).unwrap(), open(folder.path(), None).unwrap());
-        let first = one.file(&digest()).unwrap();
-        let second = two.file(&digest()).unwrap();
-        let another = two.file(&digest()).unwrap();
-        assert!(first.resumable && !second.resumable && !another.resumable);
-        assert!(first.path != second.path && second.path != another.path);
-        drop(first);
-        let third = two.file(&digest()).unwrap();
-        assert_eq!(third.path, folder.path().join(digest().as_str().replace(':', "-")));
-    }
-}
+mod tests;
