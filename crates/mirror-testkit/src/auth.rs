@@ -49,6 +49,13 @@ impl AuthProfile {
 #[derive(Debug, Default)]
 pub(crate) struct Issued(HashMap<String, (Vec<String>, Instant)>);
 
+impl Issued {
+    /// Whether a token was given out here.
+    pub(crate) fn knows(&self, token: &str) -> bool {
+        self.0.contains_key(token)
+    }
+}
+
 /// What a request may do.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
@@ -58,10 +65,19 @@ pub(crate) enum Verdict {
 }
 
 impl AuthProfile {
+    /// Where tokens are made.
+    pub(crate) fn realm(&self, own: &str) -> String {
+        let realm = match self {
+            AuthProfile::Bearer { realm, .. } => realm.clone(),
+            AuthProfile::Open | AuthProfile::Basic(..) | AuthProfile::Split(..) => None,
+        };
+        realm.unwrap_or_else(|| format!("{own}/token"))
+    }
+
     /// Judges a request for `action` (`pull` or `push`) on `repository`.
     pub(crate) fn judge(
         &self,
-        header: Option<&str>,
+        (header, now): (Option<&str>, Instant),
         repository: &str,
         action: &str,
         own: &str,
@@ -74,7 +90,7 @@ impl AuthProfile {
             }
             AuthProfile::Split(text, some, others) => {
                 let one = if repository.contains(text) { some } else { others };
-                one.judge(header, repository, action, own, issued)
+                one.judge((header, now), repository, action, own, issued)
             }
             AuthProfile::Basic(..) => Verdict::Challenge("Basic realm=\"test\"".to_owned()),
             AuthProfile::Bearer { realm, .. } => {
@@ -82,9 +98,7 @@ impl AuthProfile {
                 let valid = header
                     .and_then(|header| header.strip_prefix("Bearer "))
                     .and_then(|token| issued.0.get(token));
-                if valid.is_some_and(|(granted, until)| {
-                    *until > Instant::now() && granted.contains(&needed)
-                }) {
+                if valid.is_some_and(|(granted, until)| *until > now && granted.contains(&needed)) {
                     return Verdict::Allowed;
                 }
                 let realm = realm.clone().unwrap_or_else(|| format!("{own}/token"));
@@ -103,6 +117,7 @@ impl AuthProfile {
         header: Option<&str>,
         query: &[(String, String)],
         only: Option<&str>,
+        own: &str,
         issued: &mut Issued,
     ) -> Option<String> {
         let (user, password, anonymous_pull, lifetime) = match self {
@@ -110,8 +125,8 @@ impl AuthProfile {
                 (user, password, anonymous_pull, lifetime)
             }
             AuthProfile::Split(_, some, others) => {
-                let first = some.token(header, query, only, issued);
-                return first.or_else(|| others.token(header, query, only, issued));
+                let first = some.token(header, query, only, own, issued);
+                return first.or_else(|| others.token(header, query, only, own, issued));
             }
             AuthProfile::Open | AuthProfile::Basic(..) => return None,
         };
@@ -128,7 +143,9 @@ impl AuthProfile {
             let allowed = actions.split(',').filter(|action| known || *action == "pull");
             granted.extend(allowed.map(|action| format!("{target}:{action}")));
         }
-        let token = format!("token-{}", issued.0.len());
+        // Those of registries that live in one process are told apart.
+        let of = own.strip_prefix("https://").map(|host| format!("-of-{host}"));
+        let token = format!("token-{}{}", issued.0.len(), of.unwrap_or_default());
         issued.0.insert(token.clone(), (granted, Instant::now() + *lifetime));
         Some(format!(r#"{{"token":"{token}","expires_in":{}}}"#, lifetime.as_secs()))
     }

@@ -19,9 +19,10 @@ use tokio::net::TcpListener;
 
 use crate::ecr_calls::{self, Refusal};
 use crate::ecr_state::ACCOUNT;
+use crate::profile::Profile;
 use crate::registry::Registry;
 use crate::server::Server;
-use crate::state::{Profile, State};
+use crate::state::State;
 
 /// A call of the control plane.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -24,8 +24,10 @@ mod fault;
 mod github;
 mod github_git;
 mod image;
+mod lists;
 mod message;
 mod moto;
+mod profile;
 mod proxy;
 mod registry;
 mod routes;
@@ -35,6 +37,7 @@ mod state;
 mod storage;
 mod store;
 mod uploads;
+pub mod world;
 
 pub use auth::AuthProfile;
 pub use body::Breakable;
@@ -51,7 +54,8 @@ pub use github::{
 };
 pub use image::{Image, ImageBuilder, StoredManifest};
 pub use moto::Moto;
+pub use profile::{Locations, Profile};
 pub use proxy::{Proxy, Weather};
 pub use registry::Registry;
 pub use skopeo::{push_by_skopeo, push_by_skopeo_with};
-pub use state::{Profile, Recorded};
+pub use state::Recorded;

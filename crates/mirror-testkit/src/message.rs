@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, Method};
+use tokio::time::Instant;
 
 /// A request taken apart.
 pub(crate) struct Asked {
@@ -9,6 +10,8 @@ pub(crate) struct Asked {
     pub(crate) path: String,
     pub(crate) query: Vec<(String, String)>,
     pub(crate) headers: HeaderMap,
+    /// When it came, whatever time its body took.
+    pub(crate) at: Instant,
 }
 
 impl Asked {

@@ -13,9 +13,10 @@ use tokio::net::TcpListener;
 use crate::body::Breakable;
 use crate::fault::{Exchange, Fault};
 use crate::image::{Image, StoredManifest};
+use crate::profile::Profile;
 use crate::routes;
 use crate::server::Server;
-use crate::state::{Profile, Recorded, State};
+use crate::state::{Recorded, State};
 
 /// A running registry. It stops when it is dropped.
 pub struct Registry {
@@ -44,6 +45,30 @@ impl Registry {
     pub fn without_server(profile: Profile, host: &str) -> Registry {
         let state = Arc::new(State::new(profile, format!("https://{host}")));
         Registry { _server: None, state }
+    }
+
+    /// A registry without a server, called `host`, which holds what `other` holds.
+    pub fn beside(other: &Registry, profile: Profile, host: &str) -> Registry {
+        let mut state = State::new(profile, format!("https://{host}"));
+        state.store = other.state.store.clone();
+        Registry { _server: None, state: Arc::new(state) }
+    }
+
+    /// A host without a server that makes the tokens which this registry takes.
+    pub(crate) fn with_same_tokens(&self, profile: &Profile, host: &str) -> Registry {
+        let mut state = State::new(profile.clone(), format!("https://{host}"));
+        state.issued = self.state.issued.clone();
+        Registry { _server: None, state: Arc::new(state) }
+    }
+
+    /// Whether a token was given out for it.
+    pub(crate) fn has_issued(&self, token: &str) -> bool {
+        self.state.issued.lock().unwrap().knows(token)
+    }
+
+    /// Pulls that were refused since the limit was reached.
+    pub fn refused_pulls(&self) -> usize {
+        *self.state.refused_pulls.lock().unwrap()
     }
 
     /// Answers one request. An error stands for a connection that breaks.
@@ -75,6 +100,38 @@ impl Registry {
     /// Puts an image there without a request.
     pub fn add(&self, repository: &str, tag: &str, image: &Image) {
         self.state.store.lock().unwrap().add(repository, tag, image);
+    }
+
+    /// Puts an image there that no tag names.
+    pub fn add_untagged(&self, repository: &str, image: &Image) {
+        let mut store = self.state.store.lock().unwrap();
+        for (digest, bytes) in &image.blobs {
+            store.put_blob(repository, digest.as_str(), bytes.clone());
+        }
+        let repository = store.repository(repository);
+        for manifest in &image.manifests {
+            repository.manifests.insert(manifest.digest.to_string(), manifest.clone());
+        }
+    }
+
+    /// Removes a tag, and the manifest that it names.
+    pub fn delete_tag(&self, repository: &str, tag: &str) {
+        let mut store = self.state.store.lock().unwrap();
+        let repository = store.repository(repository);
+        let Some(digest) = repository.tags.remove(tag) else { return };
+        if !repository.tags.values().any(|other| *other == digest) {
+            repository.manifests.remove(&digest);
+        }
+    }
+
+    /// The names of its repositories.
+    pub fn repositories(&self) -> Vec<String> {
+        self.state.store.lock().unwrap().repositories.keys().cloned().collect()
+    }
+
+    /// Whether there is such a repository.
+    pub fn has_repository(&self, name: &str) -> bool {
+        self.state.store.lock().unwrap().repositories.contains_key(name)
     }
 
     /// Puts any bytes there as a manifest, unchecked.

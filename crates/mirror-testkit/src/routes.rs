@@ -8,15 +8,18 @@ use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::Body;
+use mirror_oci::{Digest, Tag};
 use tokio::time::Instant;
 
 use crate::auth::Verdict;
 use crate::body::{Breakable, Ending};
 use crate::ecr_routes;
 use crate::fault::{Exchange, Fault};
+use crate::lists;
 use crate::message::{Asked, Reply, refusal, reply, split_query};
 use crate::state::{Recorded, State};
-use crate::uploads::{end_session, finish_upload, patch_upload, start_upload};
+use crate::store::{Repository, Unfit};
+use crate::uploads::{end_session, finish_upload, patch_upload, start_upload, upload_status};
 
 /// Answers one request, properly or with a fault. An error closes the connection.
 pub(crate) async fn answer<B>(
@@ -34,6 +37,7 @@ where
         path: parts.uri.path().to_owned(),
         query: split_query(&query),
         headers: parts.headers,
+        at: Instant::now(),
     };
     let number = {
         let mut requests = state.requests.lock().unwrap();
@@ -95,9 +99,22 @@ fn replied(state: &State, asked: &Asked, body: Bytes, fault: Option<&Fault>) -> 
         Some(Fault::Throttle(seconds)) => {
             refusal(429, "TOOMANYREQUESTS").with("retry-after", seconds.to_string())
         }
+        _ if too_many(state) => refusal(429, "TOOMANYREQUESTS").with("retry-after", "1"),
         _ if asked.path == "/v2/" => base(state, asked),
         _ => route(state, asked, body),
     }
+}
+
+/// Whether there were as many requests in the last second as it answers in one.
+fn too_many(state: &State) -> bool {
+    let Some(rate) = state.profile.rate else { return false };
+    let mut recent = state.recent.lock().unwrap();
+    recent.retain(|request| request.elapsed() < Duration::from_secs(1));
+    let too_many = recent.len() >= rate;
+    if !too_many {
+        recent.push(Instant::now());
+    }
+    too_many
 }
 
 /// Counts a request that is being answered.
@@ -177,7 +194,8 @@ fn judge(state: &State, asked: &Asked, repository: &str, action: &str) -> Verdic
         false => state.own.clone(),
     };
     let header = asked.header("authorization");
-    state.profile.auth.judge(header, repository, action, &own, &state.issued.lock().unwrap())
+    let issued = state.issued.lock().unwrap();
+    state.profile.auth.judge((header, asked.at), repository, action, &own, &issued)
 }
 
 /// A token, of the token service of all repositories or of one.
@@ -187,6 +205,7 @@ fn token(state: &State, asked: &Asked) -> Reply {
         asked.header("authorization"),
         &asked.query,
         only,
+        &state.own,
         &mut state.issued.lock().unwrap(),
     );
     match token {
@@ -238,13 +257,17 @@ fn route(state: &State, asked: &Asked, body: Bytes) -> Reply {
             pull(state, asked, || get_manifest(state, repository, id))
         }
         ("manifests", &Method::PUT) => put_manifest(state, asked, repository, id, body),
-        ("blobs", &Method::POST) => start_upload(state, asked, repository),
-        ("blobs", &Method::PATCH) => patch_upload(state, repository, id, body),
+        ("blobs", &Method::POST) => start_upload(state, asked, repository, body),
+        ("blobs", &Method::PATCH) => patch_upload(state, asked, repository, id, body),
         ("blobs", &Method::PUT) => finish_upload(state, asked, repository, id, body),
-        ("blobs", &Method::DELETE) => reply(if end_session(state, id) { 204 } else { 404 }),
+        ("manifests", &Method::DELETE) => delete_manifest(state, repository, id),
+        ("blobs", &Method::DELETE) => delete_blob(state, asked, repository, id),
+        ("blobs", &Method::GET) if id.starts_with("uploads/") => {
+            upload_status(state, repository, id)
+        }
         ("blobs", &Method::GET | &Method::HEAD) => get_blob(state, asked, repository, id),
-        ("tags", &Method::GET) => tags(state, repository),
-        ("referrers", &Method::GET) => referrers(state, repository, id),
+        ("tags", &Method::GET) => lists::tags(state, asked, repository),
+        ("referrers", &Method::GET) => lists::referrers(state, asked, repository, id),
         _ => refusal(405, "UNSUPPORTED"),
     }
 }
@@ -257,6 +280,7 @@ fn pull(state: &State, asked: &Asked, answer: impl FnOnce() -> Reply) -> Reply {
     let counts = asked.method == Method::GET;
     let left = limit - pulls.len() as u64;
     if counts && left == 0 {
+        *state.refused_pulls.lock().unwrap() += 1;
         let message =
             "You have reached your pull rate limit. https://www.docker.com/increase-rate-limit";
         let body = format!(r#"{{"errors":[{{"code":"TOOMANYREQUESTS","message":"{message}"}}]}}"#);
@@ -274,13 +298,16 @@ fn pull(state: &State, asked: &Asked, answer: impl FnOnce() -> Reply) -> Reply {
 fn get_manifest(state: &State, repository: &str, id: &str) -> Reply {
     let store = state.store.lock().unwrap();
     let digest = state.profile.tags_are_digests.then(|| id.replacen("sha256-", "sha256:", 1));
-    let Some(manifest) = store.manifest(repository, digest.as_deref().unwrap_or(id)) else {
+    let reference = digest.as_deref().unwrap_or(id);
+    let settled = |repository: &Repository| repository.settled(reference, state.profile.settles);
+    let is_settled = store.repositories.get(repository).is_some_and(settled);
+    let found = store.manifest(repository, reference).filter(|_| is_settled);
+    let Some(manifest) = found else {
         let missing = state.profile.missing;
         let refusal = refusal(missing, if missing == 404 { "MANIFEST_UNKNOWN" } else { "DENIED" });
-        let scope = format!("repository:{repository}:pull,push");
+        let realm = state.profile.auth.realm(&state.own);
         let challenge = format!(
-            "Bearer realm=\"{}/token\",service=\"test\",scope=\"{scope}\",error=\"insufficient_scope\"",
-            state.own
+            "Bearer realm=\"{realm}\",service=\"test\",scope=\"repository:{repository}:pull,push\",error=\"insufficient_scope\""
         );
         let challenged = missing == 401;
         return if challenged { refusal.with("www-authenticate", challenge) } else { refusal };
@@ -294,22 +321,53 @@ fn get_manifest(state: &State, repository: &str, id: &str) -> Reply {
 }
 
 fn put_manifest(state: &State, asked: &Asked, repository: &str, id: &str, body: Bytes) -> Reply {
+    if id.parse::<Tag>().is_err() && id.parse::<Digest>().is_err() {
+        return refusal(400, "DIGEST_INVALID");
+    }
     let media_type = asked.header("content-type").unwrap_or_default();
-    match state.store.lock().unwrap().put_manifest(
-        repository,
-        id,
-        media_type,
-        body,
-        state.profile.sparse,
-    ) {
-        Ok(digest) => reply(201).with("docker-content-digest", digest.to_string()),
-        Err(missing) => refusal(404, "MANIFEST_BLOB_UNKNOWN").with("x-missing", missing),
+    let document: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
+    let subject = document["subject"]["digest"].as_str().filter(|_| state.profile.referrers);
+    let stored =
+        state.store.lock().unwrap().put_manifest(repository, id, media_type, body, &state.profile);
+    match stored {
+        Ok(digest) => {
+            let stored = reply(201)
+                .with("location", state.location(&format!("/v2/{repository}/manifests/{digest}")))
+                .with("docker-content-digest", digest.to_string());
+            match subject {
+                Some(subject) => stored.with("oci-subject", subject),
+                None => stored,
+            }
+        }
+        Err(Unfit::Lacks(missing)) => {
+            refusal(404, "MANIFEST_BLOB_UNKNOWN").with("x-missing", missing)
+        }
+        Err(Unfit::WrongDigest) => refusal(400, "DIGEST_INVALID"),
+        Err(Unfit::NoManifest) => refusal(400, "MANIFEST_INVALID"),
+    }
+}
+
+fn delete_manifest(state: &State, repository: &str, id: &str) -> Reply {
+    match state.store.lock().unwrap().delete_manifest(repository, id) {
+        true => reply(202),
+        false => refusal(404, "MANIFEST_UNKNOWN"),
+    }
+}
+
+fn delete_blob(state: &State, asked: &Asked, repository: &str, id: &str) -> Reply {
+    if id.starts_with("uploads/") {
+        return reply(if end_session(state, asked, id) { 204 } else { 404 });
+    }
+    match state.store.lock().unwrap().delete_blob(repository, id) {
+        true => reply(202),
+        false => refusal(404, "BLOB_UNKNOWN"),
     }
 }
 
 fn get_blob(state: &State, asked: &Asked, repository: &str, id: &str) -> Reply {
     let store = state.store.lock().unwrap();
-    if !store.has_blob(repository, id) {
+    let settled = |repository: &Repository| repository.settled(id, state.profile.settles);
+    if !store.has_blob(repository, id) || !store.repositories.get(repository).is_some_and(settled) {
         return refusal(404, "BLOB_UNKNOWN");
     }
     if let Some(elsewhere) = &state.profile.blob_redirect {
@@ -327,38 +385,6 @@ fn get_blob(state: &State, asked: &Asked, repository: &str, id: &str) -> Reply {
         Some(_) if state.profile.ranges => refusal(416, "RANGE_INVALID"),
         _ => reply(200).with("content-type", "application/octet-stream").body(bytes),
     }
-}
-
-fn tags(state: &State, repository: &str) -> Reply {
-    let store = state.store.lock().unwrap();
-    let Some(found) = store.repositories.get(repository) else {
-        return refusal(404, "NAME_UNKNOWN");
-    };
-    let tags: Vec<&String> = found.tags.keys().collect();
-    let body = serde_json::json!({ "name": repository, "tags": tags }).to_string();
-    reply(200).with("content-type", "application/json").body(body.into())
-}
-
-fn referrers(state: &State, repository: &str, id: &str) -> Reply {
-    if !state.profile.referrers {
-        return refusal(state.profile.missing, "NOT_FOUND");
-    }
-    let store = state.store.lock().unwrap();
-    let manifests = store
-        .repositories
-        .get(repository)
-        .into_iter()
-        .flat_map(|repository| repository.manifests.values());
-    let about = manifests.filter(|manifest| {
-        let document: serde_json::Value =
-            serde_json::from_slice(&manifest.bytes).unwrap_or_default();
-        document["subject"]["digest"] == id
-    });
-    let list: Vec<_> = about
-        .map(|manifest| serde_json::json!({ "mediaType": manifest.media_type, "digest": manifest.digest.as_str(), "size": manifest.bytes.len() }))
-        .collect();
-    let body = serde_json::json!({ "schemaVersion": 2, "mediaType": mirror_oci::media_type::OCI_INDEX, "manifests": list });
-    reply(200).with("content-type", mirror_oci::media_type::OCI_INDEX).body(body.to_string().into())
 }
 
 /// `library/x/manifests/1` → `library/x`, `manifests/1`.

@@ -1,83 +1,13 @@
-//! What a registry is like, and what its requests share.
+//! What the requests of a registry share.
 
-use std::sync::Mutex;
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
 
 use tokio::time::Instant;
 
-use crate::auth::{AuthProfile, Issued};
+use crate::auth::Issued;
 use crate::fault::{Exchange, Fault};
+use crate::profile::{Locations, Profile};
 use crate::store::Store;
-
-/// How a registry behaves.
-#[derive(Debug, Clone)]
-pub struct Profile {
-    /// Who may do what.
-    pub auth: AuthProfile,
-    /// Whether each repository has a token service of its own.
-    pub token_services: bool,
-    /// The status that strangers get instead of a challenge; `/v2/` alone gives one then.
-    pub silent: Option<u16>,
-    /// Whether blobs can be mounted.
-    pub mount: bool,
-    /// Whether a request for a mount always opens an upload, whatever is there.
-    pub ignores_mounts: bool,
-    /// Whether a blob that came to one repository is found by a mount of another one from itself.
-    pub one_store: bool,
-    /// The status that a request for a mount is refused with.
-    pub refuses_mounts: Option<u16>,
-    /// Upload sessions that may be open, and how long each of them is kept.
-    pub sessions: (usize, Duration),
-    /// The code that goes with the 404 for a session that is gone.
-    pub gone: &'static str,
-    /// Whether `Docker-Content-Digest` is sent.
-    pub digest_header: bool,
-    /// Whether `Range` is honoured.
-    pub ranges: bool,
-    /// Whether there is a referrers API.
-    pub referrers: bool,
-    /// Whether it takes an index some of whose children it lacks.
-    pub sparse: bool,
-    /// Whether pushes are refused with 405.
-    pub read_only: bool,
-    /// The status that says that a manifest is missing: 404, unless the registry tells nobody.
-    pub missing: u16,
-    /// Whether `sha256-<hex>` is taken for the digest, as GitLab does.
-    pub tags_are_digests: bool,
-    /// A limit on pulls: so many manifests, counted over so many seconds, as Docker Hub has it.
-    pub pull_limit: Option<(u64, u64)>,
-    /// Where blobs are really served from, if not here: a URL that `/v2/…` is appended to.
-    pub blob_redirect: Option<String>,
-    /// Whether it behaves like ECR: logins, repositories that must exist, immutable tags, rates, mounts only where
-    /// the account wants them.
-    pub ecr: bool,
-}
-
-impl Default for Profile {
-    fn default() -> Profile {
-        Profile {
-            auth: AuthProfile::Open,
-            token_services: false,
-            silent: None,
-            mount: true,
-            ignores_mounts: false,
-            one_store: false,
-            refuses_mounts: None,
-            sessions: (usize::MAX, Duration::from_secs(3600)),
-            gone: "BLOB_UPLOAD_UNKNOWN",
-            digest_header: true,
-            ranges: true,
-            referrers: true,
-            sparse: false,
-            read_only: false,
-            missing: 404,
-            tags_are_digests: false,
-            pull_limit: None,
-            blob_redirect: None,
-            ecr: false,
-        }
-    }
-}
 
 /// One request, and what came of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,12 +36,24 @@ impl State {
         State {
             profile,
             own,
-            store: Mutex::default(),
-            issued: Mutex::default(),
+            store: Arc::default(),
+            issued: Arc::default(),
             requests: Mutex::default(),
             faults: Mutex::default(),
             pulls: Mutex::default(),
+            refused_pulls: Mutex::default(),
+            recent: Mutex::default(),
             busy: Mutex::default(),
+        }
+    }
+
+    /// An address of its own, as it names them.
+    pub(crate) fn location(&self, path: &str) -> String {
+        let host = self.own.split_once("://").map_or("", |(_, host)| host);
+        match self.profile.locations {
+            Locations::Relative => path.to_owned(),
+            Locations::Absolute => format!("{}{path}", self.own),
+            Locations::WithoutTls => format!("http://{host}{path}"),
         }
     }
 }
@@ -120,11 +62,15 @@ impl State {
 pub(crate) struct State {
     pub(crate) profile: Profile,
     pub(crate) own: String,
-    pub(crate) store: Mutex<Store>,
-    pub(crate) issued: Mutex<Issued>,
+    pub(crate) store: Arc<Mutex<Store>>,
+    pub(crate) issued: Arc<Mutex<Issued>>,
     pub(crate) requests: Mutex<Vec<Recorded>>,
     pub(crate) faults: Mutex<Option<FaultRule>>,
     pub(crate) pulls: Mutex<Vec<Instant>>,
+    /// Pulls that were refused since the limit was reached.
+    pub(crate) refused_pulls: Mutex<usize>,
+    /// Requests of the last second.
+    pub(crate) recent: Mutex<Vec<Instant>>,
     /// Requests that are answered now, and the most that ever were.
     pub(crate) busy: Mutex<(usize, usize)>,
 }

@@ -70,7 +70,7 @@ fn delivered() -> Vec<(String, String)> {
     let mut found = Vec::new();
     for source in super::sources() {
         let name = source.parent().unwrap().file_name().unwrap().to_str().unwrap().to_owned();
-        if name == "mirror-testkit" {
+        if ["mirror-testkit", "mirror-world"].contains(&name.as_str()) {
             continue;
         }
         for entry in walkdir::WalkDir::new(&source) {

@@ -68,6 +68,21 @@ const ARROWS: &[(&str, &[&str], &[&str])] = &[
         &["native-tls", "openssl", "aws-lc-rs"],
     ),
     ("mirror-testkit", &["mirror-oci"], &["reqwest"]),
+    (
+        "mirror-world",
+        &[
+            "mirror-oci",
+            "mirror-failure",
+            "mirror-tree",
+            "mirror-plan",
+            "mirror-registry",
+            "mirror-copy",
+            "mirror-ecr",
+            "mirror-engine",
+            "mirror-testkit",
+        ],
+        &["native-tls", "openssl", "aws-lc-rs"],
+    ),
 ];
 
 /// The folders of each crate that has any: a room for each thing that it knows of.
@@ -80,7 +95,7 @@ const FOLDERS: &[(&str, &[&str])] = &[
     ("mirror-tree", &["version"]),
     ("mirror-registry", &["auth", "auth/credentials", "host", "limits", "verbs", "wire"]),
     ("mirror-render", &["ci", "people"]),
-    ("mirror-testkit", &["bin"]),
+    ("mirror-testkit", &["bin", "world"]),
 ];
 
 /// The folders of sources of all crates.

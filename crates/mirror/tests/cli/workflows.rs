@@ -96,7 +96,7 @@ fn every_action_is_pinned_and_every_job_has_its_rights() {
         .map(|file| file.unwrap().path())
         .collect();
     files.push(github.join("actions/setup-mirror/action.yml"));
-    assert_eq!(files.len(), 10);
+    assert_eq!(files.len(), 11);
     let ours = ["./.mirror/.github/actions/setup-mirror", "./.github/workflows/plan-job.yml"];
     for file in files {
         let text = std::fs::read_to_string(&file).unwrap();
