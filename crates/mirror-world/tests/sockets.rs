@@ -27,6 +27,7 @@ fn host(name: &str, role: Role, profile: Profile) -> HostStory {
         cdn: None,
         link: Link::default(),
         troubles: Vec::new(),
+        aws: Vec::new(),
         // One after the other, so that what is learned from one response is known for the next.
         concurrency: Some(1),
         lacks: 0,

@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use crate::ecr::AwsCall;
 use crate::fault::{Exchange, Fault};
 use crate::world::dice::Dice;
 
@@ -152,6 +153,63 @@ impl Victim {
             Victim::Path(part) => asked.path.contains(part),
             Victim::Method(method) => asked.method == method,
         }
+    }
+}
+
+/// What goes wrong with calls of the control plane of AWS, in so many of a thousand, and how often in all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AwsTrouble {
+    /// Status, code and message.
+    pub answer: (u16, &'static str, &'static str),
+    /// The calls that it is about: those whose name contains this.
+    pub calls: &'static str,
+    /// In so many of a thousand.
+    pub often: u64,
+    /// How often in all.
+    pub most: usize,
+}
+
+impl AwsTrouble {
+    /// Draws one.
+    pub(crate) fn draw(dice: &mut Dice) -> AwsTrouble {
+        let answers = [
+            (400, "ThrottlingException", "Rate exceeded"),
+            (500, "ServerException", "something went wrong"),
+            (503, "ServiceUnavailable", "try again"),
+            (400, "AccessDeniedException", "not authorized to perform this"),
+            (400, "ExpiredTokenException", "The security token included in the request is expired"),
+        ];
+        let calls =
+            ["", "Describe", "Create", "BatchGetImage", "BatchCheck", "Authorization", "Put"];
+        AwsTrouble {
+            answer: *dice.one(&answers),
+            calls: calls[dice.below(calls.len())],
+            often: *dice.one(&[1000, 500, 100]),
+            most: *dice.one(&[1, 3, 20]),
+        }
+    }
+}
+
+/// The rule of an account: troubles until faults have ceased.
+pub(crate) fn aws_rule(
+    troubles: &[AwsTrouble],
+    dice: Dice,
+    calm: Arc<AtomicBool>,
+) -> impl Fn(&AwsCall) -> Option<(u16, &'static str, &'static str)> + Send + Sync + 'static {
+    let left: Vec<(AwsTrouble, usize)> = troubles.iter().map(|one| (*one, one.most)).collect();
+    let state = Mutex::new((dice, left));
+    move |call| {
+        if calm.load(Ordering::Relaxed) {
+            return None;
+        }
+        let mut state = state.lock().unwrap();
+        let (dice, left) = &mut *state;
+        let mut meets = left.iter_mut().filter(|(one, left)| {
+            *left > 0 && call.action.contains(one.calls) && dice.number() % 1000 < one.often
+        });
+        let (trouble, left) = meets.next()?;
+        *left -= 1;
+        Some(trouble.answer)
     }
 }
 

@@ -23,7 +23,7 @@ mod whole;
 
 pub use acts::Act;
 pub use dice::Dice;
-pub use faults::{FaultKind, Trouble, Victim};
+pub use faults::{AwsTrouble, FaultKind, Trouble, Victim};
 pub use inside::World;
 pub use link::{Broken, Carried, Link};
 pub use machine::Machine;

@@ -57,6 +57,10 @@ impl Place {
         };
         let rule = |of: &str| faults::rule(&story.troubles, Dice::of(seed, of), calm.clone());
         registry.registry(account).set_faults(rule(&format!("faults {name}")));
+        if story.profile.ecr {
+            let dice = Dice::of(seed, "faults of the account");
+            account.set_refusals(faults::aws_rule(&story.aws, dice, calm.clone()));
+        }
         let mut all = Vec::new();
         if let Some(realm) = &story.realm {
             // It gives the tokens that the registry takes.

@@ -6,7 +6,7 @@ use crate::auth::AuthProfile;
 use crate::ecr::FakeEcr;
 use crate::profile::{Locations, Profile};
 use crate::world::dice::Dice;
-use crate::world::faults::Trouble;
+use crate::world::faults::{AwsTrouble, Trouble};
 use crate::world::link::Link;
 use crate::world::story::{HostStory, Role};
 
@@ -77,6 +77,10 @@ fn host(dice: &mut Dice, name: &str, role: Role) -> HostStory {
         cdn,
         link: link(dice),
         troubles: (0..*dice.one(&[0, 0, 1, 1, 2, 4])).map(|_| Trouble::draw(dice)).collect(),
+        aws: match ecr {
+            true => (0..*dice.one(&[0, 1, 2])).map(|_| AwsTrouble::draw(dice)).collect(),
+            false => Vec::new(),
+        },
         concurrency: dice.perhaps(30, |dice| *dice.one(&[1, 2, 4, 16])),
         lacks: if role == Role::Alternative { *dice.one(&[0, 50, 100]) } else { 0 },
     }

@@ -70,6 +70,7 @@ impl Simpler<'_> {
                 story.hosts[number].troubles.remove(trouble);
             });
         }
+        self.add(|story| story.hosts[number].aws.clear());
         self.add(|story| story.hosts[number].link = Link::default());
         self.add(|story| story.hosts[number].concurrency = None);
         self.add(|story| {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::image::{Image, ImageBuilder};
 use crate::profile::Profile;
 use crate::world::acts::Act;
-use crate::world::faults::Trouble;
+use crate::world::faults::{AwsTrouble, Trouble};
 use crate::world::link::Link;
 use crate::world::script::Step;
 
@@ -64,6 +64,8 @@ pub struct HostStory {
     pub link: Link,
     /// What goes wrong there.
     pub troubles: Vec<Trouble>,
+    /// What goes wrong with the calls of its account, if it has one.
+    pub aws: Vec<AwsTrouble>,
     /// Requests at once that the configuration allows.
     pub concurrency: Option<usize>,
     /// Digests that an alternative lacks: so many of a hundred.
