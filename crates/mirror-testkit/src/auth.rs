@@ -93,7 +93,7 @@ impl AuthProfile {
                 one.judge((header, now), repository, action, own, issued)
             }
             AuthProfile::Basic(..) => Verdict::Challenge("Basic realm=\"test\"".to_owned()),
-            AuthProfile::Bearer { realm, .. } => {
+            AuthProfile::Bearer { .. } => {
                 let needed = format!("repository:{repository}:{action}");
                 let valid = header
                     .and_then(|header| header.strip_prefix("Bearer "))
@@ -101,7 +101,7 @@ impl AuthProfile {
                 if valid.is_some_and(|(granted, until)| *until > now && granted.contains(&needed)) {
                     return Verdict::Allowed;
                 }
-                let realm = realm.clone().unwrap_or_else(|| format!("{own}/token"));
+                let realm = self.realm(own);
                 let actions = if action == "push" { "pull,push" } else { "pull" };
                 let scope = format!("repository:{repository}:{actions}");
                 Verdict::Challenge(format!(

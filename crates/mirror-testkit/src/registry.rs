@@ -99,19 +99,12 @@ impl Registry {
 
     /// Puts an image there without a request.
     pub fn add(&self, repository: &str, tag: &str, image: &Image) {
-        self.state.store.lock().unwrap().add(repository, tag, image);
+        self.state.store.lock().unwrap().add(repository, Some(tag), image);
     }
 
     /// Puts an image there that no tag names.
     pub fn add_untagged(&self, repository: &str, image: &Image) {
-        let mut store = self.state.store.lock().unwrap();
-        for (digest, bytes) in &image.blobs {
-            store.put_blob(repository, digest.as_str(), bytes.clone());
-        }
-        let repository = store.repository(repository);
-        for manifest in &image.manifests {
-            repository.manifests.insert(manifest.digest.to_string(), manifest.clone());
-        }
+        self.state.store.lock().unwrap().add(repository, None, image);
     }
 
     /// Removes a tag, and the manifest that it names.

@@ -72,7 +72,7 @@ impl Store {
         repository.wrote(digest);
     }
 
-    pub(crate) fn add(&mut self, repository: &str, tag: &str, image: &Image) {
+    pub(crate) fn add(&mut self, repository: &str, tag: Option<&str>, image: &Image) {
         for (digest, bytes) in &image.blobs {
             self.put_blob(repository, digest.as_str(), bytes.clone());
         }
@@ -80,7 +80,7 @@ impl Store {
         for manifest in &image.manifests {
             repository.manifests.insert(manifest.digest.to_string(), manifest.clone());
         }
-        repository.tags.insert(tag.to_owned(), image.digest().to_string());
+        repository.tags.extend(tag.map(|tag| (tag.to_owned(), image.digest().to_string())));
     }
 
     /// Removes a blob from a repository; whether it was there.

@@ -59,8 +59,8 @@ pub(crate) fn patch_upload(
         return refusal(416, "BLOB_UPLOAD_INVALID");
     }
     let mut store = state.store.lock().unwrap();
-    let number = id.strip_prefix("uploads/").and_then(|number| number.parse().ok());
-    let Some(number) = number.filter(|number| store.open_sessions.contains_key(number)) else {
+    let Some(number) = number_of(id).filter(|number| store.open_sessions.contains_key(number))
+    else {
         return refusal(404, state.profile.gone);
     };
     let known = store.patched.get(&number).cloned().unwrap_or_default();
@@ -71,20 +71,24 @@ pub(crate) fn patch_upload(
     reply(202).with("location", state.location(&path)).with("range", format!("0-{end}"))
 }
 
+/// The number of a session.
+fn number_of(id: &str) -> Option<u64> {
+    id.strip_prefix("uploads/")?.parse().ok()
+}
+
 /// Whether a chunk is the next one, where it says which it is.
 fn goes_on(state: &State, asked: &Asked, id: &str) -> bool {
     let start = asked.header("content-range").and_then(|range| range.split('-').next());
-    let number = id.strip_prefix("uploads/").and_then(|number| number.parse::<u64>().ok());
     let store = state.store.lock().unwrap();
-    let here = number.and_then(|number| store.patched.get(&number)).map_or(0, Bytes::len);
+    let here = number_of(id).and_then(|number| store.patched.get(&number)).map_or(0, Bytes::len);
     start.is_none_or(|start| start.parse() == Ok(here))
 }
 
 /// How far a session has come.
 pub(crate) fn upload_status(state: &State, repository: &str, id: &str) -> Reply {
     let store = state.store.lock().unwrap();
-    let number = id.strip_prefix("uploads/").and_then(|number| number.parse().ok());
-    let Some(number) = number.filter(|number| store.open_sessions.contains_key(number)) else {
+    let Some(number) = number_of(id).filter(|number| store.open_sessions.contains_key(number))
+    else {
         return refusal(404, state.profile.gone);
     };
     let end = store.patched.get(&number).map_or(0, Bytes::len).saturating_sub(1);
@@ -109,8 +113,8 @@ pub(crate) fn finish_upload(
     if asked.query("_state") != Some("secret") || !end_session(state, asked, id) {
         return refusal(404, state.profile.gone);
     }
-    let number = id.strip_prefix("uploads/").and_then(|number| number.parse::<u64>().ok());
-    let patched = number.and_then(|number| state.store.lock().unwrap().patched.remove(&number));
+    let patched =
+        number_of(id).and_then(|number| state.store.lock().unwrap().patched.remove(&number));
     // Who wants a PATCH does not look at what comes with the PUT.
     let body = if state.profile.whole_puts { body } else { Bytes::new() };
     let body = match patched {
@@ -127,9 +131,8 @@ pub(crate) fn finish_upload(
 
 /// Whether there was such a session when a request came.
 pub(crate) fn end_session(state: &State, asked: &Asked, id: &str) -> bool {
-    let number = id.strip_prefix("uploads/").and_then(|number| number.parse().ok());
     let opened =
-        number.and_then(|number: u64| state.store.lock().unwrap().open_sessions.remove(&number));
+        number_of(id).and_then(|number| state.store.lock().unwrap().open_sessions.remove(&number));
     // Another registry may have sent its client here.
     opened.map_or(state.profile.sessions.0 == usize::MAX, |opened| {
         asked.at.duration_since(opened) < state.profile.sessions.1

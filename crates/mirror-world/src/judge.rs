@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use mirror_oci::Digest;
 use mirror_plan::config::Location;
-use mirror_plan::plan::Plan;
+use mirror_plan::plan::{Conflict, Plan};
 use mirror_plan::report::{Ending, Report, Status, Verification};
 use mirror_plan::want::{Target, Want, Wants};
 use mirror_testkit::world::{End, FaultKind, Machine, Run, Trouble, Violation, World};
@@ -29,54 +29,56 @@ fn now(world: &World, target: &Target) -> Option<Digest> {
     registry.manifest(target.repository.as_str(), tag.as_str()).map(|manifest| manifest.digest)
 }
 
-/// Each want is in exactly one list.
+/// Each want is in exactly one list of a report.
 pub(crate) fn listed_once(world: &World, wants: &Wants, report: &Report) {
-    let outcomes = report.outcomes.iter().map(|outcome| &outcome.want);
-    let unchanged = report.unchanged.iter().map(|item| &item.want);
-    let failures = report.failures.iter().map(|failed| &failed.want);
-    let listed = outcomes.chain(unchanged).chain(failures).chain(&report.unreached);
-    let listed: Vec<&Want> = listed.collect();
-    for want in &wants.wants {
-        let conflicts = report.conflicts.iter().filter(|conflict| {
-            conflict.files.contains(&want.file) && conflict.destination == want.target.destination
-        });
-        let times = listed.iter().filter(|listed| **listed == want).count() + conflicts.count();
-        if times != 1 {
-            let what = format!("{times} times: {} to {}", want.file, want.target.destination);
-            world.violated(Violation::of("every want has exactly one outcome", what));
-        }
-    }
+    let invariant = "every want has exactly one outcome";
+    once(world, invariant, &wants.wants, &outcomes(report), &report.conflicts);
 }
 
-/// The same of a plan that was looked at.
+/// Each want is in exactly one list of a plan.
 pub(crate) fn plan(world: &World, wants: &Wants, plan: &Plan) {
     let copies = plan.copies().map(|copy| &copy.want);
     let unchanged = plan.unchanged.iter().map(|item| &item.want);
     let failures = plan.failures.iter().map(|failed| &failed.want);
     let listed: Vec<&Want> = copies.chain(unchanged).chain(failures).collect();
-    for want in &wants.wants {
-        let conflicts = plan.conflicts.iter().filter(|conflict| {
+    once(world, "every want is in one list of a plan", &wants.wants, &listed, &plan.conflicts);
+}
+
+/// Each copy of a saved plan is in exactly one list of its report.
+pub(crate) fn of_plan(world: &World, plan: &Plan, report: &Report) {
+    let copies: Vec<Want> = plan.copies().map(|copy| copy.want.clone()).collect();
+    once(
+        world,
+        "every copy of a saved plan has exactly one outcome",
+        &copies,
+        &outcomes(report),
+        &[],
+    );
+}
+
+/// Wants that a report tells something of.
+fn outcomes(report: &Report) -> Vec<&Want> {
+    let outcomes = report.outcomes.iter().map(|outcome| &outcome.want);
+    let unchanged = report.unchanged.iter().map(|item| &item.want);
+    let failures = report.failures.iter().map(|failed| &failed.want);
+    outcomes.chain(unchanged).chain(failures).chain(&report.unreached).collect()
+}
+
+fn once(
+    world: &World,
+    invariant: &'static str,
+    wants: &[Want],
+    listed: &[&Want],
+    conflicts: &[Conflict],
+) {
+    for want in wants {
+        let conflicts = conflicts.iter().filter(|conflict| {
             conflict.files.contains(&want.file) && conflict.destination == want.target.destination
         });
         let times = listed.iter().filter(|listed| **listed == want).count() + conflicts.count();
         if times != 1 {
             let what = format!("{times} times: {} to {}", want.file, want.target.destination);
-            world.violated(Violation::of("every want is in one list of a plan", what));
-        }
-    }
-}
-
-/// Each copy of a saved plan has one outcome.
-pub(crate) fn of_plan(world: &World, plan: &Plan, report: &Report) {
-    for copy in plan.copies() {
-        let outcomes = report.outcomes.iter().filter(|outcome| outcome.want == copy.want).count();
-        let unchanged = report.unchanged.iter().filter(|item| item.want == copy.want).count();
-        let failures = report.failures.iter().filter(|failed| failed.want == copy.want).count();
-        let unreached = report.unreached.iter().filter(|want| **want == copy.want).count();
-        let times = outcomes + unchanged + failures + unreached;
-        if times != 1 {
-            let what = format!("{times} times: {} of a saved plan", copy.want.file);
-            world.violated(Violation::of("every want has exactly one outcome", what));
+            world.violated(Violation::of(invariant, what));
         }
     }
 }
