@@ -212,9 +212,9 @@ pub(crate) fn same_again(world: &World, second: &Report, third: &Report) {
     }
 }
 
-/// What is there is whole.
+/// What is there is whole, unless it was lost and its source can't give it any more.
 pub(crate) fn whole(world: &World, report: &Report, found: &Verification) {
-    for defect in &found.defects {
+    for defect in found.defects.iter().filter(|defect| is_available(world, &defect.want)) {
         if report.unchanged.iter().any(|item| item.want == defect.want) {
             let what = format!("{}: {}", defect.want.file, defect.problem);
             world.violated(Violation::of("what is unchanged is whole", what));

@@ -13,4 +13,5 @@ pub const KNOWN: &[(u64, &str)] = &[
     (1428, "what a failed download left on the disk was counted as free"),
     (3932, "a throttled PATCH was taken for one that a registry does not take"),
     (5375, "who waited for room gave up while others were sending"),
+    (20115, "an empty blob, which proves nothing, was taken for proof that whole PUTs work"),
 ];

@@ -131,7 +131,10 @@ impl Remote {
                 Ok(Some(()))
             }
             Ok(_) => {
-                self.host.capabilities().whole_put(true);
+                // A registry that passes over the bytes takes a blob without any all the same.
+                if blob.size > 0 {
+                    self.host.capabilities().whole_put(true);
+                }
                 Ok(None)
             }
             Err(mut failed) => {
